@@ -1,0 +1,69 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// The layers, from the top down; imports only go down (docs/architecture.md, held by Tests/ArchitectureTests).
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// Test targets may use force-unwraps and open imports; everything else holds for them too.
+let testing: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
+
+let package = Package(
+    name: "p2prc",
+    products: [
+        .executable(name: "p2prc", targets: ["p2prc"]),
+        .library(name: "P2PRCKit", targets: ["P2PRCKit"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "p2prc",
+            dependencies: ["P2PRCKit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
+        .target(
+            name: "P2PRCKit",
+            dependencies: [
+                "PeerServices", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "PeerServices",
+            dependencies: [
+                "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(name: "PeerReactor", dependencies: ["CLinux", "PeerMesh", "PeerWire"], swiftSettings: strict),
+        .target(
+            name: "PeerStorage",
+            dependencies: ["PeerMesh", "PeerWire", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+        .target(name: "PeerMesh", dependencies: ["PeerWire"], swiftSettings: strict),
+        .target(
+            name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+        .target(name: "CLinux"),
+
+        .executableTarget(
+            name: "labtool", dependencies: ["CLinux"], path: "Tests/Support/labtool", swiftSettings: testing),
+        .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
+        .testTarget(name: "PeerWireTests", dependencies: ["PeerWire"], swiftSettings: testing),
+        .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
+        .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
+        .testTarget(name: "ArchitectureTests", swiftSettings: testing),
+        .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
+        .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
+    ],
+    swiftLanguageModes: [.v6]
+)

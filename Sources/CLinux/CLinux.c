@@ -1,0 +1,83 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+static int control(int epoll, int operation, int fd, uint32_t events, int edge, uint64_t data) {
+    struct epoll_event event = {.events = events | (edge ? EPOLLET : 0), .data.u64 = data};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+int clinux_epoll_add(int epoll, int fd, uint32_t events, int edge, uint64_t data) {
+    return control(epoll, EPOLL_CTL_ADD, fd, events, edge, data);
+}
+
+int clinux_epoll_modify(int epoll, int fd, uint32_t events, int edge, uint64_t data) {
+    return control(epoll, EPOLL_CTL_MOD, fd, events, edge, data);
+}
+
+int clinux_epoll_delete(int epoll, int fd) { return control(epoll, EPOLL_CTL_DEL, fd, 0, 0, 0); }
+
+int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *data, int capacity, int timeout_ms) {
+    struct epoll_event ready[256];
+    if (capacity > 256) capacity = 256;
+    int count = epoll_wait(epoll, ready, capacity, timeout_ms);
+    for (int i = 0; i < count; i++) {
+        events[i] = ready[i].events;
+        data[i] = ready[i].data.u64;
+    }
+    return count;
+}
+
+int clinux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_NONBLOCK | O_CLOEXEC); }
+
+int clinux_accept(int fd, struct sockaddr_storage *address, socklen_t *length) {
+    return accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int clinux_socket(int family, int type) { return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+
+ssize_t clinux_splice(int from, int to, size_t n) {
+    return splice(from, NULL, to, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+}
+
+static int set(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+
+int clinux_no_delay(int fd) { return set(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+int clinux_keepalive(int fd, int idle_s, int interval_s, int count) {
+    if (set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s) || set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s)
+        || set(fd, IPPROTO_TCP, TCP_KEEPCNT, count))
+        return -1;
+    return set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+int clinux_reset_on_close(int fd, int on) {
+    struct linger linger = {.l_onoff = on, .l_linger = 0};
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+int clinux_tcp_last_ack_ms(int fd) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return -1;
+    return (int)info.tcpi_last_ack_recv;
+}
+
+int clinux_peer_user(int fd) {
+    struct ucred who;
+    socklen_t length = sizeof who;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length)) return -1;
+    return (int)who.uid;
+}

@@ -1,0 +1,42 @@
+// System calls and options of Linux that Swift's Glibc module does not show. Nothing here decides anything.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+// epoll(7). Events and data are two arrays: struct epoll_event is packed on x86-64.
+enum {
+    CLINUX_READABLE = 0x001,
+    CLINUX_WRITABLE = 0x004,
+    CLINUX_ERROR = 0x008,
+    CLINUX_HANGUP = 0x010,
+    CLINUX_READ_HANGUP = 0x2000,
+};
+int clinux_epoll_create(void);
+int clinux_epoll_add(int epoll, int fd, uint32_t events, int edge, uint64_t data);
+int clinux_epoll_modify(int epoll, int fd, uint32_t events, int edge, uint64_t data);
+int clinux_epoll_delete(int epoll, int fd);
+int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *data, int capacity, int timeout_ms);
+
+int clinux_eventfd(void);
+int clinux_pipe(int ends[2]);
+// accept4(2), non-blocking and closed on exec.
+int clinux_accept(int fd, struct sockaddr_storage *address, socklen_t *length);
+int clinux_socket(int family, int type);
+// splice(2), at most n bytes, never blocking.
+ssize_t clinux_splice(int from, int to, size_t n);
+
+int clinux_no_delay(int fd);
+// Sends keepalive probes after idle_s seconds of silence, every interval_s, and gives up after count.
+int clinux_keepalive(int fd, int idle_s, int interval_s, int count);
+// SO_LINGER with a time of 0 (on) or off.
+int clinux_reset_on_close(int fd, int on);
+// Milliseconds since the other end acknowledged anything (tcp(7), TCP_INFO), or -1.
+int clinux_tcp_last_ack_ms(int fd);
+// pid, user and group of the other end of a Unix socket; -1 on failure.
+int clinux_peer_user(int fd);
+
+#endif

@@ -1,0 +1,23 @@
+public import PeerWire
+
+/// What a user asked to have exposed, kept over restarts until `unmap`.
+public struct MappingWish: Hashable, Sendable {
+    public enum Target: Hashable, Sendable {
+        /// What this node itself serves on its server port.
+        case serverPort
+        /// A host and its first port, as the user named it; a mapping of n ports leads to n ports from there on.
+        case service(host: String, port: UInt16)
+    }
+
+    public var id: MappingID
+    public var target: Target
+    public var protocols: TransportProtocols
+    public var ports: PortWish
+
+    public init(id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish) {
+        self.id = id
+        self.target = target
+        self.protocols = protocols
+        self.ports = ports
+    }
+}

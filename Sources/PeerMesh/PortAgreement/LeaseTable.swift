@@ -1,0 +1,68 @@
+public import PeerWire
+
+/// Whose a lease is: the key, and which of its mappings.
+public struct Claim: Hashable, Sendable {
+    public var key: NodeKey
+    public var mapping: MappingID
+
+    public init(key: NodeKey, mapping: MappingID) {
+        self.key = key
+        self.mapping = mapping
+    }
+}
+
+/// All leases of a relay. A port number belongs to at most one claim for each protocol.
+public struct LeaseTable: Sendable {
+    private var leases: [Claim: Lease] = [:]
+    private var tcp: [UInt16: Claim] = [:]
+    private var udp: [UInt16: Claim] = [:]
+
+    public init() {}
+
+    public var all: some Collection<Lease> { leases.values }
+    public var count: Int { leases.count }
+
+    public subscript(claim: Claim) -> Lease? { leases[claim] }
+
+    /// The first claim that stands in the way of these ports, if any.
+    public func owner(of ports: PortRange, _ protocols: TransportProtocols) -> Claim? {
+        for port in ports.ports {
+            if protocols.contains(.tcp), let claim = tcp[port] { return claim }
+            if protocols.contains(.udp), let claim = udp[port] { return claim }
+        }
+        return nil
+    }
+
+    /// Enters a lease, in the place of an earlier one of the same claim. `false`, and nothing changed, when another
+    /// claim has one of the ports.
+    @discardableResult
+    public mutating func enter(_ lease: Lease) -> Bool {
+        let claim = Claim(key: lease.key, mapping: lease.mapping)
+        let former = remove(claim)
+        guard owner(of: lease.ports, lease.protocols) == nil else {
+            if let former { enter(former) }
+            return false
+        }
+        leases[claim] = lease
+        for port in lease.ports.ports {
+            if lease.protocols.contains(.tcp) { tcp[port] = claim }
+            if lease.protocols.contains(.udp) { udp[port] = claim }
+        }
+        return true
+    }
+
+    @discardableResult
+    public mutating func remove(_ claim: Claim) -> Lease? {
+        guard let lease = leases.removeValue(forKey: claim) else { return nil }
+        for port in lease.ports.ports {
+            if lease.protocols.contains(.tcp) { tcp[port] = nil }
+            if lease.protocols.contains(.udp) { udp[port] = nil }
+        }
+        return lease
+    }
+
+    public mutating func prolong(_ claim: Claim, until expires: WallTime) { leases[claim]?.expires = expires }
+
+    /// Claims whose lease has run out.
+    public func expired(at now: WallTime) -> [Claim] { leases.filter { $0.value.expires <= now }.map(\.key) }
+}

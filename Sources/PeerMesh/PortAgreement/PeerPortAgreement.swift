@@ -1,0 +1,253 @@
+public import PeerWire
+
+/// One mapping at one relay, as the peer sees it. No I/O, no clock.
+///
+/// ```
+/// offline ──sessionReady──▶ requested ──offered──▶ checking ──own end fits──▶ committed ──active──▶ active
+///    ▲                          ▲  │ refused           │ taken here: decline                          │ check passed
+///    │ sessionLost              │  ▼                    ▼                                             ▼
+///    └── from each ──           refused            (next offer)                    unreachable ◀─▶ verified
+/// ```
+/// Whether the target answers is known beside that: while it does not, the state shown is `target-down`, and the
+/// relay is told to refuse visitors.
+public struct PeerPortAgreement: Sendable {
+    public enum Stage: Hashable, Sendable {
+        case offline
+        case requested
+        case checking(Message.Offer)
+        case committed(Message.Offer)
+        case active(Reachability)
+        case refused(RefusalReason, detail: String, retryAt: Instant)
+    }
+
+    public enum Reachability: Hashable, Sendable {
+        /// A check runs, or waits for its turn.
+        case checking(failures: Int)
+        case verified(by: [String], recheckAt: Instant)
+        case unreachable(reason: String, retryAt: Instant)
+    }
+
+    public enum Event: Sendable {
+        case sessionReady
+        case sessionLost
+        case offered(Message.Offer)
+        /// Answers to `bindOwnPort`.
+        case ownPortBound, ownPortTaken
+        case activated(host: String)
+        case refused(RefusalReason, detail: String)
+        case targetAnswers, targetSilent
+        /// Answers to `check`.
+        case checkPassed(by: String)
+        case checkFailed(reason: String)
+        case timePassed
+    }
+
+    public enum Action: Hashable, Sendable {
+        case send(Message)
+        /// Have this node's own server listen on the number as well.
+        case bindOwnPort(UInt16)
+        /// Give up the number bound before.
+        case freeOwnPort
+        /// Dial the public address from here and see whether a nonce comes back through the tunnel.
+        case check(host: String, ports: PortRange, after: Instant.Span)
+        /// The state that listings show has changed.
+        case changed
+        /// Ask for the same number next time.
+        case remember(PortRange)
+    }
+
+    static let retryRefused = Instant.Span.seconds(10)
+    static let retryUnreachable = Instant.Span.seconds(5)
+    static let recheckVerified = Instant.Span.seconds(120)
+    static let quickChecks = 4
+    static let checkPause = Instant.Span.milliseconds(200)
+
+    public let wish: MappingWish
+    public private(set) var stage = Stage.offline
+    /// Agreed ports, kept while offline: that is where it was, and where it will be again.
+    public private(set) var ports: PortRange?
+    public private(set) var host: String?
+    public private(set) var targetAnswers = true
+    private var reported: MappingState?
+    private let targetText: String
+
+    /// `remembered`: the ports that this relay gave before.
+    public init(wish: MappingWish, targetText: String, remembered: PortRange?) {
+        self.wish = wish
+        self.targetText = targetText
+        ports = remembered
+    }
+
+    public var state: MappingState {
+        switch stage {
+        case .offline: .offline
+        case .requested: .requested
+        case .checking: .bound
+        case .committed: .committed
+        case .refused: .refused
+        case .active(let reachability):
+            if !targetAnswers {
+                .targetDown
+            } else {
+                switch reachability {
+                case .checking: .active
+                case .verified: .verified
+                case .unreachable: .unreachable
+                }
+            }
+        }
+    }
+
+    /// Why it is not better than it is, in a few words; `nil` when there is nothing to say.
+    public var reason: String? {
+        switch stage {
+        case .refused(_, let detail, _): detail
+        case .active where !targetAnswers: "\(targetText) does not answer"
+        case .active(.unreachable(let reason, _)): reason
+        case .offline: "no session to the relay"
+        case .requested, .checking, .committed, .active: nil
+        }
+    }
+
+    public var verifiedBy: [String] {
+        if case .active(.verified(let by, _)) = stage, targetAnswers { by } else { [] }
+    }
+
+    public var nextDeadline: Instant? {
+        switch stage {
+        case .refused(_, _, let retryAt): retryAt
+        case .active(.unreachable(_, let retryAt)) where targetAnswers: retryAt
+        case .active(.verified(_, let recheckAt)) where targetAnswers: recheckAt
+        case .offline, .requested, .checking, .committed, .active: nil
+        }
+    }
+
+    public mutating func handle(_ event: Event, at now: Instant) -> [Action] {
+        let before = state
+        var actions = transition(event, now)
+        if state != before { actions.append(.changed) }
+        if case .active = stage, reported != state {
+            reported = state
+            actions.append(.send(.report(wish.id, state: state)))
+        }
+        return actions
+    }
+
+    private mutating func transition(_ event: Event, _ now: Instant) -> [Action] {
+        switch event {
+        case .sessionReady: return request()
+        case .sessionLost:
+            stage = .offline
+            reported = nil
+            return []
+        case .offered(let offer): return offered(offer)
+        case .ownPortBound:
+            guard case .checking(let offer) = stage else { return [] }
+            return commit(offer)
+        case .ownPortTaken:
+            guard case .checking(let offer) = stage else { return [] }
+            stage = .requested
+            return [.send(.decline(wish.id, attempt: offer.attempt, reason: .portTakenHere))]
+        case .activated(let host): return activated(host)
+        case .refused(let reason, let detail):
+            stage = .refused(reason, detail: detail, retryAt: now + Self.retryRefused)
+            return wish.target == .serverPort ? [.freeOwnPort] : []
+        case .targetAnswers:
+            targetAnswers = true
+            // The relay resumes on the report and answers with `active`; the check follows that.
+            if case .active = stage, reported == .targetDown { stage = .active(.checking(failures: 0)) }
+            return []
+        case .targetSilent:
+            targetAnswers = false
+            return []
+        case .checkPassed(let verifier):
+            guard case .active(let reachability) = stage else { return [] }
+            var by: [String] = []
+            if case .verified(let earlier, _) = reachability { by = earlier }
+            if !by.contains(verifier) { by.append(verifier) }
+            stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
+            return []
+        case .checkFailed(let reason): return checkFailed(reason, now)
+        case .timePassed: return timePassed(now)
+        }
+    }
+
+    private mutating func request() -> [Action] {
+        stage = .requested
+        reported = nil
+        var asked = wish.ports
+        if let ports, ports.count == asked.count {
+            switch asked {
+            case .any, .preferably: asked = .preferably(ports)
+            case .exactly: break
+            }
+        }
+        return [
+            .send(
+                .request(
+                    Message.Request(
+                        mapping: wish.id, protocols: wish.protocols, wish: asked, target: targetText)))
+        ]
+    }
+
+    private mutating func offered(_ offer: Message.Offer) -> [Action] {
+        guard case .requested = stage else { return [] }
+        guard wish.target == .serverPort else { return commit(offer) }
+        stage = .checking(offer)
+        return [.bindOwnPort(offer.ports.first)]
+    }
+
+    private mutating func commit(_ offer: Message.Offer) -> [Action] {
+        stage = .committed(offer)
+        ports = offer.ports
+        return [.send(.commit(wish.id, attempt: offer.attempt)), .remember(offer.ports)]
+    }
+
+    private mutating func activated(_ host: String) -> [Action] {
+        switch stage {
+        case .committed, .active: break
+        case .offline, .requested, .checking, .refused: return []
+        }
+        guard let ports else { return [] }
+        self.host = host
+        stage = .active(.checking(failures: 0))
+        return targetAnswers ? [.check(host: host, ports: ports, after: .zero)] : []
+    }
+
+    private mutating func checkFailed(_ reason: String, _ now: Instant) -> [Action] {
+        guard case .active(let reachability) = stage, let ports, let host, targetAnswers else { return [] }
+        let failures: Int
+        switch reachability {
+        case .checking(let earlier): failures = earlier + 1
+        // What was reachable gets the benefit of the doubt of a few quick checks.
+        case .verified: failures = 1
+        case .unreachable: failures = Self.quickChecks
+        }
+        if failures < Self.quickChecks {
+            if case .checking = reachability { stage = .active(.checking(failures: failures)) }
+            if case .verified(let by, _) = reachability {
+                stage = .active(.checking(failures: failures))
+                _ = by
+            }
+            return [.check(host: host, ports: ports, after: Self.checkPause * UInt64(failures))]
+        }
+        stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable))
+        return []
+    }
+
+    private mutating func timePassed(_ now: Instant) -> [Action] {
+        guard let deadline = nextDeadline, now >= deadline else { return [] }
+        switch stage {
+        case .refused: return request()
+        case .active(.unreachable(let reason, _)):
+            guard let ports, let host else { return [] }
+            stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable * 2))
+            return [.check(host: host, ports: ports, after: .zero)]
+        case .active(.verified(let by, _)):
+            guard let ports, let host else { return [] }
+            stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
+            return [.check(host: host, ports: ports, after: .zero)]
+        case .offline, .requested, .checking, .committed, .active: return []
+        }
+    }
+}

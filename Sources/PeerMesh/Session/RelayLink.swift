@@ -1,0 +1,175 @@
+public import PeerWire
+
+/// A peer's standing with one relay: connecting, proving, staying alive, and coming back. No I/O, no clock.
+///
+/// ```
+/// waiting ──timePassed──▶ connecting ──connected──▶ opening ──welcome──▶ established
+///    ▲                        │ failed, too long       │ refused, too long     │ closed, silent
+///    └────────────────────────┴────────────────────────┴───────────────────────┘      superseded ──▶ stopped
+/// ```
+public struct RelayLink: Sendable {
+    public enum State: Hashable, Sendable {
+        case waiting(until: Instant)
+        case connecting(since: Instant)
+        case opening(since: Instant)
+        case established
+        case stopped
+    }
+
+    public enum Action: Sendable {
+        /// Look the name up anew and connect; answer with `connected` or `connectionFailed`.
+        case connect
+        case send([UInt8])
+        /// Close the stream of this attempt, if there is one.
+        case disconnect
+        case established(SessionTerms, channels: UInt16)
+        /// For the session's agreements and pool; never about liveness or the handshake.
+        case deliver(Message)
+        case measured(latency: Instant.Span)
+        /// The session that was there is gone.
+        case lost
+        /// Why there is no session; only when the reason is another than before.
+        case explain(String)
+        /// Another process proved this key: this one must stop.
+        case superseded
+    }
+
+    public private(set) var state: State
+    private var handshake: PeerHandshake?
+    private var backoff: Backoff
+    private var attemptStarted = Instant.zero
+    private var lastHeard = Instant.zero
+    private var nextPing = Instant.zero
+    private var pingNumber: UInt64 = 0
+    private var pingSent = Instant.zero
+    private var explained: String?
+
+    public init(seed: UInt64, at now: Instant) {
+        state = .waiting(until: now)
+        backoff = Backoff(seed: seed)
+    }
+
+    /// When `timePassed` should be called at the latest.
+    public var nextDeadline: Instant? {
+        switch state {
+        case .waiting(let until): until
+        case .connecting(let since): since + SessionTiming.connectLimit
+        case .opening(let since): since + SessionTiming.handshakeLimit
+        case .established: min(nextPing, lastHeard + SessionTiming.peerPatience)
+        case .stopped: nil
+        }
+    }
+
+    public mutating func timePassed(at now: Instant) -> [Action] {
+        guard let deadline = nextDeadline, now >= deadline else { return [] }
+        switch state {
+        case .waiting:
+            state = .connecting(since: now)
+            attemptStarted = now
+            return [.connect]
+        case .connecting: return fail("no answer within \(SessionTiming.connectLimit.nanoseconds / 1_000_000_000) s", now)
+        case .opening: return fail("it accepts connections but says nothing", now)
+        case .established:
+            if now >= lastHeard + SessionTiming.peerPatience {
+                return fail("the session went silent", now)
+            }
+            nextPing = now + SessionTiming.pingInterval
+            pingNumber += 1
+            pingSent = now
+            return [.send(Message.ping(pingNumber).bytes)]
+        case .stopped: return []
+        }
+    }
+
+    /// The stream is there; `handshake` has fresh keys.
+    public mutating func connected(_ handshake: PeerHandshake, at now: Instant) -> [Action] {
+        guard case .connecting = state else { return [.disconnect] }
+        state = .opening(since: now)
+        self.handshake = handshake
+        return [.send(handshake.opening)]
+    }
+
+    public mutating func connectionFailed(_ reason: String, at now: Instant) -> [Action] {
+        guard case .connecting = state else { return [] }
+        return fail(reason, now)
+    }
+
+    /// The stream ended or broke.
+    public mutating func closed(_ reason: String, at now: Instant) -> [Action] {
+        switch state {
+        case .opening, .established: fail(reason, now)
+        case .waiting, .connecting, .stopped: []
+        }
+    }
+
+    /// The other end answered the preamble with the version that it speaks.
+    public mutating func receivedVersion(_ highest: UInt16, at now: Instant) -> [Action] {
+        guard case .opening = state else { return [] }
+        return fail(HandshakeFailure.version(highest).description, now)
+    }
+
+    public mutating func received(_ frame: Frame, at now: Instant) -> [Action] {
+        lastHeard = now
+        switch state {
+        case .opening: return continueHandshake(frame, now)
+        case .established: return continueSession(frame, now)
+        case .waiting, .connecting, .stopped: return []
+        }
+    }
+
+    public mutating func stop() { state = .stopped }
+
+    private mutating func continueHandshake(_ frame: Frame, _ now: Instant) -> [Action] {
+        guard let action = handshake?.received(frame) else { return [] }
+        switch action {
+        case .send(let bytes): return [.send(bytes)]
+        case .failed(.refused(.superseded, _)): return supersede()
+        case .failed(let failure): return fail(failure.description, now)
+        case .established(let terms, let channels, _):
+            handshake = nil
+            state = .established
+            backoff.reset()
+            explained = nil
+            nextPing = now
+            return [.established(terms, channels: channels)]
+        }
+    }
+
+    private mutating func continueSession(_ frame: Frame, _ now: Instant) -> [Action] {
+        do {
+            guard let message = try Message(frame) else { return [] }
+            switch message {
+            case .ping(let number): return [.send(Message.pong(number).bytes)]
+            case .pong(let number):
+                // Only the answer to the latest ping is a sample; a late one would measure a stall twice.
+                return number == pingNumber ? [.measured(latency: now - pingSent)] : []
+            case .close(.superseded, _): return supersede()
+            case .close(let reason, let detail):
+                return fail(reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now)
+            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report:
+                return fail(HandshakeFailure.unexpected.description, now)
+            case .offer, .active, .refusal, .released, .channelsWanted: return [.deliver(message)]
+            }
+        } catch { return fail(error.description, now) }
+    }
+
+    private mutating func supersede() -> [Action] {
+        state = .stopped
+        return [.disconnect, .superseded]
+    }
+
+    private mutating func fail(_ reason: String, _ now: Instant) -> [Action] {
+        let wasEstablished = state == .established
+        handshake = nil
+        // Counted from the start of the attempt: an attempt that timed out has waited long enough already.
+        let next = wasEstablished ? now + backoff.next() : max(now, attemptStarted + backoff.next())
+        state = .waiting(until: next)
+        var actions: [Action] = [.disconnect]
+        if wasEstablished { actions.append(.lost) }
+        if explained != reason {
+            explained = reason
+            actions.append(.explain(reason))
+        }
+        return actions
+    }
+}

@@ -1,0 +1,19 @@
+/// Every length of time that a session depends on, on one page.
+public enum SessionTiming {
+    /// A peer pings its relay this often; the answers are its latency samples.
+    public static let pingInterval = Instant.Span.seconds(1)
+    /// A peer that heard nothing for so long drops the session and dials anew.
+    public static let peerPatience = Instant.Span.seconds(5)
+    /// A relay that heard nothing for so long ends the session; its ports refuse from then on.
+    public static let relayPatience = Instant.Span.seconds(10)
+    /// From connecting to `welcome`.
+    public static let handshakeLimit = Instant.Span.seconds(5)
+    /// One attempt to connect, name look-up included.
+    public static let connectLimit = Instant.Span.seconds(2)
+    /// What is not yet known to be a session or a data channel is closed after this.
+    public static let strangerLimit = Instant.Span.seconds(5)
+    /// First wait between two attempts; doubled each time.
+    public static let firstBackoff = Instant.Span.milliseconds(50)
+    /// Longest wait between the starts of two attempts.
+    public static let longestBackoff = Instant.Span.seconds(2)
+}

@@ -1,0 +1,129 @@
+import Glibc
+internal import PeerMesh
+
+/// A stream for small things: handshakes, frames of a session, lines of the control socket. What is sent waits in a
+/// bounded buffer; what arrives is handed over as it comes. Not for visitors' bytes (`Forwarder`).
+public final class ByteChannel: EventSource {
+    public enum Event: Sendable {
+        case received([UInt8])
+        /// The other end closed, or the connection broke; the channel is closed.
+        case closed(String)
+    }
+
+    /// A reader that lets so much pile up is cut off.
+    static let maximumQueued = 4 << 20
+
+    private let loop: EventLoop
+    private var stream: Stream?
+    private var queue: [UInt8] = []
+    private var queueStart = 0
+    private var isWritable = true
+    private var isClosing = false
+    private var onEvent: ((Event) -> Void)?
+
+    public init(on loop: EventLoop, _ stream: consuming Stream) {
+        self.loop = loop
+        self.stream = consume stream
+        super.init()
+    }
+
+    public var remoteAddress: SocketAddress? { stream?.remoteAddress }
+    public var localAddress: SocketAddress? { stream?.localAddress }
+
+    /// Whether both ends are on this machine.
+    public var isLocal: Bool {
+        guard let local = localAddress, let remote = remoteAddress else { return false }
+        return local.host == remote.host || (local.isLoopback && remote.isLoopback)
+    }
+
+    public func start(_ onEvent: @escaping (Event) -> Void) {
+        self.onEvent = onEvent
+        guard let fd = stream?.fd else { return }
+        do throws(SystemError) { try loop.register(fd, for: self) } catch { end(error.description) }
+    }
+
+    public func send(_ bytes: [UInt8]) {
+        guard stream != nil, !isClosing, !bytes.isEmpty else { return }
+        guard queue.count - queueStart + bytes.count <= Self.maximumQueued else {
+            return end("the other end does not read")
+        }
+        queue.append(contentsOf: bytes)
+        flush()
+    }
+
+    /// Sends what is queued, for at most a second, then closes in an orderly way.
+    public func closeAfterFlush() {
+        guard stream != nil else { return }
+        onEvent = nil
+        isClosing = true
+        if queueStart == queue.count { return close(orderly: true) }
+        loop.schedule(after: .seconds(1)) { [weak self] in self?.close(orderly: false) }
+    }
+
+    public func close() { close(orderly: false) }
+
+    /// Takes the stream out for another use; the channel is over. It stays registered with the loop.
+    public func takeStream() -> Stream? {
+        loop.forget(self)
+        onEvent = nil
+        return stream.take()
+    }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) {
+        if readiness.contains(.writable) {
+            isWritable = true
+            flush()
+        }
+        if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) { drain() }
+    }
+
+    private func drain() {
+        // Bounded, so that one chatterer does not hold the loop; the rest has its turn later.
+        for _ in 0..<16 {
+            guard let outcome = stream?.read(into: loop.buffer) else { return }
+            switch outcome {
+            case .bytes(let count): onEvent?(.received(Array(loop.buffer[..<count])))
+            case .wouldBlock: return
+            case .end: return end("the connection was closed")
+            case .failed(let error): return end(error.text)
+            }
+        }
+        loop.again(self)
+    }
+
+    override func runAgain() { drain() }
+
+    private func flush() {
+        while isWritable, queueStart < queue.count {
+            let start = queueStart
+            let outcome = queue.withUnsafeBytes { queue in
+                stream?.write(UnsafeRawBufferPointer(rebasing: queue[start...]))
+            }
+            switch outcome {
+            case .bytes(let count): queueStart += count
+            case .wouldBlock: isWritable = false
+            case .failed(let error): return end(error.text)
+            case .end, nil: return
+            }
+        }
+        if queueStart == queue.count {
+            queue.removeAll(keepingCapacity: queue.capacity <= 16_384)
+            queueStart = 0
+            if isClosing { close(orderly: true) }
+        }
+    }
+
+    private func end(_ reason: String) {
+        let onEvent = self.onEvent
+        close(orderly: false)
+        onEvent?(.closed(reason))
+    }
+
+    private func close(orderly: Bool) {
+        loop.forget(self)
+        onEvent = nil
+        queue = []
+        queueStart = 0
+        if orderly { stream.take()?.closeOrderly() } else { _ = stream.take() }
+    }
+}

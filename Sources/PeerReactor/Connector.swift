@@ -1,0 +1,111 @@
+internal import CLinux
+import Glibc
+public import PeerMesh
+
+/// Connects to the first of several addresses that answers, a new attempt every 250 ms beside the earlier ones
+/// (RFC 8305), and gives up after `limit`. Belongs to one loop.
+public final class Connector {
+    public enum Kind: Sendable { case betweenNodes, atTheEdge }
+
+    private static let stagger = Instant.Span.milliseconds(250)
+
+    private final class Attempt: EventSource {
+        var stream: Stream?
+        weak var owner: Connector?
+
+        init(stream: consuming Stream) {
+            self.stream = consume stream
+            super.init()
+        }
+
+        override func ready(_ readiness: Readiness, tag: UInt8) { owner?.attemptIsReady(self, readiness) }
+    }
+
+    private let loop: EventLoop
+    private let kind: Kind
+    private var addresses: ArraySlice<SocketAddress>
+    private var attempts: [Attempt] = []
+    private var timers: [LoopTimer] = []
+    private var lastError: SystemError?
+    private var done: ((consuming Stream?, SystemError) -> Void)?
+
+    /// - Parameter done: called once, with the stream, or with none and the reason.
+    public init(
+        on loop: EventLoop, to addresses: [SocketAddress], kind: Kind, limit: Instant.Span,
+        done: @escaping (consuming Stream?, SystemError) -> Void
+    ) {
+        self.loop = loop
+        self.kind = kind
+        self.addresses = addresses[...]
+        self.done = done
+        timers.append(loop.schedule(after: limit) { [self] in finish(nil, SystemError("connect", code: ETIMEDOUT)) })
+        tryNext()
+    }
+
+    public func cancel() { settle() }
+
+    private func tryNext() {
+        guard done != nil else { return }
+        guard let address = addresses.popFirst() else {
+            if attempts.isEmpty { finish(nil, lastError ?? SystemError("connect", code: EHOSTUNREACH)) }
+            return
+        }
+        do {
+            let attempt = Attempt(stream: try Self.open(address, kind))
+            attempt.owner = self
+            try loop.register(attempt.stream?.fd ?? -1, for: attempt)
+            attempts.append(attempt)
+            if !addresses.isEmpty { timers.append(loop.schedule(after: Self.stagger) { [weak self] in self?.tryNext() }) }
+        } catch {
+            lastError = error
+            tryNext()
+        }
+    }
+
+    /// A socket whose connection to `address` is made, or on its way.
+    static func open(_ address: SocketAddress, _ kind: Kind) throws(SystemError) -> Stream {
+        let fd = clinux_socket(address.family, Int32(SOCK_STREAM.rawValue))
+        guard fd >= 0 else { throw SystemError("socket") }
+        let stream = Stream(Descriptor(fd))
+        switch kind {
+        case .betweenNodes: SocketSetup.betweenNodes(fd)
+        case .atTheEdge: SocketSetup.atTheEdge(fd)
+        }
+        let status = address.withSystemAddress { connect(fd, $0, $1) }
+        guard status == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        return stream
+    }
+
+    private func attemptIsReady(_ attempt: Attempt, _ readiness: Readiness) {
+        guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return }
+        let code = attempt.stream?.pendingError ?? 0
+        if code == 0, readiness.contains(.writable), !readiness.contains(.hangup) {
+            loop.forget(attempt)
+            attempts.removeAll { $0 === attempt }
+            if let fd = attempt.stream?.fd { loop.unregister(fd) }
+            let stream = attempt.stream.take()
+            finish(stream, SystemError("connect", code: 0))
+        } else if code != 0 {
+            lastError = SystemError("connect", code: code)
+            loop.forget(attempt)
+            attempt.stream = nil
+            attempts.removeAll { $0 === attempt }
+            tryNext()
+        }
+    }
+
+    private func finish(_ stream: consuming Stream?, _ error: SystemError) {
+        let done = self.done
+        settle()
+        done?(stream, error)
+    }
+
+    private func settle() {
+        done = nil
+        for timer in timers { timer.cancel() }
+        timers = []
+        for attempt in attempts { loop.forget(attempt) }
+        attempts = []
+        addresses = []
+    }
+}

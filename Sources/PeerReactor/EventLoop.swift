@@ -1,0 +1,263 @@
+internal import CLinux
+import Glibc
+public import PeerMesh
+import Synchronization
+
+/// What epoll says of a descriptor.
+struct Readiness: OptionSet {
+    let rawValue: UInt32
+    static let readable = Readiness(rawValue: UInt32(CLINUX_READABLE))
+    static let writable = Readiness(rawValue: UInt32(CLINUX_WRITABLE))
+    static let error = Readiness(rawValue: UInt32(CLINUX_ERROR))
+    static let hangup = Readiness(rawValue: UInt32(CLINUX_HANGUP))
+    static let readHangup = Readiness(rawValue: UInt32(CLINUX_READ_HANGUP))
+}
+
+/// Whatever a loop wakes. Belongs to one loop, lives on its thread only.
+public class EventSource {
+    /// The place in the loop's table while registered.
+    fileprivate(set) final var slot: Int32 = -1
+    fileprivate final var isListedAgain = false
+
+    init() {}
+
+    /// Something happened on the descriptor that was registered with this tag.
+    func ready(_ readiness: Readiness, tag: UInt8) {}
+    /// The next turn, after `EventLoop.again`.
+    func runAgain() {}
+}
+
+/// One epoll loop on a thread of its own (epoll(7), edge-triggered). Streams, listeners and timers belong to one
+/// loop and are touched on its thread alone; other threads come in through `execute`.
+public final class EventLoop: @unchecked Sendable {
+    // Unchecked, because everything but the inbox belongs to the loop's thread: `preconditionInLoop` holds that.
+
+    private struct Slot {
+        var source: EventSource?
+        var generation: UInt32 = 0
+    }
+
+    private struct Inbox {
+        var jobs: [@Sendable () -> Void] = []
+        var isSignalled = false
+    }
+
+    /// Bytes that one flow moves before others get their turn.
+    static let turn = 262_144
+    private static let batch = 256
+
+    private let epoll: Int32
+    private let wake: Int32
+    private let inbox = Mutex(Inbox())
+    private let thread = Mutex<pthread_t?>(nil)
+
+    // Owned by the loop's thread.
+    private var slots: [Slot] = []
+    private var freeSlots: [Int32] = []
+    private var againList: [EventSource] = []
+    private var timers = TimerHeap()
+    private var isStopped = false
+    /// The time of this turn.
+    public private(set) var now: Instant
+    let buffer: UnsafeMutableRawBufferPointer
+    let pipes = PipePool()
+
+    public init() throws(SystemError) {
+        epoll = clinux_epoll_create()
+        guard epoll >= 0 else { throw SystemError("epoll_create1") }
+        wake = clinux_eventfd()
+        guard wake >= 0 else {
+            let error = SystemError("eventfd")
+            _ = close(epoll)
+            throw error
+        }
+        now = Self.clock()
+        buffer = .allocate(byteCount: 65_536, alignment: 4_096)
+        clinux_epoll_add(epoll, wake, Readiness.readable.rawValue, 0, .max)
+    }
+
+    deinit {
+        buffer.deallocate()
+        _ = close(wake)
+        _ = close(epoll)
+    }
+
+    /// CLOCK_MONOTONIC.
+    public static func clock() -> Instant {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Instant(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+    }
+
+    // MARK: From any thread
+
+    /// Runs the loop on a new thread until `stop`.
+    public func start() {
+        let keeper = Unmanaged.passRetained(self)
+        var id = pthread_t()
+        pthread_create(
+            &id, nil,
+            { pointer in
+                guard let pointer else { return nil }
+                let loop = Unmanaged<EventLoop>.fromOpaque(pointer).takeRetainedValue()
+                loop.run()
+                return nil
+            }, keeper.toOpaque())
+        pthread_detach(id)
+    }
+
+    /// Runs `job` on the loop's thread, after what is queued already.
+    public func execute(_ job: @escaping @Sendable () -> Void) {
+        let mustWake = inbox.withLock { inbox in
+            inbox.jobs.append(job)
+            defer { inbox.isSignalled = true }
+            return !inbox.isSignalled
+        }
+        if mustWake {
+            var one: UInt64 = 1
+            _ = write(wake, &one, 8)
+        }
+    }
+
+    public func stop() { execute { self.isStopped = true } }
+
+    public var isInLoop: Bool { thread.withLock { $0.map { pthread_equal($0, pthread_self()) != 0 } ?? false } }
+
+    public func preconditionInLoop() { precondition(isInLoop, "touched from a thread that is not the loop's") }
+
+    // MARK: On the loop's thread
+
+    /// Edge-triggered, both directions: interest never changes, so nothing is paid for changing it.
+    func register(_ fd: Int32, for source: EventSource, tag: UInt8 = 0) throws(SystemError) {
+        let data = place(source) | UInt64(tag)
+        let all: Readiness = [.readable, .writable, .readHangup]
+        guard clinux_epoll_add(epoll, fd, all.rawValue, 1, data) == 0 else {
+            let error = SystemError("epoll_ctl")
+            throw error
+        }
+    }
+
+    /// Another source takes a descriptor over that is registered here; what is ready now is told anew.
+    func reregister(_ fd: Int32, for source: EventSource, tag: UInt8 = 0) throws(SystemError) {
+        let data = place(source) | UInt64(tag)
+        let all: Readiness = [.readable, .writable, .readHangup]
+        guard clinux_epoll_modify(epoll, fd, all.rawValue, 1, data) == 0 else { throw SystemError("epoll_ctl") }
+    }
+
+    /// A listener: level-triggered, so that what one turn leaves is told again.
+    func registerListener(_ fd: Int32, for source: EventSource) throws(SystemError) {
+        let data = place(source)
+        guard clinux_epoll_add(epoll, fd, Readiness.readable.rawValue, 0, data) == 0 else { throw SystemError("epoll_ctl") }
+    }
+
+    func unregister(_ fd: Int32) { clinux_epoll_delete(epoll, fd) }
+
+    /// No event reaches the source from here on. Its descriptors leave with their closing, or by `unregister`.
+    func forget(_ source: EventSource) {
+        guard source.slot >= 0 else { return }
+        let index = Int(source.slot)
+        slots[index].source = nil
+        slots[index].generation = (slots[index].generation &+ 1) & 0xff_ffff
+        freeSlots.append(source.slot)
+        source.slot = -1
+    }
+
+    /// Calls `runAgain` in the next turn, after everybody else had theirs.
+    func again(_ source: EventSource) {
+        guard !source.isListedAgain else { return }
+        source.isListedAgain = true
+        againList.append(source)
+    }
+
+    /// Runs `body` once, not before `span` has passed.
+    @discardableResult
+    public func schedule(after span: Instant.Span, _ body: @escaping () -> Void) -> LoopTimer {
+        let timer = LoopTimer(deadline: Self.clock() + span, body: body)
+        timers.insert(timer)
+        return timer
+    }
+
+    private func place(_ source: EventSource) -> UInt64 {
+        if source.slot < 0 {
+            if let free = freeSlots.popLast() {
+                source.slot = free
+            } else {
+                source.slot = Int32(slots.count)
+                slots.append(Slot())
+            }
+            slots[Int(source.slot)].source = source
+        }
+        let generation = UInt64(slots[Int(source.slot)].generation)
+        return UInt64(UInt32(bitPattern: source.slot)) << 32 | generation << 8
+    }
+
+    private func run() {
+        thread.withLock { $0 = pthread_self() }
+        let events = UnsafeMutablePointer<UInt32>.allocate(capacity: Self.batch)
+        let data = UnsafeMutablePointer<UInt64>.allocate(capacity: Self.batch)
+        defer {
+            events.deallocate()
+            data.deallocate()
+        }
+        while !isStopped {
+            let count = clinux_epoll_wait(epoll, events, data, Int32(Self.batch), timeout())
+            now = Self.clock()
+            for index in 0..<max(0, Int(count)) { dispatch(Readiness(rawValue: events[index]), data[index]) }
+            while let timer = timers.popDue(at: now) { timer.fire() }
+            if !againList.isEmpty { runAgainList() }
+        }
+    }
+
+    private func timeout() -> Int32 {
+        if !againList.isEmpty { return 0 }
+        guard let deadline = timers.next else { return -1 }
+        let span = (deadline - Self.clock()).nanoseconds
+        return Int32(min((span + 999_999) / 1_000_000, 60_000))
+    }
+
+    private func dispatch(_ readiness: Readiness, _ data: UInt64) {
+        if data == .max { return runInbox() }
+        let index = Int(data >> 32)
+        guard index < slots.count, slots[index].generation == UInt32(data >> 8 & 0xff_ffff),
+            let source = slots[index].source
+        else { return }
+        source.ready(readiness, tag: UInt8(truncatingIfNeeded: data))
+    }
+
+    private func runInbox() {
+        var count: UInt64 = 0
+        _ = read(wake, &count, 8)
+        let jobs = inbox.withLock { inbox in
+            inbox.isSignalled = false
+            defer { inbox.jobs = [] }
+            return inbox.jobs
+        }
+        for job in jobs { job() }
+    }
+
+    private func runAgainList() {
+        let listed = againList
+        againList.removeAll(keepingCapacity: true)
+        for source in listed {
+            source.isListedAgain = false
+            if source.slot >= 0 { source.runAgain() }
+        }
+    }
+}
+
+/// Carries a value that belongs to a loop through other threads; only on the loop can it be opened.
+public struct LoopBound<Value>: @unchecked Sendable {
+    // Unchecked, because `value` is handed out on the loop's thread alone, and the check is made at run time.
+    private let loop: EventLoop
+    private let wrapped: Value
+
+    public init(_ value: Value, on loop: EventLoop) {
+        self.loop = loop
+        wrapped = value
+    }
+
+    public var value: Value {
+        loop.preconditionInLoop()
+        return wrapped
+    }
+}

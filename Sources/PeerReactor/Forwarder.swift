@@ -1,0 +1,300 @@
+internal import CLinux
+internal import PeerMesh
+
+/// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
+///
+/// Small pieces go through the loop's one buffer; a flow that fills it twice in a row is a bulk transfer and goes
+/// through a pipe by splice(2) from then on. What cannot be written at once waits in that pipe, or in a spill of at
+/// most one buffer, and reading stops meanwhile. Nothing is allocated for a chunk that the other side takes at once.
+public final class Forwarder: EventSource {
+    public enum Ending: Sendable {
+        /// Both sides ended their direction.
+        case clean
+        /// One side broke off; so was the other.
+        case aborted
+        /// The right side could not be reached at all.
+        case neverConnected(SystemError)
+    }
+
+    private struct Flow {
+        var isReadable = false
+        var isWritable = false
+        /// The source announced its end: short reads no longer mean that there is nothing more.
+        var sawHangup = false
+        var sawEnd = false
+        var isDone = false
+        var fullReads: UInt8 = 0
+        var pipe: PipePool.Pipe?
+        var inPipe = 0
+        var spill: [UInt8] = []
+        var spillStart = 0
+        var bytes: UInt64 = 0
+    }
+
+    private static let leftTag: UInt8 = 0
+    private static let rightTag: UInt8 = 1
+    private static let spliceChunk = 1 << 20
+    /// Splices smaller than this are cheaper copied.
+    private static let smallSplice = 8_192
+
+    private let loop: EventLoop
+    private var left: Stream?
+    private var right: Stream?
+    private var isConnecting: Bool
+    private var leftToRight = Flow()
+    private var rightToLeft = Flow()
+    private var onEnd: ((Forwarder, Ending) -> Void)?
+
+    /// Bytes moved so far.
+    public var bytesLeftToRight: UInt64 { leftToRight.bytes }
+    public var bytesRightToLeft: UInt64 { rightToLeft.bytes }
+
+    /// - Parameters:
+    ///   - isConnecting: the right stream's connection is still being made.
+    ///   - early: bytes from the left that were read already.
+    ///   - onEnd: called once, when both streams are closed.
+    public init(
+        on loop: EventLoop, left: consuming Stream, right: consuming Stream, isConnecting: Bool = false,
+        early: [UInt8] = [], onEnd: @escaping (Forwarder, Ending) -> Void
+    ) {
+        self.loop = loop
+        self.isConnecting = isConnecting
+        self.left = consume left
+        self.right = consume right
+        self.onEnd = onEnd
+        super.init()
+        leftToRight.spill = early
+        leftToRight.isWritable = !isConnecting
+        rightToLeft.isWritable = true
+    }
+
+    /// Starts to listen to both streams. `isLeftRegistered`: the left one is known to the loop under another source.
+    public func start(isLeftRegistered: Bool, isRightRegistered: Bool = false) {
+        let leftDescriptor = left?.fd ?? -1
+        let rightDescriptor = right?.fd ?? -1
+        do {
+            try register(leftDescriptor, Self.leftTag, isLeftRegistered)
+            try register(rightDescriptor, Self.rightTag, isRightRegistered)
+        } catch {
+            finish(.aborted)
+        }
+    }
+
+    private func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {
+        if isRegistered {
+            try loop.reregister(fd, for: self, tag: tag)
+        } else {
+            try loop.register(fd, for: self, tag: tag)
+        }
+    }
+
+    /// Breaks both sides off.
+    public func abort() { finish(.aborted) }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) {
+        if tag == Self.rightTag, isConnecting {
+            guard connectionSettled(readiness) else { return }
+        }
+        if readiness.contains(.error) { return finish(.aborted) }
+        if tag == Self.leftTag {
+            Self.note(readiness, source: &leftToRight, sink: &rightToLeft)
+        } else {
+            Self.note(readiness, source: &rightToLeft, sink: &leftToRight)
+        }
+        pump()
+    }
+
+    override func runAgain() { pump() }
+
+    private static func note(_ readiness: Readiness, source: inout Flow, sink: inout Flow) {
+        if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup]) { source.isReadable = true }
+        if !readiness.isDisjoint(with: [.readHangup, .hangup]) { source.sawHangup = true }
+        if readiness.contains(.writable) { sink.isWritable = true }
+    }
+
+    private func connectionSettled(_ readiness: Readiness) -> Bool {
+        guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return false }
+        let code = right?.pendingError ?? 0
+        if code != 0 {
+            finish(.neverConnected(SystemError("connect", code: code)))
+            return false
+        }
+        // An unconnected socket is reported as hung up; writable alone means connected.
+        guard readiness.contains(.writable), !readiness.contains(.hangup) else { return false }
+        isConnecting = false
+        return true
+    }
+
+    private func pump() {
+        guard !isConnecting, left != nil else { return }
+        var isHungry = false
+        guard pumpOne(&leftToRight, isLeftToRight: true, &isHungry),
+            pumpOne(&rightToLeft, isLeftToRight: false, &isHungry)
+        else { return finish(.aborted) }
+        if leftToRight.isDone, rightToLeft.isDone { return finish(.clean) }
+        if isHungry { loop.again(self) }
+    }
+
+    /// `false` when a side broke.
+    private func pumpOne(_ flow: inout Flow, isLeftToRight: Bool, _ isHungry: inout Bool) -> Bool {
+        var budget = EventLoop.turn
+        while !flow.isDone {
+            if flow.inPipe > 0 || flow.spillStart < flow.spill.count {
+                guard flow.isWritable else { return true }
+                guard flush(&flow, isLeftToRight) else { return false }
+                continue
+            }
+            if flow.sawEnd {
+                sinkShutdown(isLeftToRight)
+                dropPipe(&flow)
+                flow.isDone = true
+                return true
+            }
+            guard flow.isReadable else {
+                if flow.inPipe == 0 { dropPipe(&flow) }
+                return true
+            }
+            guard budget > 0 else {
+                isHungry = true
+                return true
+            }
+            let moved = flow.fullReads >= 2 ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
+            guard let moved else { return false }
+            budget -= moved
+        }
+        return true
+    }
+
+    /// Bytes read, or `nil` when a side broke.
+    private func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        let buffer = loop.buffer
+        switch source(isLeftToRight, { $0.read(into: buffer) }) {
+        case .wouldBlock:
+            flow.isReadable = false
+            return 0
+        case .end:
+            flow.sawEnd = true
+            return 0
+        case .failed: return nil
+        case .bytes(let count):
+            flow.bytes += UInt64(count)
+            if count < buffer.count {
+                // On a stream socket a short read empties it (epoll(7)); saves the call that would say so.
+                if !flow.sawHangup { flow.isReadable = false }
+                flow.fullReads = 0
+            } else {
+                flow.fullReads += 1
+            }
+            var written = 0
+            if flow.isWritable {
+                switch sink(isLeftToRight, { $0.write(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }) {
+                case .bytes(let some): written = some
+                case .wouldBlock: break
+                case .end, .failed: return nil
+                }
+            }
+            if written < count {
+                flow.isWritable = false
+                flow.spill = Array(buffer[written..<count])
+                flow.spillStart = 0
+            }
+            return count
+        }
+    }
+
+    private func spliceIn(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        if flow.pipe == nil { flow.pipe = loop.pipes.take() }
+        guard let pipe = flow.pipe else {
+            flow.fullReads = 0
+            return copy(&flow, isLeftToRight)
+        }
+        switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: Self.spliceChunk) }) {
+        case .bytes(let count):
+            flow.inPipe = count
+            flow.bytes += UInt64(count)
+            if count < Self.smallSplice { flow.fullReads = 0 }
+            return count
+        case .wouldBlock:
+            flow.isReadable = false
+            return 0
+        case .end:
+            flow.sawEnd = true
+            return 0
+        case .failed: return nil
+        }
+    }
+
+    private func flush(_ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
+        if flow.inPipe > 0, let pipe = flow.pipe {
+            let count = flow.inPipe
+            switch sink(isLeftToRight, { $0.splice(outOf: pipe.readEnd, count: count) }) {
+            case .bytes(let moved): flow.inPipe -= moved
+            case .wouldBlock: flow.isWritable = false
+            case .end, .failed: return false
+            }
+            return true
+        }
+        let start = flow.spillStart
+        let outcome = flow.spill.withUnsafeBytes { spill in
+            sink(isLeftToRight, { $0.write(UnsafeRawBufferPointer(rebasing: spill[start...])) })
+        }
+        switch outcome {
+        case .bytes(let written):
+            flow.spillStart += written
+            if flow.spillStart == flow.spill.count {
+                flow.spill = []
+                flow.spillStart = 0
+            }
+        case .wouldBlock: flow.isWritable = false
+        case .end, .failed: return false
+        }
+        return true
+    }
+
+    private func source(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+        isLeftToRight ? Self.use(left, body) : Self.use(right, body)
+    }
+
+    private func sink(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+        isLeftToRight ? Self.use(right, body) : Self.use(left, body)
+    }
+
+    private static func use(
+        _ stream: borrowing Stream?, _ body: (borrowing Stream) -> Stream.Outcome
+    ) -> Stream.Outcome {
+        switch stream {
+        case .some(let stream): body(stream)
+        case .none: .end
+        }
+    }
+
+    private func sinkShutdown(_ isLeftToRight: Bool) {
+        if isLeftToRight { right?.shutdownWrite() } else { left?.shutdownWrite() }
+    }
+
+    private func dropPipe(_ flow: inout Flow) {
+        guard let pipe = flow.pipe else { return }
+        loop.pipes.giveBack(pipe, isEmpty: flow.inPipe == 0)
+        flow.pipe = nil
+    }
+
+    private func finish(_ ending: Ending) {
+        guard left != nil else { return }
+        loop.forget(self)
+        dropPipe(&leftToRight)
+        dropPipe(&rightToLeft)
+        leftToRight.spill = []
+        rightToLeft.spill = []
+        switch ending {
+        case .clean:
+            left.take()?.closeOrderly()
+            right.take()?.closeOrderly()
+        case .aborted, .neverConnected:
+            _ = left.take()
+            _ = right.take()
+        }
+        let onEnd = self.onEnd
+        self.onEnd = nil
+        onEnd?(self, ending)
+    }
+}

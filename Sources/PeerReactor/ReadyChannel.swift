@@ -1,0 +1,78 @@
+import Glibc
+internal import PeerMesh
+
+/// A data channel that waits for a visitor. Belongs to one loop.
+///
+/// At the relay it is only watched for breaking; at the peer its first bytes are the relay's word on a visitor.
+public final class ReadyChannel: EventSource {
+    /// A channel that was heard of so recently needs no proof of life.
+    static let freshness = Instant.Span.seconds(1)
+    /// Longer than a keepalive takes to be answered: such a channel is dead.
+    static let staleAfterMilliseconds = 8_000
+
+    public enum Liveness: Sendable { case fresh, likely, stale }
+
+    private let loop: EventLoop
+    private var stream: Stream?
+    private let since: Instant
+    private var received: [UInt8] = []
+    private let expected: Int
+    private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
+
+    /// - Parameters:
+    ///   - expected: how many bytes make the first word; 0 when none may come.
+    ///   - onWord: called once, with those bytes, or with none when the channel broke.
+    public init(
+        on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, expecting expected: Int,
+        onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.stream = consume stream
+        self.expected = expected
+        self.onWord = onWord
+        since = loop.now
+        super.init()
+        let fd = self.stream?.fd ?? -1
+        if isRegistered { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
+    }
+
+    public var liveness: Liveness {
+        if loop.now - since < Self.freshness { return .fresh }
+        let silence = stream?.millisecondsSinceAcknowledged ?? -1
+        return silence >= 0 && silence < Self.staleAfterMilliseconds ? .likely : .stale
+    }
+
+    /// Takes the stream out, registered with the loop as it is.
+    public func takeStream() -> Stream? {
+        loop.forget(self)
+        onWord = nil
+        return stream.take()
+    }
+
+    public func close() {
+        loop.forget(self)
+        onWord = nil
+        stream = nil
+    }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) {
+        guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
+        let wanted = max(1, expected - received.count)
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])
+        switch stream?.read(into: buffer) {
+        case .bytes(let count) where expected > 0:
+            received.append(contentsOf: buffer[..<count])
+            guard received.count == expected else { return }
+            word(received)
+        case .wouldBlock: return
+        case .bytes, .end, .failed, nil: word(nil)
+        }
+    }
+
+    private func word(_ bytes: [UInt8]?) {
+        let onWord = self.onWord
+        self.onWord = nil
+        if bytes == nil { close() }
+        onWord?(self, bytes)
+    }
+}

@@ -1,0 +1,97 @@
+internal import CLinux
+import Glibc
+import Synchronization
+
+/// Looks names up off the loops (getaddrinfo(3) blocks), on at most `limit` threads at a time.
+public final class Resolver: Sendable {
+    public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        case notFound(String)
+        /// Earlier look-ups still hang.
+        case busy
+
+        public var description: String {
+            switch self {
+            case .notFound(let reason): reason
+            case .busy: "name look-ups hang"
+            }
+        }
+    }
+
+    private static let limit = 8
+    private let running = Mutex(0)
+
+    public init() {}
+
+    /// Answers on `loop`, at once for a numeric host. The caller has its own time-out.
+    public func resolve(
+        _ endpoint: Endpoint, on loop: EventLoop,
+        _ answer: @escaping @Sendable (Result<[SocketAddress], Failure>) -> Void
+    ) {
+        if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
+            return loop.execute { answer(.success([address])) }
+        }
+        let isAdmitted = running.withLock { count in
+            guard count < Self.limit else { return false }
+            count += 1
+            return true
+        }
+        guard isAdmitted else { return loop.execute { answer(.failure(.busy)) } }
+        Thread.detach {
+            let result = Self.lookUp(endpoint)
+            self.running.withLock { $0 -= 1 }
+            loop.execute { answer(result) }
+        }
+    }
+
+    private static func lookUp(_ endpoint: Endpoint) -> Result<[SocketAddress], Failure> {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_ADDRCONFIG
+        var list: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(endpoint.host, nil, &hints, &list)
+        guard status == 0 else {
+            return .failure(.notFound("the name \(endpoint.host) cannot be looked up: \(String(cString: gai_strerror(status)))"))
+        }
+        defer { freeaddrinfo(list) }
+        var addresses: [SocketAddress] = []
+        var next = list
+        while let entry = next {
+            var storage = sockaddr_storage()
+            if let address = entry.pointee.ai_addr {
+                memcpy(&storage, address, min(Int(entry.pointee.ai_addrlen), MemoryLayout<sockaddr_storage>.size))
+            }
+            if var address = SocketAddress(storage) {
+                address.port = endpoint.port
+                if !addresses.contains(address) { addresses.append(address) }
+            }
+            next = entry.pointee.ai_next
+        }
+        return addresses.isEmpty ? .failure(.notFound("\(endpoint.host) has no address")) : .success(addresses)
+    }
+}
+
+enum Thread {
+    private final class Body {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    /// Runs `body` once on a thread of its own.
+    static func detach(_ body: @escaping @Sendable () -> Void) {
+        let keeper = Unmanaged.passRetained(Body(body))
+        var id = pthread_t()
+        let status = pthread_create(
+            &id, nil,
+            { pointer in
+                guard let pointer else { return nil }
+                Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue().run()
+                return nil
+            }, keeper.toOpaque())
+        if status == 0 {
+            pthread_detach(id)
+        } else {
+            keeper.release()
+            body()
+        }
+    }
+}

@@ -1,0 +1,96 @@
+internal import CLinux
+import Glibc
+
+/// One end of a connection, non-blocking. Plain TCP or a Unix socket now; TLS becomes a second kind of the same.
+///
+/// Sockets reset on close unless `closeOrderly` is called: a process that dies, or an abort, must never look like
+/// the clean end of a transfer.
+public struct Stream: ~Copyable {
+    private let descriptor: Descriptor
+
+    enum Outcome {
+        case bytes(Int)
+        /// Nothing now; epoll will tell.
+        case wouldBlock
+        /// The other end will send no more.
+        case end
+        case failed(SystemError)
+    }
+
+    public init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
+    var fd: Int32 { descriptor.raw }
+
+    /// For handing a stream through a closure that may run on another loop.
+    public consuming func release() -> Int32 { descriptor.release() }
+
+    public var localAddress: SocketAddress? { .local(of: fd) }
+    public var remoteAddress: SocketAddress? { .remote(of: fd) }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Outcome {
+        let count = recv(fd, buffer.baseAddress, buffer.count, 0)
+        if count > 0 { return .bytes(count) }
+        return count == 0 ? .end : failure("recv")
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) -> Outcome {
+        let count = send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+        return count >= 0 ? .bytes(count) : failure("send")
+    }
+
+    /// Moves bytes from this stream into a pipe without copying them.
+    func splice(into pipe: Int32, upTo count: Int) -> Outcome {
+        let moved = clinux_splice(fd, pipe, count)
+        if moved > 0 { return .bytes(moved) }
+        return moved == 0 ? .end : failure("splice")
+    }
+
+    func splice(outOf pipe: Int32, count: Int) -> Outcome {
+        let moved = clinux_splice(pipe, fd, count)
+        return moved >= 0 ? .bytes(moved) : failure("splice")
+    }
+
+    /// No more from this end; the other direction stays open.
+    func shutdownWrite() { shutdown(fd, Int32(SHUT_WR)) }
+
+    /// What is still on its way is delivered. For connections that ended in both directions.
+    consuming func closeOrderly() { clinux_reset_on_close(fd, 0) }
+
+    /// The error that a failed connection attempt left.
+    var pendingError: Int32 {
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length)
+        return code
+    }
+
+    /// Milliseconds since the other end's system acknowledged anything, keepalive probes included.
+    var millisecondsSinceAcknowledged: Int { Int(clinux_tcp_last_ack_ms(fd)) }
+
+    private func failure(_ call: String) -> Outcome {
+        let code = errno
+        return code == EAGAIN || code == EINTR ? .wouldBlock : .failed(SystemError(call, code: code))
+    }
+}
+
+/// How sockets are set up, in one place.
+enum SocketSetup {
+    /// Home NATs forget idle flows, some after seconds; a probe goes out before that. A dead path is known after 11 s.
+    static let keepaliveIdle: Int32 = 5
+    static let keepaliveInterval: Int32 = 2
+    static let keepaliveCount: Int32 = 3
+
+    /// For streams between nodes, and for listeners that accept them (accepted sockets inherit).
+    static func betweenNodes(_ fd: Int32) {
+        clinux_no_delay(fd)
+        clinux_keepalive(fd, keepaliveIdle, keepaliveInterval, keepaliveCount)
+        clinux_reset_on_close(fd, 1)
+    }
+
+    /// For visitors and targets: theirs is the choice of keepalives, up to an hour of silence from a vanished host.
+    static func atTheEdge(_ fd: Int32) {
+        clinux_no_delay(fd)
+        clinux_keepalive(fd, 120, 30, 8)
+        clinux_reset_on_close(fd, 1)
+    }
+}

@@ -1,0 +1,82 @@
+import GRDB
+
+/// The tables, as steps that are each taken once. A step that was released is never changed: a new one is added.
+enum IPTableSchema {
+    static func bringUpToDate(_ queue: DatabaseQueue, path: String) throws {
+        try refuseNewer(queue, path: path)
+        try migrator.migrate(queue)
+    }
+
+    static func checkIsCurrent(_ queue: DatabaseQueue, path: String) throws {
+        try refuseNewer(queue, path: path)
+        guard try queue.read(migrator.hasCompletedMigrations) else {
+            throw StorageError(
+                .missing, path: path, detail: "it was made by an older p2prc",
+                advice: "start a node with this home once: it brings the table up to date")
+        }
+    }
+
+    private static func refuseNewer(_ queue: DatabaseQueue, path: String) throws {
+        guard try queue.read(migrator.hasBeenSuperseded) else { return }
+        throw StorageError(.newer, path: path, detail: "it was made by a newer p2prc")
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1 first tables") { try $0.execute(sql: firstTables) }
+        return migrator
+    }
+
+    /// Times: Unix milliseconds, but `expires` (seconds, as in the lease). `rtt_us`: microseconds. `protocols`: 1 TCP,
+    /// 2 UDP, 3 both. The checks keep out what the types that are read back could not express.
+    private static let firstTables = """
+        CREATE TABLE node (
+            key TEXT NOT NULL PRIMARY KEY CHECK (length(key) = 64 AND key NOT GLOB '*[^0-9a-f]*'),
+            name TEXT NOT NULL,
+            address TEXT NOT NULL,
+            role TEXT NOT NULL CHECK (role IN ('relay', 'peer')),
+            first_seen INTEGER NOT NULL,
+            last_seen INTEGER NOT NULL
+        );
+        CREATE TABLE latency_sample (
+            id INTEGER PRIMARY KEY,
+            node TEXT NOT NULL CHECK (length(node) = 64 AND node NOT GLOB '*[^0-9a-f]*'),
+            at INTEGER NOT NULL,
+            rtt_us INTEGER NOT NULL CHECK (rtt_us >= 0)
+        );
+        CREATE INDEX latency_sample_of_node ON latency_sample (node, at);
+        CREATE INDEX latency_sample_by_age ON latency_sample (at);
+        CREATE TABLE lease (
+            key TEXT NOT NULL CHECK (length(key) = 64 AND key NOT GLOB '*[^0-9a-f]*'),
+            mapping TEXT NOT NULL CHECK (length(mapping) = 16 AND mapping NOT GLOB '*[^0-9a-f]*'),
+            first_port INTEGER NOT NULL CHECK (first_port BETWEEN 1 AND 65535),
+            last_port INTEGER NOT NULL CHECK (last_port BETWEEN first_port AND 65535),
+            protocols INTEGER NOT NULL CHECK (protocols BETWEEN 1 AND 3),
+            peer_name TEXT NOT NULL,
+            target TEXT NOT NULL,
+            expires INTEGER NOT NULL,
+            PRIMARY KEY (key, mapping)
+        );
+        CREATE TABLE mapping_wish (
+            id TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 16 AND id NOT GLOB '*[^0-9a-f]*'),
+            target_kind TEXT NOT NULL CHECK (target_kind IN ('server-port', 'service')),
+            host TEXT CHECK ((host IS NULL) = (target_kind = 'server-port')),
+            port INTEGER CHECK ((port IS NULL) = (target_kind = 'server-port') AND port BETWEEN 0 AND 65535),
+            protocols INTEGER NOT NULL CHECK (protocols BETWEEN 1 AND 3),
+            wish_kind TEXT NOT NULL CHECK (wish_kind IN ('any', 'exactly', 'preferably')),
+            first_port INTEGER CHECK ((first_port IS NULL) = (wish_kind = 'any') AND first_port BETWEEN 1 AND 65535),
+            count INTEGER NOT NULL CHECK (count BETWEEN 1 AND 65535)
+        );
+        CREATE TABLE agreed_port (
+            mapping TEXT NOT NULL CHECK (length(mapping) = 16 AND mapping NOT GLOB '*[^0-9a-f]*'),
+            relay TEXT NOT NULL,
+            first_port INTEGER NOT NULL CHECK (first_port BETWEEN 1 AND 65535),
+            count INTEGER NOT NULL CHECK (count BETWEEN 1 AND 65535),
+            PRIMARY KEY (mapping, relay)
+        );
+        CREATE TABLE joined_relay (
+            address TEXT NOT NULL PRIMARY KEY,
+            added INTEGER NOT NULL
+        );
+        """
+}

@@ -1,0 +1,44 @@
+import GRDB
+import PeerMesh
+import PeerWire
+
+/// Columns as values that may turn out to be something else: the library's own subscripts end the process then.
+extension Row {
+    func integer(_ column: String) throws -> Int64 {
+        guard let value: DatabaseValue = self[column], case .int64(let number) = value.storage else {
+            throw unexpected(column)
+        }
+        return number
+    }
+
+    func number<Number: FixedWidthInteger>(_ column: String, as type: Number.Type = Number.self) throws -> Number {
+        guard let number = Number(exactly: try integer(column)) else { throw unexpected(column) }
+        return number
+    }
+
+    func text(_ column: String) throws -> String {
+        guard let value: DatabaseValue = self[column], case .string(let text) = value.storage else {
+            throw unexpected(column)
+        }
+        return text
+    }
+
+    func time(_ column: String) throws -> UnixTime { UnixTime(milliseconds: try integer(column)) }
+
+    func nodeKey(_ column: String) throws -> NodeKey { try value(NodeKey(try text(column)), column) }
+
+    func mapping(_ column: String) throws -> MappingID { try value(MappingID(try text(column)), column) }
+
+    func protocols(_ column: String) throws -> TransportProtocols {
+        TransportProtocols(rawValue: try number(column))
+    }
+
+    func value<Value>(_ value: Value?, _ column: String) throws -> Value {
+        guard let value else { throw unexpected(column) }
+        return value
+    }
+
+    func unexpected(_ column: String) -> DatabaseError {
+        DatabaseError(resultCode: .SQLITE_CORRUPT, message: "column \(column) holds something unexpected")
+    }
+}

@@ -1,0 +1,59 @@
+import PeerMesh
+import PeerWire
+
+extension MappingRegistry.Mapping: Codable {
+    enum CodingKeys: String, CodingKey {
+        case serverName = "Server_name"
+        case address = "Address"
+        case type = "Type"
+        case blindPort = "blind_port"
+        case state = "State"
+        case target = "Target"
+        case mapping = "Mapping"
+        case relay = "Relay"
+        case role = "Role"
+        case peerName = "Peer_name"
+        case peerKey = "Peer_key"
+        case verifiedBy = "Verified_by"
+        case reason = "Reason"
+        case leaseExpires = "Lease_expires"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            serverName: try container.decode(String.self, forKey: .serverName),
+            address: try container.decode(String?.self, forKey: .address),
+            type: try container.decode(Transport.self, forKey: .type),
+            blindPort: try container.decodePortOrNull(forKey: .blindPort),
+            state: try container.decode(State.self, forKey: .state),
+            target: try container.decode(String.self, forKey: .target),
+            mapping: try container.decodeMapping(forKey: .mapping),
+            relay: try container.decode(String.self, forKey: .relay),
+            role: try container.decode(Role.self, forKey: .role),
+            peerName: try container.decode(String.self, forKey: .peerName),
+            peerKey: try container.decodeNodeKey(forKey: .peerKey),
+            verifiedBy: try container.decode([String].self, forKey: .verifiedBy),
+            reason: try container.decodeTextIfContained(forKey: .reason),
+            leaseExpires: container.contains(.leaseExpires)
+                ? try container.decodeTime(forKey: .leaseExpires) : nil)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(serverName, forKey: .serverName)
+        try container.encode(address, forKey: .address)
+        try container.encode(type, forKey: .type)
+        try container.encode(blindPort, forKey: .blindPort)
+        try container.encode(state, forKey: .state)
+        try container.encode(target, forKey: .target)
+        try container.encode(mapping.description, forKey: .mapping)
+        try container.encode(relay, forKey: .relay)
+        try container.encode(role, forKey: .role)
+        try container.encode(peerName, forKey: .peerName)
+        try container.encode(peerKey.description, forKey: .peerKey)
+        try container.encode(verifiedBy, forKey: .verifiedBy)
+        try container.encodeIfPresent(reason, forKey: .reason)
+        try container.encodeIfPresent(leaseExpires?.rfc3339, forKey: .leaseExpires)
+    }
+}

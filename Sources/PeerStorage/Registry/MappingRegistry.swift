@@ -1,0 +1,91 @@
+public import PeerMesh
+public import PeerWire
+
+/// `reverse_proxy_mapping.json`: the public ports, one row each. A peer lists what it exposes, a relay what it carries.
+public struct MappingRegistry: RegistryDocument {
+    public var mappings: [Mapping]
+
+    public init(mappings: [Mapping]) { self.mappings = mappings }
+    public init() { self.init(mappings: []) }
+
+    public static func path(in paths: HomePaths) -> String { paths.reverseProxyMapping }
+
+    enum CodingKeys: String, CodingKey { case mappings = "reverse_proxy_mappings" }
+
+    public func validate() throws(RegistryFault) {
+        for (index, mapping) in mappings.enumerated() {
+            func require(_ isRight: Bool, _ key: Mapping.CodingKeys, _ problem: String) throws(RegistryFault) {
+                guard !isRight else { return }
+                throw RegistryFault(field: "reverse_proxy_mappings[\(index)].\(key.rawValue)", problem: problem)
+            }
+            try require(
+                mapping.address.map(RegistryText.isHost) ?? true, .address,
+                "it is no host or IP (without port or brackets)")
+            try require(mapping.blindPort != 0, .blindPort, "a port is a whole number from 1 to 65535")
+            try require(!mapping.target.isEmpty, .target, "it is empty")
+            try require(
+                RegistryText.isHostAndPort(mapping.relay), .relay,
+                "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
+        }
+    }
+
+    /// One public port of one mapping.
+    public struct Mapping: Hashable, Sendable {
+        public enum Transport: String, Codable, Hashable, Sendable {
+            case tcp = "TCP"
+            case udp = "UDP"
+        }
+
+        /// How far the agreement is (docs/protocol.md), or what became of it.
+        public enum State: String, Codable, Hashable, Sendable {
+            case requested, bound, committed, active, verified, refused, unreachable, offline
+            case targetDown = "target-down"
+        }
+
+        /// Whose list the row is in.
+        public enum Role: String, Codable, Hashable, Sendable { case peer, relay }
+
+        /// The relay's name.
+        public var serverName: String
+        /// The public host or IP that a visitor dials, without port or brackets; `nil` while unknown.
+        public var address: String?
+        public var type: Transport
+        /// The public port that a visitor dials; `nil` while none is agreed.
+        public var blindPort: UInt16?
+        public var state: State
+        /// Where it leads, for people ("127.0.0.1:8080", "server port").
+        public var target: String
+        public var mapping: MappingID
+        /// host:port of the relay, IPv6 in brackets.
+        public var relay: String
+        public var role: Role
+        public var peerName: String
+        public var peerKey: NodeKey
+        /// Who reached the port from outside.
+        public var verifiedBy: [String]
+        /// Why it is in this state, where there is something to say.
+        public var reason: String?
+        public var leaseExpires: WallTime?
+
+        public init(
+            serverName: String, address: String?, type: Transport, blindPort: UInt16?, state: State, target: String,
+            mapping: MappingID, relay: String, role: Role, peerName: String, peerKey: NodeKey,
+            verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil
+        ) {
+            self.serverName = serverName
+            self.address = address
+            self.type = type
+            self.blindPort = blindPort
+            self.state = state
+            self.target = target
+            self.mapping = mapping
+            self.relay = relay
+            self.role = role
+            self.peerName = peerName
+            self.peerKey = peerKey
+            self.verifiedBy = verifiedBy
+            self.reason = reason
+            self.leaseExpires = leaseExpires
+        }
+    }
+}

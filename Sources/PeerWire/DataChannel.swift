@@ -1,0 +1,121 @@
+/// First bytes of a data channel, from the peer: which session it belongs to, and the proof of it.
+///
+/// ```
+/// preamble 'd' (8) | session (8) | number (8) | proof (32)
+/// ```
+/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once.
+public struct DataChannelHello: Hashable, Sendable {
+    public static let byteCount = Preamble.byteCount + 8 + 8 + SessionSecret.proofByteCount
+
+    public var session: SessionID
+    public var number: UInt64
+    public var proof: [UInt8]
+
+    public init(session: SessionID, number: UInt64, secret: SessionSecret) {
+        self.session = session
+        self.number = number
+        proof = secret.proof(of: Self.proven(session, number))
+    }
+
+    public var bytes: [UInt8] { Self.proven(session, number) + proof }
+
+    /// `nil` unless these are all the bytes of a hello for a data channel of this version.
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount, Preamble.read(bytes) == .preamble(Preamble(kind: .data)) else { return nil }
+        var reader = ByteReader(bytes[Preamble.byteCount...])
+        guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
+            let proof = reader.read(count: SessionSecret.proofByteCount)
+        else { return nil }
+        self.session = SessionID(value: session)
+        self.number = number
+        self.proof = Array(proof)
+    }
+
+    public func isProven(by secret: SessionSecret) -> Bool {
+        secret.isProof(proof, of: Self.proven(session, number))
+    }
+
+    private static func proven(_ session: SessionID, _ number: UInt64) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.write(Preamble(kind: .data).bytes)
+        writer.write(session.value)
+        writer.write(number)
+        return writer.bytes
+    }
+}
+
+/// The relay's word on a ready data channel: from here on it carries this visitor.
+///
+/// ```
+/// 01 | flags (1) | port offset (2) | mapping (8) | visitor (8) | family (1) | 00 | visitor's port (2) | address (16)
+/// ```
+/// After it, the visitor's bytes follow as they are, both ways. When the flag `wantsAnswer` (1) is set, the peer's
+/// first byte back is `answer`, before any of the target's: then the relay knows that the idle channel was alive.
+public struct VisitorStart: Hashable, Sendable {
+    public static let byteCount = 40
+    public static let answer: UInt8 = 0x06
+
+    public var mapping: MappingID
+    /// Which port of the mapping's range, counted from 0.
+    public var portOffset: UInt16
+    /// The same visitor keeps its number when the relay tries a second channel.
+    public var visitor: UInt64
+    public var wantsAnswer: Bool
+    public var address: VisitorAddress
+
+    public init(
+        mapping: MappingID, portOffset: UInt16, visitor: UInt64, wantsAnswer: Bool, address: VisitorAddress
+    ) {
+        self.mapping = mapping
+        self.portOffset = portOffset
+        self.visitor = visitor
+        self.wantsAnswer = wantsAnswer
+        self.address = address
+    }
+
+    public var bytes: [UInt8] {
+        var writer = ByteWriter()
+        writer.write(UInt8(1))
+        writer.write(UInt8(wantsAnswer ? 1 : 0))
+        writer.write(portOffset)
+        writer.write(mapping.value)
+        writer.write(visitor)
+        writer.write(address.isIPv6 ? UInt8(6) : 4)
+        writer.write(UInt8(0))
+        writer.write(address.port)
+        writer.write(address.host)
+        return writer.bytes
+    }
+
+    /// `nil` unless these are the 40 bytes of a start.
+    public init?(_ bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount else { return nil }
+        var reader = ByteReader(bytes)
+        guard reader.read(UInt8.self) == 1, let flags = reader.read(UInt8.self),
+            let offset = reader.read(UInt16.self), let mapping = reader.read(UInt64.self),
+            let visitor = reader.read(UInt64.self), let family = reader.read(UInt8.self), family == 4 || family == 6,
+            reader.read(UInt8.self) != nil, let port = reader.read(UInt16.self),
+            let host = reader.read(count: VisitorAddress.hostByteCount)
+        else { return nil }
+        self.mapping = MappingID(value: mapping)
+        self.portOffset = offset
+        self.visitor = visitor
+        self.wantsAnswer = flags & 1 != 0
+        self.address = VisitorAddress(isIPv6: family == 6, host: Array(host), port: port)
+    }
+}
+
+/// Where a visitor comes from: 16 bytes of host (IPv4 uses the first four, the rest is zero) and the port.
+public struct VisitorAddress: Hashable, Sendable {
+    static let hostByteCount = 16
+
+    public var isIPv6: Bool
+    public var host: [UInt8]
+    public var port: UInt16
+
+    public init(isIPv6: Bool, host: [UInt8], port: UInt16) {
+        self.isIPv6 = isIPv6
+        self.host = Array((host + [UInt8](repeating: 0, count: Self.hostByteCount)).prefix(Self.hostByteCount))
+        self.port = port
+    }
+}

@@ -1,0 +1,202 @@
+extension Message {
+    private enum FrameType: UInt8 {
+        case hello = 0x01, challenge, proof, welcome, close
+        case ping = 0x10, pong
+        case request = 0x20, offer, commit, decline, active, refusal, release, released, report
+        case channelsWanted = 0x30
+    }
+
+    /// Types from here on must be understood; a reader that does not know one gives up. Others are skipped.
+    private static let requiredTypes: UInt8 = 0x80
+
+    static let nonceByteCount = 32
+    static let ephemeralByteCount = 32
+    static let signatureByteCount = 64
+
+    public var frame: Frame {
+        var fields = FieldWriter()
+        let type: FrameType
+        switch self {
+        case .hello(let hello):
+            type = .hello
+            fields.put(1, hello.key.bytes)
+            fields.put(2, hello.ephemeral)
+            fields.put(3, hello.nonce)
+        case .challenge(let challenge):
+            type = .challenge
+            fields.put(1, challenge.key.bytes)
+            fields.put(2, challenge.ephemeral)
+            fields.put(3, challenge.nonce)
+            fields.put(4, challenge.signature)
+        case .proof(let proof):
+            type = .proof
+            fields.put(1, proof.signature)
+            fields.put(2, proof.instance.bytes)
+            fields.put(3, proof.name)
+            fields.put(4, proof.dialled)
+            fields.put(5, proof.software)
+        case .welcome(let welcome):
+            type = .welcome
+            fields.put(1, welcome.session.value)
+            fields.put(2, welcome.name)
+            fields.put(3, welcome.observed)
+            fields.put(4, welcome.software)
+            fields.put(5, welcome.channels)
+        case .close(let reason, let detail):
+            type = .close
+            fields.put(1, reason.rawValue)
+            fields.put(2, detail)
+        case .ping(let number):
+            type = .ping
+            fields.put(1, number)
+        case .pong(let number):
+            type = .pong
+            fields.put(1, number)
+        case .request(let request):
+            type = .request
+            fields.put(1, request.mapping.value)
+            fields.put(2, request.protocols.rawValue)
+            switch request.wish {
+            case .any(let count): fields.put(3, UInt16(count))
+            case .exactly(let range): fields.put(4, range)
+            case .preferably(let range): fields.put(5, range)
+            }
+            fields.put(6, request.target)
+        case .offer(let offer):
+            type = .offer
+            fields.put(1, offer.mapping.value)
+            fields.put(2, offer.attempt)
+            fields.put(3, offer.ports)
+            fields.put(4, offer.leaseSeconds)
+        case .commit(let mapping, let attempt):
+            type = .commit
+            fields.put(1, mapping.value)
+            fields.put(2, attempt)
+        case .decline(let mapping, let attempt, let reason):
+            type = .decline
+            fields.put(1, mapping.value)
+            fields.put(2, attempt)
+            fields.put(3, reason.rawValue)
+        case .active(let mapping, let attempt, let host):
+            type = .active
+            fields.put(1, mapping.value)
+            fields.put(2, attempt)
+            fields.put(3, host)
+        case .refusal(let mapping, let reason, let detail):
+            type = .refusal
+            fields.put(1, mapping.value)
+            fields.put(2, reason.rawValue)
+            fields.put(3, detail)
+        case .release(let mapping):
+            type = .release
+            fields.put(1, mapping.value)
+        case .released(let mapping):
+            type = .released
+            fields.put(1, mapping.value)
+        case .report(let mapping, let state):
+            type = .report
+            fields.put(1, mapping.value)
+            fields.put(2, state.rawValue)
+        case .channelsWanted(let count):
+            type = .channelsWanted
+            fields.put(1, count)
+        }
+        return Frame(type: type.rawValue, payload: fields.bytes)
+    }
+
+    /// The frame on the wire.
+    public var bytes: [UInt8] { frame.bytes }
+
+    /// `nil` for a type that this version does not know and may skip.
+    public init?(_ frame: Frame) throws(WireError) {
+        guard let type = FrameType(rawValue: frame.type) else {
+            guard frame.type < Self.requiredTypes else {
+                throw WireError(.unknownRequiredMessage, "message type \(frame.type) is not known here")
+            }
+            return nil
+        }
+        let fields = try FieldReader(frame.payload)
+        switch type {
+        case .hello:
+            self = .hello(
+                Hello(
+                    key: try fields.nodeKey(1), ephemeral: try fields.bytes(2, count: Self.ephemeralByteCount),
+                    nonce: try fields.bytes(3, count: Self.nonceByteCount)))
+        case .challenge:
+            self = .challenge(
+                Challenge(
+                    key: try fields.nodeKey(1), ephemeral: try fields.bytes(2, count: Self.ephemeralByteCount),
+                    nonce: try fields.bytes(3, count: Self.nonceByteCount),
+                    signature: try fields.bytes(4, count: Self.signatureByteCount)))
+        case .proof:
+            guard let instance = ProcessInstance(bytes: try fields.bytes(2, count: ProcessInstance.byteCount)) else {
+                throw WireError(.malformedField, "field 2 is no instance")
+            }
+            self = .proof(
+                Proof(
+                    signature: try fields.bytes(1, count: Self.signatureByteCount), instance: instance,
+                    name: try fields.text(3), dialled: try fields.text(4), software: try fields.text(5)))
+        case .welcome:
+            self = .welcome(
+                Welcome(
+                    session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
+                    observed: try fields.text(3), software: try fields.text(4),
+                    channels: try fields.number(5, UInt16.self)))
+        case .close:
+            self = .close(try Self.known(CloseReason.init, fields, 1), detail: try fields.text(2))
+        case .ping: self = .ping(try fields.number(1, UInt64.self))
+        case .pong: self = .pong(try fields.number(1, UInt64.self))
+        case .request: self = .request(try Self.request(fields))
+        case .offer:
+            self = .offer(
+                Offer(
+                    mapping: try fields.mapping(1), attempt: try fields.number(2, UInt16.self),
+                    ports: try fields.ports(3), leaseSeconds: try fields.number(4, UInt32.self)))
+        case .commit: self = .commit(try fields.mapping(1), attempt: try fields.number(2, UInt16.self))
+        case .decline:
+            self = .decline(
+                try fields.mapping(1), attempt: try fields.number(2, UInt16.self),
+                reason: try Self.known(RefusalReason.init, fields, 3))
+        case .active:
+            self = .active(
+                try fields.mapping(1), attempt: try fields.number(2, UInt16.self), host: try fields.text(3))
+        case .refusal:
+            self = .refusal(
+                try fields.mapping(1), reason: try Self.known(RefusalReason.init, fields, 2),
+                detail: try fields.text(3))
+        case .release: self = .release(try fields.mapping(1))
+        case .released: self = .released(try fields.mapping(1))
+        case .report: self = .report(try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2))
+        case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
+        }
+    }
+
+    private static func request(_ fields: FieldReader) throws(WireError) -> Request {
+        let protocols = TransportProtocols(rawValue: try fields.number(2, UInt8.self))
+        guard !protocols.isEmpty, protocols.isSubset(of: [.tcp, .udp]) else {
+            throw WireError(.malformedField, "field 2 names no protocol")
+        }
+        let wish: PortWish
+        if fields.has(3) {
+            let count = Int(try fields.number(3, UInt16.self))
+            guard count > 0 else { throw WireError(.malformedField, "field 3 asks for no port") }
+            wish = .any(count: count)
+        } else if fields.has(4) {
+            wish = .exactly(try fields.ports(4))
+        } else {
+            wish = .preferably(try fields.ports(5))
+        }
+        return Request(
+            mapping: try fields.mapping(1), protocols: protocols, wish: wish, target: try fields.text(6))
+    }
+
+    private static func known<Value>(
+        _ make: (UInt8) -> Value?, _ fields: FieldReader, _ tag: UInt8
+    ) throws(WireError) -> Value {
+        let number = try fields.number(tag, UInt8.self)
+        guard let value = make(number) else {
+            throw WireError(.malformedField, "field \(tag) has the unknown value \(number)")
+        }
+        return value
+    }
+}

@@ -1,0 +1,194 @@
+/// Everything that two nodes say to each other in a session. One case, one frame type; bytes in `Message+Coding`.
+public enum Message: Hashable, Sendable {
+    // The handshake, in this order (PeerMesh/Session).
+    case hello(Hello)
+    case challenge(Challenge)
+    case proof(Proof)
+    case welcome(Welcome)
+    /// The last word of a session, from either end.
+    case close(CloseReason, detail: String)
+
+    // Liveness and round trips, from either end.
+    case ping(UInt64)
+    case pong(UInt64)
+
+    // Port agreement (PeerMesh/PortAgreement), each about one mapping.
+    case request(Request)
+    case offer(Offer)
+    case commit(MappingID, attempt: UInt16)
+    case decline(MappingID, attempt: UInt16, reason: RefusalReason)
+    case active(MappingID, attempt: UInt16, host: String)
+    case refusal(MappingID, reason: RefusalReason, detail: String)
+    case release(MappingID)
+    case released(MappingID)
+    /// How the peer sees its mapping, for the relay's listings.
+    case report(MappingID, state: MappingState)
+
+    /// How many ready data channels the relay wants the peer to keep.
+    case channelsWanted(UInt16)
+
+    /// First word of the peer.
+    public struct Hello: Hashable, Sendable {
+        public var key: NodeKey
+        /// X25519 public key of this session only.
+        public var ephemeral: [UInt8]
+        public var nonce: [UInt8]
+
+        public init(key: NodeKey, ephemeral: [UInt8], nonce: [UInt8]) {
+            self.key = key
+            self.ephemeral = ephemeral
+            self.nonce = nonce
+        }
+    }
+
+    /// The relay's answer: its own key, and its signature over all that was said so far.
+    public struct Challenge: Hashable, Sendable {
+        public var key: NodeKey
+        public var ephemeral: [UInt8]
+        public var nonce: [UInt8]
+        public var signature: [UInt8]
+
+        public init(key: NodeKey, ephemeral: [UInt8], nonce: [UInt8], signature: [UInt8]) {
+            self.key = key
+            self.ephemeral = ephemeral
+            self.nonce = nonce
+            self.signature = signature
+        }
+    }
+
+    /// The peer's signature over all that was said so far, and who it is.
+    public struct Proof: Hashable, Sendable {
+        public var signature: [UInt8]
+        /// Random for each process, so that a relay tells a return from a successor.
+        public var instance: ProcessInstance
+        public var name: String
+        /// Host and port by which the peer reached this relay.
+        public var dialled: String
+        public var software: String
+
+        public init(signature: [UInt8], instance: ProcessInstance, name: String, dialled: String, software: String) {
+            self.signature = signature
+            self.instance = instance
+            self.name = name
+            self.dialled = dialled
+            self.software = software
+        }
+    }
+
+    /// The session stands.
+    public struct Welcome: Hashable, Sendable {
+        public var session: SessionID
+        public var name: String
+        /// The peer's address as the relay sees it.
+        public var observed: String
+        public var software: String
+        /// Ready data channels to begin with.
+        public var channels: UInt16
+
+        public init(session: SessionID, name: String, observed: String, software: String, channels: UInt16) {
+            self.session = session
+            self.name = name
+            self.observed = observed
+            self.software = software
+            self.channels = channels
+        }
+    }
+
+    public struct Request: Hashable, Sendable {
+        public var mapping: MappingID
+        public var protocols: TransportProtocols
+        public var wish: PortWish
+        /// Where the mapping leads, for the relay's listings.
+        public var target: String
+
+        public init(mapping: MappingID, protocols: TransportProtocols, wish: PortWish, target: String) {
+            self.mapping = mapping
+            self.protocols = protocols
+            self.wish = wish
+            self.target = target
+        }
+    }
+
+    public struct Offer: Hashable, Sendable {
+        public var mapping: MappingID
+        /// Counts the offers for this mapping, so that a late answer to an earlier one is told apart.
+        public var attempt: UInt16
+        public var ports: PortRange
+        /// How long the ports stay the peer's after its session, in seconds.
+        public var leaseSeconds: UInt32
+
+        public init(mapping: MappingID, attempt: UInt16, ports: PortRange, leaseSeconds: UInt32) {
+            self.mapping = mapping
+            self.attempt = attempt
+            self.ports = ports
+            self.leaseSeconds = leaseSeconds
+        }
+    }
+}
+
+/// Why a session ended.
+public enum CloseReason: UInt8, Sendable, CaseIterable {
+    /// The node stops; nothing is wrong.
+    case leaving = 1
+    /// Another process proved the same key later.
+    case superseded = 2
+    /// The node takes no sessions: it is not started with `--reverse-proxy`.
+    case notARelay = 3
+    /// A signature does not fit its key.
+    case badProof = 4
+    /// The other end broke the protocol.
+    case protocolBreach = 5
+    /// Nothing was heard for too long.
+    case silent = 6
+    /// A limit of the node is reached.
+    case limitReached = 7
+}
+
+/// Why ports were not agreed.
+public enum RefusalReason: UInt8, Sendable, CaseIterable {
+    // By the relay:
+    /// None of the ports that it may give out is free.
+    case noPortFree = 1
+    /// The very port that was asked for is used by something else on the relay's machine.
+    case portTaken = 2
+    /// The very port that was asked for is leased to another key.
+    case portLeased = 3
+    /// The port lies outside the range that the relay gives out.
+    case portNotAllowed = 4
+    /// The relay does not carry this protocol.
+    case protocolNotSupported = 5
+    /// A limit of the relay is reached.
+    case limitReached = 6
+    /// The relay could not write the lease down.
+    case storageFailed = 7
+
+    // By the peer:
+    /// The number is taken at the peer's own end.
+    case portTakenHere = 16
+    /// The peer withdrew its request.
+    case withdrawn = 17
+}
+
+/// Where a mapping stands; the words are those of the listings.
+public enum MappingState: UInt8, Sendable, CaseIterable {
+    case requested = 1, bound, committed, active, verified
+    case refused, targetDown, unreachable, offline
+}
+
+/// Random for each process of a node.
+public struct ProcessInstance: Hashable, Sendable {
+    public static let byteCount = 16
+    public let bytes: [UInt8]
+
+    /// `nil` unless there are exactly 16 bytes.
+    public init?(bytes: [UInt8]) {
+        guard bytes.count == Self.byteCount else { return nil }
+        self.bytes = bytes
+    }
+}
+
+/// Names a session at its relay. Not a secret.
+public struct SessionID: Hashable, Sendable {
+    public let value: UInt64
+    public init(value: UInt64) { self.value = value }
+}

@@ -1,0 +1,246 @@
+import Foundation
+
+/// The exit codes of p2prc; one table, to be kept equal to the documented one.
+public enum ExitCode {
+    public static let fine = 0
+    public static let internalError = 1
+    public static let noNode = 10
+    public static let refused = 11
+    public static let noPortFree = 12
+    public static let portTaken = 13
+    public static let targetDown = 14
+    public static let unreachable = 15
+    public static let superseded = 16
+    public static let serverPortInUse = 17
+    public static let homeInUse = 18
+    public static let homeUnusable = 19
+    public static let versionUnsupported = 20
+    public static let timedOut = 21
+    public static let usage = 64
+    public static let damagedData = 65
+    public static let relayUnreachable = 69
+}
+
+/// What makes a p2prc process: the builder of its command line.
+public struct NodeSettings: Sendable {
+    public var name: String
+    public var place = Place.here
+    public var bind: String? = "127.0.0.1"
+    public var serverPort: Int?
+    /// A relay gives these out; nil: not a relay.
+    public var ports: ClosedRange<Int>?
+    public var advertise: String?
+    public var relays: [String] = []
+    public var mapsServerPort = false
+    public var mappings: [String] = []
+    public var more: [String] = []
+    public var environment: [String: String] = [:]
+
+    public init(_ name: String) { self.name = name }
+
+    func arguments(home: String) -> [String] {
+        var words = ["-s"]
+        if ports != nil { words.append("--reverse-proxy") }
+        for relay in relays { words += ["--connect-reverse-proxy", relay] }
+        if !relays.isEmpty, !mapsServerPort { words.append("--no-server-port") }
+        for mapping in mappings { words += ["--mp", mapping] }
+        words += ["--home", home]
+        if let bind { words += ["--bind", bind] }
+        if let serverPort { words += ["--server-port", "\(serverPort)"] }
+        if let ports { words += ["--ports", "\(ports.lowerBound)-\(ports.upperBound)"] }
+        if let advertise { words += ["--advertise", advertise] }
+        return words + more
+    }
+}
+
+/// A running p2prc and its home.
+public final class Node: @unchecked Sendable {
+    public let scenario: Scenario
+    public let home: String
+    public var settings: NodeSettings
+    public private(set) var program: Program
+
+    fileprivate init(_ scenario: Scenario, _ settings: NodeSettings, home: String) throws {
+        self.scenario = scenario
+        self.settings = settings
+        self.home = home
+        program = try Node.spawn(scenario, settings, home)
+    }
+
+    private static func spawn(_ scenario: Scenario, _ settings: NodeSettings, _ home: String) throws -> Program {
+        try scenario.start(
+            settings.name, Binaries.product(), settings.arguments(home: home), environment: settings.environment,
+            in: settings.place)
+    }
+
+    /// Starts it again with the same home; the settings may have been changed.
+    public func restart(waitingUntilListening: Bool = true) async throws {
+        program = try Node.spawn(scenario, settings, home)
+        if waitingUntilListening { try await listening() }
+    }
+
+    public func listening(within limit: Duration = .seconds(10)) async throws {
+        try await program.line(containing: "listening on", within: limit)
+    }
+
+    // MARK: Questions to the running node
+
+    /// Runs `p2prc <words> --home <this home>`.
+    public func command(_ words: [String], within limit: Duration = .seconds(30)) async throws -> Finished {
+        try await scenario.run(
+            "\(settings.name)-command", Binaries.product(), words + ["--home", home], in: settings.place,
+            within: limit)
+    }
+
+    public func viewRPM() async throws -> [MappingRow] {
+        try await query(["--view-rpm", "--json"], MappingDocument.self).reverse_proxy_mappings
+    }
+
+    public func viewRPS() async throws -> [ServerRow] {
+        try await query(["--view-rps", "--json"], ServerDocument.self).reverse_proxy_servers
+    }
+
+    private func query<T: Decodable>(_ words: [String], _ type: T.Type) async throws -> T {
+        let result = try await command(words)
+        guard result.status == 0 else {
+            throw Failure("\(words.joined(separator: " ")) ended with \(result.status): \(result.stderr)")
+        }
+        do {
+            let value = try JSONDecoder().decode(T.self, from: Data(result.stdout.utf8))
+            scenario.forget(result.program)
+            return value
+        } catch {
+            throw Failure("\(words.joined(separator: " ")) printed something else: \(error)\n\(result.stdout)")
+        }
+    }
+
+    /// Waits until the mapping of this local port (or to this target) is verified, and returns its row.
+    @discardableResult
+    public func verified(_ local: Int, within limit: Duration = .seconds(15)) async throws -> MappingRow {
+        try await mapping(local, in: "verified", within: limit)
+    }
+
+    @discardableResult
+    public func mapping(_ local: Int, in state: String, within limit: Duration = .seconds(15)) async throws
+        -> MappingRow
+    {
+        var seen: [MappingRow] = []
+        return try await eventually(
+            "\(settings.name)'s mapping of \(local) is \(state); seen: \(seen)", within: limit,
+            every: .milliseconds(30)
+        ) {
+            if let status = program.status {
+                throw Fatal(description: "\(program.name) ended with \(status)")
+            }
+            seen = try await viewRPM()
+            return seen.first { $0.State == state && $0.leads(to: local) }
+        }
+    }
+
+    /// Waits for the lines `PUBLIC:PORT -> TARGET verified` on its standard output: cheaper than asking, for many.
+    public func verifiedLines(_ count: Int, within limit: Duration) async throws -> [VerifiedLine] {
+        try await eventually(
+            "\(settings.name) printed \(count) lines with \"verified\"; it has \(verifiedLines().count)",
+            within: limit, every: .milliseconds(20)
+        ) {
+            let lines = verifiedLines()
+            return lines.count >= count ? lines : nil
+        }
+    }
+
+    public func verifiedLines() -> [VerifiedLine] {
+        program.stdout.split(separator: "\n").compactMap { VerifiedLine(String($0)) }
+    }
+}
+
+/// `203.0.113.11:30007 -> 127.0.0.1:8080 verified`
+public struct VerifiedLine: Sendable {
+    public let host: String
+    public let port: Int
+    public let target: String
+
+    init?(_ line: String) {
+        let words = line.split(separator: " ")
+        guard words.count >= 4, words[1] == "->", words[3].hasPrefix("verified"),
+            let colon = words[0].lastIndex(of: ":"), let port = Int(words[0][words[0].index(after: colon)...])
+        else { return nil }
+        host = String(words[0][..<colon])
+        self.port = port
+        target = String(words[2])
+    }
+}
+
+struct MappingDocument: Decodable { let reverse_proxy_mappings: [MappingRow] }
+struct ServerDocument: Decodable { let reverse_proxy_servers: [ServerRow] }
+
+/// A row of `--view-rpm --json`, with the document's own spelling.
+public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
+    public let Server_name: String?
+    public let Address: String
+    public let `Type`: String
+    public let blind_port: Int?
+    public let State: String?
+    public let Target: String?
+    public let Mapping: String?
+    public let Relay: String?
+    public let Role: String?
+    public let Peer_key: String?
+    public let Verified_by: [String]?
+    public let Reason: String?
+
+    public var port: Int { blind_port ?? -1 }
+
+    public func leads(to local: Int) -> Bool { Target?.hasSuffix(":\(local)") == true }
+
+    public var description: String {
+        "[\(Address):\(blind_port.map(String.init) ?? "-") -> \(Target ?? "-") \(State ?? "-") \(Reason ?? "")]"
+    }
+}
+
+/// A row of `--view-rps --json`.
+public struct ServerRow: Decodable, Sendable {
+    public let Server_name: String?
+    public let Address: String
+    public let Latency: Double?
+    public let State: String?
+    public let Key: String?
+    public let Reason: String?
+}
+
+extension Scenario {
+    /// Starts a node with a home of its own (or a given one), without waiting for anything.
+    public func node(_ settings: NodeSettings, home: String? = nil) throws -> Node {
+        var settings = settings
+        if settings.serverPort == nil { settings.serverPort = try FreePorts.one() }
+        let own = "\(folder)/home-\(settings.name)-\(UInt32.random(in: 0...999_999))"
+        return try Node(self, settings, home: home ?? own)
+    }
+
+    /// Starts a relay on loopback and waits until it listens.
+    public func relay(
+        _ name: String = "relay", ports: ClosedRange<Int>? = nil, serverPort: Int? = nil, home: String? = nil,
+        _ change: (inout NodeSettings) -> Void = { _ in }
+    ) async throws -> Node {
+        var settings = NodeSettings(name)
+        settings.ports = try ports ?? FreePorts.range(20)
+        settings.serverPort = try serverPort ?? FreePorts.one()
+        change(&settings)
+        let node = try self.node(settings, home: home)
+        try await node.listening()
+        return node
+    }
+
+    /// Starts a peer of that relay on loopback and waits until it listens.
+    public func peer(
+        _ name: String = "peer", of relay: Node, mappings: [String] = [], home: String? = nil,
+        _ change: (inout NodeSettings) -> Void = { _ in }
+    ) async throws -> Node {
+        var settings = NodeSettings(name)
+        settings.relays = ["127.0.0.1:\(relay.settings.serverPort ?? 8088)"]
+        settings.mappings = mappings
+        change(&settings)
+        let node = try self.node(settings, home: home)
+        try await node.listening()
+        return node
+    }
+}
