@@ -2,8 +2,10 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -80,4 +82,22 @@ int clinux_peer_user(int fd) {
     socklen_t length = sizeof who;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length)) return -1;
     return (int)who.uid;
+}
+
+static int stop_pipe[2] = {-1, -1};
+
+static void on_stop(int number) {
+    int saved = errno;
+    unsigned char byte = (unsigned char)number;
+    ssize_t ignored = write(stop_pipe[1], &byte, 1);
+    (void)ignored;
+    errno = saved;
+}
+
+int clinux_watch_stop_signals(void) {
+    if (pipe2(stop_pipe, O_CLOEXEC)) return -1;
+    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL)) return -1;
+    return stop_pipe[0];
 }

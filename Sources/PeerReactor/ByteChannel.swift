@@ -36,8 +36,10 @@ public final class ByteChannel: EventSource {
         return local.host == remote.host || (local.isLoopback && remote.isLoopback)
     }
 
+    /// Hands events over from now on; called again, they go to another.
     public func start(_ onEvent: @escaping (Event) -> Void) {
         self.onEvent = onEvent
+        guard !isRegistered else { return }
         guard let fd = stream?.fd else { return }
         do throws(SystemError) { try loop.register(fd, for: self) } catch { end(error.description) }
     }
@@ -62,9 +64,10 @@ public final class ByteChannel: EventSource {
 
     public func close() { close(orderly: false) }
 
-    /// Takes the stream out for another use; the channel is over. It stays registered with the loop.
-    public func takeStream() -> Stream? {
-        loop.forget(self)
+    /// Takes the stream out for another use on `loop`; the channel is over. On the same loop it stays registered.
+    public func takeStream(for loop: EventLoop) -> Stream? {
+        if loop !== self.loop, let fd = stream?.fd { self.loop.unregister(fd) }
+        self.loop.forget(self)
         onEvent = nil
         return stream.take()
     }

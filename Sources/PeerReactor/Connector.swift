@@ -63,7 +63,7 @@ public final class Connector {
     }
 
     /// A socket whose connection to `address` is made, or on its way.
-    static func open(_ address: SocketAddress, _ kind: Kind) throws(SystemError) -> Stream {
+    public static func open(_ address: SocketAddress, _ kind: Kind) throws(SystemError) -> Stream {
         let fd = clinux_socket(address.family, Int32(SOCK_STREAM.rawValue))
         guard fd >= 0 else { throw SystemError("socket") }
         let stream = Stream(Descriptor(fd))

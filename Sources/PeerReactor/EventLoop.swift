@@ -18,6 +18,7 @@ public class EventSource {
     /// The place in the loop's table while registered.
     fileprivate(set) final var slot: Int32 = -1
     fileprivate final var isListedAgain = false
+    final var isRegistered: Bool { slot >= 0 }
 
     init() {}
 

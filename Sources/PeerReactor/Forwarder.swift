@@ -76,8 +76,10 @@ public final class Forwarder: EventSource {
             try register(leftDescriptor, Self.leftTag, isLeftRegistered)
             try register(rightDescriptor, Self.rightTag, isRightRegistered)
         } catch {
-            finish(.aborted)
+            return finish(.aborted)
         }
+        // What was read before goes out at once instead of after the next wait.
+        if !leftToRight.spill.isEmpty { pump() }
     }
 
     private func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {

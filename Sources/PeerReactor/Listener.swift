@@ -51,8 +51,11 @@ public final class Listener: EventSource {
         return Listener(descriptor, address: bound)
     }
 
-    /// All addresses where IPv6 exists, all of IPv4 otherwise.
-    public static func holdOnAll(port: UInt16, _ kind: Kind) throws(SystemError) -> Listener {
+    /// Binds on one address, or without one on all: IPv6 and IPv4, or IPv4 alone on a machine that has no IPv6.
+    public static func hold(
+        port: UInt16, on host: SocketAddress.Host?, _ kind: Kind
+    ) throws(SystemError) -> Listener {
+        if let host { return try hold(SocketAddress(host: host, port: port), kind) }
         do {
             return try hold(.any(port: port), kind)
         } catch where error.code == EAFNOSUPPORT || error.isAddressNotAvailable {

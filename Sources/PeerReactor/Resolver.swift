@@ -36,7 +36,7 @@ public final class Resolver: Sendable {
             return true
         }
         guard isAdmitted else { return loop.execute { answer(.failure(.busy)) } }
-        Thread.detach {
+        SystemThread.detach {
             let result = Self.lookUp(endpoint)
             self.running.withLock { $0 -= 1 }
             loop.execute { answer(result) }
@@ -67,31 +67,5 @@ public final class Resolver: Sendable {
             next = entry.pointee.ai_next
         }
         return addresses.isEmpty ? .failure(.notFound("\(endpoint.host) has no address")) : .success(addresses)
-    }
-}
-
-enum Thread {
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    /// Runs `body` once on a thread of its own.
-    static func detach(_ body: @escaping @Sendable () -> Void) {
-        let keeper = Unmanaged.passRetained(Body(body))
-        var id = pthread_t()
-        let status = pthread_create(
-            &id, nil,
-            { pointer in
-                guard let pointer else { return nil }
-                Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue().run()
-                return nil
-            }, keeper.toOpaque())
-        if status == 0 {
-            pthread_detach(id)
-        } else {
-            keeper.release()
-            body()
-        }
     }
 }

@@ -94,3 +94,13 @@ enum SocketSetup {
         clinux_reset_on_close(fd, 1)
     }
 }
+
+extension Stream {
+    /// Sends a few bytes on a stream that has room for them; `false` when it has not, or broke.
+    public func sendAtOnce(_ bytes: [UInt8]) -> Bool {
+        bytes.withUnsafeBytes { all in
+            if case .bytes(let count) = write(all) { return count == bytes.count }
+            return false
+        }
+    }
+}

@@ -185,6 +185,10 @@ public struct ProcessInstance: Hashable, Sendable {
         guard bytes.count == Self.byteCount else { return nil }
         self.bytes = bytes
     }
+
+    public init(using random: inout some RandomNumberGenerator) {
+        bytes = (0..<Self.byteCount).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+    }
 }
 
 /// Names a session at its relay. Not a secret.

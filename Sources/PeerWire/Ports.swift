@@ -25,6 +25,14 @@ public struct PortRange: Hashable, Sendable, CustomStringConvertible {
         self.init(first: first, last: UInt16(Int(first) + count - 1))
     }
 
+    /// 1 to 65535.
+    public static let all = PortRange(known: 1, 65_535)
+
+    private init(known first: UInt16, _ last: UInt16) {
+        self.first = first
+        self.last = last
+    }
+
     public var count: Int { Int(last) - Int(first) + 1 }
     public var ports: ClosedRange<UInt16> { first...last }
 

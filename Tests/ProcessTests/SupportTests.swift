@@ -56,7 +56,8 @@ extension ProcessTests {
                 }
             } throws: { error in
                 let text = "\(error)"
-                return ["on purpose", "ended with 7", "stdout: to-stdout", "stderr: to-stderr"].allSatisfy(text.contains)
+                return ["on purpose", "ended with 7", "stdout: to-stdout", "stderr: to-stderr"].allSatisfy(
+                    text.contains)
             }
         }
 

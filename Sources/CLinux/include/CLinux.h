@@ -39,4 +39,7 @@ int clinux_tcp_last_ack_ms(int fd);
 // pid, user and group of the other end of a Unix socket; -1 on failure.
 int clinux_peer_user(int fd);
 
+// From now on SIGINT and SIGTERM arrive as one byte each (their number) at the returned end of a pipe; -1 on failure.
+int clinux_watch_stop_signals(void);
+
 #endif

@@ -42,7 +42,8 @@ public final class Lab: @unchecked Sendable {
             return "network namespaces cannot be made here (a container without CAP_SYS_ADMIN?)"
         }
         defer { _ = Shell.run(["ip", "netns", "del", name]) }
-        let rules = "table ip t { chain c { type nat hook postrouting priority 100; oifname x masquerade random,fully-random; }; }"
+        let rules =
+            "table ip t { chain c { type nat hook postrouting priority 100; oifname x masquerade random,fully-random; }; }"
         let result = Shell.run(["ip", "netns", "exec", name, "nft", rules])
         return result.status == 0 ? nil : "nftables with masquerade does not work here: \(result.output)"
     }()
@@ -91,7 +92,9 @@ public final class Lab: @unchecked Sendable {
         let net = "\(prefix)-net"
         try ip(["-n \(net) link add br0 type bridge forward_delay 0", "-n \(net) link set br0 up"])
         for name in Lab.places { try ip(["-n \(prefix)-\(name) link set lo up"]) }
-        let hosts = [("relay", 11), ("relay2", 12), ("visitor", 50), ("third", 60), ("nat-ordinary", 101), ("nat-hard", 102)]
+        let hosts = [
+            ("relay", 11), ("relay2", 12), ("visitor", 50), ("third", 60), ("nat-ordinary", 101), ("nat-hard", 102),
+        ]
         for (name, number) in hosts {
             try ip([
                 "link add \(name) netns \(net) type veth peer name wan netns \(prefix)-\(name)",
@@ -199,7 +202,8 @@ public final class Lab: @unchecked Sendable {
 
     private static func remove(namespace: String) {
         guard FileManager.default.fileExists(atPath: "/run/netns/\(namespace)") else { return }
-        for pid in Shell.run(["ip", "netns", "pids", namespace]).output.split(separator: "\n").compactMap({ pid_t($0) }) {
+        for pid in Shell.run(["ip", "netns", "pids", namespace]).output.split(separator: "\n").compactMap({ pid_t($0) })
+        {
             kill(pid, SIGKILL)
         }
         _ = Shell.run(["ip", "netns", "del", namespace])

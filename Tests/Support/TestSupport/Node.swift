@@ -93,11 +93,11 @@ public final class Node: @unchecked Sendable {
     }
 
     public func viewRPM() async throws -> [MappingRow] {
-        try await query(["--view-rpm", "--json"], MappingDocument.self).reverse_proxy_mappings
+        try await query(["--view-rpm", "--json"], MappingDocument.self).rows
     }
 
     public func viewRPS() async throws -> [ServerRow] {
-        try await query(["--view-rps", "--json"], ServerDocument.self).reverse_proxy_servers
+        try await query(["--view-rps", "--json"], ServerDocument.self).rows
     }
 
     private func query<T: Decodable>(_ words: [String], _ type: T.Type) async throws -> T {
@@ -133,7 +133,7 @@ public final class Node: @unchecked Sendable {
                 throw Fatal(description: "\(program.name) ended with \(status)")
             }
             seen = try await viewRPM()
-            return seen.first { $0.State == state && $0.leads(to: local) }
+            return seen.first { $0.state == state && $0.leads(to: local) }
         }
     }
 
@@ -170,41 +170,74 @@ public struct VerifiedLine: Sendable {
     }
 }
 
-struct MappingDocument: Decodable { let reverse_proxy_mappings: [MappingRow] }
-struct ServerDocument: Decodable { let reverse_proxy_servers: [ServerRow] }
+struct MappingDocument: Decodable {
+    let rows: [MappingRow]
 
-/// A row of `--view-rpm --json`, with the document's own spelling.
+    enum CodingKeys: String, CodingKey { case rows = "reverse_proxy_mappings" }
+}
+
+struct ServerDocument: Decodable {
+    let rows: [ServerRow]
+
+    enum CodingKeys: String, CodingKey { case rows = "reverse_proxy_servers" }
+}
+
+/// A row of `--view-rpm --json`.
 public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
-    public let Server_name: String?
-    public let Address: String
-    public let `Type`: String
-    public let blind_port: Int?
-    public let State: String?
-    public let Target: String?
-    public let Mapping: String?
-    public let Relay: String?
-    public let Role: String?
-    public let Peer_key: String?
-    public let Verified_by: [String]?
-    public let Reason: String?
+    public let serverName: String?
+    public let address: String
+    public let type: String
+    public let blindPort: Int?
+    public let state: String?
+    public let target: String?
+    public let mapping: String?
+    public let relay: String?
+    public let role: String?
+    public let peerKey: String?
+    public let verifiedBy: [String]?
+    public let reason: String?
 
-    public var port: Int { blind_port ?? -1 }
+    enum CodingKeys: String, CodingKey {
+        case serverName = "Server_name"
+        case address = "Address"
+        case type = "Type"
+        case blindPort = "blind_port"
+        case state = "State"
+        case target = "Target"
+        case mapping = "Mapping"
+        case relay = "Relay"
+        case role = "Role"
+        case peerKey = "Peer_key"
+        case verifiedBy = "Verified_by"
+        case reason = "Reason"
+    }
 
-    public func leads(to local: Int) -> Bool { Target?.hasSuffix(":\(local)") == true }
+    public var port: Int { blindPort ?? -1 }
+
+    public func leads(to local: Int) -> Bool { target?.hasSuffix(":\(local)") == true }
 
     public var description: String {
-        "[\(Address):\(blind_port.map(String.init) ?? "-") -> \(Target ?? "-") \(State ?? "-") \(Reason ?? "")]"
+        "[\(address):\(blindPort.map(String.init) ?? "-") -> \(target ?? "-") \(state ?? "-") \(reason ?? "")]"
     }
 }
 
 /// A row of `--view-rps --json`.
 public struct ServerRow: Decodable, Sendable {
-    public let Server_name: String?
-    public let Address: String
-    public let Latency: Double?
-    public let State: String?
-    public let Key: String?
-    public let Reason: String?
+    public let serverName: String?
+    public let address: String
+    public let latency: Double?
+    public let state: String?
+    public let key: String?
+    public let reason: String?
+
+    enum CodingKeys: String, CodingKey {
+        case serverName = "Server_name"
+        case address = "Address"
+        case latency = "Latency"
+        case state = "State"
+        case key = "Key"
+        case reason = "Reason"
+    }
 }
 
 extension Scenario {

@@ -72,7 +72,7 @@ public final class Program: @unchecked Sendable {
         variables.merge(environment) { $1 }
         var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (argv + envp).forEach { free($0) } }
+        defer { for word in argv + envp { free(word) } }
         var child: pid_t = 0
         let code = posix_spawn(&child, words[0], &actions, &attributes, &argv, &envp)
         guard code == 0 else {

@@ -17,7 +17,9 @@ public func scenario(_ body: (Scenario) async throws -> Void) async throws {
     } catch {
         let transcript = scenario.transcript
         scenario.close()
-        throw Failure("\(error)\n\(transcript)")
+        // A failed expectation has been reported already, with its place; its own description is a page long.
+        let expected = String(describing: type(of: error)) == "ExpectationFailedError"
+        throw Failure("\(expected ? "the programs of this test:" : "\(error)")\n\(transcript)")
     }
 }
 
@@ -107,6 +109,31 @@ public final class Scenario: @unchecked Sendable {
         let status = try await program.exit(within: .seconds(seconds + 10))
         guard status == 0 else { throw Failure("labtool \(tool) found: \(program.stdout)\(program.stderr)") }
         return try program.json()
+    }
+
+    /// The port must refuse connections, several times in a row.
+    public func expectRefused(_ address: String, _ port: Int, times: Int = 3, in place: Place = .here) async throws {
+        try await visit(
+            "expect-refused", ["--address", address, "--port", "\(port)", "--times", "\(times)"], seconds: 10, in: place
+        )
+    }
+
+    /// One connection that echoes.
+    public func expectEcho(_ address: String, _ port: Int, in place: Place = .here) async throws {
+        let options = ["--address", address, "--port", "\(port)", "--connections", "1", "--bytes", "1KiB"]
+        let result = try startVisitor("hitters", options, seconds: 10, in: place)
+        guard try await result.exit(within: .seconds(15)) == 0 else {
+            throw Failure("no echo at \(address):\(port): \(result.stdout)")
+        }
+        forget(result)
+    }
+
+    /// Knocks every 10 ms until the port echoes; how many milliseconds that took.
+    public func firstAnswer(
+        _ address: String, _ port: Int, within seconds: Int = 20, in place: Place = .here
+    ) async throws -> Int {
+        let options = ["--address", address, "--port", "\(port)"]
+        return try await visit("first-answer", options, seconds: seconds, in: place)["milliseconds"] as? Int ?? -1
     }
 
     /// GET with curl: body only; any failure of curl is an error.

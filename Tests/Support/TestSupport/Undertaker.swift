@@ -22,7 +22,7 @@ final class Undertaker: @unchecked Sendable {
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
         var argv: [UnsafeMutablePointer<CChar>?] = [strdup(tool), strdup("reaper"), nil]
-        defer { argv.forEach { free($0) } }
+        defer { for word in argv { free(word) } }
         var child: pid_t = 0
         let code = posix_spawn(&child, tool, &actions, &attributes, &argv, environ)
         close(ends.read)

@@ -43,6 +43,22 @@ public func eventually(
     try await eventually(what(), within: limit, every: pause) { try await condition() ? true : nil }
 }
 
+/// Lets time pass because the time itself is the matter: an absence, an idle connection. Never to wait for something.
+public func pass(_ time: Duration, because reason: String) async throws {
+    try await Task.sleep(for: time)
+}
+
+/// Wants `condition` to hold for all of that time.
+public func throughout(
+    _ time: Duration, _ what: @autoclosure () -> String, _ condition: () async throws -> Bool
+) async throws {
+    let start = ContinuousClock.now
+    while ContinuousClock.now - start < time {
+        guard try await condition() else { throw Failure("did not last: \(what())") }
+        try await Task.sleep(for: .milliseconds(50))
+    }
+}
+
 /// Thrown inside `eventually` when no more waiting can help.
 struct Fatal: Error, CustomStringConvertible {
     let description: String

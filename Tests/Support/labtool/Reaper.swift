@@ -26,7 +26,7 @@ enum Reaper {
     private static func run(_ script: String) {
         var child: pid_t = 0
         var words: [UnsafeMutablePointer<CChar>?] = [strdup("sh"), strdup("-c"), strdup(script), nil]
-        defer { words.forEach { free($0) } }
+        defer { for word in words { free(word) } }
         guard posix_spawnp(&child, "sh", nil, nil, &words, environ) == 0 else { return }
         var status: Int32 = 0
         waitpid(child, &status, 0)

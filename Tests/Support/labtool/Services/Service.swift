@@ -8,7 +8,8 @@ enum Service {
 
     static func run(_ arguments: Arguments, _ connection: @escaping @Sendable (Int32) throws -> Void) throws {
         Socket.raiseDescriptorLimit()
-        let listener = try Socket.listen(arguments.has("bind") ? arguments.text("bind") : nil, port: arguments.number("port"))
+        let listener = try Socket.listen(
+            arguments.has("bind") ? arguments.text("bind") : nil, port: arguments.number("port"))
         announce(arguments.tool, listener)
         while true {
             let fd = accept(listener, nil, nil)

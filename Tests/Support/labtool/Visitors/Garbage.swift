@@ -52,7 +52,8 @@ enum Garbage {
         case "random":
             return (0..<4096).map { _ in UInt8.random(in: 0...255) }
         case "endless-header":
-            return Array((sent == 0 ? "GET / HTTP/1.1\r\n" : "X-Padding: \(String(repeating: "a", count: 1000))\r\n").utf8)
+            return Array(
+                (sent == 0 ? "GET / HTTP/1.1\r\n" : "X-Padding: \(String(repeating: "a", count: 1000))\r\n").utf8)
         case "tls":
             // The head of a TLS record that never comes.
             return sent == 0 ? [0x16, 3, 1, 0x40, 0] : []

@@ -25,12 +25,12 @@ enum Hitters {
                 let endpoint = endpoints[index % endpoints.count]
                 let hitter = Hitter(try Socket.startConnect(endpoint), loop, plan, buffer) { [crowd] in
                     crowd.end($0)
-                    if crowd.waiting == 0 { hitters.forEach { $0.send() } }
+                    if crowd.waiting == 0 { for hitter in hitters { hitter.send() } }
                     if crowd.ended == count { loop.stop() }
                 }
                 hitter.connected = { [crowd] in
                     crowd.waiting -= 1
-                    if crowd.waiting == 0 { hitters.forEach { $0.send() } }
+                    if crowd.waiting == 0 { for hitter in hitters { hitter.send() } }
                 }
                 hitters.append(hitter)
                 hitter.start()

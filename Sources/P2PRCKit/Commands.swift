@@ -1,0 +1,142 @@
+internal import FoundationEssentials
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerStorage
+internal import PeerWire
+
+/// The commands that ask a running node, or read what one left behind. Each prints its result and returns a status.
+public struct Commands: Sendable {
+    private let home: String
+    private let json: Bool
+
+    public init(home: String, json: Bool) {
+        self.home = home
+        self.json = json
+    }
+
+    public func viewServers() throws(CommandError) -> ExitStatus {
+        try view(.viewServers, ServerRegistry.self) { TextTable.servers($0) }
+    }
+
+    public func viewMappings() throws(CommandError) -> ExitStatus {
+        try view(.viewMappings, MappingRegistry.self) { TextTable.mappings($0) }
+    }
+
+    public func map(_ requests: [MappingRequest]) throws(CommandError) -> ExitStatus {
+        var worst = ExitStatus.success
+        var rows: [MappingRegistry.Mapping] = []
+        for request in requests {
+            let reply = try ask(.map(request))
+            if json {
+                if let text = reply.document, let document = try? MappingRegistry(json: Array(text.utf8)) {
+                    rows += document.mappings
+                }
+                if reply.status != .success { Output.error("p2prc: \(reply.text)") }
+            } else {
+                show(reply)
+            }
+            if reply.status != .success, worst == .success { worst = reply.status }
+        }
+        if json, let bytes = try? MappingRegistry(mappings: rows).json() { Output.document(bytes) }
+        return worst
+    }
+
+    public func unmap(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.unmap(name))) }
+
+    public func join(_ texts: [String], isTemporary: Bool) throws(CommandError) -> ExitStatus {
+        let relays = try NodeSettings.relays(texts)
+        var last: ControlReply?
+        for relay in relays {
+            let reply = try ask(.join(relay.description, isTemporary: isTemporary))
+            if reply.status != .success || !json { show(reply) }
+            last = reply
+        }
+        if json, let document = last?.document { Output.document(Array(document.utf8)) }
+        return last?.status ?? .success
+    }
+
+    public func leave(_ relay: String) throws(CommandError) -> ExitStatus { finish(try ask(.leave(relay))) }
+
+    public func status() throws(CommandError) -> ExitStatus {
+        let reply = try ask(.status)
+        guard let document = reply.document else { throw CommandError(reply.status, reply.text) }
+        if json {
+            Output.document(Array(document.utf8))
+        } else if let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(document.utf8)) {
+            Output.result(TextTable.status(status))
+        }
+        return reply.status
+    }
+
+    // MARK: -
+
+    private func ask(_ request: ControlRequest) throws(CommandError) -> ControlReply {
+        let paths = try inspect()
+        guard let paths, let reply = try ControlClient.ask(request, socket: paths.controlSocket) else {
+            throw CommandError(.notRunning, "no node runs with the home \(home); start one: p2prc -s")
+        }
+        return reply
+    }
+
+    /// `nil` when there is no such home yet.
+    private func inspect() throws(CommandError) -> HomePaths? {
+        do throws(HomeError) {
+            return try Home.inspect(at: home)
+        } catch {
+            if case .missing = error { return nil }
+            throw CommandError(.homeUnusable, "\(error)")
+        }
+    }
+
+    private func show(_ reply: ControlReply) {
+        if reply.status == .success { Output.result(reply.text) } else { Output.error("p2prc: \(reply.text)") }
+    }
+
+    private func finish(_ reply: ControlReply) -> ExitStatus {
+        if json, reply.status == .success, let document = reply.document {
+            Output.document(Array(document.utf8))
+        } else {
+            show(reply)
+        }
+        return reply.status
+    }
+
+    private func view<Document: RegistryDocument>(
+        _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
+    ) throws(CommandError) -> ExitStatus {
+        guard let paths = try inspect() else {
+            throw CommandError(.notRunning, "there is no home \(home) yet; start a node: p2prc -s")
+        }
+        if let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
+            guard let text = reply.document else { throw CommandError(reply.status, reply.text) }
+            return try print(Array(text.utf8), table)
+        }
+        let document: Document?
+        do throws(StorageError) {
+            document = try RegistryFile<Document>.inspect(paths)
+        } catch {
+            throw CommandError(error.kind == .damaged ? .damaged : .homeUnusable, "\(error)")
+        }
+        guard let document else {
+            throw CommandError(.notRunning, "no node runs with the home \(home), and none left a listing there; start one: p2prc -s")
+        }
+        Output.error("p2prc: no node runs with the home \(home); this is what the last one wrote down")
+        guard let bytes = try? document.json() else { throw CommandError(.damaged, "the listing in \(home) is damaged; start the node, it puts it aside") }
+        return try print(bytes, table)
+    }
+
+    private func print<Document: RegistryDocument>(
+        _ bytes: [UInt8], _ table: (Document) -> String
+    ) throws(CommandError) -> ExitStatus {
+        if json {
+            Output.document(bytes)
+        } else {
+            do throws(RegistryFault) {
+                Output.result(table(try Document(json: bytes)))
+            } catch {
+                throw CommandError(.failure, "the node's answer cannot be read: \(error)")
+            }
+        }
+        return .success
+    }
+}

@@ -1,0 +1,113 @@
+internal import FoundationEssentials
+internal import PeerMesh
+internal import PeerReactor
+
+/// What a command asks of the running node, over its control socket: one line of JSON there, one line back.
+enum ControlRequest: Codable, Sendable {
+    case status
+    case viewServers
+    case viewMappings
+    case map(MappingRequest)
+    case unmap(String)
+    case join(String, isTemporary: Bool)
+    case leave(String)
+}
+
+struct ControlReply: Codable, Sendable {
+    var status: ExitStatus
+    /// For people: what happened, and what to do next.
+    var text: String
+    /// The JSON document that `--json` prints.
+    var document: String?
+}
+
+/// The node's end: a Unix socket in the home, for this user alone. Belongs to the control loop.
+final class ControlServer {
+    private static let maximumLine = 65_536
+    private static let maximumClients = 64
+
+    private let loop: EventLoop
+    private let listener: Listener
+    private var clients: [ObjectIdentifier: Client] = [:]
+    private let handle: (ControlRequest, @escaping (ControlReply) -> Void) -> Void
+
+    private final class Client {
+        let channel: ByteChannel
+        var line: [UInt8] = []
+        init(_ channel: ByteChannel) { self.channel = channel }
+    }
+
+    init(
+        on loop: EventLoop, path: String,
+        handle: @escaping (ControlRequest, @escaping (ControlReply) -> Void) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.handle = handle
+        listener = try Listener.unix(path: path)
+    }
+
+    func start() throws(SystemError) {
+        try listener.accept(on: loop) { [weak self] stream, _ in self?.admit(stream) }
+    }
+
+    func stop() {
+        listener.stopAccepting()
+        for client in clients.values { client.channel.closeAfterFlush() }
+        clients = [:]
+    }
+
+    private func admit(_ stream: consuming Stream) {
+        guard clients.count < Self.maximumClients else { return }
+        let client = Client(ByteChannel(on: loop, stream))
+        clients[ObjectIdentifier(client)] = client
+        client.channel.start { [weak self, weak client] event in
+            guard let self, let client else { return }
+            switch event {
+            case .received(let bytes): received(bytes, client)
+            case .closed: clients[ObjectIdentifier(client)] = nil
+            }
+        }
+    }
+
+    private func received(_ bytes: [UInt8], _ client: Client) {
+        client.line += bytes
+        guard let end = client.line.firstIndex(of: UInt8(ascii: "\n")) else {
+            if client.line.count > Self.maximumLine { finish(client, nil) }
+            return
+        }
+        guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(client.line[..<end])) else {
+            return finish(
+                client, ControlReply(status: .usage, text: "the running node does not know this request: restart it with this version", document: nil))
+        }
+        handle(request) { [weak self, weak client] reply in
+            guard let self, let client else { return }
+            finish(client, reply)
+        }
+    }
+
+    private func finish(_ client: Client, _ reply: ControlReply?) {
+        clients[ObjectIdentifier(client)] = nil
+        if let reply, let bytes = try? JSONEncoder().encode(reply) { client.channel.send(Array(bytes) + [UInt8(ascii: "\n")]) }
+        client.channel.closeAfterFlush()
+    }
+}
+
+/// The command's end. Blocks its thread: a command has nothing else to do.
+enum ControlClient {
+    /// `nil` when no node listens there.
+    static func ask(_ request: ControlRequest, socket path: String) throws(CommandError) -> ControlReply? {
+        guard var line = try? JSONEncoder().encode(request) else { throw CommandError(.failure, "the request cannot be written") }
+        line.append(UInt8(ascii: "\n"))
+        let answer: [UInt8]
+        do throws(SystemError) {
+            guard let bytes = try UnixExchange.exchange(path: path, sending: Array(line), limit: .seconds(60)) else { return nil }
+            answer = bytes
+        } catch {
+            throw CommandError(.failure, "the running node does not answer on \(path): \(error.text); look at its output, or restart it")
+        }
+        guard let reply = try? JSONDecoder().decode(ControlReply.self, from: Data(answer)) else {
+            throw CommandError(.failure, "the running node closed \(path) without an answer; look at its output")
+        }
+        return reply
+    }
+}

@@ -1,0 +1,127 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// The two registries, made from what the services tell. One place for how a state becomes a row.
+struct Documents: Sendable {
+    var servers = ServerRegistry()
+    var mappings = MappingRegistry()
+
+    /// This node as a relay, where it is one.
+    struct OwnRelay: Sendable {
+        var endpoint: Endpoint
+        var carried: [CarriedMapping]
+    }
+
+    init(name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], exposed: [ExposedMapping], now: WallTime) {
+        if let own {
+            servers.servers.append(
+                ServerRegistry.Server(
+                    name: name, address: own.endpoint.description, latency: .zero, state: .isSelf, key: key,
+                    reason: nil, lastSeen: now))
+            for carried in own.carried.sorted(by: { $0.standing.lease.ports.first < $1.standing.lease.ports.first }) {
+                mappings.mappings += Self.rows(carried, name: name, own: own.endpoint)
+            }
+        }
+        for relay in relays { servers.servers.append(Self.row(relay)) }
+        for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
+    }
+
+    /// What stays true when the node has stopped.
+    func stopped() -> Documents {
+        var copy = self
+        for index in copy.mappings.mappings.indices {
+            copy.mappings.mappings[index].state = .offline
+            copy.mappings.mappings[index].verifiedBy = []
+            copy.mappings.mappings[index].reason = "the node is stopped"
+        }
+        for index in copy.servers.servers.indices where copy.servers.servers[index].state != .isSelf {
+            copy.servers.servers[index].state = .connecting
+            copy.servers.servers[index].reason = "the node is stopped"
+        }
+        return copy
+    }
+
+    private static func row(_ relay: RelayStanding) -> ServerRegistry.Server {
+        let state: ServerRegistry.Server.State =
+            switch relay.state {
+            case .connected: .connected
+            case .connecting: .connecting
+            case .refused: .refused
+            }
+        return ServerRegistry.Server(
+            name: relay.name ?? relay.endpoint.host, address: relay.endpoint.description, latency: relay.latency,
+            state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard)
+    }
+
+    private static func rows(_ mapping: ExposedMapping, name: String, key: NodeKey) -> [MappingRegistry.Mapping] {
+        let hasPorts =
+            switch mapping.state {
+            case .requested, .bound, .refused: false
+            case .committed, .active, .verified, .targetDown, .unreachable, .offline: true
+            }
+        let ports: [UInt16?] = hasPorts ? mapping.ports.map { $0.ports.map { $0 } } ?? [nil] : [nil]
+        return transports(mapping.wish.protocols).flatMap { type in
+            ports.enumerated().map { offset, port in
+                MappingRegistry.Mapping(
+                    serverName: mapping.relayName, address: port == nil ? nil : mapping.host, type: type,
+                    blindPort: port, state: state(mapping.state), target: target(mapping.targetText, offset),
+                    mapping: mapping.wish.id, relay: mapping.relay.description, role: .peer, peerName: name,
+                    peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason)
+            }
+        }
+    }
+
+    private static func rows(_ carried: CarriedMapping, name: String, own: Endpoint) -> [MappingRegistry.Mapping] {
+        let lease = carried.standing.lease
+        let shown: MappingState =
+            if !carried.isLive {
+                .offline
+            } else {
+                switch carried.standing.stage {
+                case .holding, nil: .requested
+                case .offered: .bound
+                case .saving: .committed
+                case .paused: .targetDown
+                case .active: carried.standing.reported ?? .active
+                }
+            }
+        return transports(lease.protocols).flatMap { type in
+            lease.ports.ports.enumerated().map { offset, port in
+                MappingRegistry.Mapping(
+                    serverName: name, address: carried.host ?? own.host, type: type, blindPort: port,
+                    state: state(shown), target: target(lease.target, offset), mapping: lease.mapping,
+                    relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
+                    reason: carried.isLive ? nil : "no session of this peer; its port refuses",
+                    leaseExpires: carried.isLive ? nil : lease.expires)
+            }
+        }
+    }
+
+    private static func transports(_ protocols: TransportProtocols) -> [MappingRegistry.Mapping.Transport] {
+        (protocols.contains(.tcp) ? [.tcp] : []) + (protocols.contains(.udp) ? [.udp] : [])
+    }
+
+    /// The target of the n-th port of a range.
+    private static func target(_ text: String, _ offset: Int) -> String {
+        guard offset > 0, var endpoint = Endpoint(text) else { return text }
+        endpoint.port += UInt16(offset)
+        return endpoint.description
+    }
+
+    private static func state(_ state: MappingState) -> MappingRegistry.Mapping.State {
+        switch state {
+        case .requested: .requested
+        case .bound: .bound
+        case .committed: .committed
+        case .active: .active
+        case .verified: .verified
+        case .refused: .refused
+        case .targetDown: .targetDown
+        case .unreachable: .unreachable
+        case .offline: .offline
+        }
+    }
+}

@@ -1,0 +1,266 @@
+internal import FoundationEssentials
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// The running node behind its control socket: holds the services together, answers commands, and keeps the two
+/// registries up to date. Belongs to the control loop.
+final class NodeCore {
+    /// How long `--mp` waits for a mapping to settle.
+    private static let settleLimit = Instant.Span.seconds(20)
+    /// Changes within this time become one write of the registries.
+    private static let publishDelay = Instant.Span.milliseconds(50)
+
+    let loop: EventLoop
+    let settings: NodeSettings
+    let identity: NodeIdentity
+    let server: NodeServer
+    let relay: RelayService?
+    let peer: PeerService
+    private let writer: TableWriter
+    private let log: Logger
+    private let started = EventLoop.clock()
+    private var waiters: [ObjectIdentifier: Waiter] = [:]
+    private var isPublishing = false
+    private var proclaimed: Set<String> = []
+    var onPublish: ((Documents) -> Void)?
+
+    private final class Waiter {
+        let mapping: MappingID
+        let answer: (ControlReply) -> Void
+        var timer: LoopTimer?
+        init(_ mapping: MappingID, _ answer: @escaping (ControlReply) -> Void) {
+            self.mapping = mapping
+            self.answer = answer
+        }
+    }
+
+    init(
+        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, server: NodeServer, relay: RelayService?,
+        peer: PeerService, writer: TableWriter, log: Logger
+    ) {
+        self.loop = loop
+        self.settings = settings
+        self.identity = identity
+        self.server = server
+        self.relay = relay
+        self.peer = peer
+        self.writer = writer
+        self.log = log
+        relay?.onChange = { [unowned self] in changed() }
+        peer.onChange = { [unowned self] in changed() }
+    }
+
+    func documents() -> Documents {
+        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings()) }
+        return Documents(
+            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings,
+            exposed: peer.mappings(), now: .now)
+    }
+
+    private func ownEndpoint(_ relay: RelayService) -> Endpoint {
+        let bound = settings.bind.flatMap { $0.isUnspecified ? nil : $0.hostText }
+        return Endpoint(host: relay.publicHost ?? bound ?? settings.name, port: settings.serverPort)
+    }
+
+    // MARK: Changes
+
+    private func changed() {
+        settleWaiters()
+        guard !isPublishing else { return }
+        isPublishing = true
+        loop.schedule(after: Self.publishDelay) { [weak self] in
+            guard let self else { return }
+            isPublishing = false
+            publish()
+        }
+    }
+
+    private func publish() {
+        let documents = documents()
+        proclaim(documents)
+        onPublish?(documents)
+    }
+
+    /// One line on standard output for each public port that is proven to work, once until that changes.
+    private func proclaim(_ documents: Documents) {
+        var verified: Set<String> = []
+        for row in documents.mappings.mappings where row.role == .peer && row.state == .verified {
+            guard let host = row.address, let port = row.blindPort else { continue }
+            let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified"
+            verified.insert(line)
+            if !proclaimed.contains(line) { Output.result(line) }
+        }
+        proclaimed = verified
+    }
+
+    // MARK: Commands
+
+    func handle(_ request: ControlRequest, _ answer: @escaping (ControlReply) -> Void) {
+        switch request {
+        case .status: status(answer)
+        case .viewServers: answer(Self.reply(documents().servers))
+        case .viewMappings: answer(Self.reply(documents().mappings))
+        case .map(let request): map(request, answer)
+        case .unmap(let name): answer(unmap(name))
+        case .join(let text, let isTemporary): answer(join(text, isTemporary))
+        case .leave(let text): answer(leave(text))
+        }
+    }
+
+    private static func reply(_ document: some RegistryDocument) -> ControlReply {
+        do throws(RegistryFault) {
+            return ControlReply(status: .success, text: "", document: String(decoding: try document.json(), as: UTF8.self))
+        } catch {
+            return ControlReply(status: .failure, text: "the listing cannot be written: \(error)", document: nil)
+        }
+    }
+
+    /// Takes over a mapping that was asked for before, or makes a new one. The same target and ports are one mapping.
+    func adopt(_ request: MappingRequest) -> (wish: MappingWish, isNew: Bool) {
+        let known = peer.allWishes.first { $0.target == request.target && $0.ports.count == request.count && fits($0, request) }
+        if let known { return (known, false) }
+        let wish = MappingWish(
+            id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
+            ports: request.wish)
+        if !request.isTemporary { writer.write("a mapping", { table throws(StorageError) in try table.save(wish) }) }
+        peer.add(wish, isTemporary: request.isTemporary)
+        return (wish, true)
+    }
+
+    private func fits(_ wish: MappingWish, _ request: MappingRequest) -> Bool {
+        if case .any = request.wish { return true }
+        return wish.ports == request.wish
+    }
+
+    private func map(_ request: MappingRequest, _ answer: @escaping (ControlReply) -> Void) {
+        guard !peer.relayStandings.isEmpty else {
+            return answer(
+                ControlReply(
+                    status: .relayUnavailable,
+                    text: "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST", document: nil))
+        }
+        let (wish, isNew) = adopt(request)
+        let waiter = Waiter(wish.id) { [weak self] reply in
+            // A refusal leaves nothing behind; whatever can still come true stays.
+            if isNew, [.refused, .noPortFree, .portTaken].contains(reply.status) { self?.forget(wish.id) }
+            answer(reply)
+        }
+        waiter.timer = loop.schedule(after: Self.settleLimit) { [weak self, weak waiter] in
+            guard let self, let waiter else { return }
+            settle(waiter, isLate: true)
+        }
+        waiters[ObjectIdentifier(waiter)] = waiter
+        settle(waiter, isLate: false)
+    }
+
+    private func settleWaiters() { for waiter in waiters.values { settle(waiter, isLate: false) } }
+
+    private func settle(_ waiter: Waiter, isLate: Bool) {
+        guard waiters[ObjectIdentifier(waiter)] != nil,
+            let reply = Settlement.reply(peer.mappings().filter { $0.wish.id == waiter.mapping }, isLate: isLate)
+        else { return }
+        waiters[ObjectIdentifier(waiter)] = nil
+        waiter.timer?.cancel()
+        var full = reply
+        let rows = documents().mappings.mappings.filter { $0.mapping == waiter.mapping && $0.role == .peer }
+        full.document = Self.reply(MappingRegistry(mappings: rows)).document
+        waiter.answer(full)
+    }
+
+    private func forget(_ id: MappingID) {
+        writer.write("the end of a mapping", { table throws(StorageError) in try table.removeWish(id) })
+        peer.remove(id)
+    }
+
+    private func unmap(_ name: String) -> ControlReply {
+        let port = UInt16(name)
+        let found = Set(
+            peer.mappings().filter { mapping in
+                if mapping.wish.id.description == name { return true }
+                if let port, mapping.ports?.ports.contains(port) == true { return true }
+                if case .service(let host, let local) = mapping.wish.target {
+                    return port == local || "\(Endpoint(host: host, port: local))" == name
+                }
+                return mapping.targetText == name
+            }.map(\.wish.id) + peer.allWishes.filter { wish in
+                if wish.id.description == name { return true }
+                guard case .service(let host, let local) = wish.target else { return false }
+                return port == local || "\(Endpoint(host: host, port: local))" == name
+            }.map(\.id))
+        guard let id = found.first else {
+            return ControlReply(status: .notFound, text: "no mapping is called \(name); --view-rpm lists them", document: nil)
+        }
+        guard found.count == 1 else {
+            return ControlReply(
+                status: .notFound, text: "\(found.count) mappings could be meant by \(name); name one of them: \(found.map(\.description).sorted().joined(separator: ", "))",
+                document: nil)
+        }
+        forget(id)
+        return ControlReply(status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n")
+    }
+
+    private func join(_ text: String, _ isTemporary: Bool) -> ControlReply {
+        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
+            return ControlReply(status: .usage, text: "\(text) is no HOST or HOST:PORT", document: nil)
+        }
+        let isNew = peer.join(endpoint)
+        if isNew, !isTemporary { remember(endpoint) }
+        exposeServerPort()
+        return ControlReply(
+            status: .success, text: isNew ? "joining \(endpoint); --view-rps shows how it goes" : "\(endpoint) is joined already",
+            document: Self.reply(documents().servers).document)
+    }
+
+    func remember(_ endpoint: Endpoint) {
+        let joined = JoinedRelay(address: endpoint.description, added: UnixTime(.now))
+        writer.write("a relay", { table throws(StorageError) in try table.save(joined) })
+    }
+
+    private func leave(_ text: String) -> ControlReply {
+        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort), peer.leave(endpoint) else {
+            return ControlReply(status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
+        }
+        writer.write("the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
+        return ControlReply(
+            status: .success, text: "\(endpoint) is left", document: Self.reply(documents().servers).document)
+    }
+
+    /// The node's own server port is a mapping like any other, unless the user left it out.
+    func exposeServerPort() {
+        guard settings.exposesServerPort, !peer.relayStandings.isEmpty,
+            !peer.allWishes.contains(where: { $0.target == .serverPort })
+        else { return }
+        let wish = MappingWish(
+            id: MappingID(value: UInt64.random(in: 1 ... .max)), target: .serverPort, protocols: .tcp,
+            ports: .any(count: 1))
+        writer.write("a mapping", { table throws(StorageError) in try table.save(wish) })
+        peer.add(wish, isTemporary: false)
+    }
+
+    private func status(_ answer: @escaping (ControlReply) -> Void) {
+        let bound = LoopBound((self, answer), on: loop)
+        let finish: @Sendable ([ExposedMapping], [CarriedMapping]) -> Void = { exposed, carried in
+            let (core, answer) = bound.value
+            answer(core.statusReply(exposed, carried))
+        }
+        peer.report { [loop] exposed in
+            guard let relay = bound.value.0.relay else { return finish(exposed, []) }
+            _ = loop
+            relay.report { carried in finish(exposed, carried) }
+        }
+    }
+
+    private func statusReply(_ exposed: [ExposedMapping], _ carried: [CarriedMapping]) -> ControlReply {
+        let uptime = EventLoop.clock() - started
+        let status = StatusDocument(
+            core: self, uptimeSeconds: Int(uptime.nanoseconds / 1_000_000_000), exposed: exposed, carried: carried)
+        guard let bytes = try? OrderedJSON.encode(status) else {
+            return ControlReply(status: .failure, text: "the status cannot be written", document: nil)
+        }
+        return ControlReply(status: .success, text: "", document: String(decoding: bytes, as: UTF8.self))
+    }
+}

@@ -1,0 +1,161 @@
+internal import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// Everything a user may say when starting a node, checked.
+public struct NodeSettings: Sendable {
+    public static let defaultServerPort: UInt16 = 8088
+
+    public var home: String
+    public var isRelay = false
+    /// Relays to join, as named.
+    public var relays: [Endpoint] = []
+    public var mappings: [MappingRequest] = []
+    public var exposesServerPort = true
+    /// `nil`: all addresses.
+    public var bind: SocketAddress?
+    public var serverPort = NodeSettings.defaultServerPort
+    public var advertised: String?
+    public var ports: PortRange
+    public var isTemporary = false
+    public var name: String
+
+    public init(home: String) {
+        self.home = home
+        ports = Self.defaultPorts
+        name = SystemFacts.hostName
+    }
+
+    /// Below the ports that the system takes for outgoing connections: 20000 and up, as far as that goes.
+    static var defaultPorts: PortRange {
+        let end = SystemFacts.firstEphemeralPort - 1
+        let range = end >= 20_100 ? PortRange(first: 20_000, last: end) : PortRange(first: 61_000, last: 65_535)
+        return range ?? .all
+    }
+
+    // What the flags say, as text; what cannot be is a usage error that names flag, value and a right example.
+
+    public mutating func setRelays(_ texts: [String]) throws(CommandError) { relays = try Self.relays(texts) }
+
+    public static func relays(_ texts: [String]) throws(CommandError) -> [Endpoint] {
+        var relays: [Endpoint] = []
+        for text in texts {
+            guard let endpoint = Endpoint(text, defaultPort: defaultServerPort) else {
+                throw CommandError(
+                    .usage, "--connect-reverse-proxy \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088")
+            }
+            relays.append(endpoint)
+        }
+        return relays
+    }
+
+    public mutating func setBind(_ text: String) throws(CommandError) {
+        guard let address = SocketAddress(numeric: text, port: 0) else {
+            throw CommandError(.usage, "--bind \(text): write a numeric address of this machine, such as 192.168.1.5 or ::")
+        }
+        bind = address
+    }
+
+    public mutating func setServerPort(_ text: String) throws(CommandError) {
+        guard let port = UInt16(text), port > 0 else {
+            throw CommandError(.usage, "--server-port \(text): write a number from 1 to 65535, such as --server-port 8089")
+        }
+        serverPort = port
+    }
+
+    public mutating func setAdvertised(_ text: String) throws(CommandError) {
+        guard let endpoint = Endpoint(text, defaultPort: serverPort), endpoint.port == serverPort else {
+            throw CommandError(.usage, "--advertise \(text): write a name or an address without a port")
+        }
+        advertised = endpoint.host
+    }
+
+    public mutating func setPorts(_ text: String) throws(CommandError) { ports = try PortRange.parse(text) }
+
+    /// `--home DIR`, else `$P2PRC`, else `~/.p2prc`.
+    public static func home(named: String?) -> String {
+        if let named { return named }
+        if let named = SystemFacts.environment("P2PRC"), !named.isEmpty { return named }
+        return (SystemFacts.environment("HOME") ?? "/") + "/.p2prc"
+    }
+}
+
+/// `--mp LOCAL[:PUBLIC]`, with `--target` and `--any`.
+public struct MappingRequest: Hashable, Sendable, Codable {
+    public var host: String
+    public var firstPort: UInt16
+    public var count: Int
+    /// First public port; `nil` for any.
+    public var publicPort: UInt16?
+    /// Whether another one will do.
+    public var isPreference: Bool
+    public var isTemporary: Bool
+
+    /// - Parameters:
+    ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`.
+    ///   - target: `host` or `host:port`, instead of 127.0.0.1.
+    public init(
+        _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false
+    ) throws(CommandError) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let local = Self.ports(parts[0]) else {
+            throw CommandError(
+                .usage, "--mp \(text): not a port; write LOCAL or LOCAL:PUBLIC with numbers from 1 to 65535, such as --mp 8080:30123")
+        }
+        var opened: PortRange?
+        if parts.count == 2 {
+            guard let range = Self.ports(parts[1]), range.count == local.count else {
+                throw CommandError(
+                    .usage, "--mp \(text): the public part must be as many ports from 1 to 65535 as the local one")
+            }
+            opened = range
+        }
+        guard !isPreference || opened != nil else {
+            throw CommandError(.usage, "--any prefers a public port and there is none in --mp \(text); write LOCAL:PUBLIC, or leave --any out")
+        }
+        var endpoint = Endpoint(host: "127.0.0.1", port: local.first)
+        if let target {
+            guard let named = Endpoint(target, defaultPort: local.first) else {
+                throw CommandError(.usage, "--target \(target): write HOST:PORT, such as 192.168.1.5:22")
+            }
+            endpoint = named
+        }
+        guard Int(endpoint.port) + local.count - 1 <= 65_535 else {
+            throw CommandError(.usage, "--target \(endpoint): the range runs past port 65535")
+        }
+        host = endpoint.host
+        firstPort = endpoint.port
+        count = local.count
+        publicPort = opened?.first
+        self.isPreference = isPreference
+        self.isTemporary = isTemporary
+    }
+
+    private static func ports(_ text: Substring) -> PortRange? {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        guard let first = ends[0], ends.count <= 2 else { return nil }
+        guard let last = ends.count == 2 ? ends[1] : first else { return nil }
+        return PortRange(first: first, last: last)
+    }
+
+    var target: MappingWish.Target { .service(host: host, port: firstPort) }
+
+    var wish: PortWish {
+        guard let publicPort, let range = PortRange(first: publicPort, count: count) else { return .any(count: count) }
+        return isPreference ? .preferably(range) : .exactly(range)
+    }
+}
+
+extension PortRange {
+    /// `LOW-HIGH` or one number, as `--ports` takes it.
+    public static func parse(_ text: String) throws(CommandError) -> PortRange {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        guard ends.count <= 2, let first = ends[0], let last = ends.count == 2 ? ends[1] : first,
+            let range = PortRange(first: first, last: last)
+        else {
+            throw CommandError(
+                .usage, "--ports \(text): write LOW-HIGH with numbers from 1 to 65535 and LOW not above HIGH, such as --ports 20000-29999")
+        }
+        return range
+    }
+}

@@ -1,0 +1,64 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerWire
+
+/// What `--mp` answers: when a mapping has settled, and with which exit status. A pure function of the rows.
+enum Settlement {
+    /// `nil` while it is worth waiting. The best outcome of all relays counts.
+    static func reply(_ rows: [ExposedMapping], isLate: Bool) -> ControlReply? {
+        if let row = rows.first(where: { $0.state == .verified }) {
+            return ControlReply(status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil)
+        }
+        let outcomes = rows.map { outcome($0) }
+        guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }
+        let settled = outcomes.compactMap { $0 }
+        let order: [ExitStatus] = [.targetDown, .unreachable, .portTaken, .noPortFree, .refused]
+        for status in order { if let reply = settled.first(where: { $0.status == status }) { return reply } }
+        if let row = rows.first(where: { $0.state == .offline }) {
+            return ControlReply(
+                status: .relayUnavailable,
+                text: "\(row.relay): \(row.reason ?? "no session"); the mapping is kept and made as soon as the relay answers",
+                document: nil)
+        }
+        return ControlReply(
+            status: .timedOut, text: "not settled in time; --view-rpm shows how it goes on", document: nil)
+    }
+
+    private static func outcome(_ row: ExposedMapping) -> ControlReply? {
+        switch row.state {
+        case .targetDown:
+            ControlReply(
+                status: .targetDown,
+                text: "\(row.targetText) does not answer; \(address(row)) is yours and works as soon as it does", document: nil)
+        case .unreachable:
+            ControlReply(
+                status: .unreachable,
+                text: "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); open that port in the relay's firewall", document: nil)
+        case .refused:
+            ControlReply(
+                status: status(row.refusal), text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
+        case .requested, .bound, .committed, .active, .verified, .offline: nil
+        }
+    }
+
+    private static func status(_ refusal: RefusalReason?) -> ExitStatus {
+        switch refusal {
+        case .noPortFree, .portTakenHere: .noPortFree
+        case .portTaken, .portLeased: .portTaken
+        case .portNotAllowed, .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil: .refused
+        }
+    }
+
+    private static func advice(_ refusal: RefusalReason?) -> String {
+        switch refusal {
+        case .portTaken, .portLeased, .portNotAllowed: "; ask for another one, or add --any"
+        case .noPortFree, .portTakenHere: "; try another relay, or have its --ports widened"
+        case .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil: ""
+        }
+    }
+
+    private static func address(_ row: ExposedMapping) -> String {
+        Endpoint(host: row.host ?? row.relay.host, port: row.ports?.first ?? 0).description
+    }
+}

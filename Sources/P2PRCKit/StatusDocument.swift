@@ -1,0 +1,77 @@
+internal import Glibc
+internal import PeerMesh
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// What `p2prc status --json` prints (json/schema/status.schema.json).
+struct StatusDocument: Codable {
+    struct Traffic: Codable {
+        var Mapping: String
+        var Role: String
+        var Connections: UInt64
+        var Open: Int
+        var Failed: UInt64
+        var Bytes_from_visitors: UInt64
+        var Bytes_to_visitors: UInt64
+    }
+
+    struct Turned_away: Codable {
+        var Foreign: UInt64
+        var Silent: UInt64
+        var Other_version: UInt64
+        var Crowded: UInt64
+        var Unproven: UInt64
+    }
+
+    var Name: String
+    var Key: String
+    var Roles: [String]
+    var Version: String
+    var Process: Int32
+    var Home: String
+    var Server_port: UInt16
+    var Public_ports: String?
+    var Uptime_seconds: Int
+    var Sessions: Int
+    var reverse_proxy_servers: [ServerRegistry.Server]
+    var reverse_proxy_mappings: [MappingRegistry.Mapping]
+    var Mapping_traffic: [Traffic]
+    var Strangers: Turned_away
+
+    init(core: NodeCore, uptimeSeconds: Int, exposed: [ExposedMapping], carried: [CarriedMapping]) {
+        let documents = core.documents()
+        let strangers = core.server.strangers
+        Name = core.settings.name
+        Key = core.identity.key.description
+        Roles = (core.relay == nil ? [] : ["relay"]) + (core.peer.relayStandings.isEmpty ? [] : ["peer"])
+        Version = P2PRCVersion.text
+        Process = getpid()
+        Home = core.settings.home
+        Server_port = core.settings.serverPort
+        Public_ports = core.relay.map { $0.policy.ports.description }
+        Uptime_seconds = uptimeSeconds
+        Sessions = core.relay?.sessionCount ?? 0
+        reverse_proxy_servers = documents.servers.servers
+        reverse_proxy_mappings = documents.mappings.mappings
+        var seen: Set<MappingID> = []
+        Mapping_traffic =
+            exposed.filter { seen.insert($0.wish.id).inserted }.map { Self.traffic($0.wish.id, "peer", $0.traffic) }
+            + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
+        Strangers = Turned_away(
+            Foreign: strangers.foreign, Silent: strangers.silent, Other_version: strangers.otherVersion,
+            Crowded: strangers.crowded, Unproven: strangers.unproven)
+    }
+
+    private static func traffic(_ id: MappingID, _ role: String, _ counters: TrafficCounters) -> Traffic {
+        Traffic(
+            Mapping: id.description, Role: role, Connections: counters.connections, Open: counters.open,
+            Failed: counters.failed, Bytes_from_visitors: counters.bytesFromVisitors,
+            Bytes_to_visitors: counters.bytesToVisitors)
+    }
+}
+
+/// The version of this program.
+public enum P2PRCVersion {
+    public static let text = "0.1.0"
+}

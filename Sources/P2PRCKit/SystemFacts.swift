@@ -1,0 +1,38 @@
+import FoundationEssentials
+import Glibc
+
+/// What the machine says of itself.
+enum SystemFacts {
+    static var hostName: String {
+        var buffer = [UInt8](repeating: 0, count: 256)
+        let status = buffer.withUnsafeMutableBytes { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { text in
+                text.baseAddress.map { gethostname($0, text.count - 1) } ?? -1
+            }
+        }
+        let name = String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
+        return status == 0 && !name.isEmpty ? name : "node"
+    }
+
+    static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
+
+    /// First of the ports that the system takes for outgoing connections (ip(7), ip_local_port_range).
+    static var firstEphemeralPort: UInt16 {
+        let path = "/proc/sys/net/ipv4/ip_local_port_range"
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+            let first = text.split(whereSeparator: { $0 == "\t" || $0 == " " || $0 == "\n" }).first,
+            let port = UInt16(first), port > 1
+        else { return 32_768 }
+        return port
+    }
+
+    /// As many descriptors as this user may have.
+    static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+}

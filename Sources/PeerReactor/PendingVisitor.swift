@@ -1,0 +1,151 @@
+internal import PeerMesh
+import Glibc
+
+/// A visitor at the relay whose data channel idled for long and may be dead in somebody's NAT table.
+///
+/// The visitor's first bytes go out at once, and are kept; when the peer's answer stays away, the same visitor is
+/// announced on another channel with the same bytes. The peer serves each visitor once (it knows their numbers), so
+/// whichever channel answers first has it, and nothing reaches the service twice.
+public final class PendingVisitor: EventSource {
+    public enum Outcome: ~Copyable {
+        /// `unsent`: the visitor's bytes that this channel did not take yet.
+        case answered(visitor: Stream, channel: Stream, unsent: [UInt8])
+        case failed
+    }
+
+    /// Bytes of the visitor that are kept for a second channel; more wait in the system until the answer.
+    private static let keptBytes = 16_384
+    /// Without an answer for so long, another channel is tried beside.
+    private static let patience = Instant.Span.milliseconds(400)
+    private static let limit = Instant.Span.seconds(10)
+    private static let maximumCandidates = 4
+
+    private let loop: EventLoop
+    private let announcement: [UInt8]
+    private let answer: UInt8
+    private var visitor: Stream?
+    /// By tag; owned here until one of them answers.
+    private var streams: [UInt8: Int32] = [:]
+    /// How much of `outgoing` each took.
+    private var channels: [Int32: Int] = [:]
+    private var outgoing: [UInt8]
+    private var nextTag: UInt8 = 1
+    private var timers: [LoopTimer] = []
+    private var onNeed: (() -> Void)?
+    private var onSettled: ((consuming Outcome) -> Void)?
+
+    /// - Parameters:
+    ///   - announcement: what opens the visitor on a channel.
+    ///   - answer: the byte that the peer sends first.
+    ///   - onNeed: another channel is wanted: `add` one, or do nothing.
+    public init(
+        on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8], answer: UInt8,
+        onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
+    ) {
+        self.loop = loop
+        self.visitor = consume visitor
+        self.announcement = announcement
+        self.answer = answer
+        self.onNeed = onNeed
+        self.onSettled = onSettled
+        outgoing = announcement
+        super.init()
+    }
+
+    public func start() {
+        guard let fd = visitor?.fd, (try? loop.register(fd, for: self, tag: 0)) != nil else { return fail() }
+        timers.append(loop.schedule(after: Self.limit) { [weak self] in self?.fail() })
+    }
+
+    /// Announces the visitor on one more channel, which is registered with the loop.
+    public func add(_ channel: consuming Stream) {
+        guard visitor != nil, nextTag <= Self.maximumCandidates else { return }
+        let fd = channel.release()
+        let tag = nextTag
+        nextTag += 1
+        streams[tag] = fd
+        channels[fd] = 0
+        guard (try? loop.reregister(fd, for: self, tag: tag)) != nil else { return drop(tag) }
+        flush(tag)
+        timers.append(loop.schedule(after: Self.patience) { [weak self] in self?.onNeed?() })
+    }
+
+    public func abort() { fail() }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) {
+        if tag == 0 {
+            if readiness.contains(.error) { return fail() }
+            readVisitor()
+        } else {
+            if readiness.contains(.writable) { flush(tag) }
+            if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) { readChannel(tag) }
+        }
+    }
+
+    private func readVisitor() {
+        let room = Self.keptBytes + announcement.count - outgoing.count
+        guard room > 0 else { return }
+        // The end of the visitor's direction is found again by the forwarder.
+        if case .bytes(let count)? = visitor?.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])) {
+            outgoing.append(contentsOf: loop.buffer[..<count])
+            for tag in streams.keys { flush(tag) }
+        }
+    }
+
+    private func flush(_ tag: UInt8) {
+        guard let fd = streams[tag], let sent = channels[fd], sent < outgoing.count else { return }
+        let written = outgoing.withUnsafeBytes { bytes in
+            send(fd, bytes.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+        }
+        if written > 0 {
+            channels[fd] = sent + written
+        } else if errno != EAGAIN {
+            drop(tag)
+        }
+    }
+
+    private func readChannel(_ tag: UInt8) {
+        guard let fd = streams[tag] else { return }
+        var byte: UInt8 = 0
+        let count = recv(fd, &byte, 1, 0)
+        if count == 1, byte == answer { return settle(tag, fd) }
+        if count < 0, errno == EAGAIN { return }
+        drop(tag)
+    }
+
+    private func settle(_ tag: UInt8, _ fd: Int32) {
+        let unsent = Array(outgoing[(channels[fd] ?? outgoing.count)...])
+        streams[tag] = nil
+        guard let visitor = visitor.take() else { return }
+        let onSettled = end()
+        onSettled?(.answered(visitor: visitor, channel: Stream(Descriptor(fd)), unsent: unsent))
+    }
+
+    private func drop(_ tag: UInt8) {
+        guard let fd = streams.removeValue(forKey: tag) else { return }
+        channels[fd] = nil
+        _ = Descriptor(fd)
+        if streams.isEmpty {
+            if nextTag > Self.maximumCandidates { fail() } else { onNeed?() }
+        }
+    }
+
+    private func fail() {
+        guard visitor != nil else { return }
+        visitor = nil
+        let onSettled = end()
+        onSettled?(.failed)
+    }
+
+    private func end() -> ((consuming Outcome) -> Void)? {
+        loop.forget(self)
+        for timer in timers { timer.cancel() }
+        timers = []
+        for fd in streams.values { _ = Descriptor(fd) }
+        streams = [:]
+        onNeed = nil
+        let settled = onSettled
+        onSettled = nil
+        return settled
+    }
+}

@@ -1,0 +1,241 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+/// Where a mapping's visitors go, as a lane needs to know it.
+struct Route: Sendable {
+    /// The target's addresses for the first port, the best one first.
+    var addresses: [SocketAddress]
+    var isTargetDown = false
+    /// Nonces that a check from outside is about to bring.
+    var pendingChecks: Set<[UInt8]> = []
+}
+
+/// The peer's data plane on one loop: ready channels to relays, and the visitors that come in over them.
+///
+/// 1. Channels are dialled and proven until as many are ready as the relay wants.
+/// 2. The relay's word on one names the mapping and the visitor; another channel is dialled in its place.
+/// 3. The target is dialled, and a `Forwarder` carries the bytes.
+final class PeerLane {
+    enum Report: Sendable {
+        case targetFailed(MappingID, String)
+    }
+
+    private final class Pool {
+        let terms: SessionTerms
+        let addresses: [SocketAddress]
+        var wanted: Int
+        var ready: Set<ObjectIdentifier> = []
+        var channels: [ReadyChannel] = []
+        var dialling: [Connector] = []
+        var nextNumber: UInt64 = 1
+        var isPausing = false
+
+        init(terms: SessionTerms, addresses: [SocketAddress], wanted: Int) {
+            self.terms = terms
+            self.addresses = addresses
+            self.wanted = wanted
+        }
+    }
+
+    private static let dialLimit = Instant.Span.seconds(5)
+    private static let pauseAfterFailure = Instant.Span.milliseconds(500)
+    /// At most so many connections to a relay are on their way at once.
+    private static let maximumDialling = 64
+    /// How long a visitor's first bytes are awaited while a check is pending.
+    private static let checkPatience = Instant.Span.milliseconds(300)
+    private static let rememberedVisitors = 4_096
+
+    let loop: EventLoop
+    private let identity: NodeIdentity
+    private var pools: [SessionID: Pool] = [:]
+    private var routes: [MappingID: Route] = [:]
+    private var forwarders: [ObjectIdentifier: (MappingID, Forwarder)] = [:]
+    private var counters: [MappingID: TrafficCounters] = [:]
+    /// Visitors that came with the request for an answer, so that a second announcement is told from the first.
+    private var seen: Set<VisitorName> = []
+    private var seenOrder: [VisitorName] = []
+    private let report: @Sendable (Report) -> Void
+
+    private struct VisitorName: Hashable {
+        var session: SessionID
+        var visitor: UInt64
+    }
+
+    init(on loop: EventLoop, identity: NodeIdentity, report: @escaping @Sendable (Report) -> Void) {
+        self.loop = loop
+        self.identity = identity
+        self.report = report
+    }
+
+    // MARK: Sessions
+
+    func open(_ terms: SessionTerms, at addresses: [SocketAddress], wanted: Int) {
+        let pool = Pool(terms: terms, addresses: addresses, wanted: wanted)
+        pools[terms.session] = pool
+        refill(pool)
+    }
+
+    /// Its ready channels go; visitors under way keep their own streams.
+    func close(_ session: SessionID) {
+        guard let pool = pools.removeValue(forKey: session) else { return }
+        for connector in pool.dialling { connector.cancel() }
+        for channel in pool.channels { channel.close() }
+    }
+
+    func want(_ count: Int, for session: SessionID) {
+        guard let pool = pools[session] else { return }
+        pool.wanted = min(count, ChannelDemand.maximum)
+        while pool.channels.count > pool.wanted { pool.channels.removeFirst().close() }
+        refill(pool)
+    }
+
+    func setRoute(_ route: Route?, for mapping: MappingID) {
+        routes[mapping] = route
+        guard route == nil else { return }
+        for (owner, forwarder) in forwarders.values where owner == mapping { forwarder.abort() }
+        counters[mapping] = nil
+    }
+
+    func traffic() -> [MappingID: TrafficCounters] {
+        var all = counters
+        for (mapping, forwarder) in forwarders.values {
+            all[mapping, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
+            all[mapping, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        }
+        return all
+    }
+
+    // MARK: Ready channels
+
+    private func refill(_ pool: Pool) {
+        guard pools[pool.terms.session] === pool, !pool.isPausing else { return }
+        while pool.channels.count + pool.dialling.count < pool.wanted, pool.dialling.count < Self.maximumDialling {
+            dial(pool)
+        }
+    }
+
+    private func dial(_ pool: Pool) {
+        var own: Connector?
+        var isDone = false
+        let connector = Connector(on: loop, to: pool.addresses, kind: .betweenNodes, limit: Self.dialLimit) {
+            [weak self, weak pool] stream, _ in
+            isDone = true
+            guard let self, let pool else { return }
+            pool.dialling.removeAll { $0 === own }
+            own = nil
+            guard let stream = consume stream else { return pause(pool) }
+            greet(pool, stream)
+            refill(pool)
+        }
+        guard !isDone else { return }
+        own = connector
+        pool.dialling.append(connector)
+    }
+
+    private func pause(_ pool: Pool) {
+        pool.isPausing = true
+        loop.schedule(after: Self.pauseAfterFailure) { [weak self, weak pool] in
+            guard let pool else { return }
+            pool.isPausing = false
+            self?.refill(pool)
+        }
+    }
+
+    private func greet(_ pool: Pool, _ stream: consuming Stream) {
+        let hello = DataChannelHello(
+            session: pool.terms.session, number: pool.nextNumber, secret: pool.terms.secret)
+        pool.nextNumber += 1
+        guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
+        let session = pool.terms.session
+        let channel = try? ReadyChannel(
+            on: loop, stream, isRegistered: false, expecting: VisitorStart.byteCount
+        ) { [weak self, weak pool] channel, word in
+            guard let self, let pool else { return }
+            pool.channels.removeAll { $0 === channel }
+            if let word, let start = VisitorStart(word), let stream = channel.takeStream() {
+                visitorCame(start, stream, session)
+                refill(pool)
+            } else {
+                channel.close()
+                // A channel that breaks as soon as it is made would otherwise be redialled in a tight circle.
+                pause(pool)
+            }
+        }
+        if let channel { pool.channels.append(channel) }
+    }
+
+    // MARK: Visitors
+
+    private func visitorCame(_ start: VisitorStart, _ channel: consuming Stream, _ session: SessionID) {
+        guard let route = routes[start.mapping] else { return }
+        if start.wantsAnswer {
+            guard remember(VisitorName(session: session, visitor: start.visitor)),
+                channel.sendAtOnce([VisitorStart.answer])
+            else { return }
+        }
+        guard !route.pendingChecks.isEmpty else { return connect(start, channel, early: []) }
+        let waiting = FirstBytes(
+            on: loop, channel, maximum: ReachabilityCheck.probeByteCount, limit: Self.checkPatience,
+            isEnough: { ReachabilityCheck.read($0) != .incomplete },
+            done: { [weak self] stream, bytes in self?.judge(start, stream, bytes) })
+        _ = waiting
+    }
+
+    private func judge(_ start: VisitorStart, _ channel: consuming Stream, _ bytes: [UInt8]) {
+        if case .probe(let nonce) = ReachabilityCheck.read(bytes),
+            routes[start.mapping]?.pendingChecks.contains(nonce) == true
+        {
+            let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
+            _ = channel.sendAtOnce(answer)
+            let farewell = ByteChannel(on: loop, channel)
+            return farewell.closeAfterFlush()
+        }
+        connect(start, channel, early: bytes)
+    }
+
+    private func connect(_ start: VisitorStart, _ channel: consuming Stream, early: [UInt8]) {
+        let mapping = start.mapping
+        guard var address = routes[mapping]?.addresses.first else {
+            return report(.targetFailed(mapping, "its name cannot be looked up"))
+        }
+        address.port += start.portOffset
+        let target: Stream
+        do throws(SystemError) {
+            target = try Connector.open(address, .atTheEdge)
+        } catch {
+            // This node's own shortage is no fault of the target.
+            if !error.isOutOfDescriptors { report(.targetFailed(mapping, error.text)) }
+            return
+        }
+        counters[mapping, default: TrafficCounters()].connections += 1
+        counters[mapping, default: TrafficCounters()].open += 1
+        let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true, early: early) {
+            [weak self] forwarder, ending in self?.ended(forwarder, mapping, ending)
+        }
+        forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
+        forwarder.start(isLeftRegistered: true)
+    }
+
+    private func ended(_ forwarder: Forwarder, _ mapping: MappingID, _ ending: Forwarder.Ending) {
+        guard forwarders.removeValue(forKey: ObjectIdentifier(forwarder)) != nil else { return }
+        counters[mapping, default: TrafficCounters()].open -= 1
+        counters[mapping, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
+        counters[mapping, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        if case .neverConnected(let error) = ending {
+            counters[mapping, default: TrafficCounters()].failed += 1
+            report(.targetFailed(mapping, error.text))
+        }
+    }
+
+    /// `false` when this visitor came before.
+    private func remember(_ name: VisitorName) -> Bool {
+        guard seen.insert(name).inserted else { return false }
+        seenOrder.append(name)
+        if seenOrder.count > Self.rememberedVisitors {
+            for old in seenOrder.prefix(Self.rememberedVisitors / 2) { seen.remove(old) }
+            seenOrder.removeFirst(Self.rememberedVisitors / 2)
+        }
+        return true
+    }
+}

@@ -1,0 +1,575 @@
+public import Logging
+public import PeerMesh
+public import PeerReactor
+public import PeerStorage
+public import PeerWire
+
+/// One mapping at one relay, for listings.
+public struct ExposedMapping: Sendable {
+    public var wish: MappingWish
+    public var targetText: String
+    public var relay: Endpoint
+    public var relayName: String
+    public var state: MappingState
+    public var reason: String?
+    public var refusal: RefusalReason?
+    public var host: String?
+    public var ports: PortRange?
+    public var verifiedBy: [String]
+    public var traffic: TrafficCounters
+}
+
+/// One relay that this node was told to use, for listings.
+public struct RelayStanding: Sendable {
+    public enum State: Sendable { case connected, connecting, refused }
+    public var endpoint: Endpoint
+    public var name: String?
+    public var key: NodeKey?
+    public var state: State
+    public var reason: String?
+    public var latency: Instant.Span?
+    public var lastHeard: WallTime?
+}
+
+/// The shell around `RelayLink` and `PeerPortAgreement`: a session to each relay on the control loop, watches over
+/// the targets, checks from outside, and one lane a loop for the data.
+public final class PeerService {
+    private final class Relay {
+        let endpoint: Endpoint
+        var link: RelayLink
+        var channel: ByteChannel?
+        var decoder = FrameDecoder()
+        var greeting: [UInt8] = []
+        var connector: Connector?
+        var attempt = 0
+        var timer: LoopTimer?
+        var terms: SessionTerms?
+        var lane = 0
+        var agreements: [MappingID: PeerPortAgreement] = [:]
+        var name: String?
+        var key: NodeKey?
+        var reason: String?
+        var wasRefused = false
+        var latency: Instant.Span?
+        var samples: [Instant.Span] = []
+        var lastSaved = Instant.zero
+        var lastHeard: WallTime?
+        var isLocal = false
+
+        init(_ endpoint: Endpoint, link: RelayLink) {
+            self.endpoint = endpoint
+            self.link = link
+        }
+    }
+
+    private static let tick = Instant.Span.milliseconds(200)
+    /// One latency sample in the IP table for so long: the best of those taken meanwhile.
+    private static let sampleInterval = Instant.Span.seconds(5)
+
+    private let loop: EventLoop
+    private let laneLoops: [EventLoop]
+    private let identity: NodeIdentity
+    private let instance: ProcessInstance
+    private let name: String
+    private let software: String
+    private let server: NodeServer
+    private let serverPort: UInt16
+    private let bindHost: SocketAddress.Host?
+    private let writer: TableWriter
+    private let log: Logger
+    private let resolver = Resolver()
+    private let tables: ListenerTables
+    private var lanes: [LoopBound<PeerLane>] = []
+    private var relays: [Relay] = []
+    private var wishes: [MappingID: MappingWish] = [:]
+    private var temporary: Set<MappingID> = []
+    private var watches: [MappingID: TargetWatch] = [:]
+    private var routes: [MappingID: Route] = [:]
+    private var remembered: [AgreedPorts]
+    private var isStopped = false
+    public var onChange: (() -> Void)?
+    /// Another process proved this node's key at that relay.
+    public var onSuperseded: ((Endpoint) -> Void)?
+
+    public init(
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, name: String, software: String,
+        server: NodeServer, serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts],
+        writer: TableWriter, log: Logger
+    ) {
+        self.loop = loop
+        self.laneLoops = laneLoops
+        self.identity = identity
+        self.name = name
+        self.software = software
+        self.server = server
+        self.serverPort = serverPort
+        self.bindHost = bindHost
+        self.remembered = remembered
+        self.writer = writer
+        self.log = log
+        tables = ListenerTables(on: loop)
+        var random = SystemRandomNumberGenerator()
+        instance = ProcessInstance(using: &random)
+    }
+
+    public func start() {
+        let bound = LoopBound(self, on: loop)
+        lanes = laneLoops.map { [loop, identity] laneLoop in
+            LoopBound(
+                PeerLane(on: laneLoop, identity: identity) { report in
+                    loop.execute { bound.value.laneReported(report) }
+                }, on: laneLoop)
+        }
+        scheduleTick()
+    }
+
+    /// Tells every relay that this node leaves.
+    public func stop() {
+        isStopped = true
+        for relay in relays {
+            relay.timer?.cancel()
+            relay.connector?.cancel()
+            relay.channel?.send(Message.close(.leaving, detail: "").bytes)
+            relay.channel?.closeAfterFlush()
+            relay.link.stop()
+        }
+        for watch in watches.values { watch.stop() }
+    }
+
+    // MARK: What users ask for
+
+    /// Holds a session to this relay from now on. `false` when it does so already.
+    @discardableResult
+    public func join(_ endpoint: Endpoint) -> Bool {
+        guard !relays.contains(where: { $0.endpoint == endpoint }) else { return false }
+        let link = RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock())
+        let relay = Relay(endpoint, link: link)
+        relay.lane = relays.count % laneLoops.count
+        relays.append(relay)
+        for wish in wishes.values { addAgreement(wish, at: relay) }
+        arm(relay)
+        onChange?()
+        return true
+    }
+
+    /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
+    public func leave(_ endpoint: Endpoint) -> Bool {
+        guard let index = relays.firstIndex(where: { $0.endpoint == endpoint }) else { return false }
+        let relay = relays[index]
+        if relay.link.state == .established {
+            for id in relay.agreements.keys { send(.release(id), to: relay) }
+            send(.close(.leaving, detail: ""), to: relay)
+        }
+        relay.channel?.closeAfterFlush()
+        relay.channel = nil
+        relay.timer?.cancel()
+        relay.connector?.cancel()
+        relay.link.stop()
+        lost(relay)
+        relays.remove(at: index)
+        onChange?()
+        return true
+    }
+
+    /// Exposes something from now on, at every relay. What is temporary leaves no trace in the IP table.
+    public func add(_ wish: MappingWish, isTemporary: Bool) {
+        guard wishes.updateValue(wish, forKey: wish.id) == nil else { return }
+        if isTemporary { temporary.insert(wish.id) }
+        var route = Route(addresses: [])
+        switch wish.target {
+        case .serverPort:
+            let host = bindHost ?? .ipv4([127, 0, 0, 1])
+            route.addresses = [SocketAddress(host: host, port: serverPort)]
+        case .service(let host, let port):
+            if let address = SocketAddress(numeric: host, port: port) { route.addresses = [address] }
+            let watch = TargetWatch(
+                on: loop, resolver, tables, Endpoint(host: host, port: port), count: wish.ports.count
+            ) { [weak self] verdict in self?.targetSeen(wish.id, verdict) }
+            watches[wish.id] = watch
+        }
+        setRoute(route, for: wish.id)
+        for relay in relays { addAgreement(wish, at: relay) }
+        watches[wish.id]?.look()
+        onChange?()
+    }
+
+    /// Takes a mapping back. `false` when there is none.
+    @discardableResult
+    public func remove(_ id: MappingID) -> Bool {
+        guard let wish = wishes.removeValue(forKey: id) else { return false }
+        temporary.remove(id)
+        watches.removeValue(forKey: id)?.stop()
+        setRoute(nil, for: id)
+        for relay in relays {
+            guard let agreement = relay.agreements.removeValue(forKey: id) else { continue }
+            if wish.target == .serverPort, let port = agreement.ports?.first, port != serverPort {
+                server.stopListening(on: port)
+            }
+            if relay.link.state == .established { send(.release(id), to: relay) }
+        }
+        onChange?()
+        return true
+    }
+
+    public var allWishes: [MappingWish] { Array(wishes.values) }
+
+    public func mappings(_ traffic: [MappingID: TrafficCounters] = [:]) -> [ExposedMapping] {
+        var rows: [ExposedMapping] = []
+        for relay in relays {
+            for agreement in relay.agreements.values.sorted(by: { $0.wish.id.value < $1.wish.id.value }) {
+                var refusal: RefusalReason?
+                if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
+                var reason = agreement.reason
+                if agreement.stage == .offline, let explanation = relay.reason { reason = "no session: \(explanation)" }
+                rows.append(
+                    ExposedMapping(
+                        wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
+                        relayName: relay.name ?? relay.endpoint.host, state: agreement.state, reason: reason,
+                        refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
+                        verifiedBy: agreement.verifiedBy, traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
+            }
+        }
+        return rows
+    }
+
+    public var relayStandings: [RelayStanding] {
+        relays.map { relay in
+            RelayStanding(
+                endpoint: relay.endpoint, name: relay.name, key: relay.key,
+                state: relay.link.state == .established ? .connected : relay.wasRefused ? .refused : .connecting,
+                reason: relay.link.state == .established ? nil : relay.reason, latency: relay.latency,
+                lastHeard: relay.lastHeard)
+        }
+    }
+
+    /// Asks the lanes for their counters and answers on the control loop.
+    public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
+        let bound = LoopBound(self, on: loop)
+        let gathering = LoopBound(Gathering(waitingFor: lanes.count), on: loop)
+        for (index, lane) in lanes.enumerated() {
+            laneLoops[index].execute { [loop] in
+                let traffic = lane.value.traffic()
+                loop.execute {
+                    let all = gathering.value
+                    all.traffic.merge(traffic) { $0 + $1 }
+                    all.waitingFor -= 1
+                    if all.waitingFor == 0 { answer(bound.value.mappings(all.traffic)) }
+                }
+            }
+        }
+    }
+
+    private final class Gathering {
+        var traffic: [MappingID: TrafficCounters] = [:]
+        var waitingFor: Int
+        init(waitingFor: Int) { self.waitingFor = waitingFor }
+    }
+
+    static func text(_ target: MappingWish.Target) -> String {
+        switch target {
+        case .serverPort: "server port"
+        case .service(let host, let port): Endpoint(host: host, port: port).description
+        }
+    }
+
+    // MARK: Sessions
+
+    private func arm(_ relay: Relay) {
+        relay.timer?.cancel()
+        guard !isStopped, let deadline = relay.link.nextDeadline else { return }
+        relay.timer = loop.schedule(after: deadline - EventLoop.clock()) { [weak self, weak relay] in
+            guard let self, let relay else { return }
+            run(relay.link.timePassed(at: EventLoop.clock()), relay)
+        }
+    }
+
+    private func run(_ actions: [RelayLink.Action], _ relay: Relay) {
+        for action in actions { perform(action, relay) }
+        arm(relay)
+    }
+
+    private func perform(_ action: RelayLink.Action, _ relay: Relay) {
+        switch action {
+        case .connect: connect(relay)
+        case .send(let bytes): relay.channel?.send(bytes)
+        case .disconnect: disconnect(relay)
+        case .established(let terms, let channels): established(relay, terms, Int(channels))
+        case .deliver(let message): deliver(message, relay)
+        case .measured(let latency): measured(latency, relay)
+        case .lost: lost(relay)
+        case .explain(let reason):
+            relay.reason = reason
+            relay.wasRefused = false
+            log.warning("relay \(relay.endpoint): \(reason); trying again until it works")
+            onChange?()
+        case .superseded:
+            lost(relay)
+            log.error("relay \(relay.endpoint): superseded, another process with this node's key took over")
+            onSuperseded?(relay.endpoint)
+        }
+    }
+
+    private func connect(_ relay: Relay) {
+        relay.attempt += 1
+        let attempt = relay.attempt
+        let bound = LoopBound((self, relay), on: loop)
+        resolver.resolve(relay.endpoint, on: loop) { result in
+            let (service, relay) = bound.value
+            guard relay.attempt == attempt, !service.isStopped else { return }
+            switch result {
+            case .failure(let failure):
+                service.run(relay.link.connectionFailed(failure.description, at: EventLoop.clock()), relay)
+            case .success(let addresses): service.connect(relay, to: addresses)
+            }
+        }
+    }
+
+    private func connect(_ relay: Relay, to addresses: [SocketAddress]) {
+        relay.connector = Connector(on: loop, to: addresses, kind: .betweenNodes, limit: SessionTiming.connectLimit) {
+            [weak self, weak relay] stream, error in
+            guard let self, let relay, !isStopped else { return }
+            relay.connector = nil
+            guard let stream = consume stream,
+                let ephemeral = EphemeralKey(seed: RelayService.randomBytes(EphemeralKey.seedByteCount))
+            else {
+                let reason = error.isRefused ? "nothing listens there (connection refused)" : error.text
+                return run(relay.link.connectionFailed(reason, at: EventLoop.clock()), relay)
+            }
+            open(relay, stream, ephemeral)
+        }
+    }
+
+    private func open(_ relay: Relay, _ stream: consuming Stream, _ ephemeral: EphemeralKey) {
+        let channel = ByteChannel(on: loop, stream)
+        relay.channel = channel
+        relay.decoder = FrameDecoder()
+        relay.greeting = []
+        relay.isLocal = channel.isLocal
+        channel.start { [weak self, weak relay, weak channel] event in
+            guard let self, let relay, relay.channel === channel else { return }
+            switch event {
+            case .received(let bytes): received(bytes, relay)
+            case .closed(let reason): run(relay.link.closed(reason, at: EventLoop.clock()), relay)
+            }
+        }
+        let handshake = PeerHandshake(
+            identity: identity, ephemeral: ephemeral, nonce: RelayService.randomBytes(32),
+            introduction: PeerHandshake.Introduction(
+                instance: instance, name: name, dialled: relay.endpoint.description, software: software))
+        run(relay.link.connected(handshake, at: EventLoop.clock()), relay)
+    }
+
+    private func received(_ bytes: [UInt8], _ relay: Relay) {
+        relay.lastHeard = .now
+        // The one answer that is no frame: the relay speaks another version.
+        if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {
+            relay.greeting += bytes.prefix(Preamble.byteCount - relay.greeting.count)
+            if case .preamble(let preamble) = Preamble.read(relay.greeting), preamble.kind == .versionAnswer {
+                return run(relay.link.receivedVersion(preamble.version, at: EventLoop.clock()), relay)
+            }
+        }
+        relay.decoder.append(bytes)
+        let channel = relay.channel
+        do throws(WireError) {
+            while relay.channel === channel, let frame = try relay.decoder.next() {
+                run(relay.link.received(frame, at: EventLoop.clock()), relay)
+            }
+        } catch {
+            run(relay.link.closed(error.description, at: EventLoop.clock()), relay)
+        }
+    }
+
+    private func disconnect(_ relay: Relay) {
+        relay.attempt += 1
+        relay.connector?.cancel()
+        relay.connector = nil
+        relay.channel?.close()
+        relay.channel = nil
+    }
+
+    private func established(_ relay: Relay, _ terms: SessionTerms, _ channels: Int) {
+        relay.terms = terms
+        relay.name = terms.name
+        relay.key = terms.key
+        relay.reason = nil
+        relay.lastSaved = .zero
+        log.info("session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short))")
+        if let address = relay.channel?.remoteAddress {
+            let lane = lanes[relay.lane]
+            laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
+        }
+        let moment = UnixTime(.now)
+        let record = NodeRecord(
+            key: terms.key, name: terms.name, address: relay.endpoint.description, role: .relay, firstSeen: moment,
+            lastSeen: moment)
+        writer.write("a relay", { table throws(StorageError) in try table.save(record) })
+        for id in relay.agreements.keys { handle(.sessionReady, id, relay) }
+        onChange?()
+    }
+
+    private func lost(_ relay: Relay) {
+        if let terms = relay.terms {
+            let lane = lanes[relay.lane]
+            laneLoops[relay.lane].execute { lane.value.close(terms.session) }
+        }
+        relay.terms = nil
+        for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
+        onChange?()
+    }
+
+    private func measured(_ latency: Instant.Span, _ relay: Relay) {
+        relay.samples.append(latency)
+        relay.latency = relay.samples.suffix(5).min()
+        let now = EventLoop.clock()
+        guard now - relay.lastSaved >= Self.sampleInterval || relay.lastSaved == .zero, let key = relay.key,
+            let best = relay.samples.min()
+        else { return }
+        relay.lastSaved = now
+        relay.samples = [best]
+        let sample = LatencySample(node: key, at: UnixTime(.now), roundTrip: best)
+        writer.write("a latency sample", { table throws(StorageError) in try table.record(sample) })
+        relay.samples = []
+        onChange?()
+    }
+
+    private func deliver(_ message: Message, _ relay: Relay) {
+        switch message {
+        case .offer(let offer): handle(.offered(offer), offer.mapping, relay)
+        case .active(let mapping, _, let host): handle(.activated(host: host), mapping, relay)
+        case .refusal(let mapping, let reason, let detail):
+            handle(.refused(reason, detail: detail), mapping, relay)
+        case .channelsWanted(let count):
+            guard let session = relay.terms?.session else { return }
+            let lane = lanes[relay.lane]
+            laneLoops[relay.lane].execute { lane.value.want(Int(count), for: session) }
+        case .released: break
+        case .hello, .challenge, .proof, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
+            .report:
+            break  // `RelayLink` delivers none of these.
+        }
+    }
+
+    private func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
+
+    // MARK: Agreements
+
+    private func addAgreement(_ wish: MappingWish, at relay: Relay) {
+        let earlier = remembered.first { $0.mapping == wish.id && $0.relay == relay.endpoint.description }
+        relay.agreements[wish.id] = PeerPortAgreement(
+            wish: wish, targetText: Self.text(wish.target), remembered: earlier?.ports)
+        if routes[wish.id]?.isTargetDown == true { handle(.targetSilent, wish.id, relay) }
+        if relay.link.state == .established { handle(.sessionReady, wish.id, relay) }
+    }
+
+    private func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
+        guard var agreement = relay.agreements[id] else { return }
+        let actions = agreement.handle(event, at: EventLoop.clock())
+        relay.agreements[id] = agreement
+        for action in actions { perform(action, id, relay) }
+    }
+
+    private func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
+        switch action {
+        case .send(let message): send(message, to: relay)
+        case .bindOwnPort(let port): handle(bindOwnPort(port, relay) ? .ownPortBound : .ownPortTaken, id, relay)
+        case .freeOwnPort:
+            if let port = relay.agreements[id]?.ports?.first, port != serverPort { server.stopListening(on: port) }
+        case .check(let host, let ports, let delay):
+            loop.schedule(after: delay) { [weak self, weak relay] in
+                guard let self, let relay else { return }
+                check(id, host, ports, relay)
+            }
+        case .remember(let ports):
+            let agreed = AgreedPorts(mapping: id, relay: relay.endpoint.description, ports: ports)
+            remembered.removeAll { $0.mapping == id && $0.relay == agreed.relay }
+            remembered.append(agreed)
+            guard !temporary.contains(id) else { return }
+            writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
+        case .changed: onChange?()
+        }
+    }
+
+    /// Has this node's server listen on the number that the relay opens, so that it is one and the same everywhere.
+    private func bindOwnPort(_ port: UInt16, _ relay: Relay) -> Bool {
+        // On the relay's own machine the number is taken by the relay itself, and leads here already.
+        if relay.isLocal || server.listens(on: port) { return true }
+        do throws(SystemError) {
+            try server.listen(try Listener.hold(port: port, on: bindHost, .betweenNodes))
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func check(_ id: MappingID, _ host: String, _ ports: PortRange, _ relay: Relay) {
+        guard relay.agreements[id] != nil, relay.link.state == .established else { return }
+        let nonce = RelayService.randomBytes(ReachabilityCheck.nonceByteCount)
+        routes[id]?.pendingChecks.insert(nonce)
+        publishRoute(id)
+        let session = relay.terms?.session
+        _ = ReachabilityProbe(
+            on: loop, resolver, endpoint: Endpoint(host: host, port: ports.first), nonce: nonce, mapping: id,
+            key: identity.key
+        ) { [weak self, weak relay] outcome in
+            guard let self, let relay else { return }
+            routes[id]?.pendingChecks.remove(nonce)
+            publishRoute(id)
+            guard relay.terms?.session == session else { return }
+            switch outcome {
+            case .passed where ports.count > 1:
+                // The next number of a range, until each was seen to work.
+                if let rest = PortRange(first: ports.first + 1, last: ports.last) { check(id, host, rest, relay) }
+            case .passed: handle(.checkPassed(by: "this node"), id, relay)
+            case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
+            }
+        }
+    }
+
+    private func scheduleTick() {
+        loop.schedule(after: Self.tick) { [weak self] in
+            guard let self, !isStopped else { return }
+            let now = EventLoop.clock()
+            for relay in relays {
+                for (id, agreement) in relay.agreements {
+                    if let deadline = agreement.nextDeadline, now >= deadline { handle(.timePassed, id, relay) }
+                }
+            }
+            scheduleTick()
+        }
+    }
+
+    // MARK: Targets
+
+    private func targetSeen(_ id: MappingID, _ verdict: TargetWatch.Verdict) {
+        switch verdict {
+        case .answers(let addresses):
+            if routes[id]?.isTargetDown == true, let wish = wishes[id] { log.info("\(Self.text(wish.target)) answers again") }
+            routes[id]?.addresses = addresses
+            routes[id]?.isTargetDown = false
+            publishRoute(id)
+            for relay in relays { handle(.targetAnswers, id, relay) }
+        case .silent(let reason):
+            if let wish = wishes[id] { log.warning("\(Self.text(wish.target)) does not answer (\(reason)); visitors are refused until it does") }
+            routes[id]?.isTargetDown = true
+            for relay in relays { handle(.targetSilent, id, relay) }
+        }
+    }
+
+    private func laneReported(_ report: PeerLane.Report) {
+        switch report {
+        case .targetFailed(let id, let reason): watches[id]?.targetFailed(reason)
+        }
+    }
+
+    private func setRoute(_ route: Route?, for id: MappingID) {
+        routes[id] = route
+        publishRoute(id)
+    }
+
+    private func publishRoute(_ id: MappingID) {
+        let route = routes[id]
+        for (index, lane) in lanes.enumerated() {
+            laneLoops[index].execute { lane.value.setRoute(route, for: id) }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+/// What happened to the bytes of one mapping. Counts since the process started.
+public struct TrafficCounters: Hashable, Sendable {
+    public var connections: UInt64 = 0
+    public var open = 0
+    /// Visitors who got no channel or no answer in time.
+    public var failed: UInt64 = 0
+    public var bytesFromVisitors: UInt64 = 0
+    public var bytesToVisitors: UInt64 = 0
+
+    static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
+        TrafficCounters(
+            connections: left.connections + right.connections, open: left.open + right.open,
+            failed: left.failed + right.failed,
+            bytesFromVisitors: left.bytesFromVisitors + right.bytesFromVisitors,
+            bytesToVisitors: left.bytesToVisitors + right.bytesToVisitors)
+    }
+}
+
+/// The relay's data plane on one loop: public ports that accept, ready channels of sessions, and the visitors that
+/// they carry. Everything about one session happens on one lane, so a visitor never changes threads.
+///
+/// 1. A visitor is accepted on a public port.
+/// 2. A ready channel of the session is taken; if there is none, the visitor waits and the peer is asked for more.
+/// 3. The channel is told of the visitor. A channel that was heard of just now carries it at once (`Forwarder`);
+///    one that idled must prove that it lives first (`PendingVisitor`).
+final class RelayLane {
+    private struct WaitingVisitor: ~Copyable {
+        let stream: Stream
+        let address: SocketAddress
+        let claim: Claim
+        let offset: UInt16
+
+        consuming func into() -> Stream { stream }
+    }
+
+    private final class Waiting {
+        var visitor: WaitingVisitor?
+        let claim: Claim
+        var timer: LoopTimer?
+        init(_ visitor: consuming WaitingVisitor) {
+            claim = visitor.claim
+            self.visitor = consume visitor
+        }
+    }
+
+    private final class Pool {
+        let key: NodeKey
+        var ready: [ReadyChannel] = []
+        var waiting: [Waiting] = []
+        var demand: ChannelDemand
+        init(key: NodeKey, at now: Instant) {
+            self.key = key
+            demand = ChannelDemand(at: now)
+        }
+    }
+
+    /// One visitor in some stage, so that it can be broken off.
+    private struct Carried {
+        let claim: Claim
+        let abort: () -> Void
+    }
+
+    /// More than this wait for a channel of one session: the rest is turned away.
+    private static let maximumWaiting = 2_048
+    private static let waitingLimit = Instant.Span.seconds(10)
+    /// Ready channels that a session may pile up.
+    private static let maximumReady = ChannelDemand.maximum + 64
+
+    let loop: EventLoop
+    private var pools: [SessionID: Pool] = [:]
+    private var accepting: [Claim: [Listener]] = [:]
+    private var carried: [ObjectIdentifier: Carried] = [:]
+    private var forwarders: [ObjectIdentifier: (Claim, Forwarder)] = [:]
+    private var counters: [Claim: TrafficCounters] = [:]
+    private var nextVisitor: UInt64 = 1
+    private let wantChannels: @Sendable (SessionID, Int) -> Void
+
+    init(on loop: EventLoop, wantChannels: @escaping @Sendable (SessionID, Int) -> Void) {
+        self.loop = loop
+        self.wantChannels = wantChannels
+    }
+
+    // MARK: Sessions and channels
+
+    func open(_ session: SessionID, key: NodeKey) { pools[session] = Pool(key: key, at: loop.now) }
+
+    /// Its ready channels go and its waiting visitors are turned away; visitors under way keep their own streams.
+    func close(_ session: SessionID) {
+        guard let pool = pools.removeValue(forKey: session) else { return }
+        for channel in pool.ready { channel.close() }
+        for waiting in pool.waiting { turnAway(waiting) }
+    }
+
+    func add(_ stream: consuming Stream, to session: SessionID, isRegistered: Bool) {
+        guard let pool = pools[session], pool.ready.count < Self.maximumReady else { return }
+        let channel = try? ReadyChannel(on: loop, stream, isRegistered: isRegistered, expecting: 0) {
+            [weak pool] channel, _ in pool?.ready.removeAll { $0 === channel }
+        }
+        guard let channel else { return }
+        pool.ready.append(channel)
+        while let waiting = pool.waiting.first {
+            pool.waiting.removeFirst()
+            waiting.timer?.cancel()
+            guard let visitor = waiting.visitor.take() else { continue }
+            carry(visitor, session)
+            return
+        }
+    }
+
+    func timePassed() {
+        for (session, pool) in pools where pool.demand.timePassed(at: loop.now) {
+            wantChannels(session, pool.demand.wanted)
+        }
+    }
+
+    // MARK: Public ports
+
+    func listen(_ claim: Claim, _ listeners: [Listener], for session: SessionID) {
+        pause(claim)
+        accepting[claim] = listeners
+        for (offset, listener) in listeners.enumerated() {
+            try? listener.accept(on: loop) { [weak self] stream, address in
+                self?.visitorCame(stream, address, claim, UInt16(offset), session)
+            }
+        }
+    }
+
+    func pause(_ claim: Claim) {
+        for listener in accepting.removeValue(forKey: claim) ?? [] { listener.stopAccepting() }
+    }
+
+    func abortVisitors(of key: NodeKey) { abort { $0.key == key } }
+    func abortVisitors(of claim: Claim) {
+        abort { $0 == claim }
+        counters[claim] = nil
+    }
+
+    private func abort(_ isMeant: (Claim) -> Bool) {
+        for (_, carried) in carried where isMeant(carried.claim) { carried.abort() }
+        for (_, (claim, forwarder)) in forwarders where isMeant(claim) { forwarder.abort() }
+    }
+
+    /// Counters of all claims, with what is under way.
+    func traffic() -> [Claim: TrafficCounters] {
+        var all = counters
+        for (claim, forwarder) in forwarders.values {
+            all[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
+            all[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        }
+        return all
+    }
+
+    // MARK: Visitors
+
+    private func visitorCame(
+        _ stream: consuming Stream, _ address: SocketAddress, _ claim: Claim, _ offset: UInt16, _ session: SessionID
+    ) {
+        counters[claim, default: TrafficCounters()].connections += 1
+        carry(WaitingVisitor(stream: stream, address: address, claim: claim, offset: offset), session)
+    }
+
+    private func carry(_ visitor: consuming WaitingVisitor, _ session: SessionID) {
+        guard let pool = pools[session] else { return }
+        var start = VisitorStart(
+            mapping: visitor.claim.mapping, portOffset: visitor.offset, visitor: nextVisitor, wantsAnswer: false,
+            address: visitor.address.visitorAddress)
+        guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
+        nextVisitor += 1
+        if pool.demand.visitorCame(ready: pool.ready.count, waiting: 0) { wantChannels(session, pool.demand.wanted) }
+        let claim = visitor.claim
+        guard isFresh else { return carryWithProof(visitor, channel, start, session) }
+        guard let stream = channel.takeStream() else { return }
+        forward(claim, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
+    }
+
+    /// The youngest channel that is not dead.
+    private func takeChannel(_ pool: Pool, _ start: inout VisitorStart) -> (ReadyChannel, isFresh: Bool)? {
+        while let channel = pool.ready.popLast() {
+            switch channel.liveness {
+            case .fresh: return (channel, true)
+            case .likely:
+                start.wantsAnswer = true
+                return (channel, false)
+            case .stale: channel.close()
+            }
+        }
+        return nil
+    }
+
+    private func carryWithProof(
+        _ visitor: consuming WaitingVisitor, _ channel: ReadyChannel, _ start: VisitorStart, _ session: SessionID
+    ) {
+        let claim = visitor.claim
+        var pending: PendingVisitor?
+        let settled: (consuming PendingVisitor.Outcome) -> Void = { [weak self] outcome in
+            if let pending { self?.carried[ObjectIdentifier(pending)] = nil }
+            pending = nil
+            switch consume outcome {
+            case .answered(let visitor, let channel, let unsent):
+                self?.forward(claim, visitor, channel, isVisitorRegistered: true, early: unsent)
+            case .failed: self?.counters[claim, default: TrafficCounters()].failed += 1
+            }
+        }
+        let attempt = PendingVisitor(
+            on: loop, visitor: visitor.into(), announcement: start.bytes, answer: VisitorStart.answer,
+            onNeed: { [weak self] in
+                guard let pool = self?.pools[session], let pending else { return }
+                var start = start
+                guard let (channel, _) = self?.takeChannel(pool, &start), let stream = channel.takeStream() else {
+                    if pool.demand.visitorCame(ready: 0, waiting: 1) { self?.wantChannels(session, pool.demand.wanted) }
+                    return
+                }
+                pending.add(stream)
+            }, onSettled: settled)
+        pending = attempt
+        carried[ObjectIdentifier(attempt)] = Carried(claim: claim) { attempt.abort() }
+        attempt.start()
+        if let stream = channel.takeStream() { attempt.add(stream) }
+    }
+
+    private func forward(
+        _ claim: Claim, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
+        early: [UInt8]
+    ) {
+        counters[claim, default: TrafficCounters()].open += 1
+        let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: early) { [weak self] forwarder, _ in
+            guard let self else { return }
+            forwarders[ObjectIdentifier(forwarder)] = nil
+            counters[claim, default: TrafficCounters()].open -= 1
+            counters[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
+            counters[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        }
+        forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
+        forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
+    }
+
+    private func wait(_ visitor: consuming WaitingVisitor, _ pool: Pool, _ session: SessionID) {
+        let waiting = Waiting(visitor)
+        guard pool.waiting.count < Self.maximumWaiting else { return turnAway(waiting) }
+        waiting.timer = loop.schedule(after: Self.waitingLimit) { [weak self, weak pool] in
+            pool?.waiting.removeAll { $0 === waiting }
+            self?.turnAway(waiting)
+        }
+        pool.waiting.append(waiting)
+        if pool.demand.visitorCame(ready: 0, waiting: pool.waiting.count) { wantChannels(session, pool.demand.wanted) }
+    }
+
+    private func turnAway(_ waiting: Waiting) {
+        waiting.timer?.cancel()
+        waiting.visitor = nil
+        counters[waiting.claim, default: TrafficCounters()].failed += 1
+    }
+}

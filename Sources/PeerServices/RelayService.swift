@@ -1,0 +1,389 @@
+public import Logging
+public import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// Writes a relay's leases down, in the order of the calls, off the loops.
+public protocol LeaseStore: Sendable {
+    func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void)
+    func remove(_ claim: Claim)
+}
+
+/// What a relay tells about one mapping that it carries.
+public struct CarriedMapping: Sendable {
+    public var standing: RelayCore.Standing
+    public var isLive: Bool
+    /// The host by which visitors reach it, as far as the peer's way here tells.
+    public var host: String?
+    public var traffic: TrafficCounters
+}
+
+/// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
+public final class RelayService {
+    private final class Session {
+        let id: SessionID
+        let channel: ByteChannel
+        var decoder = FrameDecoder()
+        var handshake: RelayHandshake
+        var secret: SessionSecret?
+        var numbers = UsedNumbers()
+        var lane = 0
+        /// Proven; `nil` until then.
+        var key: NodeKey?
+        var isProven: Bool { key != nil }
+        var timer: LoopTimer?
+
+        init(id: SessionID, channel: ByteChannel, handshake: RelayHandshake) {
+            self.id = id
+            self.channel = channel
+            self.handshake = handshake
+        }
+    }
+
+    private static let tick = Instant.Span.milliseconds(250)
+    private static let maximumUnproven = 512
+
+    private let loop: EventLoop
+    private let identity: NodeIdentity
+    private let name: String
+    private let software: String
+    private let bindHost: SocketAddress.Host?
+    /// What `--advertise` says.
+    private let advertised: String?
+    private let store: any LeaseStore
+    private let log: Logger
+    private var core: RelayCore
+    private var lanes: [LoopBound<RelayLane>] = []
+    private let laneLoops: [EventLoop]
+    private var sessions: [SessionID: Session] = [:]
+    private var ports: [Claim: [Listener]] = [:]
+    private var laneOf: [Claim: Int] = [:]
+    private var nextLane = 0
+    /// Called after anything that listings show has changed.
+    public var onChange: (() -> Void)?
+
+    public init(
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, name: String, software: String,
+        bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy, store: any LeaseStore,
+        log: Logger
+    ) {
+        self.loop = loop
+        self.laneLoops = laneLoops
+        self.identity = identity
+        self.name = name
+        self.software = software
+        self.bindHost = bindHost
+        self.advertised = advertised
+        publicHost = advertised
+        self.store = store
+        self.log = log
+        core = RelayCore(policy: policy, seed: UInt64.random(in: 0 ... .max))
+    }
+
+    /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
+    public func start(at server: NodeServer, leases: [Lease], wall: WallTime) {
+        let bound = LoopBound(self, on: loop)
+        let control = loop
+        lanes = laneLoops.map { laneLoop in
+            LoopBound(
+                RelayLane(on: laneLoop) { session, count in
+                    control.execute { bound.value.wantChannels(session, count) }
+                }, on: laneLoop)
+        }
+        run(core.restore(leases, at: wall))
+        server.onSession = { [unowned self] channel, rest in open(channel, rest) }
+        server.onDataChannel = { [unowned self] channel, hello in join(channel, hello) }
+        scheduleTick()
+    }
+
+    /// Says goodbye to every peer; ports refuse from now on, leases stay.
+    public func stop() {
+        for session in sessions.values where session.isProven {
+            session.channel.send(Message.close(.leaving, detail: "the relay stops").bytes)
+            session.channel.closeAfterFlush()
+        }
+        for listeners in ports.values { for listener in listeners { listener.pause() } }
+    }
+
+    /// The host by which peers reach this relay: what `--advertise` says, or how the last peer dialled it.
+    public private(set) var publicHost: String?
+
+    public var sessionCount: Int { core.sessionCount }
+    public var policy: RelayCore.Policy { core.policy }
+
+    /// Asks the lanes for their counters and answers on the control loop.
+    public func report(_ answer: @escaping @Sendable ([CarriedMapping]) -> Void) {
+        let gathering = Gathering(waitingFor: lanes.count)
+        let bound = LoopBound(self, on: loop)
+        let gatheringBound = LoopBound(gathering, on: loop)
+        let control = loop
+        for (index, lane) in lanes.enumerated() {
+            laneLoops[index].execute {
+                let traffic = lane.value.traffic()
+                control.execute {
+                    let gathering = gatheringBound.value
+                    gathering.traffic.merge(traffic) { $0 + $1 }
+                    gathering.waitingFor -= 1
+                    if gathering.waitingFor == 0 { answer(bound.value.mappings(gathering.traffic)) }
+                }
+            }
+        }
+    }
+
+    private final class Gathering {
+        var traffic: [Claim: TrafficCounters] = [:]
+        var waitingFor: Int
+        init(waitingFor: Int) { self.waitingFor = waitingFor }
+    }
+
+    /// What is carried, without counters.
+    public func mappings(_ traffic: [Claim: TrafficCounters] = [:]) -> [CarriedMapping] {
+        core.standings.map { standing in
+            let claim = Claim(key: standing.lease.key, mapping: standing.lease.mapping)
+            let session = standing.session.flatMap { core.session($0) }
+            return CarriedMapping(
+                standing: standing, isLive: session != nil, host: advertised ?? session?.dialled,
+                traffic: traffic[claim] ?? TrafficCounters())
+        }
+    }
+
+    // MARK: Sessions
+
+    private func open(_ channel: ByteChannel, _ rest: [UInt8]) {
+        guard sessions.values.lazy.filter({ !$0.isProven }).count < Self.maximumUnproven,
+            let ephemeral = EphemeralKey(seed: Self.randomBytes(EphemeralKey.seedByteCount))
+        else {
+            channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
+            return channel.closeAfterFlush()
+        }
+        let id = SessionID(value: UInt64.random(in: 1 ... .max))
+        let handshake = RelayHandshake(identity: identity, ephemeral: ephemeral, nonce: Self.randomBytes(32))
+        let session = Session(id: id, channel: channel, handshake: handshake)
+        sessions[id] = session
+        session.timer = loop.schedule(after: SessionTiming.handshakeLimit) { [weak self] in
+            self?.drop(id, .silent, "the handshake took too long")
+        }
+        channel.start { [weak self] event in
+            switch event {
+            case .received(let bytes): self?.received(bytes, id)
+            case .closed: self?.closed(id)
+            }
+        }
+        received(rest, id)
+    }
+
+    private func received(_ bytes: [UInt8], _ id: SessionID) {
+        guard let session = sessions[id] else { return }
+        session.decoder.append(bytes)
+        do throws(WireError) {
+            while sessions[id] === session, let frame = try session.decoder.next() {
+                guard session.isProven else {
+                    continueHandshake(session, frame)
+                    continue
+                }
+                if let message = try Message(frame) { handle(.received(id, message)) }
+            }
+        } catch {
+            drop(id, .protocolBreach, error.detail)
+        }
+    }
+
+    private func continueHandshake(_ session: Session, _ frame: Frame) {
+        switch session.handshake.received(frame) {
+        case .send(let bytes): session.channel.send(bytes)
+        case .failed(let reason, let detail): drop(session.id, reason, detail)
+        case .proven(let key, let secret, var proof):
+            session.timer?.cancel()
+            session.key = key
+            session.secret = secret
+            proof.dialled = advertised ?? Endpoint(proof.dialled, defaultPort: 1)?.host
+                ?? session.channel.localAddress?.hostText ?? proof.dialled
+            publicHost = proof.dialled
+            handle(.sessionProven(session.id, key: key, proof: proof))
+        }
+    }
+
+    private func closed(_ id: SessionID) {
+        guard let session = sessions.removeValue(forKey: id) else { return }
+        session.timer?.cancel()
+        guard session.isProven else { return }
+        log.info("session of \(core.session(id)?.name ?? "a peer") ended")
+        closeLane(session)
+        handle(.sessionEnded(id))
+    }
+
+    private func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
+        guard let session = sessions[id] else { return }
+        session.channel.send(Message.close(reason, detail: detail).bytes)
+        session.channel.closeAfterFlush()
+        closed(id)
+    }
+
+    private func closeLane(_ session: Session) {
+        let id = session.id
+        let lane = lanes[session.lane]
+        laneLoops[session.lane].execute { lane.value.close(id) }
+    }
+
+    private func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool {
+        guard let session = sessions[hello.session], let secret = session.secret, hello.isProven(by: secret),
+            session.numbers.use(hello.number)
+        else { return false }
+        let laneLoop = laneLoops[session.lane]
+        let lane = lanes[session.lane]
+        let isSame = laneLoop === loop
+        guard let stream = channel.takeStream(for: laneLoop) else { return true }
+        if isSame {
+            lane.value.add(stream, to: hello.session, isRegistered: true)
+        } else {
+            let raw = stream.release()
+            laneLoop.execute { lane.value.add(Stream(Descriptor(raw)), to: hello.session, isRegistered: false) }
+        }
+        return true
+    }
+
+    private func wantChannels(_ id: SessionID, _ count: Int) {
+        sessions[id]?.channel.send(Message.channelsWanted(UInt16(clamping: count)).bytes)
+    }
+
+    private func scheduleTick() {
+        loop.schedule(after: Self.tick) { [weak self] in
+            guard let self else { return }
+            handle(.timePassed)
+            for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
+            scheduleTick()
+        }
+    }
+
+    // MARK: The core's actions
+
+    private func handle(_ event: RelayCore.Event) {
+        run(core.handle(event, at: EventLoop.clock(), wall: .now))
+    }
+
+    private func run(_ actions: [RelayCore.Action]) {
+        var queue = actions[...]
+        var changed = false
+        while let action = queue.popFirst() {
+            switch action {
+            case .send(_, .pong): break
+            default: changed = true
+            }
+            if let event = perform(action) { queue += core.handle(event, at: EventLoop.clock(), wall: .now) }
+        }
+        if changed { onChange?() }
+    }
+
+    /// Does what the core decided; the event is what came of it, where that is known at once.
+    private func perform(_ action: RelayCore.Action) -> RelayCore.Event? {
+        switch action {
+        case .welcome(let id): welcome(id)
+        case .send(let id, .active(let mapping, let attempt, let host)):
+            sessions[id]?.channel.send(Message.active(mapping, attempt: attempt, host: host).bytes)
+        case .send(let id, let message): sessions[id]?.channel.send(message.bytes)
+        case .end(let id, let reason, let detail):
+            guard let session = sessions.removeValue(forKey: id) else { return nil }
+            if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
+            session.channel.send(Message.close(reason, detail: detail).bytes)
+            session.channel.closeAfterFlush()
+            closeLane(session)
+        case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
+        case .listen(let claim, let id): listen(claim, id)
+        case .pause(let claim): pause(claim)
+        case .free(let claim): free(claim)
+        case .saveLease(let lease):
+            let claim = Claim(key: lease.key, mapping: lease.mapping)
+            let bound = LoopBound(self, on: loop)
+            store.save(lease) { [loop] succeeded in
+                loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
+            }
+        case .removeLease(let claim): store.remove(claim)
+        case .abortVisitors(let id):
+            guard let key = sessions[id]?.key else { return nil }
+            for (index, lane) in lanes.enumerated() {
+                laneLoops[index].execute { lane.value.abortVisitors(of: key) }
+            }
+        }
+        return nil
+    }
+
+    private func welcome(_ id: SessionID) {
+        guard let session = sessions[id], let known = core.session(id) else { return }
+        session.lane = nextLane
+        nextLane = (nextLane + 1) % lanes.count
+        let lane = lanes[session.lane]
+        let key = known.key
+        laneLoops[session.lane].execute { lane.value.open(id, key: key) }
+        log.info("session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
+        session.channel.send(
+            Message.welcome(
+                Message.Welcome(
+                    session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
+                    software: software, channels: UInt16(ChannelDemand.minimum))
+            ).bytes)
+    }
+
+    private func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
+        var held: [Listener] = []
+        for port in range.ports {
+            do {
+                held.append(try Listener.hold(port: port, on: bindHost, .atTheEdge))
+            } catch {
+                if !error.isAddressInUse { log.warning("port \(port): \(error)") }
+                return .portsBusy(claim, range)
+            }
+        }
+        ports[claim] = held
+        return .portsHeld(claim, range)
+    }
+
+    private func listen(_ claim: Claim, _ id: SessionID) {
+        guard let session = sessions[id], let listeners = ports[claim] else { return }
+        // Here and now, so that the ports accept before the peer is told that they do.
+        for listener in listeners {
+            do throws(SystemError) { try listener.listen() } catch { log.error("port \(listener.address.port): \(error)") }
+        }
+        onLane(of: claim) { $0.pause(claim) }
+        laneOf[claim] = session.lane
+        let bound = listeners.map { LoopBound($0, on: laneLoops[session.lane]) }
+        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }
+    }
+
+    private func pause(_ claim: Claim) {
+        for listener in ports[claim] ?? [] { listener.pause() }
+        onLane(of: claim) { $0.pause(claim) }
+    }
+
+    private func free(_ claim: Claim) {
+        guard let listeners = ports.removeValue(forKey: claim) else { return }
+        guard let index = laneOf.removeValue(forKey: claim) else { return }
+        for listener in listeners { listener.pause() }
+        // The lane lets go of them on its own thread; with that they are closed.
+        let lane = lanes[index]
+        let kept = Kept(listeners)
+        laneLoops[index].execute {
+            lane.value.pause(claim)
+            lane.value.abortVisitors(of: claim)
+            kept.release()
+        }
+    }
+
+    /// Holds listeners until a lane is done with them.
+    private final class Kept: @unchecked Sendable {
+        // Unchecked: handed from the control loop to one lane and touched by nobody else in between.
+        private var listeners: [Listener]
+        init(_ listeners: [Listener]) { self.listeners = listeners }
+        func release() { listeners = [] }
+    }
+
+    private func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
+        guard let index = laneOf[claim] else { return }
+        let lane = lanes[index]
+        laneLoops[index].execute { body(lane.value) }
+    }
+
+    static func randomBytes(_ count: Int) -> [UInt8] {
+        var random = SystemRandomNumberGenerator()
+        return (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+    }
+}

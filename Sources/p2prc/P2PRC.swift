@@ -1,0 +1,159 @@
+import ArgumentParser
+import P2PRCKit
+
+/// The flags that P2PRC has; what it lacks is a subcommand.
+struct P2PRC: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "p2prc",
+        abstract: "Gets services out from behind NAT, through nodes that act as reverse proxies.",
+        discussion: """
+            On a public host:    p2prc -s --reverse-proxy
+            At home:             p2prc -s --connect-reverse-proxy 203.0.113.11 --mp 8080
+            On a running node:   p2prc --mp 9000, --view-rps, --view-rpm, status, unmap
+
+            The exit codes are those of the table in docs/cli.md: 0 done, 10 no node runs, 11 refused, 12 no port free, \
+            13 port taken, 14 target down, 15 not reachable, 16 superseded, 17 server port in use, 18 home in use, \
+            19 home unusable, 21 timed out, 22 not found, 64 usage, 65 damaged, 69 no relay.
+            """,
+        version: P2PRCVersion.text,
+        subcommands: [Status.self, Unmap.self, Leave.self])
+
+    @Flag(name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
+    var server = false
+
+    @Flag(name: .customLong("reverse-proxy"), help: "With -s: be a reverse proxy for other nodes.")
+    var reverseProxy = false
+
+    @Option(
+        name: .customLong("connect-reverse-proxy"),
+        help: ArgumentHelp("Expose services through this reverse proxy; may be repeated.", valueName: "host[:port]"))
+    var connectReverseProxy: [String] = []
+
+    @Flag(name: .customLong("no-server-port"), help: "With -s: do not expose the node's own server port.")
+    var noServerPort = false
+
+    @Option(
+        name: [.customLong("mp"), .customLong("MAPPort")],
+        help: ArgumentHelp("Expose 127.0.0.1:LOCAL; may be repeated. Alone it asks the running node.", valueName: "local[:public]"))
+    var mapPort: [String] = []
+
+    @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
+    var anyPort = false
+
+    @Option(help: ArgumentHelp("With --mp: expose another machine of the LAN.", valueName: "host:port"))
+    var target: String?
+
+    @Flag(help: "With --mp or --connect-reverse-proxy: forget it when the node stops.")
+    var temporary = false
+
+    @Flag(
+        name: [.customLong("view-rps"), .customLong("view-reverse-proxy-servers")],
+        help: "List the reverse-proxy servers that this node uses.")
+    var viewServers = false
+
+    @Flag(
+        name: [.customLong("view-rpm"), .customLong("view-reverse-proxy-mapping")],
+        help: "List the mappings: public address, target, state.")
+    var viewMappings = false
+
+    @OptionGroup var common: Common
+
+    @Option(help: ArgumentHelp("With -s: listen on this address only (default: all, IPv4 and IPv6).", valueName: "addr"))
+    var bind: String?
+
+    @Option(name: .customLong("server-port"), help: ArgumentHelp("With -s: the port for other nodes (default: 8088).", valueName: "n"))
+    var serverPort: String?
+
+    @Option(help: ArgumentHelp("With --reverse-proxy: the address that visitors are told.", valueName: "addr"))
+    var advertise: String?
+
+    @Option(help: ArgumentHelp("With --reverse-proxy: the public ports to give out.", valueName: "low-high"))
+    var ports: String?
+
+    mutating func run() async throws {
+        try await Execution.end(with: request().perform())
+    }
+
+    /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
+    private func request() throws -> Request {
+        let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil].compactMap { $0 }
+        guard asked.count <= 1 else {
+            throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
+        }
+        let json = common.json
+        let home = common.homePath
+        if server {
+            try refuse(json, "--json", "with -s")
+            return .run(try settings(home))
+        }
+        for (isGiven, flag) in [
+            (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
+            (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (ports != nil, "--ports"),
+        ] { try refuse(isGiven, flag, "without -s") }
+        if viewServers || viewMappings {
+            for (isGiven, flag) in [
+                (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
+                (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
+            ] { try refuse(isGiven, flag, "with \(asked[0])") }
+            return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
+        }
+        if !mapPort.isEmpty {
+            try refuse(!connectReverseProxy.isEmpty, "--connect-reverse-proxy", "with --mp but without -s")
+            return .map(home, json: json, try mappings())
+        }
+        try refuse(anyPort, "--any", "without --mp")
+        try refuse(target != nil, "--target", "without --mp")
+        if !connectReverseProxy.isEmpty { return .join(home, json: json, connectReverseProxy, isTemporary: temporary) }
+        throw CleanExit.helpRequest(self)
+    }
+
+    private func refuse(_ isGiven: Bool, _ flag: String, _ circumstance: String) throws {
+        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); leave it out, or see p2prc --help") }
+    }
+
+    private func mappings() throws -> [MappingRequest] {
+        try refuse(target != nil && mapPort.count != 1, "--target", "with \(mapPort.count) times --mp")
+        try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
+        return try mapPort.map {
+            try MappingRequest($0, target: target, isPreference: anyPort, isTemporary: temporary)
+        }
+    }
+
+    private func settings(_ home: String) throws -> NodeSettings {
+        var settings = NodeSettings(home: home)
+        settings.isRelay = reverseProxy
+        try settings.setRelays(connectReverseProxy)
+        try refuse(target != nil && mapPort.isEmpty, "--target", "without --mp")
+        settings.mappings = try mappings()
+        settings.exposesServerPort = !noServerPort
+        settings.isTemporary = temporary
+        try refuse(temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary", "without --mp or --connect-reverse-proxy")
+        try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy")
+        try refuse(ports != nil && !reverseProxy, "--ports", "without --reverse-proxy")
+        if let bind { try settings.setBind(bind) }
+        if let serverPort { try settings.setServerPort(serverPort) }
+        if let advertise { try settings.setAdvertised(advertise) }
+        if let ports { try settings.setPorts(ports) }
+        return settings
+    }
+}
+
+/// What a command line asks for, checked.
+enum Request {
+    case run(NodeSettings)
+    case viewServers(String, json: Bool)
+    case viewMappings(String, json: Bool)
+    case map(String, json: Bool, [MappingRequest])
+    case join(String, json: Bool, [String], isTemporary: Bool)
+
+    func perform() async throws -> ExitStatus {
+        switch self {
+        case .run(let settings): try await Node.run(settings)
+        case .viewServers(let home, let json): try Commands(home: home, json: json).viewServers()
+        case .viewMappings(let home, let json): try Commands(home: home, json: json).viewMappings()
+        case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
+        case .join(let home, let json, let relays, let isTemporary):
+            try Commands(home: home, json: json).join(relays, isTemporary: isTemporary)
+        }
+    }
+}

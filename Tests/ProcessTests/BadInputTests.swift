@@ -1,0 +1,227 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// Everything that can be wrong gets one clear line, its exit code, and loses nothing.
+    @Suite(.serialized, .timeLimit(.minutes(2)))
+    struct BadInputTests {
+        @Test(
+            "wrong arguments are usage errors that name what is wrong",
+            arguments: [
+                (["-s", "--mp", "0"], "0"),
+                (["-s", "--mp", "70000"], "70000"),
+                (["-s", "--mp", "web"], "web"),
+                (["-s", "--mp", "80:"], "80:"),
+                (["-s", "--mp", "80:99999"], "99999"),
+                (["--mp", "-5"], "-5"),
+                (["-s", "--reverse-proxy", "--ports", "5-3"], "5-3"),
+                (["-s", "--reverse-proxy", "--ports", "0-10"], "0-10"),
+                (["-s", "--reverse-proxy", "--ports", "many"], "many"),
+                (["-s", "--server-port", "99999"], "99999"),
+                (["-s", "--connect-reverse-proxy", "host:port"], "host:port"),
+                (["-s", "--bind", "not an address"], "not an address"),
+                (["-s", "--mp", "22", "--target", "192.168.1.5"], "192.168.1.5"),
+                (["-s", "--frobnicate"], "--frobnicate"),
+                (["status", "--ports", "1-2"], "--ports"),
+                (["unmap", "8080", "--bind", "127.0.0.1"], "--bind"),
+                (["--view-rpm", "--mp", "9000"], "--mp"),
+                (["--view-rps", "--reverse-proxy"], "--reverse-proxy"),
+                (["unmap"], "unmap"),
+            ])
+        func usage(_ words: [String], _ culprit: String) async throws {
+            try await scenario { s in
+                let home = "\(s.folder)/home"
+                let result = try await s.run(
+                    "p2prc", Binaries.product(), words + ["--home", home], within: .seconds(5))
+                try #require(result.status == ExitCode.usage)
+                try #require(result.stderr.contains(culprit))
+                try #require(result.stderr.split(separator: "\n").count == 1, "one clear line: \(result.stderr)")
+                try #require(result.stdout.isEmpty)
+                try #require(!FileManager.default.fileExists(atPath: home), "nothing is made for a wrong command")
+            }
+        }
+
+        @Test(
+            "without a running node its questions say so",
+            arguments: [["--mp", "9000"], ["unmap", "9000"], ["status"]])
+        func noNode(_ words: [String]) async throws {
+            try await scenario { s in
+                let command = words + ["--home", "\(s.folder)/home"]
+                let result = try await s.run("p2prc", Binaries.product(), command)
+                try #require(result.status == ExitCode.noNode)
+                try #require(result.stderr.contains("-s"), "the next step: \(result.stderr)")
+                try #require(result.stderr.split(separator: "\n").count == 1, "one clear line: \(result.stderr)")
+            }
+        }
+
+        @Test(
+            "a relay that cannot be reached is tried again and again, and named once",
+            arguments: ["no-such-host.invalid", "127.0.0.1:CLOSED"])
+        func relayAway(_ address: String) async throws {
+            try await scenario { s in
+                let closed = try FreePorts.one()
+                let place = address.replacingOccurrences(of: "CLOSED", with: "\(closed)")
+                let echo = try await s.service("echo")
+                var settings = NodeSettings("peer")
+                settings.relays = [place]
+                let peer = try s.node(settings)
+                try await peer.listening()
+                try await peer.program.line(containing: place.contains(":") ? "\(closed)" : place, within: .seconds(10))
+                try await pass(.seconds(5), because: "a log that floods needs time to do so")
+                let lines = peer.program.stderr.split(separator: "\n").filter {
+                    $0.contains(place.contains(":") ? "\(closed)" : place)
+                }
+                try #require(lines.count == 1, "once per change: \(lines)")
+                try #require(peer.program.isRunning)
+                try #require(
+                    try await peer.viewRPS().contains { $0.state == "connecting" && $0.reason?.isEmpty == false })
+
+                let asked = try await peer.command(["--mp", "\(echo.port)"])
+                try #require(asked.status == ExitCode.relayUnreachable || asked.status == ExitCode.timedOut)
+                try #require(asked.stderr.split(separator: "\n").count == 1, "one clear line: \(asked.stderr)")
+
+                // It is there in the end.
+                if place.contains(":") {
+                    _ = try await s.relay(serverPort: closed)
+                    let row = try await peer.verified(echo.port, within: .seconds(5))
+                    try await s.expectEcho("127.0.0.1", row.port)
+                }
+                try #require(try await peer.program.terminate() == 0)
+            }
+        }
+
+        @Test("a server port in use is named")
+        func serverPortInUse() async throws {
+            try await scenario { s in
+                let foreign = try await s.service("echo", ["--bind", "127.0.0.1"])
+                let node = try s.node(settings(serverPort: foreign.port))
+                try #require(try await node.program.exit() == ExitCode.serverPortInUse)
+                try expectOneLine(node, naming: "\(foreign.port)")
+            }
+        }
+
+        @Test("a home that cannot be made is named")
+        func homeNotWritable() async throws {
+            try await scenario { s in
+                // Root writes anywhere but here.
+                for home in ["/proc/p2prc-home", "/dev/null/home"] {
+                    let node = try s.node(settings(), home: home)
+                    try #require(try await node.program.exit() == ExitCode.homeUnusable)
+                    try expectOneLine(node, naming: home)
+                }
+            }
+        }
+
+        @Test("a home too deep for a socket is named")
+        func homeTooLong() async throws {
+            try await scenario { s in
+                let home = s.folder + "/" + String(repeating: "deep/", count: 30) + "home"
+                let node = try s.node(settings(), home: home)
+                try #require(try await node.program.exit() == ExitCode.homeUnusable)
+                try expectOneLine(node, naming: "108")
+            }
+        }
+
+        @Test("two processes with one home: the second says so and ends, the first works on")
+        func homeInUse() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                let second = try s.node(settings(), home: peer.home)
+                try #require(try await second.program.exit() == ExitCode.homeInUse)
+                try expectOneLine(second, naming: peer.home)
+                try await s.expectEcho("127.0.0.1", row.port)
+                try #require(try await peer.viewRPM().count == 1)
+            }
+        }
+
+        @Test(
+            "a damaged file is kept aside, a warning is given, and work goes on",
+            arguments: ["reverse_proxy_mapping.json", "reverse_proxy_server.json", "ip_table.sqlite"])
+        func damaged(_ file: String) async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                for node in [relay, try await s.peer(of: relay, mappings: ["\(echo.port)"])] {
+                    let isPeer = node !== relay
+                    if isPeer { try await node.verified(echo.port) }
+                    try #require(try await node.program.terminate() == 0)
+                    let path = "\(node.home)/\(file)"
+                    for rest in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + rest) }
+                    let damage = Data("{ this is no longer what it was".utf8)
+                    try damage.write(to: URL(fileURLWithPath: path))
+                    try await node.restart()
+                    try await node.program.line(containing: file)
+                    let names = try FileManager.default.contentsOfDirectory(atPath: node.home)
+                    let aside = names.filter {
+                        $0 != file && FileManager.default.contents(atPath: "\(node.home)/\($0)") == damage
+                    }
+                    try #require(aside.count == 1, "kept aside under another name: \(names)")
+                    if isPeer {
+                        let row = try await node.verified(echo.port)
+                        try await s.expectEcho("127.0.0.1", row.port)
+                    }
+                }
+            }
+        }
+
+        @Test("a damaged file does not stop a listing without a node, and is not lost by it")
+        func damagedListing() async throws {
+            try await scenario { s in
+                let home = "\(s.folder)/home"
+                try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+                try Data("{\"reverse_proxy_mappings\":[".utf8).write(
+                    to: URL(fileURLWithPath: "\(home)/reverse_proxy_mapping.json"))
+                let command = ["--view-rpm", "--json", "--home", home]
+                let result = try await s.run("p2prc", Binaries.product(), command)
+                try #require(result.status == ExitCode.damagedData)
+                try #require(result.stderr.contains("reverse_proxy_mapping.json"))
+                let whole = try await s.shell("cat \(home)/reverse_proxy_mapping.json*")
+                try #require(whole.stdout.contains("{\"reverse_proxy_mappings\":["))
+            }
+        }
+
+        @Test("a relay of a newer version is named as such")
+        func newerRelay() async throws {
+            try await scenario { s in
+                let future = try await s.service("future-relay")
+                let echo = try await s.service("echo")
+                var settings = NodeSettings("peer")
+                settings.relays = ["127.0.0.1:\(future.port)"]
+                let peer = try s.node(settings)
+                try await peer.listening()
+                let line = try await peer.program.line(containing: "version", within: .seconds(5))
+                try #require(line.contains("\(future.port)"))
+                let asked = try await peer.command(["--mp", "\(echo.port)"])
+                try #require(asked.status == ExitCode.versionUnsupported)
+            }
+        }
+
+        @Test("a peer of a newer version is told the version that is spoken here")
+        func newerPeer() async throws {
+            try await scenario { s in
+                let relay = try await s.relay()
+                let options = ["--port", "\(relay.settings.serverPort ?? 0)", "--kind", "newer-version"]
+                let told = try await s.visit("garbage", options, seconds: 10)
+                // "p2prc", 'v', version 1: docs/protocol.md.
+                try #require(told["answer"] as? String == "7032707263760001")
+                try await relay.program.line(containing: "version", within: .seconds(2))
+            }
+        }
+
+        private func settings(serverPort: Int? = nil) -> NodeSettings {
+            var settings = NodeSettings("node")
+            settings.serverPort = serverPort
+            return settings
+        }
+
+        private func expectOneLine(_ node: Node, naming text: String) throws {
+            let lines = node.program.stderr.split(separator: "\n")
+            try #require(lines.count == 1, "one clear line: \(node.program.stderr)")
+            try #require(lines[0].contains(text))
+        }
+    }
+}
