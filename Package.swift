@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 import PackageDescription
 
 /// The layers, from the top down; imports only go down (docs/architecture.md, held by Tests/ArchitectureTests).
@@ -6,6 +6,7 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
 ]
 
 /// Test targets may use force-unwraps and open imports; everything else holds for them too.
@@ -54,7 +55,7 @@ let package = Package(
         .target(name: "CLinux"),
 
         .executableTarget(
-            name: "labtool", dependencies: ["CLinux"], path: "Tests/Support/labtool", swiftSettings: testing),
+            name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
         .testTarget(name: "PeerWireTests", dependencies: ["PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], swiftSettings: testing),

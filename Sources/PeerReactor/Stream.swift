@@ -40,14 +40,14 @@ public struct Stream: ~Copyable {
 
     /// Moves bytes from this stream into a pipe without copying them.
     func splice(into pipe: Int32, upTo count: Int) -> Outcome {
-        let moved = clinux_splice(fd, pipe, count)
-        if moved > 0 { return .bytes(moved) }
+        let moved = clinux_splice(fd, pipe, UInt64(count))
+        if moved > 0 { return .bytes(Int(moved)) }
         return moved == 0 ? .end : failure("splice")
     }
 
     func splice(outOf pipe: Int32, count: Int) -> Outcome {
-        let moved = clinux_splice(pipe, fd, count)
-        return moved >= 0 ? .bytes(moved) : failure("splice")
+        let moved = clinux_splice(pipe, fd, UInt64(count))
+        return moved >= 0 ? .bytes(Int(moved)) : failure("splice")
     }
 
     /// No more from this end; the other direction stays open.

@@ -2,10 +2,8 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#include <stddef.h>
+// No header of the system here: its types would then belong to this module instead of Glibc's.
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/types.h>
 
 // epoll(7). Events and data are two arrays: struct epoll_event is packed on x86-64.
 enum {
@@ -24,10 +22,11 @@ int clinux_epoll_wait(int epoll, uint32_t *events, uint64_t *data, int capacity,
 int clinux_eventfd(void);
 int clinux_pipe(int ends[2]);
 // accept4(2), non-blocking and closed on exec.
-int clinux_accept(int fd, struct sockaddr_storage *address, socklen_t *length);
+// `address` is a struct sockaddr_storage.
+int clinux_accept(int fd, void *address, uint32_t *length);
 int clinux_socket(int family, int type);
 // splice(2), at most n bytes, never blocking.
-ssize_t clinux_splice(int from, int to, size_t n);
+int64_t clinux_splice(int from, int to, uint64_t n);
 
 int clinux_no_delay(int fd);
 // Sends keepalive probes after idle_s seconds of silence, every interval_s, and gives up after count.
