@@ -253,7 +253,7 @@ private struct Assembled: Sendable {
             return CommandError(.serverPortInUse, "port \(port) may not be opened by this user; choose one above 1023: --server-port N")
         }
         if error.isAddressNotAvailable, let bind = settings.bind {
-            return CommandError(.serverPortInUse, "\(bind.hostText) is no address of this machine; choose another: --bind ADDR")
+            return CommandError(.usage, "--bind \(bind.hostText) is no address of this machine; choose another: --bind ADDR")
         }
         return CommandError(.serverPortInUse, "the server port \(port) cannot be opened: \(error)")
     }

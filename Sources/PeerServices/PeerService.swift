@@ -300,7 +300,7 @@ public final class PeerService {
         case .explain(let reason):
             relay.reason = reason
             relay.wasRefused = false
-            log.warning("relay \(relay.endpoint): \(reason); trying again until it works")
+            log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
             onChange?()
         case .superseded:
             lost(relay)

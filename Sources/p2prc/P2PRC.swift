@@ -74,6 +74,17 @@ struct P2PRC: AsyncParsableCommand {
         try await Execution.end(with: request().perform())
     }
 
+    /// A subcommand would ignore every flag of this one but the common ones.
+    func refuseOwnFlags(for subcommand: String) throws {
+        for (isGiven, flag) in [
+            (server, "-s"), (reverseProxy, "--reverse-proxy"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
+            (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
+            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
+            (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
+            (advertise != nil, "--advertise"), (ports != nil, "--ports"),
+        ] { try refuse(isGiven, flag, "with \(subcommand)") }
+    }
+
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
         let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil].compactMap { $0 }
@@ -108,7 +119,7 @@ struct P2PRC: AsyncParsableCommand {
     }
 
     private func refuse(_ isGiven: Bool, _ flag: String, _ circumstance: String) throws {
-        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); leave it out, or see p2prc --help") }
+        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); leave it out") }
     }
 
     private func mappings() throws -> [MappingRequest] {

@@ -15,8 +15,10 @@ struct Common: ParsableArguments {
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what the running node does.")
     @OptionGroup var common: Common
+    @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
+        try parent.refuseOwnFlags(for: "status")
         try Execution.end(with: Commands(home: common.homePath, json: common.json).status())
     }
 }
@@ -27,8 +29,10 @@ struct Unmap: AsyncParsableCommand {
     @Argument(help: "The mapping's name, its public or local port, or its target, as --view-rpm lists them.")
     var mapping: String
     @OptionGroup var common: Common
+    @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
+        try parent.refuseOwnFlags(for: "unmap")
         try Execution.end(with: Commands(home: common.homePath, json: common.json).unmap(mapping))
     }
 }
@@ -38,8 +42,10 @@ struct Leave: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The reverse proxy, as --view-rps lists it.", valueName: "host[:port]"))
     var relay: String
     @OptionGroup var common: Common
+    @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
+        try parent.refuseOwnFlags(for: "leave")
         try Execution.end(with: Commands(home: common.homePath, json: common.json).leave(relay))
     }
 }
