@@ -113,9 +113,15 @@ struct NodeState: Sendable {
             }
             let now = WallTime.now
             let (table, tableWarnings) = try IPTable.open(in: home, now: now)
-            let (servers, _, serverWarnings) = try RegistryFile<ServerRegistry>.open(in: home, now: now)
-            let (mappings, _, mappingWarnings) = try RegistryFile<MappingRegistry>.open(in: home, now: now)
+            let (servers, lastServers, serverWarnings) = try RegistryFile<ServerRegistry>.open(in: home, now: now)
+            let (mappings, lastMappings, mappingWarnings) = try RegistryFile<MappingRegistry>.open(in: home, now: now)
             for warning in tableWarnings + serverWarnings + mappingWarnings { log.warning("\(warning)") }
+            if !tableWarnings.isEmpty {
+                let recovery = Recovery(lastServers, lastMappings, now: now)
+                try await recovery.save(to: table)
+                log.warning(
+                    "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases")
+            }
             return NodeState(
                 home: home, identity: identity, table: table, writer: TableWriter(table, log: log),
                 publisher: Publisher(servers, mappings, log), leases: try await table.leases(),

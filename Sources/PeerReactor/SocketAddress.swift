@@ -93,6 +93,13 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// 4 or 16 bytes.
+    public var hostBytes: [UInt8] {
+        switch host {
+        case .ipv4(let bytes), .ipv6(let bytes, _): bytes
+        }
+    }
+
     public var isLoopback: Bool {
         switch host {
         case .ipv4(let bytes): bytes.first == 127

@@ -62,6 +62,15 @@ public final class PeerService {
         }
     }
 
+    /// A check that another relay was asked for.
+    private struct ThirdCheck {
+        let mapping: MappingID
+        let nonce: [UInt8]
+        let relay: Relay
+        let verifier: Relay
+        let timer: LoopTimer
+    }
+
     private static let tick = Instant.Span.milliseconds(200)
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
@@ -86,6 +95,8 @@ public final class PeerService {
     private var watches: [MappingID: TargetWatch] = [:]
     private var routes: [MappingID: Route] = [:]
     private var remembered: [AgreedPorts]
+    private var thirdChecks: [UInt32: ThirdCheck] = [:]
+    private var nextCheck: UInt32 = 0
     private var isStopped = false
     public var onChange: (() -> Void)?
     /// Another process proved this node's key at that relay.
@@ -442,9 +453,12 @@ public final class PeerService {
             guard let session = relay.terms?.session else { return }
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.want(Int(count), for: session) }
+        case .checkDone(let number, let passed, _):
+            // Only from the node that was asked.
+            if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
         case .released: break
         case .hello, .challenge, .proof, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report:
+            .report, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
     }
@@ -519,10 +533,34 @@ public final class PeerService {
             case .passed where ports.count > 1:
                 // The next number of a range, until each was seen to work.
                 if let rest = PortRange(first: ports.first + 1, last: ports.last) { check(id, host, rest, relay) }
-            case .passed: handle(.checkPassed(by: "this node"), id, relay)
+            case .passed:
+                handle(.checkPassed(by: "this node"), id, relay)
+                askThirdNode(id, host, ports.first, at: relay)
             case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
             }
         }
+    }
+
+    /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
+    private func askThirdNode(_ id: MappingID, _ host: String, _ port: UInt16, at relay: Relay) {
+        guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
+        else { return }
+        nextCheck &+= 1
+        let nonce = RelayService.randomBytes(ReachabilityCheck.nonceByteCount)
+        let number = nextCheck
+        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in self?.thirdNodeAnswered(number, passed: false) }
+        thirdChecks[number] = ThirdCheck(mapping: id, nonce: nonce, relay: relay, verifier: third, timer: timer)
+        routes[id]?.pendingChecks.insert(nonce)
+        publishRoute(id)
+        send(.checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)), to: third)
+    }
+
+    private func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
+        guard let check = thirdChecks.removeValue(forKey: number) else { return }
+        check.timer.cancel()
+        routes[check.mapping]?.pendingChecks.remove(check.nonce)
+        publishRoute(check.mapping)
+        if passed { handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host), check.mapping, check.relay) }
     }
 
     private func scheduleTick() {

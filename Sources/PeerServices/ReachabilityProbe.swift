@@ -17,6 +17,8 @@ final class ReachabilityProbe {
     private let mapping: MappingID
     private let key: NodeKey
     private let endpoint: Endpoint
+    /// Which addresses may be dialled on others' word; all when the word is this node's own.
+    private let isAllowed: ((SocketAddress) -> Bool)?
     private var connector: Connector?
     private var channel: ByteChannel?
     private var received: [UInt8] = []
@@ -25,13 +27,14 @@ final class ReachabilityProbe {
 
     init(
         on loop: EventLoop, _ resolver: Resolver, endpoint: Endpoint, nonce: [UInt8], mapping: MappingID,
-        key: NodeKey, done: @escaping (Outcome) -> Void
+        key: NodeKey, isAllowed: ((SocketAddress) -> Bool)? = nil, done: @escaping (Outcome) -> Void
     ) {
         self.loop = loop
         self.nonce = nonce
         self.mapping = mapping
         self.key = key
         self.endpoint = endpoint
+        self.isAllowed = isAllowed
         self.done = done
         // The timer keeps this alive until it is settled.
         timer = loop.schedule(after: Self.limit) { self.finish(.failed("\(endpoint) does not answer")) }
@@ -43,7 +46,9 @@ final class ReachabilityProbe {
         guard done != nil else { return }
         switch result {
         case .failure(let failure): finish(.failed(failure.description))
-        case .success(let addresses):
+        case .success(let all):
+            let addresses = all.filter { isAllowed?($0) ?? true }
+            guard !addresses.isEmpty else { return finish(.failed("it may not be dialled on others' word")) }
             connector = Connector(on: loop, to: addresses, kind: .atTheEdge, limit: Self.limit) {
                 [weak self] stream, error in
                 guard let self, done != nil else { return }

@@ -52,6 +52,7 @@ public final class RelayService {
     private let advertised: String?
     private let store: any LeaseStore
     private let log: Logger
+    private let resolver = Resolver()
     private var core: RelayCore
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
@@ -298,6 +299,7 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
+        case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }
             for (index, lane) in lanes.enumerated() {
@@ -321,6 +323,23 @@ public final class RelayService {
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum))
             ).bytes)
+    }
+
+    /// Dials a public port of a peer for it, as the third node that sees it from outside.
+    private func check(_ id: SessionID, _ request: Message.CheckRequest, _ key: NodeKey) {
+        let networks = AttachedNetworks.current()
+        _ = ReachabilityProbe(
+            on: loop, resolver, endpoint: Endpoint(host: request.host, port: request.port), nonce: request.nonce,
+            mapping: request.mapping, key: key,
+            isAllowed: { DialPolicy.allows($0.hostBytes, attachedTo: networks) }
+        ) { [weak self] outcome in
+            let answer: Message =
+                switch outcome {
+                case .passed: .checkDone(number: request.number, passed: true, detail: "")
+                case .failed(let reason): .checkDone(number: request.number, passed: false, detail: reason)
+                }
+            self?.sessions[id]?.channel.send(answer.bytes)
+        }
     }
 
     private func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {

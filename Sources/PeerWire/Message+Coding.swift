@@ -4,6 +4,7 @@ extension Message {
         case ping = 0x10, pong
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
         case channelsWanted = 0x30
+        case checkWanted = 0x38, checkDone
     }
 
     /// Types from here on must be understood; a reader that does not know one gives up. Others are skipped.
@@ -100,6 +101,18 @@ extension Message {
         case .channelsWanted(let count):
             type = .channelsWanted
             fields.put(1, count)
+        case .checkWanted(let request):
+            type = .checkWanted
+            fields.put(1, request.number)
+            fields.put(2, request.mapping.value)
+            fields.put(3, request.host)
+            fields.put(4, request.port)
+            fields.put(5, request.nonce)
+        case .checkDone(let number, let passed, let detail):
+            type = .checkDone
+            fields.put(1, number)
+            fields.put(2, passed ? UInt8(1) : 0)
+            fields.put(3, detail)
         }
         return Frame(type: type.rawValue, payload: fields.bytes)
     }
@@ -168,6 +181,16 @@ extension Message {
         case .released: self = .released(try fields.mapping(1))
         case .report: self = .report(try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2))
         case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
+        case .checkWanted:
+            self = .checkWanted(
+                CheckRequest(
+                    number: try fields.number(1, UInt32.self), mapping: try fields.mapping(2), host: try fields.text(3),
+                    port: try fields.number(4, UInt16.self),
+                    nonce: try fields.bytes(5, count: ReachabilityCheck.nonceByteCount)))
+        case .checkDone:
+            self = .checkDone(
+                number: try fields.number(1, UInt32.self), passed: try fields.number(2, UInt8.self) == 1,
+                detail: try fields.text(3))
         }
     }
 

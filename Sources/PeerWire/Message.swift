@@ -24,6 +24,10 @@ public enum Message: Hashable, Sendable {
     /// How the peer sees its mapping, for the relay's listings.
     case report(MappingID, state: MappingState)
 
+    /// A peer asks a third node to check one of its mappings from where that node is.
+    case checkWanted(CheckRequest)
+    case checkDone(number: UInt32, passed: Bool, detail: String)
+
     /// How many ready data channels the relay wants the peer to keep.
     case channelsWanted(UInt16)
 
@@ -122,6 +126,26 @@ public enum Message: Hashable, Sendable {
             self.attempt = attempt
             self.ports = ports
             self.leaseSeconds = leaseSeconds
+        }
+    }
+}
+
+extension Message {
+    /// What a third node is asked to dial: a public port of the asking peer, with the nonce that it expects there.
+    public struct CheckRequest: Hashable, Sendable {
+        /// Chosen by the asking peer, comes back with the result.
+        public var number: UInt32
+        public var mapping: MappingID
+        public var host: String
+        public var port: UInt16
+        public var nonce: [UInt8]
+
+        public init(number: UInt32, mapping: MappingID, host: String, port: UInt16, nonce: [UInt8]) {
+            self.number = number
+            self.mapping = mapping
+            self.host = host
+            self.port = port
+            self.nonce = nonce
         }
     }
 }

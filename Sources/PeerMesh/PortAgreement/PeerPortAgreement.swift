@@ -125,7 +125,7 @@ public struct PeerPortAgreement: Sendable {
     public mutating func handle(_ event: Event, at now: Instant) -> [Action] {
         let before = state
         var actions = transition(event, now)
-        if state != before { actions.append(.changed) }
+        if state != before, !actions.contains(.changed) { actions.append(.changed) }
         if case .active = stage, reported != state {
             reported = state
             actions.append(.send(.report(wish.id, state: state)))
@@ -164,9 +164,13 @@ public struct PeerPortAgreement: Sendable {
             guard case .active(let reachability) = stage else { return [] }
             var by: [String] = []
             if case .verified(let earlier, _) = reachability { by = earlier }
-            if !by.contains(verifier) { by.append(verifier) }
+            guard !by.contains(verifier) else {
+                stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
+                return []
+            }
+            by.append(verifier)
             stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
-            return []
+            return [.changed]
         case .checkFailed(let reason): return checkFailed(reason, now)
         case .timePassed: return timePassed(now)
         }
@@ -224,11 +228,7 @@ public struct PeerPortAgreement: Sendable {
         case .unreachable: failures = Self.quickChecks
         }
         if failures < Self.quickChecks {
-            if case .checking = reachability { stage = .active(.checking(failures: failures)) }
-            if case .verified(let by, _) = reachability {
-                stage = .active(.checking(failures: failures))
-                _ = by
-            }
+            stage = .active(.checking(failures: failures))
             return [.check(host: host, ports: ports, after: Self.checkPause * UInt64(failures))]
         }
         stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable))

@@ -63,6 +63,8 @@ public struct RelayCore: Sendable {
         /// Write the lease down; answer with `leaseSaved`.
         case saveLease(Lease)
         case removeLease(Claim)
+        /// Dial what a peer wants checked, unless `DialPolicy` forbids it, and send the result to that session.
+        case check(SessionID, Message.CheckRequest, by: NodeKey)
         /// Abort what visitors still have open through this session.
         case abortVisitors(SessionID)
     }
@@ -75,6 +77,9 @@ public struct RelayCore: Sendable {
         public var dialled: String
         public var lastHeard: Instant
         fileprivate var mappings: Set<MappingID> = []
+        /// Checks that it may still ask for; refilled with time.
+        fileprivate var checks = RelayCore.checkBurst
+        fileprivate var checksRefilled = Instant.zero
     }
 
     public enum Stage: Hashable, Sendable { case holding, offered, saving, active, paused }
@@ -107,6 +112,8 @@ public struct RelayCore: Sendable {
     /// So many numbers may turn out to be taken at the peer's own end.
     static let maximumDeclines = 16
     static let maximumFencedInstances = 64
+    /// Checks for other nodes cost a connection each: so many at once, then one a second.
+    static let checkBurst = 16
 
     public private(set) var policy: Policy
     private var sessions: [SessionID: Session] = [:]
@@ -244,8 +251,10 @@ public struct RelayCore: Sendable {
         case .report(let mapping, let state): return reported(id, Claim(key: key, mapping: mapping), state)
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
+        case .checkWanted(let request): return checkWanted(id, request, now)
         case .pong: return []
-        case .hello, .challenge, .proof, .welcome, .offer, .active, .refusal, .released, .channelsWanted:
+        case .hello, .challenge, .proof, .welcome, .offer, .active, .refusal, .released, .channelsWanted,
+            .checkDone:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }
@@ -467,6 +476,22 @@ public struct RelayCore: Sendable {
             ]
         case (.holding, _), (.offered, _), (.saving, _), (.active, _), (.paused, _): return []
         }
+    }
+
+    private mutating func checkWanted(_ id: SessionID, _ request: Message.CheckRequest, _ now: Instant) -> [Action] {
+        guard var session = sessions[id] else { return [] }
+        let refilled = Int((now - session.checksRefilled).nanoseconds / 1_000_000_000)
+        if refilled > 0 {
+            session.checks = min(Self.checkBurst, session.checks + min(refilled, Self.checkBurst))
+            session.checksRefilled = now
+        }
+        let isAllowed = session.checks > 0
+        if isAllowed { session.checks -= 1 }
+        sessions[id] = session
+        guard isAllowed else {
+            return [.send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))]
+        }
+        return [.check(id, request, by: session.key)]
     }
 
     /// Tells the peer no, and gives back what was bound for it.

@@ -146,9 +146,10 @@ public struct RelayLink: Sendable {
             case .close(.superseded, _): return supersede()
             case .close(let reason, let detail):
                 return fail(reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now)
-            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report:
+            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report,
+                .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .channelsWanted: return [.deliver(message)]
+            case .offer, .active, .refusal, .released, .channelsWanted, .checkDone: return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }
     }

@@ -1,0 +1,54 @@
+/// What a node dials on others' word: public addresses, and networks that it is itself attached to; never itself, never
+/// loopback, never a group. So nobody reaches through it what they could not reach from outside.
+public enum DialPolicy {
+    /// An address of this machine with the length of its network's prefix.
+    public struct Attachment: Hashable, Sendable {
+        public var address: [UInt8]
+        public var prefixLength: Int
+
+        public init(address: [UInt8], prefixLength: Int) {
+            self.address = address
+            self.prefixLength = prefixLength
+        }
+    }
+
+    /// `address` has 4 or 16 bytes.
+    public static func allows(_ address: [UInt8], attachedTo networks: [Attachment]) -> Bool {
+        guard !isNeverDialled(address) else { return false }
+        if isPublic(address) { return true }
+        return networks.contains { network in
+            !isNeverDialled(network.address) && network.address.count == address.count
+                && network.prefixLength > 0 && shares(address, network.address, bits: network.prefixLength)
+        }
+    }
+
+    private static func isNeverDialled(_ address: [UInt8]) -> Bool {
+        if address.count == 4 {
+            // This host, loopback, groups and reserved (RFC 6890).
+            return address[0] == 0 || address[0] == 127 || address[0] >= 224
+        }
+        guard address.count == 16 else { return true }
+        let isUnspecifiedOrLoopback = address.dropLast().allSatisfy { $0 == 0 } && address[15] <= 1
+        let isMapped = address.prefix(10).allSatisfy { $0 == 0 } && address[10] == 0xff && address[11] == 0xff
+        return isUnspecifiedOrLoopback || isMapped || address[0] == 0xff
+    }
+
+    private static func isPublic(_ address: [UInt8]) -> Bool {
+        if address.count == 16 { return address[0] & 0xe0 == 0x20 && !(address[0] == 0x20 && address[1] == 0x02) }
+        switch (address[0], address[1], address[2]) {
+        case (10, _, _), (172, 16...31, _), (192, 168, _), (169, 254, _), (100, 64...127, _), (192, 0, 0), (192, 0, 2),
+            (198, 18...19, _), (198, 51, 100), (203, 0, 113):
+            return false
+        default: return true
+        }
+    }
+
+    private static func shares(_ left: [UInt8], _ right: [UInt8], bits: Int) -> Bool {
+        for index in 0..<left.count {
+            let covered = max(0, min(8, bits - index * 8))
+            let mask = UInt8(truncatingIfNeeded: 0xff00 >> covered)
+            if left[index] & mask != right[index] & mask { return false }
+        }
+        return true
+    }
+}
