@@ -1,11 +1,16 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
-#include <fcntl.h>
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -101,4 +106,47 @@ int clinux_watch_stop_signals(void) {
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL)) return -1;
     return stop_pipe[0];
+}
+
+// Whether a listener on this address serves 127.0.0.1.
+static int serves_loopback(const struct inet_diag_msg *entry) {
+    const uint32_t *a = entry->id.idiag_src;
+    if (entry->idiag_family == AF_INET) return a[0] == 0 || a[0] == htonl(0x7f000001);
+    if (a[0] || a[1]) return 0;
+    // All addresses of IPv6 take IPv4 too unless the service says otherwise; or IPv4 written as IPv6.
+    return (!a[2] && !a[3]) || (a[2] == htonl(0xffff) && (a[3] == 0 || a[3] == htonl(0x7f000001)));
+}
+
+static int dump_listeners(int fd, int family, uint16_t *ports, int count, int capacity) {
+    enum { LISTEN = 10 };
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_req_v2 request;
+    } message = {
+        .header = {.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+        .request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1 << LISTEN},
+    };
+    if (send(fd, &message, sizeof message, 0) != sizeof message) return -1;
+    static __thread uint32_t buffer[8192];
+    for (;;) {
+        ssize_t length = recv(fd, buffer, sizeof buffer, 0);
+        if (length <= 0) return -1;
+        for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; NLMSG_OK(header, length);
+             header = NLMSG_NEXT(header, length)) {
+            if (header->nlmsg_type == NLMSG_DONE) return count;
+            if (header->nlmsg_type == NLMSG_ERROR) return -1;
+            const struct inet_diag_msg *entry = NLMSG_DATA(header);
+            if (count < capacity && serves_loopback(entry)) ports[count++] = ntohs(entry->id.idiag_sport);
+        }
+    }
+}
+
+int clinux_listening_ports(uint16_t *ports, int capacity) {
+    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0) return -1;
+    int count = dump_listeners(fd, AF_INET, ports, 0, capacity);
+    // A system without IPv6 answers with an error: then IPv4 is all there is.
+    int both = count < 0 ? -1 : dump_listeners(fd, AF_INET6, ports, count, capacity);
+    close(fd);
+    return both < 0 ? count : both;
 }

@@ -41,4 +41,8 @@ int clinux_peer_user(int fd);
 // From now on SIGINT and SIGTERM arrive as one byte each (their number) at the returned end of a pipe; -1 on failure.
 int clinux_watch_stop_signals(void);
 
+// TCP ports that have a listener on 127.0.0.1 or on all addresses, by sock_diag(7). How many were written to `ports`;
+// -1 where the system does not tell.
+int clinux_listening_ports(uint16_t *ports, int capacity);
+
 #endif
