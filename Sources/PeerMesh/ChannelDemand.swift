@@ -1,11 +1,11 @@
 /// How many ready data channels a session should keep, from how visitors come. Lives at the relay; the peer refills
 /// by itself up to the number it was told.
 ///
-/// Grows at once when a visitor finds none, shrinks by a quarter each quiet `decayInterval`, stays within its bounds.
+/// Grows at once when a visitor finds none, halves after each quiet `decayInterval`, stays within its bounds.
 public struct ChannelDemand: Sendable {
     public static let minimum = 4
     public static let maximum = 256
-    static let decayInterval = Instant.Span.seconds(10)
+    static let decayInterval = Instant.Span.seconds(5)
 
     public private(set) var wanted = ChannelDemand.minimum
     /// Fewest that were ready at one time since the last decay.
@@ -30,7 +30,7 @@ public struct ChannelDemand: Sendable {
         let unused = min(lowest, wanted)
         lowest = Int.max
         guard unused > wanted / 2, wanted > Self.minimum else { return false }
-        wanted = max(Self.minimum, wanted - max(1, wanted / 4))
+        wanted = max(Self.minimum, wanted / 2)
         return true
     }
 }

@@ -436,7 +436,6 @@ public final class PeerService {
             let best = relay.samples.min()
         else { return }
         relay.lastSaved = now
-        relay.samples = [best]
         let sample = LatencySample(node: key, at: UnixTime(.now), roundTrip: best)
         writer.write("a latency sample", { table throws(StorageError) in try table.record(sample) })
         relay.samples = []

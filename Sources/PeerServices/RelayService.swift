@@ -279,8 +279,6 @@ public final class RelayService {
     private func perform(_ action: RelayCore.Action) -> RelayCore.Event? {
         switch action {
         case .welcome(let id): welcome(id)
-        case .send(let id, .active(let mapping, let attempt, let host)):
-            sessions[id]?.channel.send(Message.active(mapping, attempt: attempt, host: host).bytes)
         case .send(let id, let message): sessions[id]?.channel.send(message.bytes)
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
