@@ -20,9 +20,11 @@ struct FieldWriter {
         put(tag, value.bytes)
     }
 
-    /// Text is cut at `FieldReader.maximumText` bytes, at a character's boundary.
+    /// Text is cut at `FieldReader.maximumText` bytes, at a character's boundary; control characters are left out,
+    /// for the other end would refuse them.
     mutating func put(_ tag: UInt8, _ text: String) {
         var text = text
+        text.unicodeScalars.removeAll(where: FieldReader.isControl)
         while text.utf8.count > FieldReader.maximumText { text.removeLast() }
         put(tag, Array(text.utf8))
     }
@@ -60,9 +62,13 @@ struct FieldReader {
     func text(_ tag: UInt8) throws(WireError) -> String {
         guard let value = values[tag] else { return "" }
         guard value.count <= Self.maximumText, let text = String(validating: value, as: UTF8.self),
-            !text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) })
+            !text.unicodeScalars.contains(where: Self.isControl)
         else { throw WireError(.malformedField, "field \(tag) is no text of at most \(Self.maximumText) bytes") }
         return text
+    }
+
+    static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
     }
 
     func nodeKey(_ tag: UInt8) throws(WireError) -> NodeKey {

@@ -9,8 +9,9 @@ public struct MappingID: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads the 16 hexadecimal digits that `description` writes.
     public init?(_ text: String) {
-        guard text.utf8.count == 16, let value = UInt64(text, radix: 16) else { return nil }
-        self.value = value
+        // Not `UInt64(_:radix:)`, which takes a sign for a digit.
+        guard let bytes = Hex.decode(text), bytes.count == Self.byteCount else { return nil }
+        value = bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     public var description: String {

@@ -45,7 +45,10 @@ public struct EphemeralKey: Sendable {
     /// The session's secret, bound to everything that was said (`transcript`). `nil` for a bad public key.
     public func secret(with other: [UInt8], transcript: [UInt8]) -> SessionSecret? {
         guard let key = try? Curve25519.KeyAgreement.PublicKey(rawRepresentation: other),
-            let shared = try? pair.sharedSecretFromKeyAgreement(with: key)
+            let shared = try? pair.sharedSecretFromKeyAgreement(with: key),
+            // A point of small order makes a secret of zeros, whatever our half (RFC 7748, section 6.1); the library
+            // lets it pass.
+            shared.withUnsafeBytes({ $0.contains { $0 != 0 } })
         else { return nil }
         return SessionSecret(
             key: shared.hkdfDerivedSymmetricKey(

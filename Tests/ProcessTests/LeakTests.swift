@@ -42,11 +42,12 @@ extension ProcessTests {
                 }
                 let before = try LeakGuard([relay.program, peer.program])
                 try await hold()
-                try await before.expectReturn(descriptors: 64, memory: 16384, within: .seconds(60))
+                // The pool of ready channels has grown to its maximum; it shrinks over minutes.
+                try await before.expectReturn(descriptors: 300, memory: 16384, within: .seconds(30))
                 // What stays the first time is the allocator's; the second time nothing may be added.
                 let between = try LeakGuard([relay.program, peer.program])
                 try await hold()
-                try await between.expectReturn(descriptors: 64, memory: 1024, within: .seconds(60))
+                try await between.expectReturn(descriptors: 32, memory: 1024, within: .seconds(30))
             }
         }
     }

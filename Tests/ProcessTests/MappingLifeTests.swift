@@ -68,7 +68,7 @@ extension ProcessTests {
                 let relay = try await s.relay()
                 let peer = try await s.peer(of: relay)
                 let result = try await peer.command(["unmap", "9"])
-                try #require(result.status != 0)
+                try #require(result.status == ExitCode.notFound)
                 try #require(result.stderr.contains("9"))
             }
         }

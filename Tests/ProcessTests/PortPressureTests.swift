@@ -45,7 +45,7 @@ extension ProcessTests {
                 try #require(Set(given).count == 300, "every port once")
                 try #require(held.isDisjoint(with: given) && given.allSatisfy(ports.contains))
                 for row in rows where row.state == "refused" {
-                    try #require(row.reason?.contains("port") == true, "the reason: \(row.reason ?? "none")")
+                    try #require(row.reason?.contains("free") == true, "the reason: \(row.reason ?? "none")")
                 }
 
                 let list = given.map(String.init).joined(separator: ",")

@@ -17,7 +17,7 @@ extension ProcessTests {
                 try #require(row.address == "127.0.0.1")
                 try #require(row.type == "TCP")
                 try #require(row.role == "peer")
-                try #require(try await s.curl("http://\(row.address):\(row.port)/") == "made at home\n")
+                try #require(try await s.curl("http://127.0.0.1:\(row.port)/") == "made at home\n")
 
                 let line = try await peer.program.line(containing: " verified")
                 try #require(line.hasPrefix("127.0.0.1:\(row.port) -> "), "printed on standard output: \(line)")

@@ -65,9 +65,15 @@ public struct PeerHandshake: Sendable {
     public mutating func received(_ frame: Frame) -> Action {
         let message: Message
         do {
-            guard let known = try Message(frame) else { return .failed(.unexpected) }
+            guard let known = try Message(frame) else {
+                state = .done
+                return .failed(.unexpected)
+            }
             message = known
-        } catch { return .failed(.breach(error.description)) }
+        } catch {
+            state = .done
+            return .failed(.breach(error.description))
+        }
         if case .close(let reason, let detail) = message {
             state = .done
             return .failed(.refused(reason, detail))

@@ -14,8 +14,8 @@ public enum ExitCode {
     public static let serverPortInUse = 17
     public static let homeInUse = 18
     public static let homeUnusable = 19
-    public static let versionUnsupported = 20
     public static let timedOut = 21
+    public static let notFound = 22
     public static let usage = 64
     public static let damagedData = 65
     public static let relayUnreachable = 69
@@ -100,6 +100,11 @@ public final class Node: @unchecked Sendable {
         try await query(["--view-rps", "--json"], ServerDocument.self).rows
     }
 
+    /// What the node counts of connections to its server port that came to nothing, by kind.
+    public func strangers() async throws -> [String: Int] {
+        try await query(["status", "--json"], StatusDocument.self).strangers
+    }
+
     private func query<T: Decodable>(_ words: [String], _ type: T.Type) async throws -> T {
         let result = try await command(words)
         guard result.status == 0 else {
@@ -176,6 +181,12 @@ struct MappingDocument: Decodable {
     enum CodingKeys: String, CodingKey { case rows = "reverse_proxy_mappings" }
 }
 
+struct StatusDocument: Decodable {
+    let strangers: [String: Int]
+
+    enum CodingKeys: String, CodingKey { case strangers = "Strangers" }
+}
+
 struct ServerDocument: Decodable {
     let rows: [ServerRow]
 
@@ -185,7 +196,8 @@ struct ServerDocument: Decodable {
 /// A row of `--view-rpm --json`.
 public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public let serverName: String?
-    public let address: String
+    /// Nil while there is no public address: a mapping that was refused.
+    public let address: String?
     public let type: String
     public let blindPort: Int?
     public let state: String?
@@ -217,7 +229,7 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public func leads(to local: Int) -> Bool { target?.hasSuffix(":\(local)") == true }
 
     public var description: String {
-        "[\(address):\(blindPort.map(String.init) ?? "-") -> \(target ?? "-") \(state ?? "-") \(reason ?? "")]"
+        "[\(address ?? "-"):\(blindPort.map(String.init) ?? "-") -> \(target ?? "-") \(state ?? "-") \(reason ?? "")]"
     }
 }
 
