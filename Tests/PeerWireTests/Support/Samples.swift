@@ -1,0 +1,147 @@
+import PeerWire
+
+/// One value of every kind, made from fixed seeds: what the committed vectors decode to.
+enum Samples {
+    static let peer = NodeIdentity(seed: .counting(from: 1))!
+    static let relay = NodeIdentity(seed: .counting(from: 65))!
+    static let peerEphemeral = EphemeralKey(seed: .counting(from: 129))!
+    static let relayEphemeral = EphemeralKey(seed: .counting(from: 193))!
+    static let secret = peerEphemeral.secret(with: relayEphemeral.publicBytes, transcript: Array("said".utf8))!
+    static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
+    static let nonce = [UInt8].counting(from: 0xa0)
+
+    static let messages: [(name: String, message: Message)] = [
+        ("hello", .hello(.init(key: peer.key, ephemeral: peerEphemeral.publicBytes, nonce: .counting(from: 16)))),
+        (
+            "challenge",
+            .challenge(
+                .init(
+                    key: relay.key, ephemeral: relayEphemeral.publicBytes, nonce: .counting(from: 48),
+                    signature: .counting(from: 80, 64)))
+        ),
+        (
+            "proof",
+            .proof(
+                .init(
+                    signature: .counting(from: 144, 64), instance: ProcessInstance(bytes: .counting(from: 7, 16))!,
+                    name: "büro-1", dialled: "relay.example.org:8088", software: "p2prc 1.0"))
+        ),
+        (
+            "welcome",
+            .welcome(
+                .init(
+                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+                    software: "p2prc 1.0", channels: 4))
+        ),
+        ("close", .close(.superseded, detail: "a later process proved the same key")),
+        ("ping", .ping(0x0102_0304_0506_0708)),
+        ("pong", .pong(0x0102_0304_0506_0708)),
+        ("request-any", .request(.init(mapping: mapping, protocols: .tcp, wish: .any(count: 3), target: "server port"))),
+        (
+            "request-exactly",
+            .request(
+                .init(
+                    mapping: mapping, protocols: [.tcp, .udp], wish: .exactly(PortRange(first: 8080, count: 1)!),
+                    target: "127.0.0.1:80"))
+        ),
+        (
+            "request-preferably",
+            .request(
+                .init(
+                    mapping: mapping, protocols: .udp, wish: .preferably(PortRange(first: 40_000, last: 40_009)!),
+                    target: "[::1]:53"))
+        ),
+        (
+            "offer",
+            .offer(.init(mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!, leaseSeconds: 86_400))
+        ),
+        ("commit", .commit(mapping, attempt: 2)),
+        ("decline", .decline(mapping, attempt: 2, reason: .portTakenHere)),
+        ("active", .active(mapping, attempt: 2, host: "relay.example.org")),
+        ("refusal", .refusal(mapping, reason: .portLeased, detail: "port 8080 is leased to another node")),
+        ("release", .release(mapping)),
+        ("released", .released(mapping)),
+        ("report", .report(mapping, state: .verified)),
+        ("channelsWanted", .channelsWanted(32)),
+        (
+            "checkWanted",
+            .checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce))
+        ),
+        ("checkDone", .checkDone(number: 9, passed: true, detail: "")),
+        ("checkDone-failed", .checkDone(number: 10, passed: false, detail: "192.0.2.17:40003 does not answer")),
+    ]
+
+    static let preambles: [(name: String, preamble: Preamble)] = [
+        ("preamble-session", Preamble(kind: .session)),
+        ("preamble-data", Preamble(kind: .data)),
+        ("preamble-version-answer", Preamble(kind: .versionAnswer)),
+        ("preamble-check", Preamble(kind: .check)),
+        ("preamble-check-answer", Preamble(kind: .checkAnswer)),
+    ]
+
+    static let dataChannelHello = DataChannelHello(
+        session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+
+    static let visitorStarts: [(name: String, start: VisitorStart)] = [
+        (
+            "visitor-start-ipv4",
+            VisitorStart(
+                mapping: mapping, portOffset: 2, visitor: 77, wantsAnswer: true,
+                address: VisitorAddress(isIPv6: false, host: [198, 51, 100, 7], port: 49_152))
+        ),
+        (
+            "visitor-start-ipv6",
+            VisitorStart(
+                mapping: mapping, portOffset: 0, visitor: 78, wantsAnswer: false,
+                address: VisitorAddress(
+                    isIPv6: true, host: [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], port: 443))
+        ),
+    ]
+
+    static let probe = ReachabilityCheck.probe(nonce: nonce)
+    static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
+
+    /// Tags of texts, which may be left out, by frame type.
+    static let textTags: [UInt8: Set<UInt8>] = [
+        0x03: [3, 4, 5], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
+        0x39: [3],
+    ]
+}
+
+/// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
+/// `VectorTests` until it has a vector.
+enum MessageKind: CaseIterable, Hashable {
+    case hello, challenge, proof, welcome, close, ping, pong
+    case requestAny, requestExactly, requestPreferably
+    case offer, commit, decline, active, refusal, release, released, report, channelsWanted, checkWanted, checkDone
+
+    init(_ message: Message) {
+        self =
+            switch message {
+            case .hello: .hello
+            case .challenge: .challenge
+            case .proof: .proof
+            case .welcome: .welcome
+            case .close: .close
+            case .ping: .ping
+            case .pong: .pong
+            case .request(let request):
+                switch request.wish {
+                case .any: .requestAny
+                case .exactly: .requestExactly
+                case .preferably: .requestPreferably
+                }
+            case .offer: .offer
+            case .commit: .commit
+            case .decline: .decline
+            case .active: .active
+            case .refusal: .refusal
+            case .release: .release
+            case .released: .released
+            case .report: .report
+            case .channelsWanted: .channelsWanted
+            case .checkWanted: .checkWanted
+            case .checkDone: .checkDone
+            }
+    }
+}

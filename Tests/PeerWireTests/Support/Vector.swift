@@ -1,0 +1,111 @@
+import Foundation
+import PeerWire
+
+/// One committed row of `json/vectors/*.json`.
+struct Vector: Codable, Equatable {
+    var name: String
+    var hex: String
+    var fields: [String: String]
+
+    static let folder = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../../json/vectors").standardizedFileURL
+
+    static func committed(_ file: String) throws -> [Vector] {
+        try JSONDecoder().decode([Vector].self, from: Data(contentsOf: folder.appending(path: file)))
+    }
+
+    /// As it stands in a file.
+    static func document(_ vectors: [Vector]) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(vectors), as: UTF8.self)
+    }
+}
+
+/// What people read beside the bytes.
+func described(_ message: Message) -> [String: String] {
+    switch message {
+    case .hello(let hello):
+        ["key": "\(hello.key)", "ephemeral": Hex.encode(hello.ephemeral), "nonce": Hex.encode(hello.nonce)]
+    case .challenge(let challenge):
+        [
+            "key": "\(challenge.key)", "ephemeral": Hex.encode(challenge.ephemeral),
+            "nonce": Hex.encode(challenge.nonce), "signature": Hex.encode(challenge.signature),
+        ]
+    case .proof(let proof):
+        [
+            "signature": Hex.encode(proof.signature), "instance": Hex.encode(proof.instance.bytes), "name": proof.name,
+            "dialled": proof.dialled, "software": proof.software,
+        ]
+    case .welcome(let welcome):
+        [
+            "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
+            "software": welcome.software, "channels": "\(welcome.channels)",
+        ]
+    case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
+    case .ping(let number), .pong(let number): ["number": "\(number)"]
+    case .request(let request):
+        [
+            "mapping": "\(request.mapping)", "protocols": described(request.protocols), "wish": described(request.wish),
+            "target": request.target,
+        ]
+    case .offer(let offer):
+        [
+            "mapping": "\(offer.mapping)", "attempt": "\(offer.attempt)", "ports": "\(offer.ports)",
+            "leaseSeconds": "\(offer.leaseSeconds)",
+        ]
+    case .commit(let mapping, let attempt): ["mapping": "\(mapping)", "attempt": "\(attempt)"]
+    case .decline(let mapping, let attempt, let reason):
+        ["mapping": "\(mapping)", "attempt": "\(attempt)", "reason": "\(reason) (\(reason.rawValue))"]
+    case .active(let mapping, let attempt, let host):
+        ["mapping": "\(mapping)", "attempt": "\(attempt)", "host": host]
+    case .refusal(let mapping, let reason, let detail):
+        ["mapping": "\(mapping)", "reason": "\(reason) (\(reason.rawValue))", "detail": detail]
+    case .release(let mapping), .released(let mapping): ["mapping": "\(mapping)"]
+    case .report(let mapping, let state): ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
+    case .channelsWanted(let count): ["count": "\(count)"]
+    case .checkWanted(let request):
+        [
+            "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,
+            "port": "\(request.port)", "nonce": Hex.encode(request.nonce),
+        ]
+    case .checkDone(let number, let passed, let detail):
+        ["number": "\(number)", "passed": "\(passed)", "detail": detail]
+    }
+}
+
+func described(_ preamble: Preamble) -> [String: String] {
+    ["kind": "\(preamble.kind)", "version": "\(preamble.version)"]
+}
+
+func described(_ hello: DataChannelHello) -> [String: String] {
+    [
+        "session": Hex.encode(bigEndian(hello.session.value)), "number": "\(hello.number)",
+        "proof": Hex.encode(hello.proof),
+    ]
+}
+
+func described(_ start: VisitorStart) -> [String: String] {
+    [
+        "wantsAnswer": "\(start.wantsAnswer)", "portOffset": "\(start.portOffset)", "mapping": "\(start.mapping)",
+        "visitor": "\(start.visitor)", "family": start.address.isIPv6 ? "6" : "4", "port": "\(start.address.port)",
+        "address": Hex.encode(start.address.host),
+    ]
+}
+
+private func described(_ protocols: TransportProtocols) -> String {
+    [protocols.contains(.tcp) ? "tcp" : nil, protocols.contains(.udp) ? "udp" : nil].compactMap { $0 }
+        .joined(separator: "+")
+}
+
+private func described(_ wish: PortWish) -> String {
+    switch wish {
+    case .any(let count): "any \(count)"
+    case .exactly(let ports): "exactly \(ports)"
+    case .preferably(let ports): "preferably \(ports)"
+    }
+}
+
+private func bigEndian(_ number: UInt64) -> [UInt8] {
+    (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * UInt64($0))) }
+}
