@@ -154,13 +154,14 @@ final class NodeCore {
             settle(waiter, isLate: true)
         }
         waiters[ObjectIdentifier(waiter)] = waiter
+        peer.look(at: wish.id)
         settle(waiter, isLate: false)
     }
 
     private func settleWaiters() { for waiter in waiters.values { settle(waiter, isLate: false) } }
 
     private func settle(_ waiter: Waiter, isLate: Bool) {
-        guard waiters[ObjectIdentifier(waiter)] != nil,
+        guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),
             let reply = Settlement.reply(peer.mappings().filter { $0.wish.id == waiter.mapping }, isLate: isLate)
         else { return }
         waiters[ObjectIdentifier(waiter)] = nil

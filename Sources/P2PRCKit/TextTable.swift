@@ -58,6 +58,7 @@ enum TextTable {
         }
         let strangers = status.Strangers
         let turnedAway = strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Unproven
+            + strangers.Broken_handshakes
         if turnedAway > 0 { lines += ["", "turned away at the server port: \(turnedAway)"] }
         return lines.joined(separator: "\n")
     }

@@ -19,6 +19,8 @@ public final class NodeServer {
         public var crowded: UInt64 = 0
         /// A data channel without a valid proof.
         public var unproven: UInt64 = 0
+        /// A session that broke the protocol, or went silent, before its key was proven.
+        public var brokenHandshakes: UInt64 = 0
     }
 
     /// Connections that have not yet said what they are.
@@ -58,6 +60,8 @@ public final class NodeServer {
         for undecided in undecided.values { undecided.channel.close() }
         undecided = [:]
     }
+
+    func countBrokenHandshake() { strangers.brokenHandshakes += 1 }
 
     private func admit(_ stream: consuming Stream) {
         guard undecided.count < Self.maximumUndecided else {

@@ -196,6 +196,7 @@ public final class PeerService {
             let watch = TargetWatch(
                 on: loop, resolver, tables, Endpoint(host: host, port: port), count: wish.ports.count
             ) { [weak self] verdict in self?.targetSeen(wish.id, verdict) }
+            watch.onSameVerdict = { [weak self] in self?.onChange?() }
             watches[wish.id] = watch
         }
         setRoute(route, for: wish.id)
@@ -221,6 +222,12 @@ public final class PeerService {
         onChange?()
         return true
     }
+
+    /// Looks at a mapping's target now instead of at the next turn.
+    public func look(at id: MappingID) { watches[id]?.look() }
+
+    /// Whether the target is being looked at, so that what is known of it may change at once.
+    public func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
 
     public var allWishes: [MappingWish] { Array(wishes.values) }
 

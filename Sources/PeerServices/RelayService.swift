@@ -53,6 +53,7 @@ public final class RelayService {
     private let store: any LeaseStore
     private let log: Logger
     private let resolver = Resolver()
+    private weak var server: NodeServer?
     private var core: RelayCore
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
@@ -91,6 +92,7 @@ public final class RelayService {
                     control.execute { bound.value.wantChannels(session, count) }
                 }, on: laneLoop)
         }
+        self.server = server
         run(core.restore(leases, at: wall))
         server.onSession = { [unowned self] channel, rest in open(channel, rest) }
         server.onDataChannel = { [unowned self] channel, hello in join(channel, hello) }
@@ -207,7 +209,10 @@ public final class RelayService {
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         session.timer?.cancel()
-        guard session.isProven else { return }
+        guard session.isProven else {
+            server?.countBrokenHandshake()
+            return
+        }
         log.info("session of \(core.session(id)?.name ?? "a peer") ended")
         closeLane(session)
         handle(.sessionEnded(id))

@@ -30,6 +30,8 @@ final class TargetWatch {
     private var isStopped = false
     private var timer: LoopTimer?
     private let onVerdict: (Verdict) -> Void
+    /// A connection told what was known.
+    var onSameVerdict: () -> Void = {}
 
     init(
         on loop: EventLoop, _ resolver: Resolver, _ tables: ListenerTables, _ endpoint: Endpoint, count: Int,
@@ -48,6 +50,9 @@ final class TargetWatch {
         timer?.cancel()
         connector?.cancel()
     }
+
+    /// Whether a connection to the target is being tried, so that its verdict is not the last word.
+    private(set) var isLooking = false
 
     /// A visitor could not be connected.
     func targetFailed(_ reason: String) {
@@ -72,7 +77,8 @@ final class TargetWatch {
             // No listener in the table is no proof (the system may redirect the port): a connection is.
         }
         if isUp == true, endpoint.host != "127.0.0.1", loop.now - lastConnected < Self.distantInterval { return }
-        guard connector == nil else { return }
+        guard !isLooking else { return }
+        isLooking = true
         lastConnected = loop.now
         let bound = LoopBound(self, on: loop)
         resolver.resolve(endpoint, on: loop) { result in bound.value.resolved(result) }
@@ -81,12 +87,15 @@ final class TargetWatch {
     private func resolved(_ result: Result<[SocketAddress], Resolver.Failure>) {
         guard !isStopped else { return }
         switch result {
-        case .failure(let failure): settle(.silent(failure.description))
+        case .failure(let failure):
+            isLooking = false
+            settle(.silent(failure.description))
         case .success(let addresses):
             connector = Connector(on: loop, to: addresses, kind: .atTheEdge, limit: Self.limit) {
                 [weak self] stream, error in
                 guard let self else { return }
                 connector = nil
+                isLooking = false
                 guard let stream = consume stream else { return settle(.silent("\(error.text)")) }
                 distrustsTable = false
                 let address = stream.remoteAddress
@@ -98,15 +107,16 @@ final class TargetWatch {
     }
 
     private func settle(_ verdict: Verdict) {
+        let isNews: Bool
         switch verdict {
         case .answers:
-            guard isUp != true else { return }
+            isNews = isUp != true
             isUp = true
         case .silent:
-            guard isUp != false else { return }
+            isNews = isUp != false
             isUp = false
         }
-        onVerdict(verdict)
+        if isNews { onVerdict(verdict) } else { onSameVerdict() }
     }
 }
 

@@ -37,7 +37,9 @@ extension LaboratoryTests {
             try await scenario { s in
                 let world = try await World(s)
                 let peer = try await world.peer(behind: nat) { $0.mapsServerPort = true }
-                let row = try await peer.verified(8088)
+                let row = try await eventually("the server port is verified", within: .seconds(15)) {
+                    try await peer.viewRPM().first { $0.isServerPort && $0.state == "verified" }
+                }
                 try #require(row.address == Lab.relayAddress)
                 // What answers there is the peer, by its protocol's version.
                 let told = try await world.visit("garbage", port: row.port, ["--kind", "newer-version"], seconds: 10)

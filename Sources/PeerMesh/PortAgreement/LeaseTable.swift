@@ -9,6 +9,12 @@ public struct Claim: Hashable, Sendable {
         self.key = key
         self.mapping = mapping
     }
+
+    /// Some order, the same in every process.
+    static func precedes(_ left: Claim, _ right: Claim) -> Bool {
+        if left.key == right.key { return left.mapping.value < right.mapping.value }
+        return left.key.bytes.lexicographicallyPrecedes(right.key.bytes)
+    }
 }
 
 /// All leases of a relay. A port number belongs to at most one claim for each protocol.

@@ -261,16 +261,21 @@ public struct RelayCore: Sendable {
 
     private mutating func timePassed(_ now: Instant, _ wall: WallTime) -> [Action] {
         var actions: [Action] = []
-        for (id, session) in sessions where now >= session.lastHeard + SessionTiming.relayPatience {
+        // Sorted, because dictionaries have another order in each process and a run must be replayable.
+        let silent = sessions.filter { now >= $0.value.lastHeard + SessionTiming.relayPatience }.keys
+        for id in silent.sorted(by: { $0.value < $1.value }) {
             actions += [.end(id, .silent, detail: "nothing was heard for too long")] + ended(id, wall)
         }
-        for (claim, agreement) in agreements where agreement.stage == .offered && now >= agreement.deadline {
+        let unanswered = agreements.filter { $0.value.stage == .offered && now >= $0.value.deadline }.keys
+        for claim in unanswered.sorted(by: Claim.precedes) {
             actions += refuse(claim, .withdrawn, "the offer was not answered")
         }
-        for claim in leases.expired(at: wall) {
-            if agreements[claim] != nil {
-                leases.prolong(claim, until: wall + Int64(policy.leaseSeconds))
-            } else {
+        // Those of live sessions are written down anew when half of their time is over, so that after a crash of the
+        // relay what is on disk still has time left.
+        for claim in leases.expired(at: wall + Int64(policy.leaseSeconds / 2)).sorted(by: Claim.precedes) {
+            if let agreement = agreements[claim] {
+                if agreement.stage == .active || agreement.stage == .paused { actions += prolong(claim, wall) }
+            } else if let lease = leases[claim], lease.expires <= wall {
                 leases.remove(claim)
                 actions.append(.removeLease(claim))
                 if held.remove(claim) != nil { actions.append(.free(claim)) }

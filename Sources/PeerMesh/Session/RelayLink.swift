@@ -38,6 +38,7 @@ public struct RelayLink: Sendable {
     private var handshake: PeerHandshake?
     private var backoff: Backoff
     private var attemptStarted = Instant.zero
+    private var establishedAt = Instant.zero
     private var lastHeard = Instant.zero
     private var nextPing = Instant.zero
     private var pingNumber: UInt64 = 0
@@ -128,7 +129,7 @@ public struct RelayLink: Sendable {
         case .established(let terms, let channels, _):
             handshake = nil
             state = .established
-            backoff.reset()
+            establishedAt = now
             explained = nil
             nextPing = now
             return [.established(terms, channels: channels)]
@@ -162,6 +163,8 @@ public struct RelayLink: Sendable {
     private mutating func fail(_ reason: String, _ now: Instant) -> [Action] {
         let wasEstablished = state == .established
         handshake = nil
+        // A session that drops as soon as it stands is no success: without this, both ends would spin.
+        if wasEstablished, now - establishedAt >= SessionTiming.longestBackoff { backoff.reset() }
         // Counted from the start of the attempt: an attempt that timed out has waited long enough already.
         let next = wasEstablished ? now + backoff.next() : max(now, attemptStarted + backoff.next())
         state = .waiting(until: next)

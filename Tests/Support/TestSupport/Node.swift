@@ -65,6 +65,7 @@ public final class Node: @unchecked Sendable {
         self.settings = settings
         self.home = home
         program = try Node.spawn(scenario, settings, home)
+        scenario.remember(self)
     }
 
     private static func spawn(_ scenario: Scenario, _ settings: NodeSettings, _ home: String) throws -> Program {
@@ -227,6 +228,9 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public var port: Int { blindPort ?? -1 }
 
     public func leads(to local: Int) -> Bool { target?.hasSuffix(":\(local)") == true }
+
+    /// The mapping of the node's own server port.
+    public var isServerPort: Bool { target == "server port" }
 
     public var description: String {
         "[\(address ?? "-"):\(blindPort.map(String.init) ?? "-") -> \(target ?? "-") \(state ?? "-") \(reason ?? "")]"

@@ -15,7 +15,7 @@ public func scenario(_ body: (Scenario) async throws -> Void) async throws {
         try await body(scenario)
         scenario.close()
     } catch {
-        let transcript = scenario.transcript
+        let transcript = await scenario.nodesSay() + scenario.transcript
         scenario.close()
         // A failed expectation has been reported already, with its place; its own description is a page long.
         let expected = String(describing: type(of: error)) == "ExpectationFailedError"
@@ -32,6 +32,7 @@ public final class Scenario: @unchecked Sendable {
         var programs: [Program] = []
         var cleanUps: [@Sendable () -> Void] = []
         var notes: [String] = []
+        var nodes: [Node] = []
     }
 
     fileprivate init() throws {
@@ -160,6 +161,25 @@ public final class Scenario: @unchecked Sendable {
 
     /// A line for the message of a failing test.
     public func note(_ text: String) { state.with { $0.notes.append(text) } }
+
+    func remember(_ node: Node) { state.with { $0.nodes.append(node) } }
+
+    /// What the nodes that still run say of themselves.
+    fileprivate func nodesSay() async -> String {
+        var text = ""
+        for node in state.with({ $0.nodes }) where node.program.isRunning {
+            // A task of its own: this one may have been cancelled by the test's time limit.
+            let asked = Task { try await node.command(["status", "--json"], within: .seconds(3)) }
+            guard let answer = try? await asked.value else {
+                text += "--- \(node.program.name) gave no status\n"
+                continue
+            }
+            forget(answer.program)
+            let lines = answer.stdout.split(separator: "\n").map { $0.drop { $0 == " " } }
+            text += "--- status of \(node.program.name): \(lines.joined(separator: " ").prefix(3000))\n"
+        }
+        return text
+    }
 
     fileprivate var transcript: String {
         let (programs, notes) = state.with { ($0.programs, $0.notes) }
