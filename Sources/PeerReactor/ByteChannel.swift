@@ -19,6 +19,8 @@ public final class ByteChannel: EventSource {
     private var queueStart = 0
     private var isWritable = true
     private var isClosing = false
+    /// Why sending failed; told in the next turn.
+    private var breakage: String?
     private var onEvent: ((Event) -> Void)?
 
     public init(on loop: EventLoop, _ stream: consuming Stream) {
@@ -41,16 +43,35 @@ public final class ByteChannel: EventSource {
         self.onEvent = onEvent
         guard !isRegistered else { return }
         guard let fd = stream?.fd else { return }
-        do throws(SystemError) { try loop.register(fd, for: self) } catch { end(error.description) }
+        do throws(SystemError) {
+            try loop.register(fd, for: self)
+            if breakage != nil { loop.again(self) }
+        } catch {
+            end(error.description)
+        }
     }
 
+    /// Never calls back: whoever sends is in the middle of something.
     public func send(_ bytes: [UInt8]) {
-        guard stream != nil, !isClosing, !bytes.isEmpty else { return }
+        guard stream != nil, !isClosing, breakage == nil, !bytes.isEmpty else { return }
         guard queue.count - queueStart + bytes.count <= Self.maximumQueued else {
-            return end("the other end does not read")
+            return broken("the other end does not read")
+        }
+        // A queue that is never quite empty must not grow by what was sent already.
+        if queueStart > 65_536, queueStart > queue.count / 2 {
+            queue.removeFirst(queueStart)
+            queueStart = 0
         }
         queue.append(contentsOf: bytes)
         flush()
+    }
+
+    private func broken(_ reason: String) {
+        guard breakage == nil else { return }
+        breakage = reason
+        queue = []
+        queueStart = 0
+        if isRegistered { loop.again(self) }
     }
 
     /// Sends what is queued, for at most a second, then closes in an orderly way.
@@ -87,6 +108,8 @@ public final class ByteChannel: EventSource {
             switch outcome {
             case .bytes(let count): onEvent?(.received(Array(loop.buffer[..<count])))
             case .wouldBlock: return
+            // Who has said all it wanted may still read what is queued for it.
+            case .end where isClosing: return
             case .end: return end("the connection was closed")
             case .failed(let error): return end(error.text)
             }
@@ -94,7 +117,9 @@ public final class ByteChannel: EventSource {
         loop.again(self)
     }
 
-    override func runAgain() { drain() }
+    override func runAgain() {
+        if let breakage { end(breakage) } else { drain() }
+    }
 
     private func flush() {
         while isWritable, queueStart < queue.count {
@@ -105,7 +130,7 @@ public final class ByteChannel: EventSource {
             switch outcome {
             case .bytes(let count): queueStart += count
             case .wouldBlock: isWritable = false
-            case .failed(let error): return end(error.text)
+            case .failed(let error): return broken(error.text)
             case .end, nil: return
             }
         }

@@ -29,7 +29,7 @@ public final class Connector {
     private var lastError: SystemError?
     private var done: ((consuming Stream?, SystemError) -> Void)?
 
-    /// - Parameter done: called once, with the stream, or with none and the reason.
+    /// - Parameter done: called once, after this returned, with the stream, or with none and the reason.
     public init(
         on loop: EventLoop, to addresses: [SocketAddress], kind: Kind, limit: Instant.Span,
         done: @escaping (consuming Stream?, SystemError) -> Void
@@ -47,7 +47,7 @@ public final class Connector {
     private func tryNext() {
         guard done != nil else { return }
         guard let address = addresses.popFirst() else {
-            if attempts.isEmpty { finish(nil, lastError ?? SystemError("connect", code: EHOSTUNREACH)) }
+            if attempts.isEmpty { giveUp() }
             return
         }
         do {
@@ -55,7 +55,9 @@ public final class Connector {
             attempt.owner = self
             try loop.register(attempt.stream?.fd ?? -1, for: attempt)
             attempts.append(attempt)
-            if !addresses.isEmpty { timers.append(loop.schedule(after: Self.stagger) { [weak self] in self?.tryNext() }) }
+            if !addresses.isEmpty {
+                timers.append(loop.schedule(after: Self.stagger) { [weak self] in self?.tryNext() })
+            }
         } catch {
             lastError = error
             tryNext()
@@ -92,6 +94,13 @@ public final class Connector {
             attempts.removeAll { $0 === attempt }
             tryNext()
         }
+    }
+
+    /// In the next turn, never from within `init`: there the caller has no hold of this connector yet, and would
+    /// take one that is over for one that is on its way.
+    private func giveUp() {
+        let error = lastError ?? SystemError("connect", code: EHOSTUNREACH)
+        timers.append(loop.schedule(after: .zero) { [self] in finish(nil, error) })
     }
 
     private func finish(_ stream: consuming Stream?, _ error: SystemError) {

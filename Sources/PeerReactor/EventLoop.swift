@@ -10,6 +10,8 @@ struct Readiness: OptionSet {
     static let writable = Readiness(rawValue: UInt32(CLINUX_WRITABLE))
     static let error = Readiness(rawValue: UInt32(CLINUX_ERROR))
     static let hangup = Readiness(rawValue: UInt32(CLINUX_HANGUP))
+    /// TCP's urgent data (EPOLLPRI).
+    static let urgent = Readiness(rawValue: 0x002)
     static let readHangup = Readiness(rawValue: UInt32(CLINUX_READ_HANGUP))
 }
 
@@ -41,11 +43,14 @@ public final class EventLoop: @unchecked Sendable {
     private struct Inbox {
         var jobs: [@Sendable () -> Void] = []
         var isSignalled = false
+        /// The loop stopped for good; jobs that come now are let go of.
+        var isClosed = false
     }
 
     /// Bytes that one flow moves before others get their turn.
     static let turn = 262_144
     private static let batch = 256
+    private static let everything: Readiness = [.readable, .writable, .readHangup, .urgent]
 
     private let epoll: Int32
     private let wake: Int32
@@ -110,6 +115,7 @@ public final class EventLoop: @unchecked Sendable {
     /// Runs `job` on the loop's thread, after what is queued already.
     public func execute(_ job: @escaping @Sendable () -> Void) {
         let mustWake = inbox.withLock { inbox in
+            guard !inbox.isClosed else { return false }
             inbox.jobs.append(job)
             defer { inbox.isSignalled = true }
             return !inbox.isSignalled
@@ -130,25 +136,21 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Edge-triggered, both directions: interest never changes, so nothing is paid for changing it.
     func register(_ fd: Int32, for source: EventSource, tag: UInt8 = 0) throws(SystemError) {
-        let data = place(source) | UInt64(tag)
-        let all: Readiness = [.readable, .writable, .readHangup]
-        guard clinux_epoll_add(epoll, fd, all.rawValue, 1, data) == 0 else {
-            let error = SystemError("epoll_ctl")
-            throw error
+        try place(source) { data in
+            clinux_epoll_add(epoll, fd, Self.everything.rawValue, 1, data | UInt64(tag))
         }
     }
 
     /// Another source takes a descriptor over that is registered here; what is ready now is told anew.
     func reregister(_ fd: Int32, for source: EventSource, tag: UInt8 = 0) throws(SystemError) {
-        let data = place(source) | UInt64(tag)
-        let all: Readiness = [.readable, .writable, .readHangup]
-        guard clinux_epoll_modify(epoll, fd, all.rawValue, 1, data) == 0 else { throw SystemError("epoll_ctl") }
+        try place(source) { data in
+            clinux_epoll_modify(epoll, fd, Self.everything.rawValue, 1, data | UInt64(tag))
+        }
     }
 
     /// A listener: level-triggered, so that what one turn leaves is told again.
     func registerListener(_ fd: Int32, for source: EventSource) throws(SystemError) {
-        let data = place(source)
-        guard clinux_epoll_add(epoll, fd, Readiness.readable.rawValue, 0, data) == 0 else { throw SystemError("epoll_ctl") }
+        try place(source) { data in clinux_epoll_add(epoll, fd, Readiness.readable.rawValue, 0, data) }
     }
 
     func unregister(_ fd: Int32) { clinux_epoll_delete(epoll, fd) }
@@ -178,8 +180,11 @@ public final class EventLoop: @unchecked Sendable {
         return timer
     }
 
-    private func place(_ source: EventSource) -> UInt64 {
-        if source.slot < 0 {
+    /// Gives the source a place, unless it has one, and hands `body` what stands for it in epoll's events. A source
+    /// that the system then refuses loses a place that it got just now: the table would keep it for ever.
+    private func place(_ source: EventSource, _ body: (UInt64) -> Int32) throws(SystemError) {
+        let isNew = source.slot < 0
+        if isNew {
             if let free = freeSlots.popLast() {
                 source.slot = free
             } else {
@@ -189,11 +194,16 @@ public final class EventLoop: @unchecked Sendable {
             slots[Int(source.slot)].source = source
         }
         let generation = UInt64(slots[Int(source.slot)].generation)
-        return UInt64(UInt32(bitPattern: source.slot)) << 32 | generation << 8
+        guard body(UInt64(UInt32(bitPattern: source.slot)) << 32 | generation << 8) == 0 else {
+            let error = SystemError("epoll_ctl")
+            if isNew { forget(source) }
+            throw error
+        }
     }
 
     private func run() {
         thread.withLock { $0 = pthread_self() }
+        Self.blockBrokenPipeSignal()
         let events = UnsafeMutablePointer<UInt32>.allocate(capacity: Self.batch)
         let data = UnsafeMutablePointer<UInt64>.allocate(capacity: Self.batch)
         defer {
@@ -207,6 +217,32 @@ public final class EventLoop: @unchecked Sendable {
             while let timer = timers.popDue(at: now) { timer.fire() }
             if !againList.isEmpty { runAgainList() }
         }
+        letGo()
+    }
+
+    /// splice(2) has no MSG_NOSIGNAL: to a connection that broke it would end the process. The signal goes to the
+    /// thread that wrote, so it is held off here, whatever the rest of the program does with it.
+    private static func blockBrokenPipeSignal() {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        sigaddset(&signals, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
+    /// What is registered or scheduled refers to the loop, and the loop to it: without this, a stopped loop and all
+    /// its descriptors would stay for ever.
+    private func letGo() {
+        let jobs = inbox.withLock { inbox in
+            inbox.isClosed = true
+            defer { inbox.jobs = [] }
+            return inbox.jobs
+        }
+        _ = jobs
+        for slot in slots { slot.source?.slot = -1 }
+        slots = []
+        freeSlots = []
+        againList = []
+        timers = TimerHeap()
     }
 
     private func timeout() -> Int32 {

@@ -13,7 +13,8 @@ public final class FirstBytes: EventSource {
     /// - Parameters:
     ///   - maximum: no more bytes than this are taken.
     ///   - isEnough: whether the bytes so far can be judged.
-    ///   - done: called once, with the stream (registered with the loop) and the bytes taken from it.
+    ///   - done: called once, with the stream (registered with the loop) and the bytes taken from it; never when the
+    ///     stream broke meanwhile.
     public init(
         on loop: EventLoop, _ stream: consuming Stream, maximum: Int, limit: Instant.Span,
         isEnough: @escaping ([UInt8]) -> Bool, done: @escaping (consuming Stream, [UInt8]) -> Void
@@ -32,12 +33,22 @@ public final class FirstBytes: EventSource {
     override func ready(_ readiness: Readiness, tag: UInt8) {
         while bytes.count < maximum {
             let room = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<(maximum - bytes.count)])
-            guard case .bytes(let count)? = stream?.read(into: room) else { break }
+            let outcome = stream?.read(into: room)
+            // The error is told once; whoever got this stream next would take the break for an orderly end.
+            if case .failed? = outcome { return drop() }
+            guard case .bytes(let count)? = outcome else { break }
             bytes.append(contentsOf: room[..<count])
         }
         if bytes.count >= maximum || isEnough(bytes) || !readiness.isDisjoint(with: [.readHangup, .hangup, .error]) {
             finish()
         }
+    }
+
+    private func drop() {
+        loop.forget(self)
+        timer?.cancel()
+        done = nil
+        stream = nil
     }
 
     private func finish() {

@@ -1,4 +1,5 @@
 internal import CLinux
+import Glibc
 internal import PeerMesh
 
 /// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
@@ -19,8 +20,9 @@ public final class Forwarder: EventSource {
     private struct Flow {
         var isReadable = false
         var isWritable = false
-        /// The source announced its end: short reads no longer mean that there is nothing more.
-        var sawHangup = false
+        /// The source announced its end, or urgent bytes, at which a read stops: short reads no longer mean that
+        /// there is nothing more.
+        var distrustsShortReads = false
         var sawEnd = false
         var isDone = false
         var fullReads: UInt8 = 0
@@ -97,7 +99,7 @@ public final class Forwarder: EventSource {
         if tag == Self.rightTag, isConnecting {
             guard connectionSettled(readiness) else { return }
         }
-        if readiness.contains(.error) { return finish(.aborted) }
+        if readiness.contains(.error) { return broken() }
         if tag == Self.leftTag {
             Self.note(readiness, source: &leftToRight, sink: &rightToLeft)
         } else {
@@ -110,21 +112,38 @@ public final class Forwarder: EventSource {
 
     private static func note(_ readiness: Readiness, source: inout Flow, sink: inout Flow) {
         if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup]) { source.isReadable = true }
-        if !readiness.isDisjoint(with: [.readHangup, .hangup]) { source.sawHangup = true }
+        if !readiness.isDisjoint(with: [.readHangup, .hangup, .urgent]) { source.distrustsShortReads = true }
         if readiness.contains(.writable) { sink.isWritable = true }
     }
 
     private func connectionSettled(_ readiness: Readiness) -> Bool {
         guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return false }
         let code = right?.pendingError ?? 0
-        if code != 0 {
+        // A reset comes from one who had accepted; who refuses says ECONNREFUSED.
+        if code != 0, code != ECONNRESET, code != EPIPE {
             finish(.neverConnected(SystemError("connect", code: code)))
             return false
         }
         // An unconnected socket is reported as hung up; writable alone means connected.
-        guard readiness.contains(.writable), !readiness.contains(.hangup) else { return false }
+        guard code != 0 || readiness.contains(.writable) && !readiness.contains(.hangup) else { return false }
         isConnecting = false
         return true
+    }
+
+    /// What arrived before the reset is still passed on: a server that refuses an upload answers before it breaks
+    /// off. No end is passed on here, whatever the read says; the reset follows.
+    private func broken() {
+        if !isConnecting, left != nil {
+            passRestOn(&leftToRight, isLeftToRight: true)
+            passRestOn(&rightToLeft, isLeftToRight: false)
+        }
+        finish(.aborted)
+    }
+
+    private func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
+        guard flow.inPipe == 0, flow.spill.isEmpty, !flow.sawEnd else { return }
+        var budget = EventLoop.turn
+        while budget > 0, flow.spill.isEmpty, let moved = copy(&flow, isLeftToRight), moved > 0 { budget -= moved }
     }
 
     private func pump() {
@@ -132,7 +151,7 @@ public final class Forwarder: EventSource {
         var isHungry = false
         guard pumpOne(&leftToRight, isLeftToRight: true, &isHungry),
             pumpOne(&rightToLeft, isLeftToRight: false, &isHungry)
-        else { return finish(.aborted) }
+        else { return broken() }
         if leftToRight.isDone, rightToLeft.isDone { return finish(.clean) }
         if isHungry { loop.again(self) }
     }
@@ -182,10 +201,10 @@ public final class Forwarder: EventSource {
             flow.bytes += UInt64(count)
             if count < buffer.count {
                 // On a stream socket a short read empties it (epoll(7)); saves the call that would say so.
-                if !flow.sawHangup { flow.isReadable = false }
+                if !flow.distrustsShortReads { flow.isReadable = false }
                 flow.fullReads = 0
             } else {
-                flow.fullReads += 1
+                flow.fullReads = min(flow.fullReads + 1, 2)
             }
             var written = 0
             if flow.isWritable {
@@ -216,12 +235,9 @@ public final class Forwarder: EventSource {
             flow.bytes += UInt64(count)
             if count < Self.smallSplice { flow.fullReads = 0 }
             return count
-        case .wouldBlock:
-            flow.isReadable = false
-            return 0
-        case .end:
-            flow.sawEnd = true
-            return 0
+        // At urgent bytes splice(2) stops, and says the same as at an empty socket or, after the other side's end,
+        // as at the end. A read tells them apart.
+        case .wouldBlock, .end: return copy(&flow, isLeftToRight)
         case .failed: return nil
         }
     }
@@ -278,6 +294,11 @@ public final class Forwarder: EventSource {
         guard let pipe = flow.pipe else { return }
         loop.pipes.giveBack(pipe, isEmpty: flow.inPipe == 0)
         flow.pipe = nil
+    }
+
+    deinit {
+        // Only when the loop itself went, with this under way.
+        for pipe in [leftToRight.pipe, rightToLeft.pipe] { pipe?.close() }
     }
 
     private func finish(_ ending: Ending) {

@@ -1,5 +1,6 @@
 internal import CLinux
 import Glibc
+internal import PeerMesh
 
 /// A bound TCP port that may be held, listening, or paused. Connections are refused unless it listens.
 ///
@@ -17,6 +18,8 @@ public final class Listener: EventSource {
     private static let backlog: Int32 = 4_096
     /// Accepted in one turn.
     private static let batch = 64
+    /// How long the system is left in peace when it cannot give connections.
+    private static let pauseForBreath = Instant.Span.milliseconds(50)
 
     public let address: SocketAddress
     private let descriptor: Descriptor
@@ -27,6 +30,7 @@ public final class Listener: EventSource {
     private var reserve: Descriptor?
     /// Connections that were turned away for want of descriptors.
     public private(set) var turnedAway = 0
+    private var rest: LoopTimer?
 
     private init(_ descriptor: consuming Descriptor, address: SocketAddress) {
         self.descriptor = descriptor
@@ -69,16 +73,22 @@ public final class Listener: EventSource {
         guard Glibc.listen(descriptor.raw, Self.backlog) == 0 else { throw SystemError("listen") }
     }
 
-    /// Connections are refused; the port stays bound.
-    public func pause() { shutdown(descriptor.raw, Int32(SHUT_RD)) }
+    /// Connections are refused; the port stays bound, if it was asked for by its number (the system takes back one
+    /// that it chose itself), and out of reach for others as while held.
+    public func pause() {
+        shutdown(descriptor.raw, Int32(SHUT_RD))
+        Self.set(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, 0)
+    }
 
     /// Hands every connection to `body`, on the loop's thread. Call there.
-    public func accept(on loop: EventLoop, _ body: @escaping (consuming Stream, SocketAddress) -> Void) throws(SystemError) {
+    public func accept(
+        on loop: EventLoop, _ body: @escaping (consuming Stream, SocketAddress) -> Void
+    ) throws(SystemError) {
         stopAccepting()
+        try loop.registerListener(descriptor.raw, for: self)
         onAccept = body
         self.loop = loop
-        reserve = Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC))
-        try loop.registerListener(descriptor.raw, for: self)
+        reserve = Self.openReserve()
     }
 
     /// Undoes `accept`. Call on the same loop.
@@ -86,6 +96,8 @@ public final class Listener: EventSource {
         guard onAccept != nil else { return }
         onAccept = nil
         reserve = nil
+        rest?.cancel()
+        rest = nil
         loop?.unregister(descriptor.raw)
         loop?.forget(self)
     }
@@ -102,21 +114,46 @@ public final class Listener: EventSource {
                 continue
             }
             switch errno {
-            case EMFILE, ENFILE: turnOneAway()
-            case ECONNABORTED, EINTR: continue
-            default: return
+            case EAGAIN: return
+            case EMFILE, ENFILE: guard turnOneAway() else { return }
+            // What the network did to a connection that waited (accept(2)): the next one may be well.
+            case ECONNABORTED, EINTR, ENETDOWN, EPROTO, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH: continue
+            default: return takeBreath()
             }
         }
     }
 
-    private func turnOneAway() {
-        turnedAway += 1
+    /// `false` when there is nothing more to do now. Without a free descriptor the system says EMFILE even when no
+    /// connection waits.
+    private func turnOneAway() -> Bool {
         reserve = nil
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let fd = clinux_accept(descriptor.raw, &storage, &length)
-        if fd >= 0 { _ = close(fd) }
-        reserve = Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC))
+        let code = errno
+        if fd >= 0 {
+            turnedAway += 1
+            _ = close(fd)
+        }
+        reserve = Self.openReserve()
+        if fd < 0, code != EAGAIN { takeBreath() }
+        return fd >= 0
+    }
+
+    /// Paused, or out of memory, or the reserve was snatched by another thread: the socket stays ready all the time,
+    /// and asking at once again would keep the loop busy with nothing.
+    private func takeBreath() {
+        guard let loop, onAccept != nil else { return }
+        loop.unregister(descriptor.raw)
+        rest = loop.schedule(after: Self.pauseForBreath) { [weak self] in
+            guard let self, onAccept != nil else { return }
+            do throws(SystemError) { try loop.registerListener(descriptor.raw, for: self) } catch { takeBreath() }
+        }
+    }
+
+    private static func openReserve() -> Descriptor? {
+        let fd = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        return fd >= 0 ? Descriptor(fd) : nil
     }
 
     private static func set(_ fd: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
@@ -128,12 +165,13 @@ public final class Listener: EventSource {
 extension Listener {
     /// A Unix socket for this user alone (0600). One left behind by a dead process is replaced.
     public static func unix(path: String) throws(SystemError) -> Listener {
+        guard let address = UnixAddress(path: path) else { throw SystemError("bind \(path)", code: ENAMETOOLONG) }
         let fd = clinux_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
         guard fd >= 0 else { throw SystemError("socket") }
         let descriptor = Descriptor(fd)
         unlink(path)
         let former = umask(0o177)
-        let status = UnixAddress(path: path)?.withSystemAddress { bind(fd, $0, $1) } ?? -1
+        let status = address.withSystemAddress { bind(fd, $0, $1) }
         let code = errno
         umask(former)
         guard status == 0 else { throw SystemError("bind \(path)", code: code) }

@@ -30,7 +30,8 @@ public final class PendingVisitor: EventSource {
     private var channels: [Int32: Int] = [:]
     private var outgoing: [UInt8]
     private var nextTag: UInt8 = 1
-    private var timers: [LoopTimer] = []
+    private var limit: LoopTimer?
+    private var patience: LoopTimer?
     private var onNeed: (() -> Void)?
     private var onSettled: ((consuming Outcome) -> Void)?
 
@@ -54,7 +55,8 @@ public final class PendingVisitor: EventSource {
 
     public func start() {
         guard let fd = visitor?.fd, (try? loop.register(fd, for: self, tag: 0)) != nil else { return fail() }
-        timers.append(loop.schedule(after: Self.limit) { [weak self] in self?.fail() })
+        limit = loop.schedule(after: Self.limit) { [weak self] in self?.fail() }
+        wait()
     }
 
     /// Announces the visitor on one more channel, which is registered with the loop.
@@ -67,7 +69,20 @@ public final class PendingVisitor: EventSource {
         channels[fd] = 0
         guard (try? loop.reregister(fd, for: self, tag: tag)) != nil else { return drop(tag) }
         flush(tag)
-        timers.append(loop.schedule(after: Self.patience) { [weak self] in self?.onNeed?() })
+        wait()
+    }
+
+    private func wait() {
+        patience?.cancel()
+        guard visitor != nil else { return }
+        patience = loop.schedule(after: Self.patience) { [weak self] in self?.need() }
+    }
+
+    /// Asks for another channel, and again after a while when there was none.
+    private func need() {
+        guard visitor != nil, nextTag <= Self.maximumCandidates else { return }
+        wait()
+        onNeed?()
     }
 
     public func abort() { fail() }
@@ -85,10 +100,15 @@ public final class PendingVisitor: EventSource {
     private func readVisitor() {
         let room = Self.keptBytes + announcement.count - outgoing.count
         guard room > 0 else { return }
-        // The end of the visitor's direction is found again by the forwarder.
-        if case .bytes(let count)? = visitor?.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])) {
-            outgoing.append(contentsOf: loop.buffer[..<count])
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
+        switch visitor?.read(into: buffer) {
+        case .bytes(let count):
+            outgoing.append(contentsOf: buffer[..<count])
             for tag in streams.keys { flush(tag) }
+        // The error is told once; the forwarder would take the break for an orderly end.
+        case .failed: fail()
+        // The end of the visitor's direction is found again by the forwarder.
+        case .end, .wouldBlock, nil: break
         }
     }
 
@@ -126,7 +146,7 @@ public final class PendingVisitor: EventSource {
         channels[fd] = nil
         _ = Descriptor(fd)
         if streams.isEmpty {
-            if nextTag > Self.maximumCandidates { fail() } else { onNeed?() }
+            if nextTag > Self.maximumCandidates { fail() } else { need() }
         }
     }
 
@@ -139,8 +159,8 @@ public final class PendingVisitor: EventSource {
 
     private func end() -> ((consuming Outcome) -> Void)? {
         loop.forget(self)
-        for timer in timers { timer.cancel() }
-        timers = []
+        limit?.cancel()
+        patience?.cancel()
         for fd in streams.values { _ = Descriptor(fd) }
         streams = [:]
         onNeed = nil

@@ -6,6 +6,11 @@ final class PipePool {
     struct Pipe {
         let readEnd: Int32
         let writeEnd: Int32
+
+        func close() {
+            _ = Glibc.close(readEnd)
+            _ = Glibc.close(writeEnd)
+        }
     }
 
     /// More idle pipes than this are closed.
@@ -25,10 +30,9 @@ final class PipePool {
         if isEmpty, idle.count < Self.kept {
             idle.append(pipe)
         } else {
-            _ = close(pipe.readEnd)
-            _ = close(pipe.writeEnd)
+            pipe.close()
         }
     }
 
-    deinit { for pipe in idle { giveBack(pipe, isEmpty: false) } }
+    deinit { for pipe in idle { pipe.close() } }
 }

@@ -49,7 +49,8 @@ public final class Resolver: Sendable {
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(endpoint.host, nil, &hints, &list)
         guard status == 0 else {
-            return .failure(.notFound("the name \(endpoint.host) cannot be looked up: \(String(cString: gai_strerror(status)))"))
+            let reason = String(cString: gai_strerror(status))
+            return .failure(.notFound("the name \(endpoint.host) cannot be looked up: \(reason)"))
         }
         defer { freeaddrinfo(list) }
         var addresses: [SocketAddress] = []

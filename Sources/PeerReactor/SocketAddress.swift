@@ -28,7 +28,13 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         let parts = bare.split(separator: "%", maxSplits: 1)
         var v6 = in6_addr()
         guard let address = parts.first, inet_pton(AF_INET6, String(address), &v6) == 1 else { return nil }
-        let scope = parts.count > 1 ? UInt32(if_nametoindex(String(parts[1]))) : 0
+        var scope: UInt32 = 0
+        if bare.contains("%") {
+            // An interface by name or number; without a known one, such an address leads nowhere.
+            guard parts.count > 1 else { return nil }
+            scope = UInt32(parts[1]) ?? UInt32(if_nametoindex(String(parts[1])))
+            guard scope > 0 else { return nil }
+        }
         self.init(host: .ipv6(withUnsafeBytes(of: &v6) { Array($0) }, scope: scope), port: port)
     }
 
@@ -79,7 +85,9 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
             v4.sin_port = port.bigEndian
             withUnsafeMutableBytes(of: &v4.sin_addr) { $0.copyBytes(from: bytes.prefix(4)) }
             return withUnsafePointer(to: &v4) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
         case .ipv6(let bytes, let scope):
             var v6 = sockaddr_in6()
@@ -88,7 +96,9 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
             v6.sin6_scope_id = scope
             withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.copyBytes(from: bytes.prefix(16)) }
             return withUnsafePointer(to: &v6) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+                }
             }
         }
     }
@@ -153,7 +163,8 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A host, by name or number, and a port, as a user writes them: `relay.example.org:8088`, `[2001:db8::1]:8088`, `host`.
+/// A host, by name or number, and a port, as a user writes them: `relay.example.org:8088`, `[2001:db8::1]:8088`,
+/// `host`.
 public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     public var host: String
     public var port: UInt16
@@ -185,7 +196,8 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         let allowed = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") }
         guard !host.isEmpty, host.utf8.count <= 253, allowed else { return nil }
         if let portText {
-            guard let port = UInt16(portText), port > 0 else { return nil }
+            let isNumber = portText.utf8.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
+            guard isNumber, let port = UInt16(portText), port > 0 else { return nil }
             self.init(host: String(host), port: port)
         } else {
             guard let defaultPort else { return nil }

@@ -9,10 +9,12 @@ public enum UnixExchange {
         path: String, sending bytes: [UInt8], limit: Instant.Span
     ) throws(SystemError) -> [UInt8]? {
         guard let address = UnixAddress(path: path) else { throw SystemError("connect", code: ENAMETOOLONG) }
-        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { throw SystemError("socket") }
         let descriptor = Descriptor(fd)
-        var time = timeval(tv_sec: Int(limit.nanoseconds / 1_000_000_000), tv_usec: 0)
+        // A time of nothing at all would mean no limit.
+        let microseconds = max(1, Int(limit.nanoseconds / 1_000))
+        var time = timeval(tv_sec: microseconds / 1_000_000, tv_usec: microseconds % 1_000_000)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         guard address.withSystemAddress({ connect(fd, $0, $1) }) == 0 else {
@@ -20,7 +22,8 @@ public enum UnixExchange {
             throw SystemError("connect")
         }
         let sent = bytes.withUnsafeBytes { send(descriptor.raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-        guard sent == bytes.count else { throw SystemError("send") }
+        // Who answers without having read everything may have closed already: what it said still counts.
+        guard sent == bytes.count || errno == EPIPE else { throw SystemError("send") }
         var answer: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -29,7 +32,7 @@ public enum UnixExchange {
             guard count > 0 else {
                 // A reset after the answer is an end as well.
                 if errno == ECONNRESET, !answer.isEmpty { return answer }
-                throw SystemError("recv")
+                throw SystemError("recv", code: errno == EAGAIN ? ETIMEDOUT : errno)
             }
             answer += chunk[..<count]
         }

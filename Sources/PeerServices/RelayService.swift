@@ -59,8 +59,6 @@ public final class RelayService {
     private let laneLoops: [EventLoop]
     private var sessions: [SessionID: Session] = [:]
     private var ports: [Claim: [Listener]] = [:]
-    private var laneOf: [Claim: Int] = [:]
-    private var nextLane = 0
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
@@ -305,19 +303,18 @@ public final class RelayService {
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }
-            for (index, lane) in lanes.enumerated() {
-                laneLoops[index].execute { lane.value.abortVisitors(of: key) }
-            }
+            let index = laneIndex(of: key)
+            let lane = lanes[index]
+            laneLoops[index].execute { lane.value.abortVisitors(of: key) }
         }
         return nil
     }
 
     private func welcome(_ id: SessionID) {
         guard let session = sessions[id], let known = core.session(id) else { return }
-        session.lane = nextLane
-        nextLane = (nextLane + 1) % lanes.count
-        let lane = lanes[session.lane]
         let key = known.key
+        session.lane = laneIndex(of: key)
+        let lane = lanes[session.lane]
         laneLoops[session.lane].execute { lane.value.open(id, key: key) }
         log.info("session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
@@ -360,14 +357,12 @@ public final class RelayService {
     }
 
     private func listen(_ claim: Claim, _ id: SessionID) {
-        guard let session = sessions[id], let listeners = ports[claim] else { return }
+        guard sessions[id] != nil, let listeners = ports[claim] else { return }
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
             do throws(SystemError) { try listener.listen() } catch { log.error("port \(listener.address.port): \(error)") }
         }
-        onLane(of: claim) { $0.pause(claim) }
-        laneOf[claim] = session.lane
-        let bound = listeners.map { LoopBound($0, on: laneLoops[session.lane]) }
+        let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
         onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }
     }
 
@@ -378,14 +373,12 @@ public final class RelayService {
 
     private func free(_ claim: Claim) {
         guard let listeners = ports.removeValue(forKey: claim) else { return }
-        guard let index = laneOf.removeValue(forKey: claim) else { return }
         for listener in listeners { listener.pause() }
         // The lane lets go of them on its own thread; with that they are closed.
-        let lane = lanes[index]
         let kept = Kept(listeners)
-        laneLoops[index].execute {
-            lane.value.pause(claim)
-            lane.value.abortVisitors(of: claim)
+        onLane(of: claim) { lane in
+            lane.pause(claim)
+            lane.abortVisitors(of: claim)
             kept.release()
         }
     }
@@ -399,9 +392,15 @@ public final class RelayService {
     }
 
     private func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
-        guard let index = laneOf[claim] else { return }
+        let index = laneIndex(of: claim.key)
         let lane = lanes[index]
         laneLoops[index].execute { body(lane.value) }
+    }
+
+    /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
+    /// in which it was said.
+    private func laneIndex(of key: NodeKey) -> Int {
+        key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 
     static func randomBytes(_ count: Int) -> [UInt8] {

@@ -107,6 +107,34 @@ extension ProcessTests {
             }
         }
 
+        @Test("process after process takes over from a frozen one with its key, and each has the ports within 1 s")
+        func takenOver() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo", ["--count", "1"])
+                let second = try await s.service("echo")
+                let relay = try await s.relay()
+                let locals = ["\(echo.port)", "\(second.port)"]
+                var peer = try await s.peer("peer0", of: relay, mappings: locals)
+                let ports = [try await peer.verified(echo.port).port, try await peer.verified(second.port).port]
+                for round in 1...Scale.pick(30, long: 200) {
+                    // For the relay the old session is alive: nothing of it ends before the new one is there.
+                    peer.program.signal(SIGSTOP)
+                    let copy = "\(s.folder)/home\(round)"
+                    try await s.shell("cp -a \(peer.home) \(copy) && rm -f \(copy)/*.sock")
+                    let next = try await s.peer("peer\(round)", of: relay, mappings: locals, home: copy)
+                    for port in ports {
+                        let took = try await s.firstAnswer("127.0.0.1", port, within: 5)
+                        try #require(took < 1000, "round \(round), port \(port): \(took) ms")
+                    }
+                    peer.program.kill()
+                    s.forget(peer.program)
+                    peer = next
+                }
+                let after = [try await peer.verified(echo.port).port, try await peer.verified(second.port).port]
+                try #require(after == ports)
+            }
+        }
+
         @Test("another key does not get a leased port, whether its owner is there or away")
         func leasedPort() async throws {
             try await scenario { s in

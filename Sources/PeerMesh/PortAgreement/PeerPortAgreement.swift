@@ -150,6 +150,7 @@ public struct PeerPortAgreement: Sendable {
             return [.send(.decline(wish.id, attempt: offer.attempt, reason: .portTakenHere))]
         case .activated(let host): return activated(host)
         case .refused(let reason, let detail):
+            if case .offline = stage { return [] }
             stage = .refused(reason, detail: detail, retryAt: now + Self.retryRefused)
             return wish.target == .serverPort ? [.freeOwnPort] : []
         case .targetAnswers:

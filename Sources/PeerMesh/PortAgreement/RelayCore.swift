@@ -306,9 +306,10 @@ public struct RelayCore: Sendable {
         if case .exactly(let ports) = request.wish, !policy.ports.contains(ports) {
             return refusal(.portNotAllowed, "this relay gives out \(policy.ports)")
         }
-        // A repeated request starts over; what it held is kept if it still fits.
-        let wasHeld = agreements.removeValue(forKey: claim)?.isHeld ?? false
-        if wasHeld { held.insert(claim) }
+        // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is agreed.
+        let former = agreements.removeValue(forKey: claim)
+        if former?.isHeld == true { held.insert(claim) }
+        var actions: [Action] = former?.stage == .active ? [.pause(claim)] : []
         sessions[id]?.mappings.insert(request.mapping)
         var agreement = Agreement(session: id, request: request)
 
@@ -322,12 +323,14 @@ public struct RelayCore: Sendable {
             if fits, lease.protocols == request.protocols {
                 agreement.walk = walk(for: request.wish)
                 agreements[claim] = agreement
-                guard held.remove(claim) != nil else { return [.hold(claim, lease.ports, lease.protocols)] }
+                guard held.remove(claim) != nil else {
+                    return actions + [.hold(claim, lease.ports, lease.protocols)]
+                }
                 agreements[claim]?.isHeld = true
-                return offer(claim, lease.ports, now)
+                return actions + offer(claim, lease.ports, now)
             }
         }
-        var actions = giveUp(claim)
+        actions += giveUp(claim)
         switch request.wish {
         case .any:
             agreement.walk = walk(for: request.wish)
@@ -335,6 +338,7 @@ public struct RelayCore: Sendable {
             return actions + tryNextPlace(claim)
         case .exactly(let ports):
             if let owner = leases.owner(of: ports, request.protocols) {
+                sessions[id]?.mappings.remove(request.mapping)
                 return actions
                     + (owner.key == key
                         ? refusal(.portTaken, "port \(ports) already serves another mapping of yours")

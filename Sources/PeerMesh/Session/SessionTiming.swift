@@ -1,11 +1,13 @@
 /// Every length of time that a session depends on, on one page.
 public enum SessionTiming {
     /// A peer pings its relay this often; the answers are its latency samples.
-    public static let pingInterval = Instant.Span.seconds(1)
+    public static let pingInterval = Instant.Span.milliseconds(500)
+    // A false alarm costs little: visitors under way keep their streams, and the ports come back with the session.
+
     /// A peer that heard nothing for so long drops the session and dials anew.
-    public static let peerPatience = Instant.Span.seconds(5)
+    public static let peerPatience = Instant.Span.seconds(3)
     /// A relay that heard nothing for so long ends the session; its ports refuse from then on.
-    public static let relayPatience = Instant.Span.seconds(10)
+    public static let relayPatience = Instant.Span.seconds(5)
     /// From connecting to `welcome`.
     public static let handshakeLimit = Instant.Span.seconds(5)
     /// One attempt to connect, name look-up included.

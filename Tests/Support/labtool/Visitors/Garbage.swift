@@ -48,7 +48,9 @@ enum Garbage {
         case "silence":
             return []
         case "slow":
-            return [UInt8.random(in: 1...255)]
+            // A session whose first frame promises 16 KiB and brings a byte a second.
+            let promised = preamble(version: 1) + [1, 0, 0x40, 0]
+            return sent == 0 ? promised : [0]
         case "random":
             return (0..<4096).map { _ in UInt8.random(in: 0...255) }
         case "endless-header":

@@ -1,0 +1,179 @@
+import PeerMesh
+import PeerWire
+import Testing
+
+@Suite struct PeerPortAgreementTests {
+    typealias Action = PeerPortAgreement.Action
+    static let id = MappingID.number(5)
+    static let ports = AgreementStates.ports
+
+    static func offer(_ first: UInt16, attempt: UInt16 = 1, count: Int = 1) -> Message.Offer {
+        Message.Offer(
+            mapping: id, attempt: attempt, ports: PortRange(first: first, count: count)!, leaseSeconds: 60)
+    }
+
+    static func request(_ wish: PortWish) -> Action {
+        .send(.request(.init(mapping: id, protocols: .tcp, wish: wish, target: "server port")))
+    }
+
+    static func service(_ ports: PortWish = .any(count: 1)) -> PeerPortAgreement {
+        AgreementStates.make(.service(host: "127.0.0.1", port: 80), ports)
+    }
+
+    /// Some events at one time; the actions of the last.
+    @discardableResult
+    static func give(
+        _ agreement: inout PeerPortAgreement, at now: Instant = .zero, _ events: PeerPortAgreement.Event...
+    ) -> [Action] {
+        var actions: [Action] = []
+        for event in events { actions = agreement.handle(event, at: now) }
+        return actions
+    }
+
+    @Test func `a service's ports are committed to as soon as they are offered`() {
+        var agreement = Self.service()
+        #expect(agreement.state == .offline && agreement.reason == "no session to the relay")
+        #expect(Self.give(&agreement, .sessionReady) == [Self.request(.any(count: 1)), .changed])
+        #expect(
+            Self.give(&agreement, .offered(Self.offer(4_000)))
+                == [.send(.commit(Self.id, attempt: 1)), .remember(.only(4_000)), .changed])
+        #expect(
+            Self.give(&agreement, .activated(host: "relay")) == [
+                .check(host: "relay", ports: .only(4_000), after: .zero), .changed,
+                .send(.report(Self.id, state: .active)),
+            ])
+        #expect(
+            Self.give(&agreement, .checkPassed(by: "this node"))
+                == [.changed, .send(.report(Self.id, state: .verified))])
+        #expect(agreement.verifiedBy == ["this node"] && agreement.reason == nil)
+        #expect(agreement.ports == .only(4_000) && agreement.host == "relay")
+    }
+
+    @Test func `what p2prc serves itself is bound to the same number first`() {
+        var agreement = AgreementStates.make(.serverPort, .any(count: 1))
+        Self.give(&agreement, .sessionReady)
+        #expect(Self.give(&agreement, .offered(Self.offer(4_000))) == [.bindOwnPort(4_000), .changed])
+        #expect(agreement.state == .bound && agreement.ports == nil)
+        #expect(
+            Self.give(&agreement, .ownPortTaken)
+                == [.send(.decline(Self.id, attempt: 1, reason: .portTakenHere)), .changed])
+        #expect(agreement.state == .requested)
+        #expect(Self.give(&agreement, .offered(Self.offer(4_001, attempt: 2))) == [.bindOwnPort(4_001), .changed])
+        #expect(
+            Self.give(&agreement, .ownPortBound)
+                == [.send(.commit(Self.id, attempt: 2)), .remember(.only(4_001)), .changed])
+    }
+
+    @Test func `a refusal is tried again after ten seconds`() {
+        var agreement = Self.service(.exactly(.only(80)))
+        Self.give(&agreement, .sessionReady)
+        #expect(Self.give(&agreement, at: .at(500), .refused(.portLeased, detail: "leased")) == [.changed])
+        #expect(agreement.state == .refused && agreement.reason == "leased")
+        #expect(agreement.nextDeadline == .at(10_500))
+        #expect(Self.give(&agreement, at: .at(10_499), .timePassed).isEmpty)
+        #expect(Self.give(&agreement, at: .at(10_500), .timePassed) == [Self.request(.exactly(.only(80))), .changed])
+    }
+
+    @Test func `after a loss the same ports are asked for, unless the user insists on others`() {
+        var agreement = Self.service()
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"), .sessionLost)
+        #expect(agreement.state == .offline && agreement.ports == .only(4_000))
+        #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_000))), .changed])
+
+        let wish = MappingWish(
+            id: Self.id, target: .service(host: "::1", port: 80), protocols: .tcp, ports: .exactly(.only(7)))
+        var fixed = PeerPortAgreement(wish: wish, targetText: "server port", remembered: .only(4_000))
+        #expect(Self.give(&fixed, .sessionReady).first == Self.request(.exactly(.only(7))))
+
+        let wider = MappingWish(
+            id: Self.id, target: .service(host: "::1", port: 80), protocols: .tcp, ports: .any(count: 3))
+        var grown = PeerPortAgreement(wish: wider, targetText: "server port", remembered: .only(4_000))
+        #expect(Self.give(&grown, .sessionReady).first == Self.request(.any(count: 3)))
+    }
+
+    @Test func `four failed checks make it unreachable, the first three are repeated quickly`() {
+        var agreement = Self.service()
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"))
+        for failure in UInt64(1)...3 {
+            #expect(
+                Self.give(&agreement, .checkFailed(reason: "refused"))
+                    == [.check(host: "relay", ports: .only(4_000), after: .milliseconds(200 * failure))])
+            #expect(agreement.state == .active)
+        }
+        #expect(
+            Self.give(&agreement, at: .at(1_000), .checkFailed(reason: "refused"))
+                == [.changed, .send(.report(Self.id, state: .unreachable))])
+        #expect(agreement.reason == "refused" && agreement.nextDeadline == .at(6_000))
+        #expect(
+            Self.give(&agreement, at: .at(6_000), .timePassed)
+                == [.check(host: "relay", ports: .only(4_000), after: .zero)])
+        #expect(Self.give(&agreement, at: .at(6_100), .checkFailed(reason: "times out")).isEmpty)
+        #expect(agreement.reason == "times out")
+        #expect(
+            Self.give(&agreement, at: .at(7_000), .checkPassed(by: "this node"))
+                == [.changed, .send(.report(Self.id, state: .verified))])
+    }
+
+    @Test func `what was verified is checked again after two minutes`() {
+        var agreement = AgreementStates.inState("verified")
+        #expect(agreement.nextDeadline == .at(120_000))
+        #expect(
+            Self.give(&agreement, at: .at(120_000), .timePassed)
+                == [.check(host: "relay", ports: Self.ports, after: .zero)])
+        #expect(agreement.state == .verified && agreement.nextDeadline == .at(240_000))
+        #expect(
+            Self.give(&agreement, at: .at(120_100), .checkFailed(reason: "refused")) == [
+                .check(host: "relay", ports: Self.ports, after: .milliseconds(200)), .changed,
+                .send(.report(Self.id, state: .active)),
+            ])
+    }
+
+    @Test func `who verified it is told once each`() {
+        var agreement = AgreementStates.inState("verified")
+        #expect(Self.give(&agreement, .checkPassed(by: "node b")) == [.changed])
+        #expect(Self.give(&agreement, .checkPassed(by: "node b")).isEmpty)
+        #expect(agreement.verifiedBy == ["this node", "node b"])
+    }
+
+    @Test func `while the target is silent the relay is told to refuse, and nothing is checked`() {
+        var agreement = AgreementStates.inState("verified")
+        #expect(
+            Self.give(&agreement, .targetSilent) == [.changed, .send(.report(Self.id, state: .targetDown))])
+        #expect(agreement.reason == "server port does not answer" && agreement.verifiedBy.isEmpty)
+        #expect(agreement.nextDeadline == nil)
+        #expect(Self.give(&agreement, .targetSilent).isEmpty)
+        #expect(Self.give(&agreement, .checkFailed(reason: "refused")).isEmpty)
+        #expect(Self.give(&agreement, .targetAnswers) == [.changed, .send(.report(Self.id, state: .active))])
+        // The relay accepts again, and says so: only then is it worth a check.
+        #expect(
+            Self.give(&agreement, .activated(host: "relay"))
+                == [.check(host: "relay", ports: Self.ports, after: .zero)])
+    }
+
+    @Test func `a target that is silent before its ports are active is reported with them`() {
+        var agreement = Self.service()
+        #expect(Self.give(&agreement, .targetSilent).isEmpty)
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)))
+        #expect(
+            Self.give(&agreement, .activated(host: "relay"))
+                == [.changed, .send(.report(Self.id, state: .targetDown))])
+    }
+
+    @Test func `without a session nothing moves but the target`() {
+        for (name, event) in AgreementStates.events where name != "sessionReady" && name != "targetSilent" {
+            var agreement = AgreementStates.inState("offline")
+            #expect(agreement.handle(event, at: .at(1_000_000)).isEmpty, "\(name)")
+            #expect(agreement.stage == .offline, "\(name)")
+        }
+    }
+
+    @Test(arguments: AgreementStates.names) func `a lost session leads offline from everywhere, with the ports kept`(
+        name: String
+    ) {
+        var agreement = AgreementStates.inState(name)
+        let ports = agreement.ports
+        Self.give(&agreement, .sessionLost)
+        #expect(agreement.stage == .offline && agreement.ports == ports)
+        #expect(agreement.nextDeadline == nil)
+    }
+}

@@ -1,0 +1,91 @@
+import PeerMesh
+import PeerWire
+
+/// A peer's agreement in each of its states, and every event by name.
+enum AgreementStates {
+    static let ports = PortRange(first: 4_000, count: 2)!
+    static let offer = Message.Offer(mapping: .number(5), attempt: 3, ports: ports, leaseSeconds: 60)
+
+    static let names = [
+        "offline", "requested", "checking own port", "committed", "active", "verified", "unreachable", "target-down",
+        "refused",
+    ]
+
+    static let events: [(name: String, event: PeerPortAgreement.Event)] = [
+        ("sessionReady", .sessionReady), ("sessionLost", .sessionLost), ("offered", .offered(offer)),
+        ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(host: "relay")),
+        ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targetAnswers),
+        ("targetSilent", .targetSilent), ("checkPassed", .checkPassed(by: "this node")),
+        ("checkFailed", .checkFailed(reason: "refused")), ("timePassed", .timePassed),
+    ]
+
+    static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 2)) -> PeerPortAgreement {
+        PeerPortAgreement(
+            wish: MappingWish(id: .number(5), target: target, protocols: .tcp, ports: ports), targetText: "server port",
+            remembered: nil)
+    }
+
+    static func inState(_ name: String) -> PeerPortAgreement {
+        var agreement = make()
+        func give(_ events: PeerPortAgreement.Event...) {
+            for event in events { _ = agreement.handle(event, at: .zero) }
+        }
+        switch name {
+        case "offline": break
+        case "requested": give(.sessionReady)
+        case "checking own port": give(.sessionReady, .offered(offer))
+        case "committed": give(.sessionReady, .offered(offer), .ownPortBound)
+        case "refused": give(.sessionReady, .refused(.noPortFree, detail: "none is free"))
+        default:
+            give(.sessionReady, .offered(offer), .ownPortBound, .activated(host: "relay"))
+            switch name {
+            case "verified": give(.checkPassed(by: "this node"))
+            case "unreachable": for _ in 0..<4 { give(.checkFailed(reason: "refused")) }
+            case "target-down": give(.targetSilent)
+            default: break
+            }
+        }
+        return agreement
+    }
+
+    static func name(of agreement: PeerPortAgreement) -> String {
+        if case .active = agreement.stage, agreement.state == .targetDown { return "target-down" }
+        return switch agreement.stage {
+        case .offline: "offline"
+        case .requested: "requested"
+        case .checking: "checking own port"
+        case .committed: "committed"
+        case .active(.checking(let failures)): failures == 0 ? "active" : "active, \(failures) failed"
+        case .active(.verified): "verified"
+        case .active(.unreachable): "unreachable"
+        case .refused: "refused"
+        }
+    }
+}
+
+extension PeerPortAgreement.Action {
+    var name: String {
+        switch self {
+        case .send(.request(let request)): "send request \(request.wish.name)"
+        case .send(.commit): "send commit"
+        case .send(.decline(_, _, let reason)): "send decline(\(reason))"
+        case .send(.report(_, let state)): "send report(\(state))"
+        case .send(let message): "send \(message)"
+        case .bindOwnPort: "bindOwnPort"
+        case .freeOwnPort: "freeOwnPort"
+        case .check(_, _, let after): after == .zero ? "check" : "check after \(Int(after.milliseconds)) ms"
+        case .changed: "changed"
+        case .remember: "remember"
+        }
+    }
+}
+
+extension PortWish {
+    var name: String {
+        switch self {
+        case .any: "any"
+        case .exactly: "exactly"
+        case .preferably: "preferably"
+        }
+    }
+}

@@ -1,0 +1,530 @@
+import PeerMesh
+import PeerWire
+
+/// One relay and several peers under virtual time, from one seed.
+///
+/// 1. Rough: processes and the relay crash and come back, homes are run twice, sessions break unnoticed, ports are
+///    taken by others, peers cannot use numbers at their own end, the disk fails, users release mappings.
+/// 2. Quiet: everybody must come to rest, each mapping verified or refused for a reason that is true.
+/// 3. Crashes only: what nobody is to blame for must cost nobody a port.
+/// 4. Quiet: everybody must be where it was.
+///
+/// Invariants are checked after every step. `violation` is the first one that failed.
+final class Simulation {
+    private let seed: UInt64
+    private var random: SeededGenerator
+    private(set) var now = Instant.zero
+    private(set) var violation: String?
+    private var queue = EventQueue()
+    private var isRough = true
+
+    private let policy: RelayCore.Policy
+    private var relay: RelayBench?
+    private var epoch = 0
+    private var disk: [Claim: Lease] = [:]
+    private var busy: Set<UInt16> = []
+    private var homes: [Home] = []
+    private var links: [SessionID: Link] = [:]
+    private var nextNumber: UInt64 = 1
+    /// Last words, for a failure.
+    private(set) var log: [String] = []
+    private(set) var steps = 0
+
+    private final class Home {
+        let key: NodeKey
+        var wishes: [MappingWish] = []
+        var remembered: [MappingID: PortRange] = [:]
+        var processes: [Process] = []
+        init(key: NodeKey) { self.key = key }
+        var alive: [Process] { processes.filter(\.isAlive) }
+    }
+
+    private final class Process {
+        let home: Home
+        let instance: ProcessInstance
+        var agreements: [PeerPortAgreement] = []
+        var wakes: [MappingID: Instant] = [:]
+        var link: Link?
+        var isAlive = true
+        init(home: Home, instance: ProcessInstance) {
+            self.home = home
+            self.instance = instance
+        }
+    }
+
+    private final class Link {
+        let id: SessionID
+        let process: Process
+        let epoch: Int
+        /// Nothing passes any more, whether the ends know or not.
+        var isCut = false
+        var isUp = false
+        var lastToRelay = Instant.zero
+        var lastToPeer = Instant.zero
+        init(id: SessionID, process: Process, epoch: Int) {
+            self.id = id
+            self.process = process
+            self.epoch = epoch
+        }
+    }
+
+    init(seed: UInt64) {
+        self.seed = seed
+        random = SeededGenerator(seed: seed)
+        let leaseSeconds: UInt32 = seed % 3 == 0 ? 40 : 86_400
+        policy = RelayCore.Policy(
+            ports: PortRange(first: 2_000, count: 48)!, protocols: [.tcp, .udp], leaseSeconds: leaseSeconds)
+    }
+
+    // MARK: The run
+
+    func run() {
+        for _ in 0..<number(0...6) { busy.insert(port()) }
+        startRelay()
+        for index in 0..<number(2...4) {
+            let home = Home(key: .number(UInt8(index + 1)))
+            for _ in 0..<number(1...2) { home.wishes.append(makeWish()) }
+            homes.append(home)
+            after(milliseconds(0...1_000)) { [self] in startProcess(home) }
+        }
+        tick()
+        misfortunes(number(4...14), within: 12_000, rough: true)
+        advance(to: now + .seconds(13))
+        isRough = false
+        settle("after the rough part")
+        let before = places()
+        misfortunes(number(3...8), within: 8_000, rough: false)
+        advance(to: now + .seconds(9))
+        settle("after crashes only")
+        let after = places()
+        if before != after { fail("ports were lost by crashes alone:\nbefore \(before)\nafter  \(after)") }
+    }
+
+    private func misfortunes(_ count: Int, within limit: Int, rough: Bool) {
+        for _ in 0..<count { after(milliseconds(0...limit)) { [self] in misfortune(rough) } }
+    }
+
+    private func misfortune(_ rough: Bool) {
+        let home = homes[number(0...(homes.count - 1))]
+        let process = home.alive.isEmpty ? nil : home.alive[number(0...(home.alive.count - 1))]
+        switch number(0...(rough ? 15 : 8)) {
+        case 0, 1: process.map(crash)
+        case 2: if home.alive.count < 2 { startProcess(home) }
+        case 3, 4: if let link = process?.link { cut(link) }
+        case 5: crashRelay()
+        case 6, 7: process.map { silence($0) }
+        case 8:
+            process.map(crash)
+            startProcess(home)
+        case 9, 10:
+            let taken = port()
+            if relay?.held.values.contains(where: { $0.ports.contains(.only(taken)) }) != true { busy.insert(taken) }
+            relay?.busy = busy
+        case 11:
+            if let freed = busy.sorted().first { busy.remove(freed) }
+            relay?.busy = busy
+        case 12:
+            relay?.isDiskBroken = true
+            after(milliseconds(100...3_000)) { [self] in relay?.isDiskBroken = false }
+        case 13: process.map { unmap($0) }
+        case 14: process.map { map($0) }
+        default: process?.link.map { repeatRequest($0) }
+        }
+    }
+
+    /// Lets time pass until all is as it should be, and a little more, in which it must stay so.
+    private func settle(_ when: String) {
+        relay?.isDiskBroken = false
+        if relay == nil { startRelay() }
+        for home in homes {
+            if home.alive.isEmpty { startProcess(home) }
+            for process in home.alive {
+                for agreement in process.agreements { handle(.targetAnswers, agreement.wish.id, process) }
+            }
+        }
+        var quiet = 0
+        for _ in 0..<120 where violation == nil {
+            advance(to: now + .seconds(1))
+            quiet = unsettled() == nil ? quiet + 1 : 0
+            if quiet == 3 { return }
+        }
+        if violation == nil { fail("\(when), not at rest after 2 minutes: \(unsettled() ?? "")") }
+    }
+
+    /// What is not yet as it should be at the end.
+    private func unsettled() -> String? {
+        guard let relay else { return "no relay" }
+        for home in homes {
+            guard home.alive.count == 1 else { return "\(home.alive.count) processes of \(home.key.short)" }
+            for agreement in home.alive[0].agreements {
+                let claim = Claim(key: home.key, mapping: agreement.wish.id)
+                switch agreement.stage {
+                case .active(.verified):
+                    guard let session = home.alive[0].link?.id, relay.listening[claim] == session,
+                        relay.held[claim]?.ports == agreement.ports
+                    else { return "verified, but the relay does not listen: \(claim)" }
+                case .refused(let reason, let detail, _):
+                    guard isTrue(reason, agreement.wish, claim) else { return "refused without reason: \(detail)" }
+                default: return "\(claim) is \(agreement.state)"
+                }
+            }
+            let ids = Set(home.alive[0].agreements.map(\.wish.id))
+            for claim in relay.held.keys where claim.key == home.key && !ids.contains(claim.mapping) && !isLeased(claim) {
+                return "ports held for no mapping: \(claim)"
+            }
+        }
+        return nil
+    }
+
+    private func isLeased(_ claim: Claim) -> Bool { relay?.core.lease(of: claim) != nil }
+
+    private func isTrue(_ reason: RefusalReason, _ wish: MappingWish, _ claim: Claim) -> Bool {
+        func isFree(_ range: PortRange) -> Bool {
+            !range.ports.contains(where: busy.contains)
+                && relay?.held.contains { other, bound in
+                    other != claim && bound.overlaps(RelayBench.Bound(ports: range, protocols: wish.protocols))
+                } != true
+        }
+        switch (reason, wish.ports) {
+        case (.portLeased, .exactly(let ports)), (.portTaken, .exactly(let ports)): return !isFree(ports)
+        case (.noPortFree, let wanted):
+            return policy.ports.ports.allSatisfy { first in
+                guard let range = PortRange(first: first, count: wanted.count), policy.ports.contains(range) else {
+                    return true
+                }
+                return !isFree(range)
+            }
+        default: return false
+        }
+    }
+
+    private func places() -> [String] {
+        homes.flatMap { home in
+            home.alive.flatMap(\.agreements).compactMap { agreement in
+                guard case .active = agreement.stage else { return nil }
+                return "\(home.key.short) \(agreement.wish.id): \(agreement.ports.map(\.description) ?? "")"
+            }
+        }.sorted()
+    }
+
+    // MARK: The relay
+
+    private func startRelay() {
+        guard relay == nil else { return }
+        epoch += 1
+        note("relay starts")
+        let bench = RelayBench(policy, seed: number(), at: now, busy: busy, saved: disk)
+        bench.savesAtOnce = false
+        bench.onWelcome = { [unowned self] id in toPeer(id) { [self] link in welcomed(link) } }
+        bench.onSend = { [unowned self] id, message in toPeer(id) { [self] link in received(message, link) } }
+        bench.onEnd = { [unowned self] id, reason in
+            note("relay ends \(id.value): \(reason)")
+            toPeer(id) { [self] link in ended(link, reason) }
+        }
+        relay = bench
+        bench.restore()
+        afterRelay()
+    }
+
+    private func crashRelay() {
+        guard let relay else { return }
+        note("relay crashes")
+        disk = relay.saved
+        // What was on its way to the disk arrived or not.
+        for lease in relay.saving where number(0...1) == 0 {
+            disk[Claim(key: lease.key, mapping: lease.mapping)] = lease
+        }
+        self.relay = nil
+        for link in links.values.sorted(by: { $0.id.value < $1.id.value }) { cut(link) }
+        after(milliseconds(50...3_000)) { [self] in startRelay() }
+    }
+
+    private func give(_ event: RelayCore.Event) {
+        guard let relay else { return }
+        relay.now = now
+        relay.give(event)
+        afterRelay()
+    }
+
+    /// The disk answers later; invariants hold now.
+    private func afterRelay() {
+        guard let relay else { return }
+        if pendingSaves < relay.saving.count {
+            pendingSaves = relay.saving.count
+            let epoch = epoch
+            after(milliseconds(0...50)) { [self] in
+                guard self.epoch == epoch, let relay = self.relay else { return }
+                relay.now = now
+                pendingSaves = 0
+                relay.finishSaving()
+                afterRelay()
+            }
+        }
+        relay.checkInvariants()
+        if let text = relay.violations.first { fail(text) }
+    }
+    private var pendingSaves = 0
+
+    private func tick() {
+        give(.timePassed)
+        if relay == nil { pendingSaves = 0 }
+        for home in homes {
+            for process in home.alive { if let link = process.link, link.isUp { toRelay(link, .ping(1)) } }
+        }
+        after(.seconds(2)) { [self] in tick() }
+    }
+
+    // MARK: Processes
+
+    private func startProcess(_ home: Home) {
+        let process = Process(home: home, instance: ProcessInstance(using: &random))
+        note("process of \(home.key.short) starts")
+        home.processes.append(process)
+        for wish in home.wishes { add(wish, process) }
+        connect(process)
+    }
+
+    private func add(_ wish: MappingWish, _ process: Process) {
+        process.agreements.append(
+            PeerPortAgreement(wish: wish, targetText: "target", remembered: process.home.remembered[wish.id]))
+    }
+
+    private func crash(_ process: Process) {
+        note("process of \(process.home.key.short) crashes")
+        process.isAlive = false
+        if let link = process.link { cut(link) }
+        process.link = nil
+        after(milliseconds(100...3_000)) { [self] in
+            if process.home.alive.isEmpty { startProcess(process.home) }
+        }
+    }
+
+    private func connect(_ process: Process) {
+        guard process.isAlive, process.link == nil else { return }
+        guard relay != nil else { return after(milliseconds(50...1_000)) { [self] in connect(process) } }
+        let link = Link(id: .number(number()), process: process, epoch: epoch)
+        process.link = link
+        links[link.id] = link
+        let proof = Message.Proof(
+            signature: [], instance: process.instance, name: "peer", dialled: "relay", software: "test")
+        after(delay()) { [self] in
+            guard !link.isCut, link.epoch == epoch, relay != nil else { return }
+            note("session \(link.id.value) of \(process.home.key.short) is proven")
+            give(.sessionProven(link.id, key: process.home.key, proof: proof))
+        }
+    }
+
+    /// The way is gone; each end finds out in its own time, or by silence.
+    private func cut(_ link: Link) {
+        guard !link.isCut else { return }
+        note("session \(link.id.value) is cut")
+        link.isCut = true
+        after(milliseconds(0...5_000)) { [self] in lost(link) }
+        guard number(0...1) == 0 else { return }
+        after(delay()) { [self] in
+            guard link.epoch == epoch, relay?.sessions[link.id] != nil else { return }
+            give(.sessionEnded(link.id))
+        }
+    }
+
+    private func lost(_ link: Link) {
+        links[link.id] = nil
+        let process = link.process
+        guard process.isAlive, process.link === link else { return }
+        process.link = nil
+        for agreement in process.agreements { handle(.sessionLost, agreement.wish.id, process) }
+        after(milliseconds(50...1_000)) { [self] in connect(process) }
+    }
+
+    private func ended(_ link: Link, _ reason: CloseReason) {
+        link.isCut = true
+        guard reason == .superseded else { return lost(link) }
+        note("process of \(link.process.home.key.short) stops: superseded")
+        links[link.id] = nil
+        link.process.isAlive = false
+        link.process.link = nil
+    }
+
+    private func welcomed(_ link: Link) {
+        link.isUp = true
+        for agreement in link.process.agreements { handle(.sessionReady, agreement.wish.id, link.process) }
+    }
+
+    private func received(_ message: Message, _ link: Link) {
+        switch message {
+        case .offer(let offer): handle(.offered(offer), offer.mapping, link.process)
+        case .active(let mapping, _, let host): handle(.activated(host: host), mapping, link.process)
+        case .refusal(let mapping, let reason, let detail):
+            handle(.refused(reason, detail: detail), mapping, link.process)
+        default: break
+        }
+    }
+
+    private func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ process: Process) {
+        guard process.isAlive, let index = process.agreements.firstIndex(where: { $0.wish.id == id }) else { return }
+        for action in process.agreements[index].handle(event, at: now) { perform(action, id, process) }
+        guard let deadline = process.agreements.first(where: { $0.wish.id == id })?.nextDeadline,
+            process.wakes[id] != deadline
+        else { return }
+        process.wakes[id] = deadline
+        queue.add(deadline) { [self] in
+            process.wakes[id] = nil
+            handle(.timePassed, id, process)
+        }
+    }
+
+    private func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ process: Process) {
+        switch action {
+        case .send(let message): process.link.map { toRelay($0, message) }
+        case .bindOwnPort: handle(isRough && number(0...3) == 0 ? .ownPortTaken : .ownPortBound, id, process)
+        case .remember(let ports): process.home.remembered[id] = ports
+        case .check(_, let ports, let pause):
+            let link = process.link
+            after(pause + delay()) { [self] in
+                guard let link, process.link === link else { return }
+                let claim = Claim(key: process.home.key, mapping: id)
+                let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports == ports
+                handle(isOpen ? .checkPassed(by: "this node") : .checkFailed(reason: "refused"), id, process)
+            }
+        case .freeOwnPort, .changed: break
+        }
+    }
+
+    private func silence(_ process: Process) {
+        guard let id = process.agreements.first?.wish.id else { return }
+        handle(.targetSilent, id, process)
+        after(milliseconds(10...3_000)) { [self] in handle(.targetAnswers, id, process) }
+    }
+
+    private func unmap(_ process: Process) {
+        guard process.agreements.count > 1, process.home.alive.count == 1, let link = process.link, link.isUp else {
+            return
+        }
+        let id = process.agreements.removeFirst().wish.id
+        process.home.wishes.removeAll { $0.id == id }
+        toRelay(link, .release(id))
+    }
+
+    private func map(_ process: Process) {
+        guard process.home.wishes.count < 3, process.home.alive.count == 1 else { return }
+        let wish = makeWish()
+        process.home.wishes.append(wish)
+        add(wish, process)
+        if process.link?.isUp == true { handle(.sessionReady, wish.id, process) }
+    }
+
+    /// As no peer of ours does: asks again for what it has.
+    private func repeatRequest(_ link: Link) {
+        guard link.isUp, let agreement = link.process.agreements.first else { return }
+        guard case .active = agreement.stage else { return }
+        handle(.sessionReady, agreement.wish.id, link.process)
+    }
+
+    private func makeWish() -> MappingWish {
+        let ports: PortWish =
+            switch number(0...3) {
+            case 0: .exactly(.only(port()))
+            case 1: .preferably(PortRange(first: 2_000 + UInt16(number(0...44)), count: number(1...3))!)
+            default: .any(count: number(1...3))
+            }
+        return MappingWish(
+            id: .number(number()), target: number(0...2) == 0 ? .serverPort : .service(host: "127.0.0.1", port: 80),
+            protocols: number(0...4) == 0 ? [.tcp, .udp] : .tcp, ports: ports)
+    }
+
+    // MARK: The network and time
+
+    private func toRelay(_ link: Link, _ message: Message) {
+        link.lastToRelay = max(link.lastToRelay, now + delay())
+        queue.add(link.lastToRelay) { [self] in
+            guard !link.isCut, link.epoch == epoch, relay?.sessions[link.id] != nil else { return }
+            give(.received(link.id, message))
+        }
+    }
+
+    private func toPeer(_ id: SessionID, _ arrive: @escaping (Link) -> Void) {
+        guard let link = links[id] else { return }
+        link.lastToPeer = max(link.lastToPeer, now + delay())
+        queue.add(link.lastToPeer) {
+            guard !link.isCut, link.process.isAlive, link.process.link === link else { return }
+            arrive(link)
+        }
+    }
+
+    private func delay() -> Instant.Span {
+        .microseconds(UInt64(number(0...9) == 0 ? number(100_000...900_000) : number(100...60_000)))
+    }
+
+    private func after(_ span: Instant.Span, _ body: @escaping () -> Void) { queue.add(now + span, body) }
+
+    private func advance(to end: Instant) {
+        while violation == nil, let (instant, body) = queue.next(until: end) {
+            now = instant
+            steps += 1
+            body()
+        }
+        now = end
+    }
+
+    private func number(_ range: ClosedRange<Int>) -> Int {
+        range.lowerBound + Int(random.next() % UInt64(range.count))
+    }
+
+    private func number() -> UInt64 { random.next() }
+    private func port() -> UInt16 { 2_000 + UInt16(number(0...47)) }
+    private func milliseconds(_ range: ClosedRange<Int>) -> Instant.Span { .milliseconds(UInt64(number(range))) }
+
+    private func note(_ text: @autoclosure () -> String) {
+        guard Environment.seed != nil else { return }
+        log.append("\(Double(now.nanoseconds / 1_000_000) / 1_000) s: \(text())")
+    }
+
+    private func fail(_ text: String) {
+        if violation == nil {
+            violation = "seed \(seed), after \(Double(now.nanoseconds / 1_000_000) / 1_000) s and \(steps) steps: \(text)"
+        }
+    }
+}
+
+/// What is due, earliest first; what is due at one time in the order it was added.
+struct EventQueue {
+    private struct Entry {
+        var instant: Instant
+        var order: UInt64
+        var body: () -> Void
+
+        static func < (left: Entry, right: Entry) -> Bool {
+            left.instant == right.instant ? left.order < right.order : left.instant < right.instant
+        }
+    }
+
+    private var heap: [Entry] = []
+    private var added: UInt64 = 0
+
+    mutating func add(_ instant: Instant, _ body: @escaping () -> Void) {
+        added += 1
+        heap.append(Entry(instant: instant, order: added, body: body))
+        var child = heap.count - 1
+        while child > 0, heap[child] < heap[(child - 1) / 2] {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func next(until end: Instant) -> (Instant, () -> Void)? {
+        guard let first = heap.first, first.instant <= end else { return nil }
+        heap.swapAt(0, heap.count - 1)
+        heap.removeLast()
+        var parent = 0
+        while true {
+            var least = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
+                least = child
+            }
+            if least == parent { break }
+            heap.swapAt(parent, least)
+            parent = least
+        }
+        return (first.instant, first.body)
+    }
+}

@@ -1,0 +1,285 @@
+import Glibc
+import PeerMesh
+import Synchronization
+import Testing
+
+@testable import PeerReactor
+
+@Suite("A byte channel", .serialized)
+struct ByteChannelTests {
+    private final class Opened: Sendable {
+        let other: TestSocket
+        let channel: LoopBound<ByteChannel>
+        let received = Mutex<[UInt8]>([])
+        let closed = Awaited<String>()
+
+        init(on loop: EventLoop, smallBuffers: Bool = false) throws {
+            let (stream, other) = try TestSocket.pair(smallBuffers: smallBuffers)
+            self.other = other
+            let parcel = Handed(stream)
+            channel = try loop.run {
+                LoopBound(ByteChannel(on: loop, parcel.value.open()!), on: loop)
+            }
+        }
+
+        func start() {
+            channel.value.start { [self] event in
+                switch event {
+                case .received(let bytes): received.withLock { $0 += bytes }
+                case .closed(let reason): closed.tell(reason)
+                }
+            }
+        }
+    }
+
+    private func open(on loop: EventLoop, smallBuffers: Bool = false) throws -> Opened {
+        let opened = try Opened(on: loop, smallBuffers: smallBuffers)
+        try loop.run { opened.start() }
+        return opened
+    }
+
+    @Test("hands over what comes, and says when the other end closed")
+    func receives() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop)
+        let bytes = Pattern(seed: 1).bytes(3_000_000)
+        opened.other.send(bytes)
+        opened.other.close()
+        #expect(try opened.closed.next("end") == "the connection was closed")
+        #expect(opened.received.withLock { $0 == bytes })
+    }
+
+    @Test("hands over what came before it was started")
+    func receivedEarly() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try Opened(on: loop)
+        opened.other.send([1, 2])
+        try loop.run { opened.start() }
+        try eventually("bytes came") { opened.received.withLock { $0 } == [1, 2] }
+    }
+
+    @Test("says when the connection broke")
+    func broke() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop)
+        opened.other.reset()
+        #expect(try opened.closed.next("end") == "Connection reset by peer")
+    }
+
+    @Test("queues what the other end does not take yet, in order")
+    func queues() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop, smallBuffers: true)
+        let pattern = Pattern(seed: 2)
+        try loop.run {
+            for part in 0..<100 { opened.channel.value.send(pattern.withBytes(at: part * 20_000, 20_000) { Array($0) }) }
+            opened.channel.value.closeAfterFlush()
+        }
+        #expect(pattern.read(from: opened.other, chunks: 1...60_000, seed: 1) == Pattern.Reading(bytes: 2_000_000))
+    }
+
+    @Test("delivers all before it closes, also to one who has ended its own direction")
+    func flushesAfterHalfClose() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop, smallBuffers: true)
+        let pattern = Pattern(seed: 3)
+        try loop.run {
+            opened.channel.value.send(pattern.bytes(1_000_000))
+            opened.channel.value.closeAfterFlush()
+        }
+        opened.other.endWriting()
+        // The channel sees that end before the bytes are gone.
+        try loop.run {}
+        #expect(pattern.read(from: opened.other, chunks: 1...60_000, seed: 1) == Pattern.Reading(bytes: 1_000_000))
+    }
+
+    @Test("waits no longer than a second for one who reads nothing")
+    func flushLimit() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop, smallBuffers: true)
+        let seconds = try duration {
+            try loop.run {
+                opened.channel.value.send([UInt8](repeating: 1, count: 3_000_000))
+                opened.channel.value.closeAfterFlush()
+            }
+            try eventually("a broken connection") { !opened.other.send([1]) }
+        }
+        #expect(seconds > 0.9)
+        #expect(seconds < 5)
+        #expect(opened.closed.count == 0)
+    }
+
+    @Test("cuts off a reader that lets too much pile up, and tells so after the sending, not while")
+    func bounded() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop, smallBuffers: true)
+        let toldWhileSending = try loop.run {
+            for _ in 0..<10 { opened.channel.value.send([UInt8](repeating: 1, count: 1 << 20)) }
+            return opened.closed.count
+        }
+        #expect(toldWhileSending == 0)
+        #expect(try opened.closed.next("end") == "the other end does not read")
+        #expect(opened.other.drain().end == .reset)
+    }
+
+    @Test("tells of a connection that broke while it sends after the sending, not while, and once")
+    func breaksWhileSending() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop)
+        let hold = Awaited<Void>()
+        let told = Awaited<Int>()
+        loop.execute {
+            _ = try? hold.next("go-ahead")
+            for _ in 0..<3 { opened.channel.value.send([1]) }
+            told.tell(opened.closed.count)
+        }
+        opened.other.reset()
+        hold.tell(())
+        #expect(try told.next("end of sending") == 0)
+        _ = try opened.closed.next("end")
+        try loop.run {}
+        #expect(opened.closed.count == 0)
+    }
+
+    @Test("keeps no more than what waits, however long its queue is never empty")
+    func queueStaysSmall() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try open(on: loop, smallBuffers: true)
+        var largest = 0
+        try loop.run { opened.channel.value.send([UInt8](repeating: 1, count: 400_000)) }
+        for _ in 0..<200 {
+            // As much goes in as comes out.
+            #expect(opened.other.receive(exactly: 20_000).count == 20_000)
+            let size = try loop.run {
+                opened.channel.value.send([UInt8](repeating: 1, count: 20_000))
+                let queue = Mirror(reflecting: opened.channel.value).children.first { $0.label == "queue" }?.value
+                return (queue as? [UInt8])?.count ?? -1
+            }
+            largest = max(largest, size)
+        }
+        #expect(largest > 0)
+        #expect(largest < 1_500_000)
+    }
+
+    @Test("gives its stream away with nothing lost, to the same loop or another", arguments: [true, false])
+    func takenOver(_ isSame: Bool) throws {
+        let loop = try EventLoop.started()
+        let second = isSame ? loop : try EventLoop.started()
+        defer {
+            loop.stop()
+            second.stop()
+        }
+        let opened = try open(on: loop)
+        let came = Awaited<[UInt8]>()
+        let parcel = try loop.run { Handed(Parcel(opened.channel.value.takeStream(for: second))) }
+        opened.other.send([1, 2, 3])
+        try second.run {
+            let channel = try ReadyChannel(
+                on: second, parcel.value.open()!, isRegistered: isSame, expecting: 3
+            ) { channel, bytes in
+                came.tell(bytes ?? [])
+                channel.close()
+            }
+            _ = channel
+        }
+        #expect(try came.next("bytes") == [1, 2, 3])
+        #expect(opened.closed.count == 0)
+    }
+
+    @Test("is let go of when it is over")
+    func leavesNothing() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let (stream, other) = try TestSocket.pair()
+        let parcel = Handed(stream)
+        let observed = try loop.run {
+            let channel = ByteChannel(on: loop, parcel.value.open()!)
+            channel.start { _ in _ = channel }
+            return WeakReference(channel)
+        }
+        #expect(!observed.isGone)
+        other.close()
+        try eventually("the channel is gone") { try loop.run { observed.isGone } }
+    }
+}
+
+@Suite("One question and one answer over a Unix socket", .serialized)
+struct UnixExchangeTests {
+    /// Answers the first `count` bytes of a question by `answer`; `nil`: never.
+    private func serve(
+        _ loop: EventLoop, at path: String, answer: (@Sendable ([UInt8]) -> [UInt8])?
+    ) throws -> Handed<Listener> {
+        let listener = Handed(try Listener.unix(path: path))
+        try loop.run {
+            try listener.value.accept(on: loop) { stream, _ in
+                let channel = ByteChannel(on: loop, stream)
+                channel.start { event in
+                    guard case .received(let bytes) = event, let answer else { return }
+                    channel.send(answer(bytes))
+                    channel.closeAfterFlush()
+                }
+            }
+        }
+        return listener
+    }
+
+    @Test("gives the whole answer", arguments: [0, 10, 2_000_000])
+    func answers(_ size: Int) throws {
+        let folder = try temporaryFolder()
+        let path = folder + "/s"
+        let loop = try EventLoop.started()
+        defer {
+            loop.stop()
+            unlink(path)
+            rmdir(folder)
+        }
+        let listener = try serve(loop, at: path) { bytes in bytes + Pattern(seed: 1).bytes(size) }
+        let answer = try UnixExchange.exchange(path: path, sending: [1, 2], limit: .seconds(10))
+        #expect(answer == [1, 2] + Pattern(seed: 1).bytes(size))
+        try loop.run { listener.value.stopAccepting() }
+    }
+
+    @Test("says that nothing listens there, be there no socket or a dead one")
+    func nobody() throws {
+        let folder = try temporaryFolder()
+        #expect(try UnixExchange.exchange(path: folder + "/s", sending: [1], limit: .seconds(1)) == nil)
+        _ = try Listener.unix(path: folder + "/s")
+        #expect(try UnixExchange.exchange(path: folder + "/s", sending: [1], limit: .seconds(1)) == nil)
+        unlink(folder + "/s")
+        rmdir(folder)
+    }
+
+    @Test("does not wait for ever", arguments: [200, 1_100] as [UInt64])
+    func limit(_ milliseconds: UInt64) throws {
+        let folder = try temporaryFolder()
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let listener = try serve(loop, at: folder + "/s", answer: nil)
+        let seconds = duration {
+            #expect(throws: SystemError("recv", code: ETIMEDOUT)) {
+                try UnixExchange.exchange(path: folder + "/s", sending: [1], limit: .milliseconds(milliseconds))
+            }
+        }
+        #expect(seconds > 0.15)
+        #expect(seconds < 5)
+        try loop.run { listener.value.stopAccepting() }
+        unlink(folder + "/s")
+        rmdir(folder)
+    }
+
+    @Test("says when a path is too long")
+    func longPath() {
+        #expect(throws: SystemError("connect", code: ENAMETOOLONG)) {
+            try UnixExchange.exchange(path: String(repeating: "x", count: 108), sending: [], limit: .seconds(1))
+        }
+    }
+}

@@ -1,0 +1,302 @@
+import CLinux
+import Glibc
+import PeerMesh
+import Synchronization
+import Testing
+
+@testable import PeerReactor
+
+@Suite("A listener", .serialized)
+struct ListenerTests {
+    private static let loopback = SocketAddress.loopback(0).host
+
+    /// By its number: a port that the system chose is lost with the first pause.
+    static func hold() throws -> Listener {
+        try Listener.hold(port: try TestSocket.bound(to: .loopback(0)).port, on: loopback, .atTheEdge)
+    }
+
+    private func hold() throws -> Listener { try Self.hold() }
+
+    private func refusal(at port: UInt16) -> Int32? {
+        do {
+            _ = try TestSocket.connected(to: port)
+            return nil
+        } catch {
+            return (error as? SystemError)?.code
+        }
+    }
+
+    @Test("that holds a port keeps every other socket away, and refuses connections", arguments: [true, false])
+    func held(_ reuse: Bool) throws {
+        let listener = try hold()
+        let address = listener.address
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) { try TestSocket.bound(to: address, reuse: reuse) }
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) {
+            try TestSocket.bound(to: SocketAddress.anyIPv4(port: address.port), reuse: reuse)
+        }
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) {
+            _ = try Listener.hold(port: address.port, on: Self.loopback, .atTheEdge)
+        }
+        #expect(refusal(at: address.port) == ECONNREFUSED)
+    }
+
+    @Test("on all addresses keeps others away from each one of them, in both families")
+    func heldOnAll() throws {
+        let listener = try Listener.hold(port: 0, on: nil, .atTheEdge)
+        let port = listener.address.port
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) {
+            try TestSocket.bound(to: .loopback(port), reuse: true)
+        }
+        try listener.listen()
+        #expect(refusal(at: port) == nil)
+    }
+
+    @Test("says why a port cannot be had")
+    func taken() throws {
+        let other = try TestSocket.listening()
+        do throws(SystemError) {
+            _ = try Listener.hold(port: other.port, on: Self.loopback, .atTheEdge)
+            Issue.record("the port was given twice")
+        } catch {
+            #expect(error.isAddressInUse)
+            #expect(error.description.hasPrefix("bind: "))
+        }
+        do throws(SystemError) {
+            // TEST-NET-1 (RFC 5737), no address of this machine.
+            _ = try Listener.hold(port: 0, on: .ipv4([192, 0, 2, 1]), .atTheEdge)
+            Issue.record("a foreign address was bound")
+        } catch {
+            #expect(error.isAddressNotAvailable)
+        }
+    }
+
+    @Test("hands connections over with the address they come from")
+    func accepts() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let listener = Handed(try hold())
+        let port = listener.value.address.port
+        let came = Awaited<SocketAddress>()
+        try listener.value.listen()
+        let early = try TestSocket.connected(to: port)
+        try loop.run {
+            try listener.value.accept(on: loop) { stream, address in
+                came.tell(address)
+                _ = stream.sendAtOnce([1])
+                stream.closeOrderly()
+            }
+        }
+        #expect(try came.next("connection") == .loopback(early.port))
+        #expect(early.drain().bytes == [1])
+        // More at once than one turn takes.
+        let visitors = try (0..<200).map { _ in try TestSocket.connected(to: port) }
+        for visitor in visitors { #expect(visitor.drain().end == .clean) }
+        try loop.run { listener.value.stopAccepting() }
+    }
+
+    @Test("that is paused refuses with RST, keeps its port, resets who waited, and can listen again")
+    func paused() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let listener = Handed(try hold())
+        let address = listener.value.address
+        try listener.value.listen()
+        let waiting = try TestSocket.connected(to: address.port)
+        listener.value.pause()
+        #expect(waiting.drain().end == .reset)
+        for _ in 0..<3 { #expect(refusal(at: address.port) == ECONNREFUSED) }
+        for reuse in [true, false] {
+            #expect(throws: SystemError("bind", code: EADDRINUSE)) { try TestSocket.bound(to: address, reuse: reuse) }
+        }
+
+        for _ in 0..<3 {
+            try listener.value.listen()
+            let came = Awaited<Void>()
+            try loop.run {
+                try listener.value.accept(on: loop) { stream, _ in
+                    came.tell(())
+                    stream.closeOrderly()
+                }
+            }
+            #expect(try TestSocket.connected(to: address.port).drain().end == .clean)
+            try came.next("connection")
+            listener.value.pause()
+            try loop.run { listener.value.stopAccepting() }
+            #expect(refusal(at: address.port) == ECONNREFUSED)
+        }
+    }
+
+    @Test("that is paused while it accepts does not keep its loop busy")
+    func pausedWhileAccepting() async {
+        await #expect(processExitsWith: .success) {
+            let loop = try EventLoop.started()
+            let listener = Handed(try ListenerTests.hold())
+            try listener.value.listen()
+            try loop.run { try listener.value.accept(on: loop) { _, _ in } }
+            listener.value.pause()
+            let spent = try processorSeconds(within: 0.5, on: loop)
+            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
+            // And it takes up its work as soon as it listens again.
+            try listener.value.listen()
+            let came = inBackground { (try? TestSocket.connected(to: listener.value.address.port))?.drain().end }
+            let answer = try came.next("answer")
+            precondition(answer == .reset)
+        }
+    }
+
+    @Test("leaves its port to a foreign socket once it is gone, unless connections of it linger")
+    func released() throws {
+        var listener: Listener? = try hold()
+        let address = listener?.address ?? .loopback(0)
+        try listener?.listen()
+        listener?.pause()
+        listener = nil
+        let foreign = try TestSocket.bound(to: address)
+        #expect(listen(foreign.fd, 1) == 0)
+    }
+
+    @Test("comes back to its port at once although closed connections linger there")
+    func afterTimeWait() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        var former: Handed<Listener>? = Handed(try hold())
+        let address = former?.value.address ?? .loopback(0)
+        do {
+            let listener = Handed(former?.value)
+            try listener.value?.listen()
+            try loop.run {
+                try listener.value?.accept(on: loop) { stream, _ in
+                    // This side closes first, so TIME_WAIT is on this side.
+                    stream.closeOrderly()
+                }
+            }
+            let visitor = try TestSocket.connected(to: address.port)
+            #expect(visitor.drain().end == .clean)
+            visitor.close()
+            try loop.run { listener.value?.stopAccepting() }
+        }
+        former = nil
+        let again = try Listener.hold(address, .atTheEdge)
+        try again.listen()
+        #expect(refusal(at: address.port) == nil)
+    }
+
+    @Test("turns connections away when no descriptor is left, does not spin, and recovers")
+    func noDescriptorLeft() async {
+        await #expect(processExitsWith: .success) {
+            let loop = try EventLoop.started()
+            let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
+            let port = listener.value.address.port
+            try listener.value.listen()
+            let served = Mutex(0)
+            try loop.run {
+                try listener.value.accept(on: loop) { stream, _ in
+                    served.withLock { $0 += 1 }
+                    stream.closeOrderly()
+                }
+            }
+            // The visitors' sockets are made first; then all that is left is taken.
+            let visitors = (0..<30).map { _ in TestSocket(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)) }
+            var limit = rlimit(rlim_cur: 200, rlim_max: 200)
+            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            var taken: [Int32] = []
+            while true {
+                let fd = dup(0)
+                if fd < 0 { break }
+                taken.append(fd)
+            }
+            for visitor in visitors {
+                let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
+                precondition(status == 0)
+                precondition(visitor.drain().end == .reset)
+            }
+            precondition(served.withLock { $0 } == 0)
+            let turnedAway = try loop.run { listener.value.turnedAway }
+            precondition(turnedAway == visitors.count, "\(turnedAway) turned away")
+            let spent = try processorSeconds(within: 0.5, on: loop)
+            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
+            for fd in taken { _ = close(fd) }
+            let end = try TestSocket.connected(to: port).drain().end
+            precondition(end == .clean)
+        }
+    }
+
+    /// Another thread was quicker and took the descriptor that was kept in reserve.
+    @Test("whose reserve is gone as well does not spin, and recovers")
+    func noReserveLeft() async {
+        await #expect(processExitsWith: .success) {
+            let loop = try EventLoop.started()
+            let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
+            let port = listener.value.address.port
+            try listener.value.listen()
+            let visitor = TestSocket(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
+            var limit = rlimit(rlim_cur: 200, rlim_max: 200)
+            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            var taken: [Int32] = []
+            while true {
+                let fd = dup(0)
+                if fd < 0 { break }
+                taken.append(fd)
+            }
+            // With none left, there is no reserve from the start.
+            try loop.run { try listener.value.accept(on: loop) { stream, _ in stream.closeOrderly() } }
+            let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
+            precondition(status == 0)
+            let spent = try processorSeconds(within: 0.5, on: loop)
+            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
+            for fd in taken { _ = close(fd) }
+            precondition(visitor.drain().end == .clean)
+        }
+    }
+
+    @Test("on a Unix socket belongs to its user alone, replaces one left behind, and says when a path is too long")
+    func unix() throws {
+        let folder = try temporaryFolder()
+        let path = folder + "/control.sock"
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        for _ in 0..<2 {
+            let listener = Handed(try Listener.unix(path: path))
+            var facts = stat()
+            #expect(stat(path, &facts) == 0)
+            #expect(facts.st_mode & 0o777 == 0o600)
+            try loop.run {
+                try listener.value.accept(on: loop) { stream, _ in
+                    _ = stream.sendAtOnce([5])
+                    stream.closeOrderly()
+                }
+            }
+            #expect(try UnixExchange.exchange(path: path, sending: [1], limit: .seconds(5)) == [5])
+            try loop.run { listener.value.stopAccepting() }
+        }
+        #expect {
+            _ = try Listener.unix(path: folder + "/" + String(repeating: "x", count: 120))
+        } throws: { error in
+            (error as? SystemError)?.code == ENAMETOOLONG
+        }
+        unlink(path)
+        rmdir(folder)
+    }
+}
+
+func temporaryFolder() throws -> String {
+    var template = Array("/tmp/reactor-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// Processor time that this process takes while the loop has nothing to do for so long.
+func processorSeconds(within seconds: Double, on loop: EventLoop) throws -> Double {
+    func spent() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+    let before = spent()
+    let timer = Awaited<Void>()
+    try loop.run {
+        _ = loop.schedule(after: .milliseconds(UInt64(seconds * 1_000))) { timer.tell(()) }
+    }
+    try timer.next("timer")
+    return spent() - before
+}

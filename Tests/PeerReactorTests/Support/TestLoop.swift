@@ -1,0 +1,49 @@
+import PeerMesh
+
+@testable import PeerReactor
+
+/// Carries something of a loop into a job on that loop.
+struct Handed<Value>: @unchecked Sendable {
+    // Unchecked: a test hands it over once and looks at it on the loop alone.
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}
+
+/// Hands a stream, which cannot be copied, through a closure.
+final class Parcel: @unchecked Sendable {
+    // Unchecked: put in on one thread, taken out on another, once.
+    private var stream: Stream?
+    init(_ stream: consuming Stream?) { self.stream = consume stream }
+    func open() -> Stream? { stream.take() }
+}
+
+extension EventLoop {
+    static func started() throws -> EventLoop {
+        let loop = try EventLoop()
+        loop.start()
+        return loop
+    }
+
+    /// Runs `body` on the loop and waits for what it returns.
+    @discardableResult
+    func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) throws -> Result {
+        let answer = Awaited<Swift.Result<Result, any Error>>()
+        execute { answer.tell(Swift.Result { try body() }) }
+        return try answer.next("answer of the loop").get()
+    }
+}
+
+/// An event source that a test controls.
+final class Probe: EventSource {
+    private let onReady: (Readiness, UInt8) -> Void
+    private let onAgain: () -> Void
+
+    init(_ onReady: @escaping (Readiness, UInt8) -> Void, again onAgain: @escaping () -> Void = {}) {
+        self.onReady = onReady
+        self.onAgain = onAgain
+        super.init()
+    }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) { onReady(readiness, tag) }
+    override func runAgain() { onAgain() }
+}
