@@ -49,7 +49,7 @@ import Testing
     @Test func `transitions of a link to a relay`() throws {
         let events: [(String, (inout LinkPair) -> [RelayLink.Action])] = [
             ("timePassed (deadline)", { $0.link.timePassed(at: $0.link.nextDeadline ?? .zero) }),
-            ("timePassed (patience)", { $0.link.timePassed(at: .zero + SessionTiming.peerPatience) }),
+            ("timePassed (a minute)", { $0.link.timePassed(at: Instant.zero + .seconds(60)) }),
             ("connected", { $0.link.connected(HandshakePair(run: 9).peer, at: .zero) }),
             ("connectionFailed", { $0.link.connectionFailed("refused", at: .zero) }),
             ("closed", { $0.link.closed("closed", at: .zero) }),

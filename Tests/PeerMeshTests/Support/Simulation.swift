@@ -17,6 +17,7 @@ final class Simulation {
     private(set) var violation: String?
     private var queue = EventQueue()
     private var isRough = true
+    private var didDiskFail = false
 
     private let policy: RelayCore.Policy
     private var relay: RelayBench?
@@ -125,6 +126,7 @@ final class Simulation {
             relay?.busy = busy
         case 12:
             relay?.isDiskBroken = true
+            didDiskFail = true
             after(milliseconds(100...3_000)) { [self] in relay?.isDiskBroken = false }
         case 13: process.map { unmap($0) }
         case 14: process.map { map($0) }
@@ -163,6 +165,10 @@ final class Simulation {
                     guard let session = home.alive[0].link?.id, relay.listening[claim] == session,
                         relay.held[claim]?.ports == agreement.ports
                     else { return "verified, but the relay does not listen: \(claim)" }
+                    let left = (relay.saved[claim]?.expires.seconds ?? 0) - relay.wall.seconds
+                    guard didDiskFail || left >= Int64(policy.leaseSeconds / 2) - 4 else {
+                        return "verified, but on the disk its lease has \(left) s left: \(claim)"
+                    }
                 case .refused(let reason, let detail, _):
                     guard isTrue(reason, agreement.wish, claim) else { return "refused without reason: \(detail)" }
                 default: return "\(claim) is \(agreement.state)"
@@ -242,8 +248,9 @@ final class Simulation {
     private func give(_ event: RelayCore.Event) {
         guard let relay else { return }
         relay.now = now
-        relay.give(event)
-        afterRelay()
+        let actions = relay.give(event)
+        // Most events are pings, and change nothing.
+        if actions.contains(where: { if case .pong? = $0.message { false } else { true } }) { afterRelay() }
     }
 
     /// The disk answers later; invariants hold now.
