@@ -7,7 +7,11 @@ public import PeerMesh
 public final class Connector {
     public enum Kind: Sendable { case betweenNodes, atTheEdge }
 
+    /// Between two addresses of one name.
     private static let stagger = Instant.Span.milliseconds(250)
+    /// Before the same addresses are tried once more, from another port of ours: the first packet may be lost, or the
+    /// old port remembered by somebody on the way.
+    private static let repetition = Instant.Span.milliseconds(600)
 
     private final class Attempt: EventSource {
         var stream: Stream?
@@ -24,6 +28,7 @@ public final class Connector {
     private let loop: EventLoop
     private let kind: Kind
     private var addresses: ArraySlice<SocketAddress>
+    private var repeated: [SocketAddress]
     private var attempts: [Attempt] = []
     private var timers: [LoopTimer] = []
     private var lastError: SystemError?
@@ -37,6 +42,7 @@ public final class Connector {
         self.loop = loop
         self.kind = kind
         self.addresses = addresses[...]
+        repeated = kind == .betweenNodes ? addresses : []
         self.done = done
         timers.append(loop.schedule(after: limit) { [self] in finish(nil, SystemError("connect", code: ETIMEDOUT)) })
         tryNext()
@@ -47,7 +53,7 @@ public final class Connector {
     private func tryNext() {
         guard done != nil else { return }
         guard let address = addresses.popFirst() else {
-            if attempts.isEmpty { giveUp() }
+            if attempts.isEmpty { giveUp() } else { repeatLater() }
             return
         }
         do {
@@ -55,13 +61,26 @@ public final class Connector {
             attempt.owner = self
             try loop.register(attempt.stream?.fd ?? -1, for: attempt)
             attempts.append(attempt)
-            if !addresses.isEmpty {
+            if addresses.isEmpty {
+                repeatLater()
+            } else {
                 timers.append(loop.schedule(after: Self.stagger) { [weak self] in self?.tryNext() })
             }
         } catch {
             lastError = error
             tryNext()
         }
+    }
+
+    private func repeatLater() {
+        guard !repeated.isEmpty else { return }
+        let again = repeated
+        repeated = []
+        timers.append(
+            loop.schedule(after: Self.repetition) { [weak self] in
+                self?.addresses = again[...]
+                self?.tryNext()
+            })
     }
 
     /// A socket whose connection to `address` is made, or on its way.
