@@ -57,15 +57,17 @@ public final class ReadyChannel: EventSource {
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
         guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
-        let wanted = max(1, expected - received.count)
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])
-        switch stream?.read(into: buffer) {
-        case .bytes(let count) where expected > 0:
-            received.append(contentsOf: buffer[..<count])
-            guard received.count == expected else { return }
-            word(received)
-        case .wouldBlock: return
-        case .bytes, .end, .failed, nil: word(nil)
+        // To the end of what is there: half a word and the other side's end may come in one event.
+        while true {
+            let wanted = max(1, expected - received.count)
+            let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])
+            switch stream?.read(into: buffer) {
+            case .bytes(let count) where expected > 0:
+                received.append(contentsOf: buffer[..<count])
+                if received.count == expected { return word(received) }
+            case .wouldBlock: return
+            case .bytes, .end, .failed, nil: return word(nil)
+            }
         }
     }
 

@@ -16,10 +16,11 @@ import Testing
     }
 
     @Test func `peers that fail together do not come back together`() {
-        let waits = Set((UInt64(0)..<100).map { seed in
-            var backoff = Backoff(seed: seed)
-            return (0..<4).map { _ in backoff.next() }
-        })
+        let waits = Set(
+            (UInt64(0)..<100).map { seed in
+                var backoff = Backoff(seed: seed)
+                return (0..<4).map { _ in backoff.next() }
+            })
         #expect(waits.count == 100)
     }
 }

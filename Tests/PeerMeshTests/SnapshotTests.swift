@@ -61,7 +61,10 @@ import Testing
             ("received unknown 0x7f", { $0.link.received(Frame(type: 0x7f, payload: []), at: .zero) }),
             ("received unknown 0x80", { $0.link.received(Frame(type: 0x80, payload: []), at: .zero) }),
             ("received close leaving", { $0.link.received(Message.close(.leaving, detail: "").frame, at: .zero) }),
-            ("received close superseded", { $0.link.received(Message.close(.superseded, detail: "").frame, at: .zero) }),
+            (
+                "received close superseded",
+                { $0.link.received(Message.close(.superseded, detail: "").frame, at: .zero) }
+            ),
             (
                 "stop",
                 {

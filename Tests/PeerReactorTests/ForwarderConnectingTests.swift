@@ -7,7 +7,7 @@ import Testing
 @Suite("A forwarder whose target is still being connected to", .serialized)
 struct ForwarderConnectingTests {
     private func open(
-        on loop: EventLoop, to address: SocketAddress, early: [UInt8] = [], blocking: Awaited<Void>? = nil
+        on loop: EventLoop, to address: SocketAddress, early: [UInt8] = []
     ) throws -> (visitor: TestSocket, ended: Awaited<String>) {
         let (stream, visitor) = try TestSocket.pair()
         let parcel = Handed(stream)
@@ -85,7 +85,9 @@ struct ForwarderConnectingTests {
         defer { loop.stop() }
         // A full queue: the system drops what comes further, and a connection stays on its way.
         let server = try TestSocket.listening(backlog: 0)
-        let fillers = try (0..<2).map { _ in try loop.run { try Connector.open(.loopback(server.port), .atTheEdge).release() } }
+        let fillers = try (0..<3).map { _ in
+            try Connector.open(.loopback(server.port), .atTheEdge).release()
+        }
         defer { for fd in fillers { _ = Glibc.close(fd) } }
         let (visitor, ended) = try open(on: loop, to: .loopback(server.port))
         visitor.reset()

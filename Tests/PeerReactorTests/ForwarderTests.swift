@@ -21,7 +21,9 @@ struct ForwarderTests {
         Load(name: "nothing at all", toService: 0, toVisitor: 0, writes: 1...2, reads: 1...2),
         Load(name: "one byte each", toService: 1, toVisitor: 1, writes: 1...1, reads: 1...10),
         Load(name: "a question and an answer", toService: 700, toVisitor: 14_000, writes: 1...900, reads: 1...4_000),
-        Load(name: "exactly one buffer", toService: 65_536, toVisitor: 65_536, writes: 65_536...65_536, reads: 1...9_999),
+        Load(
+            name: "exactly one buffer", toService: 65_536, toVisitor: 65_536, writes: 65_536...65_536,
+            reads: 1...9_999),
         Load(name: "copied pieces", toService: 900_000, toVisitor: 700_000, writes: 1...9_000, reads: 1...9_000),
         Load(
             name: "spliced bulk both ways", toService: 40_000_000, toVisitor: 33_333_333, writes: 30_000...70_000,

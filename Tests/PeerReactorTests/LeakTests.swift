@@ -42,15 +42,24 @@ struct LeakTests {
     @Test("by loops that stop with connections, timers and pipes open")
     func loops() async {
         await #expect(processExitsWith: .success) {
-            let before = descriptorCount()
-            for _ in 0..<50 {
+            func round() throws {
                 let loop = try EventLoop.started()
                 let passage = try Passage(on: loop)
                 passage.visitor.send([UInt8](repeating: 1, count: 100_000))
                 try loop.run { _ = loop.schedule(after: .seconds(60)) { _ = passage } }
                 loop.stop()
             }
-            try eventually("all descriptors closed", within: 5) { descriptorCount() <= before }
+            // Waiting with a time-out makes the system library open some of its own; those are no leak.
+            try round()
+            _ = try? Awaited<Void>().next("nothing", within: 0.01)
+            var before = descriptorCount()
+            try eventually("the first loop is gone") {
+                defer { before = descriptorCount() }
+                return descriptorCount() == before
+            }
+            for _ in 0..<50 { try round() }
+            // A loop that goes slowly may have been counted among the first.
+            try eventually("all descriptors closed", within: 5) { descriptorCount() <= before + 4 }
         }
     }
 }

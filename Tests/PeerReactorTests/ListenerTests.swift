@@ -176,8 +176,13 @@ struct ListenerTests {
             try loop.run { listener.value?.stopAccepting() }
         }
         former = nil
-        let again = try Listener.hold(address, .atTheEdge)
-        try again.listen()
+        // The loop lets go of its last job, and with it of the listener, in its own time.
+        var again: Listener?
+        try eventually("the port is free") {
+            again = try? Listener.hold(address, .atTheEdge)
+            return again != nil
+        }
+        try again?.listen()
         #expect(refusal(at: address.port) == nil)
     }
 
@@ -196,15 +201,8 @@ struct ListenerTests {
                 }
             }
             // The visitors' sockets are made first; then all that is left is taken.
-            let visitors = (0..<30).map { _ in TestSocket(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)) }
-            var limit = rlimit(rlim_cur: 200, rlim_max: 200)
-            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-            var taken: [Int32] = []
-            while true {
-                let fd = dup(0)
-                if fd < 0 { break }
-                taken.append(fd)
-            }
+            let visitors = (0..<30).map { _ in TestSocket(TestSocket.blockingSocket(AF_INET)) }
+            let taken = takeAllDescriptors()
             for visitor in visitors {
                 let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
                 precondition(status == 0)
@@ -229,15 +227,8 @@ struct ListenerTests {
             let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
             let port = listener.value.address.port
             try listener.value.listen()
-            let visitor = TestSocket(socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
-            var limit = rlimit(rlim_cur: 200, rlim_max: 200)
-            setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-            var taken: [Int32] = []
-            while true {
-                let fd = dup(0)
-                if fd < 0 { break }
-                taken.append(fd)
-            }
+            let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
+            let taken = takeAllDescriptors()
             // With none left, there is no reserve from the start.
             try loop.run { try listener.value.accept(on: loop) { stream, _ in stream.closeOrderly() } }
             let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
@@ -283,6 +274,20 @@ func temporaryFolder() throws -> String {
     var template = Array("/tmp/reactor-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
     return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// Leaves this process without a free descriptor.
+func takeAllDescriptors() -> [Int32] {
+    // Waiting with a time-out makes the system library open some of its own; without them it would crash.
+    _ = try? Awaited<Void>().next("nothing", within: 0.01)
+    var limit = rlimit(rlim_cur: 300, rlim_max: 300)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    var taken: [Int32] = []
+    while true {
+        let fd = dup(0)
+        if fd < 0 { return taken }
+        taken.append(fd)
+    }
 }
 
 /// Processor time that this process takes while the loop has nothing to do for so long.

@@ -137,8 +137,9 @@ import Testing
             (Samples.messages.first { $0.name == "request-preferably" }!.message.frame, 5, [0xff, 0xff, 0, 2]),
             (Samples.messages.first { $0.name == "offer" }!.message.frame, 3, [0, 0, 0, 0]),
         ] as [(Frame, UInt8, [UInt8])]) func `a value that means nothing is refused and its field named`(
-        frame: Frame, tag: UInt8, value: [UInt8]
-    ) throws {
+            frame: Frame, tag: UInt8, value: [UInt8]
+        ) throws
+    {
         let fields = frame.fields.map { $0.tag == tag ? RawField(tag: tag, value: value) : $0 }
         let fault = try #require(wireError(of: frame.with(fields)))
         #expect(fault.code == .malformedField)
@@ -208,7 +209,8 @@ import Testing
         let text = String(repeating: "€", count: 1_000)
         let proof = Message.proof(
             .init(
-                signature: .counting(from: 0, 64), instance: ProcessInstance(bytes: .counting(from: 0, 16))!, name: text,
+                signature: .counting(from: 0, 64), instance: ProcessInstance(bytes: .counting(from: 0, 16))!,
+                name: text,
                 dialled: text, software: text))
         #expect(proof.frame.payload.count < Frame.maximumPayload / 8)
         #expect(throws: Never.self) { try decoded(proof.frame) }

@@ -130,7 +130,8 @@ import Testing
 
     @Test func `an answer to another nonce, for another mapping or by another key is refused`() {
         let (nonce, mapping) = (Samples.nonce, Samples.mapping)
-        #expect(!Self.isAccepted(ReachabilityCheck.answer(nonce: .counting(from: 1), mapping: mapping, by: Samples.peer)))
+        #expect(
+            !Self.isAccepted(ReachabilityCheck.answer(nonce: .counting(from: 1), mapping: mapping, by: Samples.peer)))
         #expect(
             !Self.isAccepted(
                 ReachabilityCheck.answer(nonce: nonce, mapping: MappingID(value: mapping.value + 1), by: Samples.peer)))

@@ -27,7 +27,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["", "0", "123456789abcdef", "0123456789abcdefg", "+123456789abcdef", "-000000000000000", "g123456789abcdef"])
+    @Test(arguments: [
+        "", "0", "123456789abcdef", "0123456789abcdefg", "+123456789abcdef", "-000000000000000", "g123456789abcdef",
+    ])
     func `other texts name no mapping`(text: String) { #expect(MappingID(text) == nil) }
 
     @Test func `a node key has 32 bytes and 64 digits`() {

@@ -37,7 +37,8 @@ import Testing
         ]
 
     static func row(_ name: String, in file: String) throws -> (vector: Vector, bytes: [UInt8]) {
-        let found = try #require(try Vector.committed(file).first { $0.name == name }, "\(name) has no vector in \(file)")
+        let found = try #require(
+            try Vector.committed(file).first { $0.name == name }, "\(name) has no vector in \(file)")
         return (found, try #require(Hex.decode(found.hex)))
     }
 
@@ -95,7 +96,8 @@ import Testing
         #expect(described(hello) == vector.fields)
     }
 
-    @Test(arguments: Samples.visitorStarts.map(\.name)) func `a committed visitor start is understood and written the same`(
+    @Test(arguments: Samples.visitorStarts.map(\.name))
+    func `a committed visitor start is understood and written the same`(
         name: String
     ) throws {
         let (vector, bytes) = try Self.row(name, in: "streams.json")

@@ -8,7 +8,8 @@ import Testing
         expires: Int64 = 100
     ) -> Lease {
         Lease(
-            key: .number(key), mapping: .number(mapping), ports: PortRange(first: ports.lowerBound, last: ports.upperBound)!,
+            key: .number(key), mapping: .number(mapping),
+            ports: PortRange(first: ports.lowerBound, last: ports.upperBound)!,
             protocols: protocols, peerName: "peer", target: "", expires: WallTime(seconds: expires))
     }
 
@@ -70,7 +71,8 @@ import Testing
             var table = LeaseTable()
             var model: [Claim: Lease] = [:]
             for _ in 0..<300 {
-                let claim = Self.claim(UInt8.random(in: 1...4, using: &random), UInt64.random(in: 1...3, using: &random))
+                let claim = Self.claim(
+                    UInt8.random(in: 1...4, using: &random), UInt64.random(in: 1...3, using: &random))
                 if Int.random(in: 0..<4, using: &random) == 0 {
                     let removed = table.remove(claim)
                     #expect(removed == model.removeValue(forKey: claim))

@@ -43,10 +43,11 @@ import Testing
     @Test func `two walks of one generator begin at different places`() throws {
         var random = SeededGenerator(seed: 1)
         let range = try #require(PortRange(first: 20_000, count: 10_000))
-        let first = Set((0..<20).map { _ in
-            var walk = PortWalk(range, count: 1, random: &random)
-            return walk.next()
-        })
+        let first = Set(
+            (0..<20).map { _ in
+                var walk = PortWalk(range, count: 1, random: &random)
+                return walk.next()
+            })
         #expect(first.count > 15)
     }
 }

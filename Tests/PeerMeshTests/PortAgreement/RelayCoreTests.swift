@@ -27,7 +27,8 @@ import Testing
     /// Request and commit; the ports that were agreed, or the refusal.
     enum Agreed: Equatable { case ports(PortRange), refused(RefusalReason), nothing }
 
-    func agree(_ session: UInt64, _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp) -> Agreed {
+    func agree(_ session: UInt64, _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp) -> Agreed
+    {
         for action in say(session, .wants(mapping, wish, protocols)) {
             switch action.message {
             case .offer(let offer)?:
@@ -66,7 +67,8 @@ import Testing
         #expect(bench.held[claim]?.ports == ports && bench.listening.isEmpty)
 
         let lease = Lease(
-            key: .number(1), mapping: .number(7), ports: ports, protocols: .tcp, peerName: "peer", target: "127.0.0.1:80",
+            key: .number(1), mapping: .number(7), ports: ports, protocols: .tcp, peerName: "peer",
+            target: "127.0.0.1:80",
             expires: bench.wall + 3_600)
         #expect(say(1, .commit(.number(7), attempt: 1)) == [.saveLease(lease)])
         #expect(bench.listening.isEmpty)
@@ -406,7 +408,8 @@ import Testing
         Message.ping(0), .pong(1), .release(.number(1)),
         .offer(.init(mapping: .number(1), attempt: 1, ports: .only(1), leaseSeconds: 1)),
         .active(.number(1), attempt: 1, host: ""), .refusal(.number(1), reason: .noPortFree, detail: ""),
-        .released(.number(1)), .channelsWanted(1), HandshakePair.welcome, .checkDone(number: 1, passed: true, detail: ""),
+        .released(.number(1)), .channelsWanted(1), HandshakePair.welcome,
+        .checkDone(number: 1, passed: true, detail: ""),
     ]) func `what only a relay says ends the session`(message: Message) {
         _ = start(1, key: 1)
         let actions = say(1, message)

@@ -17,9 +17,11 @@ struct HandshakePair {
         let relayRun = relayRun ?? run
         peer = PeerHandshake(
             identity: Self.peerKey, ephemeral: EphemeralKey(seed: .seed(100 + run))!, nonce: .seed(200 + run),
-            introduction: .init(instance: .number(9), name: "peer", dialled: "relay.example.org:8088", software: "test"))
+            introduction: .init(instance: .number(9), name: "peer", dialled: "relay.example.org:8088", software: "test")
+        )
         relay = RelayHandshake(
-            identity: Self.relayKey, ephemeral: EphemeralKey(seed: .seed(300 + relayRun))!, nonce: .seed(400 + relayRun))
+            identity: Self.relayKey, ephemeral: EphemeralKey(seed: .seed(300 + relayRun))!, nonce: .seed(400 + relayRun)
+        )
     }
 
     /// Everything one end sends, as a frame; the preamble is the shell's to judge.
@@ -97,7 +99,8 @@ struct HandshakePair {
         #expect(!DataChannelHello(session: terms.session, number: 1, secret: terms.secret).isProven(by: secret))
     }
 
-    @Test(arguments: 0..<3) func `with any byte of a message flipped nothing is established, or with the same keys and secret`(
+    @Test(arguments: 0..<3)
+    func `with any byte of a message flipped nothing is established, or with the same keys and secret`(
         message: Int
     ) {
         var lengths = [0, 0, 0, 0]
@@ -177,7 +180,8 @@ struct HandshakePair {
         var transcript = Transcript()
         transcript.add(peer.opening)
         var challenge = Message.Challenge(
-            key: HandshakePair.relayKey.key, ephemeral: [UInt8](repeating: 0, count: 32), nonce: .seed(1), signature: [])
+            key: HandshakePair.relayKey.key, ephemeral: [UInt8](repeating: 0, count: 32), nonce: .seed(1), signature: []
+        )
         transcript.add(Message.challenge(challenge).bytes)
         challenge.signature = HandshakePair.relayKey.signature(for: transcript.signed(role: "relay"))
         guard case .failed(.badProof) = peer.received(Message.challenge(challenge).frame) else {

@@ -102,7 +102,8 @@ struct LinkPair {
             let now = Instant.zero + SessionTiming.pingInterval * round
             let actions = pair.link.timePassed(at: now)
             #expect(Self.names(actions) == ["send ping"])
-            guard case .send(let bytes)? = actions.first, case .ping(let number)? = try? Message(HandshakePair.frame(bytes)!)
+            guard case .send(let bytes)? = actions.first,
+                case .ping(let number)? = try? Message(HandshakePair.frame(bytes)!)
             else { continue }
             let answers = pair.link.received(Message.pong(number).frame, at: now + .milliseconds(30))
             guard case .measured(let latency)? = answers.first else {
@@ -163,13 +164,19 @@ struct LinkPair {
         var pair = LinkPair.inState("established")
         #expect(pair.link.received(Frame(type: 0x6f, payload: [1]), at: .at(1)).isEmpty)
         #expect(
-            Self.names(pair.link.received(Frame(type: 0xf0, payload: []), at: .at(1))) == ["disconnect", "lost", "explain"])
+            Self.names(pair.link.received(Frame(type: 0xf0, payload: []), at: .at(1))) == [
+                "disconnect", "lost", "explain",
+            ])
         pair = LinkPair.inState("established")
         #expect(
-            Self.names(pair.link.received(Frame(type: 0x21, payload: [1]), at: .at(1))) == ["disconnect", "lost", "explain"])
+            Self.names(pair.link.received(Frame(type: 0x21, payload: [1]), at: .at(1))) == [
+                "disconnect", "lost", "explain",
+            ])
     }
 
-    @Test(arguments: ["connecting", "opening", "proving", "established"]) func `superseded, it stops for good`(state: String) {
+    @Test(arguments: ["connecting", "opening", "proving", "established"]) func `superseded, it stops for good`(
+        state: String
+    ) {
         guard state != "connecting" else { return }
         var pair = LinkPair.inState(state)
         let actions = pair.link.received(Message.close(.superseded, detail: "").frame, at: .at(1))
@@ -180,7 +187,9 @@ struct LinkPair {
         #expect(Self.names(pair.link.connected(pair.halves.peer, at: .at(100_000))) == ["disconnect"])
     }
 
-    enum Trouble: String, CaseIterable { case refused, connectTimeOut, handshakeTimeOut, closedInHandshake, otherVersion }
+    enum Trouble: String, CaseIterable {
+        case refused, connectTimeOut, handshakeTimeOut, closedInHandshake, otherVersion
+    }
 
     @Test(arguments: Trouble.allCases, UInt64(0)..<5)
     func `an attempt follows the end of another within two seconds, and its start too`(trouble: Trouble, seed: UInt64) {

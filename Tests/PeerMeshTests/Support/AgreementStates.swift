@@ -19,7 +19,9 @@ enum AgreementStates {
         ("checkFailed", .checkFailed(reason: "refused")), ("timePassed", .timePassed),
     ]
 
-    static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 2)) -> PeerPortAgreement {
+    static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 2))
+        -> PeerPortAgreement
+    {
         PeerPortAgreement(
             wish: MappingWish(id: .number(5), target: target, protocols: .tcp, ports: ports), targetText: "server port",
             remembered: nil)

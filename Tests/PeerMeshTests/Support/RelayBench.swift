@@ -180,7 +180,9 @@ final class RelayBench {
         }
         for (claim, id) in listening {
             expect(sessions[id] == claim.key && core.session(id) != nil, "listens without a live session: \(claim)")
-            expect(standing[claim]?.stage == .active, "listens, but stands at \(String(describing: standing[claim]?.stage))")
+            expect(
+                standing[claim]?.stage == .active,
+                "listens, but stands at \(String(describing: standing[claim]?.stage))")
             expect(held[claim]?.ports == standing[claim]?.lease.ports, "listens on other ports than leased: \(claim)")
         }
         for (claim, entry) in standing {

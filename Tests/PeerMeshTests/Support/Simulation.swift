@@ -175,7 +175,8 @@ final class Simulation {
                 }
             }
             let ids = Set(home.alive[0].agreements.map(\.wish.id))
-            for claim in relay.held.keys where claim.key == home.key && !ids.contains(claim.mapping) && !isLeased(claim) {
+            for claim in relay.held.keys where claim.key == home.key && !ids.contains(claim.mapping) && !isLeased(claim)
+            {
                 return "ports held for no mapping: \(claim)"
             }
         }
@@ -241,6 +242,7 @@ final class Simulation {
             disk[Claim(key: lease.key, mapping: lease.mapping)] = lease
         }
         self.relay = nil
+        isSaving = false
         for link in links.values.sorted(by: { $0.id.value < $1.id.value }) { cut(link) }
         after(milliseconds(50...3_000)) { [self] in startRelay() }
     }
@@ -256,13 +258,13 @@ final class Simulation {
     /// The disk answers later; invariants hold now.
     private func afterRelay() {
         guard let relay else { return }
-        if pendingSaves < relay.saving.count {
-            pendingSaves = relay.saving.count
+        if !isSaving, !relay.saving.isEmpty {
+            isSaving = true
             let epoch = epoch
             after(milliseconds(0...50)) { [self] in
                 guard self.epoch == epoch, let relay = self.relay else { return }
                 relay.now = now
-                pendingSaves = 0
+                isSaving = false
                 relay.finishSaving()
                 afterRelay()
             }
@@ -270,11 +272,10 @@ final class Simulation {
         relay.checkInvariants()
         if let text = relay.violations.first { fail(text) }
     }
-    private var pendingSaves = 0
+    private var isSaving = false
 
     private func tick() {
         give(.timePassed)
-        if relay == nil { pendingSaves = 0 }
         for home in homes {
             for process in home.alive { if let link = process.link, link.isUp { toRelay(link, .ping(1)) } }
         }
@@ -350,6 +351,9 @@ final class Simulation {
         links[link.id] = nil
         link.process.isAlive = false
         link.process.link = nil
+        // The process that took over may be gone by then; what is fenced stays fenced, so somebody starts a new one.
+        let home = link.process.home
+        after(milliseconds(500...3_000)) { [self] in if home.alive.isEmpty { startProcess(home) } }
     }
 
     private func welcomed(_ link: Link) {
@@ -488,7 +492,8 @@ final class Simulation {
 
     private func fail(_ text: String) {
         if violation == nil {
-            violation = "seed \(seed), after \(Double(now.nanoseconds / 1_000_000) / 1_000) s and \(steps) steps: \(text)"
+            violation =
+                "seed \(seed), after \(Double(now.nanoseconds / 1_000_000) / 1_000) s and \(steps) steps: \(text)"
         }
     }
 }

@@ -101,6 +101,11 @@ final class TestSocket: Sendable {
 
     // MARK: Making them
 
+    /// Closed on exec: a child that a test starts would otherwise keep the connections of all others open.
+    static func blockingSocket(_ family: Int32) -> Int32 {
+        socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    }
+
     static func listening(backlog: Int32 = 128, on address: SocketAddress = .loopback(0)) throws -> TestSocket {
         let socket = try bound(to: address)
         guard listen(socket.fd, backlog) == 0 else { throw SystemError("listen") }
@@ -109,7 +114,7 @@ final class TestSocket: Sendable {
 
     /// Without SO_REUSEADDR, as a foreign program might do it.
     static func bound(to address: SocketAddress, reuse: Bool = false) throws -> TestSocket {
-        let socket = TestSocket(Glibc.socket(address.family, Int32(SOCK_STREAM.rawValue), 0))
+        let socket = TestSocket(blockingSocket(address.family))
         var one: Int32 = reuse ? 1 : 0
         setsockopt(socket.fd, SOL_SOCKET, SO_REUSEADDR, &one, 4)
         guard address.withSystemAddress({ bind(socket.fd, $0, $1) }) == 0 else { throw SystemError("bind") }
@@ -117,15 +122,18 @@ final class TestSocket: Sendable {
     }
 
     static func connected(to port: UInt16) throws -> TestSocket {
-        let socket = TestSocket(Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
+        let socket = TestSocket(blockingSocket(AF_INET))
         let status = SocketAddress.loopback(port).withSystemAddress { connect(socket.fd, $0, $1) }
         guard status == 0 else { throw SystemError("connect") }
         return socket
     }
 
     func accept() throws -> TestSocket {
-        let fd = Glibc.accept(fd, nil, nil)
+        var storage = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let fd = clinux_accept(fd, &storage, &length)
         guard fd >= 0 else { throw SystemError("accept") }
+        _ = fcntl(fd, F_SETFL, 0)
         return TestSocket(fd)
     }
 
@@ -136,18 +144,24 @@ final class TestSocket: Sendable {
         case .tcp:
             let server = try listening()
             if smallBuffers { server.limitBuffers(to: 4_096) }
-            let other = TestSocket(Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
+            let other = TestSocket(blockingSocket(AF_INET))
             if smallBuffers { other.limitBuffers(to: 4_096) }
             let status = SocketAddress.loopback(server.port).withSystemAddress { connect(other.fd, $0, $1) }
             guard status == 0 else { throw SystemError("connect") }
             ends = (try server.accept(), other)
         case .unix:
             var both: [Int32] = [-1, -1]
-            guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &both) == 0 else { throw SystemError("socketpair") }
+            let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+            guard socketpair(AF_UNIX, type, 0, &both) == 0 else {
+                throw SystemError("socketpair")
+            }
             ends = (TestSocket(both[0]), TestSocket(both[1]))
-            if smallBuffers { ends.0.limitBuffers(to: 4_096); ends.1.limitBuffers(to: 4_096) }
+            if smallBuffers {
+                ends.0.limitBuffers(to: 4_096)
+                ends.1.limitBuffers(to: 4_096)
+            }
         }
-        let fd = dup(ends.0.fd)
+        let fd = fcntl(ends.0.fd, F_DUPFD_CLOEXEC, 0)
         _ = fcntl(fd, F_SETFL, O_NONBLOCK)
         SocketSetup.atTheEdge(fd)
         return (Parcel(Stream(Descriptor(fd))), ends.1)

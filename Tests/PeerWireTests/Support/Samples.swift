@@ -36,7 +36,10 @@ enum Samples {
         ("close", .close(.superseded, detail: "a later process proved the same key")),
         ("ping", .ping(0x0102_0304_0506_0708)),
         ("pong", .pong(0x0102_0304_0506_0708)),
-        ("request-any", .request(.init(mapping: mapping, protocols: .tcp, wish: .any(count: 3), target: "server port"))),
+        (
+            "request-any",
+            .request(.init(mapping: mapping, protocols: .tcp, wish: .any(count: 3), target: "server port"))
+        ),
         (
             "request-exactly",
             .request(
@@ -53,7 +56,9 @@ enum Samples {
         ),
         (
             "offer",
-            .offer(.init(mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!, leaseSeconds: 86_400))
+            .offer(
+                .init(
+                    mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!, leaseSeconds: 86_400))
         ),
         ("commit", .commit(mapping, attempt: 2)),
         ("decline", .decline(mapping, attempt: 2, reason: .portTakenHere)),

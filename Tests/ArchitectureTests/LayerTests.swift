@@ -1,0 +1,82 @@
+import Testing
+
+/// What a target may import, and why nothing else.
+struct Layer: Sendable, CustomStringConvertible {
+    let name: String
+    let allowed: Set<String>
+    let reason: String
+    var description: String { name }
+
+    static let all = [
+        Layer(
+            name: "PeerWire", allowed: ["Crypto"],
+            reason: "bytes without I/O: what it reads and writes can be tested byte by byte, and fuzzed"),
+        Layer(
+            name: "PeerMesh", allowed: ["PeerWire"],
+            reason: "decisions without I/O: every race and loss is an ordinary fast test with time as an argument"),
+        Layer(
+            name: "PeerReactor", allowed: ["Glibc", "CLinux", "Synchronization", "PeerMesh", "PeerWire"],
+            reason: "the only code that touches sockets; it knows no disk, no service and no configuration"),
+        Layer(
+            name: "PeerStorage",
+            allowed: [
+                "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "PeerMesh", "PeerWire",
+            ],
+            reason: "the only code that touches the disk; it knows no sockets and no loops"),
+        Layer(
+            name: "PeerServices", allowed: ["PeerReactor", "PeerStorage", "PeerMesh", "PeerWire", "Logging"],
+            reason: "shells that run the machines: system calls belong to PeerReactor, SQL to PeerStorage"),
+        Layer(
+            name: "P2PRCKit",
+            allowed: [
+                "PeerServices", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire", "Logging", "Glibc",
+                "Synchronization", "FoundationEssentials", "TOMLKit",
+            ],
+            reason: "the one place that names concrete parts; it talks to the database through PeerStorage only"),
+        Layer(
+            name: "p2prc", allowed: ["ArgumentParser", "P2PRCKit"],
+            reason: "the command line parses, calls and prints; logic belongs to P2PRCKit, where others can use it"),
+    ]
+}
+
+@Suite("Layers")
+struct LayerTests {
+    @Test("import only downwards", arguments: Layer.all)
+    func imports(_ layer: Layer) {
+        for file in SourceTree.sources where file.target == layer.name {
+            for (number, module) in file.imports where !layer.allowed.contains(module) {
+                Issue.record("\(file):\(number) imports \(module); \(layer.name) is \(layer.reason)")
+            }
+        }
+    }
+
+    @Test("each have their rule here, and their sources")
+    func complete() {
+        let targets = Set(SourceTree.sources.map(\.target))
+        #expect(targets.subtracting(Layer.all.map(\.name)) == [], "a target without a rule")
+        #expect(Set(Layer.all.map(\.name)).subtracting(targets) == [], "a rule without a target")
+    }
+
+    private static let forbidden = [
+        "Date", "ContinuousClock", "SuspendingClock", "DispatchTime", "Task", "Thread", "DispatchQueue", "print",
+        "debugPrint", "readLine", "SystemRandomNumberGenerator", "FileManager", "FileHandle", "ProcessInfo", "getenv",
+        "socket", "open", "fopen", "clock_gettime", "usleep", "sleep", "async", "await", "actor",
+    ]
+
+    @Test("without I/O use no clock, no random numbers of their own and no input or output")
+    func pure() {
+        for file in SourceTree.sources where file.target == "PeerWire" || file.target == "PeerMesh" {
+            for (number, text) in file.code {
+                let words = text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init)
+                for word in words where Self.forbidden.contains(word) {
+                    Issue.record("\(file):\(number) says \(word): time, chance and the world come in as arguments")
+                }
+                let drawsItself = text.contains(".random(") && !text.contains("using:")
+                    || text.contains(".randomElement()") || text.contains(".shuffled()") || text.contains(".shuffle()")
+                if drawsItself {
+                    Issue.record("\(file):\(number) draws from the system's random numbers; take a generator instead")
+                }
+            }
+        }
+    }
+}
