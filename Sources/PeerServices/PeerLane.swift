@@ -6,6 +6,8 @@ internal import PeerWire
 struct Route: Sendable {
     /// The target's addresses for the first port, the best one first.
     var addresses: [SocketAddress]
+    /// How many ports from the first one on belong to it; a relay gets at no other.
+    var count: Int
     var isTargetDown = false
     /// Nonces that a check from outside is about to bring.
     var pendingChecks: Set<[UInt8]> = []
@@ -110,7 +112,9 @@ final class PeerLane {
 
     private func refill(_ pool: Pool) {
         guard pools[pool.terms.session] === pool, !pool.isPausing else { return }
-        while pool.channels.count + pool.dialling.count < pool.wanted, pool.dialling.count < Self.maximumDialling {
+        while !pool.isPausing, pool.channels.count + pool.dialling.count < pool.wanted,
+            pool.dialling.count < Self.maximumDialling
+        {
             dial(pool)
         }
     }
@@ -196,10 +200,13 @@ final class PeerLane {
 
     private func connect(_ start: VisitorStart, _ channel: consuming Stream, early: [UInt8]) {
         let mapping = start.mapping
-        guard var address = routes[mapping]?.addresses.first else {
+        guard let route = routes[mapping], Int(start.portOffset) < route.count else { return }
+        guard var address = route.addresses.first else {
             return report(.targetFailed(mapping, "its name cannot be looked up"))
         }
-        address.port += start.portOffset
+        let (port, isTooHigh) = address.port.addingReportingOverflow(start.portOffset)
+        guard !isTooHigh else { return }
+        address.port = port
         let target: Stream
         do throws(SystemError) {
             target = try Connector.open(address, .atTheEdge)
@@ -215,6 +222,11 @@ final class PeerLane {
         }
         forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
         forwarder.start(isLeftRegistered: true)
+        if forwarder.isStillConnecting {
+            loop.schedule(after: Self.dialLimit) { [weak forwarder] in
+                if let forwarder, forwarder.isStillConnecting { forwarder.giveUpConnecting() }
+            }
+        }
     }
 
     private func ended(_ forwarder: Forwarder, _ mapping: MappingID, _ ending: Forwarder.Ending) {

@@ -4,33 +4,6 @@ public import PeerReactor
 public import PeerStorage
 public import PeerWire
 
-/// One mapping at one relay, for listings.
-public struct ExposedMapping: Sendable {
-    public var wish: MappingWish
-    public var targetText: String
-    public var relay: Endpoint
-    public var relayName: String
-    public var state: MappingState
-    public var reason: String?
-    public var refusal: RefusalReason?
-    public var host: String?
-    public var ports: PortRange?
-    public var verifiedBy: [String]
-    public var traffic: TrafficCounters
-}
-
-/// One relay that this node was told to use, for listings.
-public struct RelayStanding: Sendable {
-    public enum State: Sendable { case connected, connecting, refused }
-    public var endpoint: Endpoint
-    public var name: String?
-    public var key: NodeKey?
-    public var state: State
-    public var reason: String?
-    public var latency: Instant.Span?
-    public var lastHeard: WallTime?
-}
-
 /// The shell around `RelayLink` and `PeerPortAgreement`: a session to each relay on the control loop, watches over
 /// the targets, checks from outside, and one lane a loop for the data.
 public final class PeerService {
@@ -55,6 +28,8 @@ public final class PeerService {
         var lastSaved = Instant.zero
         var lastHeard: WallTime?
         var isLocal = false
+        /// What this node's server listens on for this relay.
+        var ownPort: UInt16?
 
         init(_ endpoint: Endpoint, link: RelayLink) {
             self.endpoint = endpoint
@@ -178,6 +153,7 @@ public final class PeerService {
         relay.link.stop()
         lost(relay)
         relays.remove(at: index)
+        freeOwnPort(of: relay)
         onChange?()
         return true
     }
@@ -186,7 +162,7 @@ public final class PeerService {
     public func add(_ wish: MappingWish, isTemporary: Bool) {
         guard wishes.updateValue(wish, forKey: wish.id) == nil else { return }
         if isTemporary { temporary.insert(wish.id) }
-        var route = Route(addresses: [])
+        var route = Route(addresses: [], count: wish.ports.count)
         switch wish.target {
         case .serverPort:
             let host = bindHost ?? .ipv4([127, 0, 0, 1])
@@ -213,10 +189,8 @@ public final class PeerService {
         watches.removeValue(forKey: id)?.stop()
         setRoute(nil, for: id)
         for relay in relays {
-            guard let agreement = relay.agreements.removeValue(forKey: id) else { continue }
-            if wish.target == .serverPort, let port = agreement.ports?.first, port != serverPort {
-                server.stopListening(on: port)
-            }
+            guard relay.agreements.removeValue(forKey: id) != nil else { continue }
+            if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
         }
         onChange?()
@@ -263,24 +237,16 @@ public final class PeerService {
     /// Asks the lanes for their counters and answers on the control loop.
     public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
         let bound = LoopBound(self, on: loop)
-        let gathering = LoopBound(Gathering(waitingFor: lanes.count), on: loop)
+        let gathering = LoopBound(TrafficGathering<MappingID>(waitingFor: lanes.count), on: loop)
         for (index, lane) in lanes.enumerated() {
             laneLoops[index].execute { [loop] in
                 let traffic = lane.value.traffic()
                 loop.execute {
                     let all = gathering.value
-                    all.traffic.merge(traffic) { $0 + $1 }
-                    all.waitingFor -= 1
-                    if all.waitingFor == 0 { answer(bound.value.mappings(all.traffic)) }
+                    if all.add(traffic) { answer(bound.value.mappings(all.traffic)) }
                 }
             }
         }
-    }
-
-    private final class Gathering {
-        var traffic: [MappingID: TrafficCounters] = [:]
-        var waitingFor: Int
-        init(waitingFor: Int) { self.waitingFor = waitingFor }
     }
 
     static func text(_ target: MappingWish.Target) -> String {
@@ -493,7 +459,7 @@ public final class PeerService {
         case .send(let message): send(message, to: relay)
         case .bindOwnPort(let port): handle(bindOwnPort(port, relay) ? .ownPortBound : .ownPortTaken, id, relay)
         case .freeOwnPort:
-            if let port = relay.agreements[id]?.ports?.first, port != serverPort { server.stopListening(on: port) }
+            freeOwnPort(of: relay)
         case .check(let host, let ports, let delay):
             loop.schedule(after: delay) { [weak self, weak relay] in
                 guard let self, let relay else { return }
@@ -511,14 +477,26 @@ public final class PeerService {
 
     /// Has this node's server listen on the number that the relay opens, so that it is one and the same everywhere.
     private func bindOwnPort(_ port: UInt16, _ relay: Relay) -> Bool {
+        if relay.ownPort != port { freeOwnPort(of: relay) }
         // On the relay's own machine the number is taken by the relay itself, and leads here already.
-        if relay.isLocal || server.listens(on: port) { return true }
-        do throws(SystemError) {
-            try server.listen(try Listener.hold(port: port, on: bindHost, .betweenNodes))
-            return true
-        } catch {
-            return false
+        if relay.isLocal { return true }
+        if !server.listens(on: port) {
+            do throws(SystemError) {
+                try server.listen(try Listener.hold(port: port, on: bindHost, .betweenNodes))
+            } catch {
+                return false
+            }
         }
+        relay.ownPort = port
+        return true
+    }
+
+    /// Lets go of the number that was bound for a relay, unless another relay gave out the same.
+    private func freeOwnPort(of relay: Relay) {
+        guard let port = relay.ownPort else { return }
+        relay.ownPort = nil
+        guard port != serverPort, !relays.contains(where: { $0.ownPort == port }) else { return }
+        server.stopListening(on: port)
     }
 
     private func check(_ id: MappingID, _ host: String, _ ports: PortRange, _ relay: Relay) {

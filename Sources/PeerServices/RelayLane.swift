@@ -2,24 +2,6 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerWire
 
-/// What happened to the bytes of one mapping. Counts since the process started.
-public struct TrafficCounters: Hashable, Sendable {
-    public var connections: UInt64 = 0
-    public var open = 0
-    /// Visitors who got no channel or no answer in time.
-    public var failed: UInt64 = 0
-    public var bytesFromVisitors: UInt64 = 0
-    public var bytesToVisitors: UInt64 = 0
-
-    static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
-        TrafficCounters(
-            connections: left.connections + right.connections, open: left.open + right.open,
-            failed: left.failed + right.failed,
-            bytesFromVisitors: left.bytesFromVisitors + right.bytesFromVisitors,
-            bytesToVisitors: left.bytesToVisitors + right.bytesToVisitors)
-    }
-}
-
 /// The relay's data plane on one loop: public ports that accept, ready channels of sessions, and the visitors that
 /// they carry. Everything about one session happens on one lane, so a visitor never changes threads.
 ///
@@ -123,8 +105,13 @@ final class RelayLane {
         pause(claim)
         accepting[claim] = listeners
         for (offset, listener) in listeners.enumerated() {
-            try? listener.accept(on: loop) { [weak self] stream, address in
-                self?.visitorCame(stream, address, claim, UInt16(offset), session)
+            do throws(SystemError) {
+                try listener.accept(on: loop) { [weak self] stream, address in
+                    self?.visitorCame(stream, address, claim, UInt16(offset), session)
+                }
+            } catch {
+                // A port that nobody accepts on must refuse.
+                listener.pause()
             }
         }
     }
@@ -140,6 +127,11 @@ final class RelayLane {
     }
 
     private func abort(_ isMeant: (Claim) -> Bool) {
+        for pool in pools.values {
+            let meant = pool.waiting.filter { isMeant($0.claim) }
+            pool.waiting.removeAll { isMeant($0.claim) }
+            for waiting in meant { turnAway(waiting) }
+        }
         for (_, carried) in carried where isMeant(carried.claim) { carried.abort() }
         for (_, (claim, forwarder)) in forwarders where isMeant(claim) { forwarder.abort() }
     }

@@ -114,7 +114,7 @@ public final class RelayService {
 
     /// Asks the lanes for their counters and answers on the control loop.
     public func report(_ answer: @escaping @Sendable ([CarriedMapping]) -> Void) {
-        let gathering = Gathering(waitingFor: lanes.count)
+        let gathering = TrafficGathering<Claim>(waitingFor: lanes.count)
         let bound = LoopBound(self, on: loop)
         let gatheringBound = LoopBound(gathering, on: loop)
         let control = loop
@@ -123,18 +123,10 @@ public final class RelayService {
                 let traffic = lane.value.traffic()
                 control.execute {
                     let gathering = gatheringBound.value
-                    gathering.traffic.merge(traffic) { $0 + $1 }
-                    gathering.waitingFor -= 1
-                    if gathering.waitingFor == 0 { answer(bound.value.mappings(gathering.traffic)) }
+                    if gathering.add(traffic) { answer(bound.value.mappings(gathering.traffic)) }
                 }
             }
         }
-    }
-
-    private final class Gathering {
-        var traffic: [Claim: TrafficCounters] = [:]
-        var waitingFor: Int
-        init(waitingFor: Int) { self.waitingFor = waitingFor }
     }
 
     /// What is carried, without counters.

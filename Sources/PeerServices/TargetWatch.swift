@@ -68,7 +68,7 @@ final class TargetWatch {
         timer = loop.schedule(after: Self.interval) { [weak self] in self?.look() }
         if endpoint.host == "127.0.0.1", !distrustsTable {
             let table = tables.current()
-            if (0..<count).allSatisfy({ table.contains(endpoint.port + UInt16($0)) }) {
+            if (0..<count).allSatisfy({ table.contains(endpoint.port &+ UInt16($0)) }) {
                 if isUp != true, let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
                     settle(.answers([address]))
                 }

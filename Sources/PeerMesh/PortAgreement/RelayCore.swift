@@ -112,6 +112,7 @@ public struct RelayCore: Sendable {
     /// So many numbers may turn out to be taken at the peer's own end.
     static let maximumDeclines = 16
     static let maximumFencedInstances = 64
+    static let maximumFencedKeys = 16_384
     /// Checks for other nodes cost a connection each: so many at once, then one a second.
     static let checkBurst = 16
 
@@ -197,6 +198,9 @@ public struct RelayCore: Sendable {
             if session.instance == proof.instance {
                 actions += [.end(former, .leaving, detail: "replaced by a new session")]
             } else {
+                if fenced[key] == nil, fenced.count >= Self.maximumFencedKeys, let any = fenced.keys.first {
+                    fenced[any] = nil
+                }
                 fenced[key, default: []].append(session.instance)
                 if fenced[key, default: []].count > Self.maximumFencedInstances { fenced[key]?.removeFirst() }
                 actions += [
@@ -508,7 +512,9 @@ public struct RelayCore: Sendable {
         guard let agreement = agreements.removeValue(forKey: claim) else { return [] }
         if agreement.isHeld { held.insert(claim) }
         sessions[agreement.session]?.mappings.remove(claim.mapping)
-        return giveUp(claim)
+        // An offer that went unanswered ends the agreement, not the lease that was there before it.
+        let keepsLease = reason == .withdrawn && leases[claim] != nil
+        return (keepsLease ? [] : giveUp(claim))
             + [.send(agreement.session, .refusal(claim.mapping, reason: reason, detail: detail))]
     }
 

@@ -1,0 +1,30 @@
+public import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// One mapping at one relay, for listings.
+public struct ExposedMapping: Sendable {
+    public var wish: MappingWish
+    public var targetText: String
+    public var relay: Endpoint
+    public var relayName: String
+    public var state: MappingState
+    public var reason: String?
+    public var refusal: RefusalReason?
+    public var host: String?
+    public var ports: PortRange?
+    public var verifiedBy: [String]
+    public var traffic: TrafficCounters
+}
+
+/// One relay that this node was told to use, for listings.
+public struct RelayStanding: Sendable {
+    public enum State: Sendable { case connected, connecting, refused }
+    public var endpoint: Endpoint
+    public var name: String?
+    public var key: NodeKey?
+    public var state: State
+    public var reason: String?
+    public var latency: Instant.Span?
+    public var lastHeard: WallTime?
+}
