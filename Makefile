@@ -3,7 +3,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers install format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,11 +34,16 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	@[ "$$(id -u)" = 0 ] || echo "The NAT laboratory needs root and is skipped; run it with: sudo make test-laboratory"
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
-test-long: ## Full counts, soaks and repetitions: hours
+test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
+	$(SWIFT) test --sanitize=address --scratch-path .build-asan --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
+
+test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: an hour or more
 	@scripts/setup test
 	$(SWIFT) build -c release --product p2prc
 	$(SWIFT) build --build-tests
 	P2PRC_LONG=1 $(MAKE) --no-print-directory test-unit test-process test-laboratory
+	@$(MAKE) --no-print-directory test-sanitizers
 
 install: build ## Install the program: make install PREFIX=/usr/local
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2prc

@@ -59,7 +59,8 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
         .testTarget(name: "PeerWireTests", dependencies: ["PeerWire"], swiftSettings: testing),
         .testTarget(
-            name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"], swiftSettings: testing),
+            name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),

@@ -118,10 +118,13 @@ public struct Commands: Sendable {
             throw CommandError(error.kind == .damaged ? .damaged : .homeUnusable, "\(error)")
         }
         guard let document else {
-            throw CommandError(.notRunning, "no node runs with the home \(home), and none left a listing there; start one: p2prc -s")
+            throw CommandError(
+                .notRunning, "no node runs with the home \(home), and none left a listing there; start one: p2prc -s")
         }
         Output.error("p2prc: no node runs with the home \(home); this is what the last one wrote down")
-        guard let bytes = try? document.json() else { throw CommandError(.damaged, "the listing in \(home) is damaged; start the node, it puts it aside") }
+        guard let bytes = try? document.json() else {
+            throw CommandError(.damaged, "the listing in \(home) is damaged; start the node, it puts it aside")
+        }
         return try print(bytes, table)
     }
 

@@ -77,7 +77,10 @@ final class ControlServer {
         }
         guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(client.line[..<end])) else {
             return finish(
-                client, ControlReply(status: .usage, text: "the running node does not know this request: restart it with this version", document: nil))
+                client,
+                ControlReply(
+                    status: .usage, text: "the running node does not know this request: restart it with this version",
+                    document: nil))
         }
         handle(request) { [weak self, weak client] reply in
             guard let self, let client else { return }
@@ -87,7 +90,9 @@ final class ControlServer {
 
     private func finish(_ client: Client, _ reply: ControlReply?) {
         clients[ObjectIdentifier(client)] = nil
-        if let reply, let bytes = try? JSONEncoder().encode(reply) { client.channel.send(Array(bytes) + [UInt8(ascii: "\n")]) }
+        if let reply, let bytes = try? JSONEncoder().encode(reply) {
+            client.channel.send(Array(bytes) + [UInt8(ascii: "\n")])
+        }
         client.channel.closeAfterFlush()
     }
 }
@@ -96,14 +101,20 @@ final class ControlServer {
 enum ControlClient {
     /// `nil` when no node listens there.
     static func ask(_ request: ControlRequest, socket path: String) throws(CommandError) -> ControlReply? {
-        guard var line = try? JSONEncoder().encode(request) else { throw CommandError(.failure, "the request cannot be written") }
+        guard var line = try? JSONEncoder().encode(request) else {
+            throw CommandError(.failure, "the request cannot be written")
+        }
         line.append(UInt8(ascii: "\n"))
         let answer: [UInt8]
         do throws(SystemError) {
-            guard let bytes = try UnixExchange.exchange(path: path, sending: Array(line), limit: .seconds(60)) else { return nil }
+            guard let bytes = try UnixExchange.exchange(path: path, sending: Array(line), limit: .seconds(60)) else {
+                return nil
+            }
             answer = bytes
         } catch {
-            throw CommandError(.failure, "the running node does not answer on \(path): \(error.text); look at its output, or restart it")
+            throw CommandError(
+                .failure,
+                "the running node does not answer on \(path): \(error.text); look at its output, or restart it")
         }
         guard let reply = try? JSONDecoder().decode(ControlReply.self, from: Data(answer)) else {
             throw CommandError(.failure, "the running node closed \(path) without an answer; look at its output")

@@ -15,7 +15,8 @@ struct Documents: Sendable {
         var carried: [CarriedMapping]
     }
 
-    init(name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], exposed: [ExposedMapping], now: WallTime) {
+    init(name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], exposed: [ExposedMapping], now: WallTime)
+    {
         if let own {
             servers.servers.append(
                 ServerRegistry.Server(

@@ -45,7 +45,8 @@ public enum Node {
         do throws(SystemError) {
             for _ in 0..<SystemFacts.processorCount { loops.append(try EventLoop()) }
         } catch {
-            throw CommandError(.failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
+            throw CommandError(
+                .failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
         }
         for loop in loops { loop.start() }
         return loops
@@ -120,7 +121,8 @@ struct NodeState: Sendable {
                 let recovery = Recovery(lastServers, lastMappings, now: now)
                 try await recovery.save(to: table)
                 log.warning(
-                    "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases")
+                    "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases"
+                )
             }
             return NodeState(
                 home: home, identity: identity, table: table, writer: TableWriter(table, log: log),
@@ -217,7 +219,8 @@ private struct Assembled: Sendable {
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)
-            socket = try ControlServer(on: control, path: state.home.paths.controlSocket) { [unowned core] request, answer in
+            socket = try ControlServer(on: control, path: state.home.paths.controlSocket) {
+                [unowned core] request, answer in
                 core.handle(request, answer)
             }
             try socket.start()
@@ -256,10 +259,12 @@ private struct Assembled: Sendable {
                 "port \(port) is in use by another program; stop it, or choose another port: --server-port N")
         }
         if error.isPermissionDenied {
-            return CommandError(.serverPortInUse, "port \(port) may not be opened by this user; choose one above 1023: --server-port N")
+            return CommandError(
+                .serverPortInUse, "port \(port) may not be opened by this user; choose one above 1023: --server-port N")
         }
         if error.isAddressNotAvailable, let bind = settings.bind {
-            return CommandError(.usage, "--bind \(bind.hostText) is no address of this machine; choose another: --bind ADDR")
+            return CommandError(
+                .usage, "--bind \(bind.hostText) is no address of this machine; choose another: --bind ADDR")
         }
         return CommandError(.serverPortInUse, "the server port \(port) cannot be opened: \(error)")
     }

@@ -113,7 +113,8 @@ final class NodeCore {
 
     private static func reply(_ document: some RegistryDocument) -> ControlReply {
         do throws(RegistryFault) {
-            return ControlReply(status: .success, text: "", document: String(decoding: try document.json(), as: UTF8.self))
+            return ControlReply(
+                status: .success, text: "", document: String(decoding: try document.json(), as: UTF8.self))
         } catch {
             return ControlReply(status: .failure, text: "the listing cannot be written: \(error)", document: nil)
         }
@@ -121,7 +122,9 @@ final class NodeCore {
 
     /// Takes over a mapping that was asked for before, or makes a new one. The same target and ports are one mapping.
     func adopt(_ request: MappingRequest) -> (wish: MappingWish, isNew: Bool) {
-        let known = peer.allWishes.first { $0.target == request.target && $0.ports.count == request.count && fits($0, request) }
+        let known = peer.allWishes.first {
+            $0.target == request.target && $0.ports.count == request.count && fits($0, request)
+        }
         if let known { return (known, false) }
         let wish = MappingWish(
             id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
@@ -141,7 +144,8 @@ final class NodeCore {
             return answer(
                 ControlReply(
                     status: .relayUnavailable,
-                    text: "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST", document: nil))
+                    text: "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST",
+                    document: nil))
         }
         let (wish, isNew) = adopt(request)
         let waiter = Waiter(wish.id) { [weak self] reply in
@@ -187,21 +191,26 @@ final class NodeCore {
                     return port == local || "\(Endpoint(host: host, port: local))" == name
                 }
                 return mapping.targetText == name
-            }.map(\.wish.id) + peer.allWishes.filter { wish in
-                if wish.id.description == name { return true }
-                guard case .service(let host, let local) = wish.target else { return false }
-                return port == local || "\(Endpoint(host: host, port: local))" == name
-            }.map(\.id))
+            }.map(\.wish.id)
+                + peer.allWishes.filter { wish in
+                    if wish.id.description == name { return true }
+                    guard case .service(let host, let local) = wish.target else { return false }
+                    return port == local || "\(Endpoint(host: host, port: local))" == name
+                }.map(\.id))
         guard let id = found.first else {
-            return ControlReply(status: .notFound, text: "no mapping is called \(name); --view-rpm lists them", document: nil)
+            return ControlReply(
+                status: .notFound, text: "no mapping is called \(name); --view-rpm lists them", document: nil)
         }
         guard found.count == 1 else {
             return ControlReply(
-                status: .notFound, text: "\(found.count) mappings could be meant by \(name); name one of them: \(found.map(\.description).sorted().joined(separator: ", "))",
+                status: .notFound,
+                text:
+                    "\(found.count) mappings could be meant by \(name); name one of them: \(found.map(\.description).sorted().joined(separator: ", "))",
                 document: nil)
         }
         forget(id)
-        return ControlReply(status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n")
+        return ControlReply(
+            status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n")
     }
 
     private func join(_ text: String, _ isTemporary: Bool) -> ControlReply {
@@ -212,7 +221,8 @@ final class NodeCore {
         if isNew, !isTemporary { remember(endpoint) }
         exposeServerPort()
         return ControlReply(
-            status: .success, text: isNew ? "joining \(endpoint); --view-rps shows how it goes" : "\(endpoint) is joined already",
+            status: .success,
+            text: isNew ? "joining \(endpoint); --view-rps shows how it goes" : "\(endpoint) is joined already",
             document: Self.reply(documents().servers).document)
     }
 
@@ -223,9 +233,11 @@ final class NodeCore {
 
     private func leave(_ text: String) -> ControlReply {
         guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort), peer.leave(endpoint) else {
-            return ControlReply(status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
+            return ControlReply(
+                status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
         }
-        writer.write("the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
+        writer.write(
+            "the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
         return ControlReply(
             status: .success, text: "\(endpoint) is left", document: Self.reply(documents().servers).document)
     }

@@ -42,7 +42,9 @@ public struct NodeSettings: Sendable {
         for text in texts {
             guard let endpoint = Endpoint(text, defaultPort: defaultServerPort) else {
                 throw CommandError(
-                    .usage, "--connect-reverse-proxy \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088")
+                    .usage,
+                    "--connect-reverse-proxy \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088"
+                )
             }
             relays.append(endpoint)
         }
@@ -51,14 +53,16 @@ public struct NodeSettings: Sendable {
 
     public mutating func setBind(_ text: String) throws(CommandError) {
         guard let address = SocketAddress(numeric: text, port: 0) else {
-            throw CommandError(.usage, "--bind \(text): write a numeric address of this machine, such as 192.168.1.5 or ::")
+            throw CommandError(
+                .usage, "--bind \(text): write a numeric address of this machine, such as 192.168.1.5 or ::")
         }
         bind = address
     }
 
     public mutating func setServerPort(_ text: String) throws(CommandError) {
         guard let port = UInt16(text), port > 0 else {
-            throw CommandError(.usage, "--server-port \(text): write a number from 1 to 65535, such as --server-port 8089")
+            throw CommandError(
+                .usage, "--server-port \(text): write a number from 1 to 65535, such as --server-port 8089")
         }
         serverPort = port
     }
@@ -100,7 +104,9 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count <= 2, let local = Self.ports(parts[0]) else {
             throw CommandError(
-                .usage, "--mp \(text): not a port; write LOCAL or LOCAL:PUBLIC with numbers from 1 to 65535, such as --mp 8080:30123")
+                .usage,
+                "--mp \(text): not a port; write LOCAL or LOCAL:PUBLIC with numbers from 1 to 65535, such as --mp 8080:30123"
+            )
         }
         var opened: PortRange?
         if parts.count == 2 {
@@ -111,7 +117,9 @@ public struct MappingRequest: Hashable, Sendable, Codable {
             opened = range
         }
         guard !isPreference || opened != nil else {
-            throw CommandError(.usage, "--any prefers a public port and there is none in --mp \(text); write LOCAL:PUBLIC, or leave --any out")
+            throw CommandError(
+                .usage,
+                "--any prefers a public port and there is none in --mp \(text); write LOCAL:PUBLIC, or leave --any out")
         }
         var endpoint = Endpoint(host: "127.0.0.1", port: local.first)
         if let target {
@@ -154,7 +162,9 @@ extension PortRange {
             let range = PortRange(first: first, last: last)
         else {
             throw CommandError(
-                .usage, "--ports \(text): write LOW-HIGH with numbers from 1 to 65535 and LOW not above HIGH, such as --ports 20000-29999")
+                .usage,
+                "--ports \(text): write LOW-HIGH with numbers from 1 to 65535 and LOW not above HIGH, such as --ports 20000-29999"
+            )
         }
         return range
     }

@@ -16,7 +16,9 @@ struct Recovery {
             relays.append(JoinedRelay(address: server.address, added: UnixTime(now)))
         }
         // One mapping is one row for each port and relay.
-        let groups = Dictionary(grouping: mappings.mappings) { Place(mapping: $0.mapping, relay: $0.relay, role: $0.role) }
+        let groups = Dictionary(grouping: mappings.mappings) {
+            Place(mapping: $0.mapping, relay: $0.relay, role: $0.role)
+        }
         for (place, rows) in groups {
             guard let first = rows.min(by: { ($0.blindPort ?? 0) < ($1.blindPort ?? 0) }) else { continue }
             let count = Set(rows.map(\.blindPort)).count

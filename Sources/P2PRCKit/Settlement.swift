@@ -18,7 +18,8 @@ enum Settlement {
         if let row = rows.first(where: { $0.state == .offline }) {
             return ControlReply(
                 status: .relayUnavailable,
-                text: "\(row.relay): \(row.reason ?? "no session"); the mapping is kept and made as soon as the relay answers",
+                text:
+                    "\(row.relay): \(row.reason ?? "no session"); the mapping is kept and made as soon as the relay answers",
                 document: nil)
         }
         return ControlReply(
@@ -30,14 +31,18 @@ enum Settlement {
         case .targetDown:
             ControlReply(
                 status: .targetDown,
-                text: "\(row.targetText) does not answer; \(address(row)) is yours and works as soon as it does", document: nil)
+                text: "\(row.targetText) does not answer; \(address(row)) is yours and works as soon as it does",
+                document: nil)
         case .unreachable:
             ControlReply(
                 status: .unreachable,
-                text: "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); open that port in the relay's firewall", document: nil)
+                text:
+                    "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); open that port in the relay's firewall",
+                document: nil)
         case .refused:
             ControlReply(
-                status: status(row.refusal), text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
+                status: status(row.refusal),
+                text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
         case .requested, .bound, .committed, .active, .verified, .offline: nil
         }
     }

@@ -57,7 +57,8 @@ enum TextTable {
             ]
         }
         let strangers = status.Strangers
-        let turnedAway = strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Unproven
+        let turnedAway =
+            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Unproven
             + strangers.Broken_handshakes
         if turnedAway > 0 { lines += ["", "turned away at the server port: \(turnedAway)"] }
         return lines.joined(separator: "\n")
@@ -67,7 +68,8 @@ enum TextTable {
         let all = [header] + rows
         let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         return all.map { row in
-            var line = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(separator: "  ")
+            var line = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(
+                separator: "  ")
             while line.last == " " { line.removeLast() }
             return line
         }.joined(separator: "\n")

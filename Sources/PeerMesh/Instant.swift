@@ -31,7 +31,9 @@ public struct Instant: Comparable, Hashable, Sendable {
         public static func seconds(_ count: UInt64) -> Span { Span(nanoseconds: count * 1_000_000_000) }
 
         public static func < (left: Span, right: Span) -> Bool { left.nanoseconds < right.nanoseconds }
-        public static func + (left: Span, right: Span) -> Span { Span(nanoseconds: left.nanoseconds + right.nanoseconds) }
+        public static func + (left: Span, right: Span) -> Span {
+            Span(nanoseconds: left.nanoseconds + right.nanoseconds)
+        }
         public static func * (span: Span, factor: UInt64) -> Span { Span(nanoseconds: span.nanoseconds * factor) }
         public static func / (span: Span, divisor: UInt64) -> Span { Span(nanoseconds: span.nanoseconds / divisor) }
 

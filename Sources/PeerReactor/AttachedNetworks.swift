@@ -11,7 +11,9 @@ public enum AttachedNetworks {
         var next = list
         while let entry = next {
             next = entry.pointee.ifa_next
-            guard let address = bytes(entry.pointee.ifa_addr), let mask = bytes(entry.pointee.ifa_netmask) else { continue }
+            guard let address = bytes(entry.pointee.ifa_addr), let mask = bytes(entry.pointee.ifa_netmask) else {
+                continue
+            }
             let length = mask.reduce(0) { $0 + $1.nonzeroBitCount }
             networks.append(DialPolicy.Attachment(address: address, prefixLength: length))
         }

@@ -62,7 +62,7 @@ public final class Listener: EventSource {
         if let host { return try hold(SocketAddress(host: host, port: port), kind) }
         do {
             return try hold(.any(port: port), kind)
-        } catch where error.code == EAFNOSUPPORT || error.isAddressNotAvailable {
+        } catch  where error.code == EAFNOSUPPORT || error.isAddressNotAvailable {
             return try hold(.anyIPv4(port: port), kind)
         }
     }

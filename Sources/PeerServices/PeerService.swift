@@ -7,36 +7,6 @@ public import PeerWire
 /// The shell around `RelayLink` and `PeerPortAgreement`: a session to each relay on the control loop, watches over
 /// the targets, checks from outside, and one lane a loop for the data.
 public final class PeerService {
-    private final class Relay {
-        let endpoint: Endpoint
-        var link: RelayLink
-        var channel: ByteChannel?
-        var decoder = FrameDecoder()
-        var greeting: [UInt8] = []
-        var connector: Connector?
-        var attempt = 0
-        var timer: LoopTimer?
-        var terms: SessionTerms?
-        var lane = 0
-        var agreements: [MappingID: PeerPortAgreement] = [:]
-        var name: String?
-        var key: NodeKey?
-        var reason: String?
-        var wasRefused = false
-        var latency: Instant.Span?
-        var samples: [Instant.Span] = []
-        var lastSaved = Instant.zero
-        var lastHeard: WallTime?
-        var isLocal = false
-        /// What this node's server listens on for this relay.
-        var ownPort: UInt16?
-
-        init(_ endpoint: Endpoint, link: RelayLink) {
-            self.endpoint = endpoint
-            self.link = link
-        }
-    }
-
     /// A check that another relay was asked for.
     private struct ThirdCheck {
         let mapping: MappingID
@@ -532,11 +502,15 @@ public final class PeerService {
         nextCheck &+= 1
         let nonce = RelayService.randomBytes(ReachabilityCheck.nonceByteCount)
         let number = nextCheck
-        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in self?.thirdNodeAnswered(number, passed: false) }
+        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
+            self?.thirdNodeAnswered(number, passed: false)
+        }
         thirdChecks[number] = ThirdCheck(mapping: id, nonce: nonce, relay: relay, verifier: third, timer: timer)
         routes[id]?.pendingChecks.insert(nonce)
         publishRoute(id)
-        send(.checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)), to: third)
+        send(
+            .checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)),
+            to: third)
     }
 
     private func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
@@ -544,7 +518,9 @@ public final class PeerService {
         check.timer.cancel()
         routes[check.mapping]?.pendingChecks.remove(check.nonce)
         publishRoute(check.mapping)
-        if passed { handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host), check.mapping, check.relay) }
+        if passed {
+            handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host), check.mapping, check.relay)
+        }
     }
 
     private func scheduleTick() {
@@ -565,13 +541,17 @@ public final class PeerService {
     private func targetSeen(_ id: MappingID, _ verdict: TargetWatch.Verdict) {
         switch verdict {
         case .answers(let addresses):
-            if routes[id]?.isTargetDown == true, let wish = wishes[id] { log.info("\(Self.text(wish.target)) answers again") }
+            if routes[id]?.isTargetDown == true, let wish = wishes[id] {
+                log.info("\(Self.text(wish.target)) answers again")
+            }
             routes[id]?.addresses = addresses
             routes[id]?.isTargetDown = false
             publishRoute(id)
             for relay in relays { handle(.targetAnswers, id, relay) }
         case .silent(let reason):
-            if let wish = wishes[id] { log.warning("\(Self.text(wish.target)) does not answer (\(reason)); visitors are refused until it does") }
+            if let wish = wishes[id] {
+                log.warning("\(Self.text(wish.target)) does not answer (\(reason)); visitors are refused until it does")
+            }
             routes[id]?.isTargetDown = true
             for relay in relays { handle(.targetSilent, id, relay) }
         }

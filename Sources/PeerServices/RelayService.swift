@@ -189,7 +189,8 @@ public final class RelayService {
             session.timer?.cancel()
             session.key = key
             session.secret = secret
-            proof.dialled = advertised ?? Endpoint(proof.dialled, defaultPort: 1)?.host
+            proof.dialled =
+                advertised ?? Endpoint(proof.dialled, defaultPort: 1)?.host
                 ?? session.channel.localAddress?.hostText ?? proof.dialled
             publicHost = proof.dialled
             handle(.sessionProven(session.id, key: key, proof: proof))
@@ -308,7 +309,8 @@ public final class RelayService {
         session.lane = laneIndex(of: key)
         let lane = lanes[session.lane]
         laneLoops[session.lane].execute { lane.value.open(id, key: key) }
-        log.info("session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
+        log.info(
+            "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
             Message.welcome(
                 Message.Welcome(
@@ -352,7 +354,9 @@ public final class RelayService {
         guard sessions[id] != nil, let listeners = ports[claim] else { return }
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
-            do throws(SystemError) { try listener.listen() } catch { log.error("port \(listener.address.port): \(error)") }
+            do throws(SystemError) { try listener.listen() } catch {
+                log.error("port \(listener.address.port): \(error)")
+            }
         }
         let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
         onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }

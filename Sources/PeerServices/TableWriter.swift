@@ -54,8 +54,10 @@ extension TableWriter: LeaseStore {
     }
 
     public func remove(_ claim: Claim) {
-        write("the end of a lease", { table throws(StorageError) in
-            try table.removeLease(of: claim.key, mapping: claim.mapping)
-        })
+        write(
+            "the end of a lease",
+            { table throws(StorageError) in
+                try table.removeLease(of: claim.key, mapping: claim.mapping)
+            })
     }
 }

@@ -21,7 +21,9 @@ public struct DataChannelHello: Hashable, Sendable {
 
     /// `nil` unless these are all the bytes of a hello for a data channel of this version.
     public init?(_ bytes: [UInt8]) {
-        guard bytes.count == Self.byteCount, Preamble.read(bytes) == .preamble(Preamble(kind: .data)) else { return nil }
+        guard bytes.count == Self.byteCount, Preamble.read(bytes) == .preamble(Preamble(kind: .data)) else {
+            return nil
+        }
         var reader = ByteReader(bytes[Preamble.byteCount...])
         guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
             let proof = reader.read(count: SessionSecret.proofByteCount)

@@ -18,7 +18,8 @@ struct P2PRC: AsyncParsableCommand {
         version: P2PRCVersion.text,
         subcommands: [Status.self, Unmap.self, Leave.self])
 
-    @Flag(name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
+    @Flag(
+        name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
     var server = false
 
     @Flag(name: .customLong("reverse-proxy"), help: "With -s: be a reverse proxy for other nodes.")
@@ -34,7 +35,8 @@ struct P2PRC: AsyncParsableCommand {
 
     @Option(
         name: [.customLong("mp"), .customLong("MAPPort")],
-        help: ArgumentHelp("Expose 127.0.0.1:LOCAL; may be repeated. Alone it asks the running node.", valueName: "local[:public]"))
+        help: ArgumentHelp(
+            "Expose 127.0.0.1:LOCAL; may be repeated. Alone it asks the running node.", valueName: "local[:public]"))
     var mapPort: [String] = []
 
     @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
@@ -58,10 +60,13 @@ struct P2PRC: AsyncParsableCommand {
 
     @OptionGroup var common: Common
 
-    @Option(help: ArgumentHelp("With -s: listen on this address only (default: all, IPv4 and IPv6).", valueName: "addr"))
+    @Option(
+        help: ArgumentHelp("With -s: listen on this address only (default: all, IPv4 and IPv6).", valueName: "addr"))
     var bind: String?
 
-    @Option(name: .customLong("server-port"), help: ArgumentHelp("With -s: the port for other nodes (default: 8088).", valueName: "n"))
+    @Option(
+        name: .customLong("server-port"),
+        help: ArgumentHelp("With -s: the port for other nodes (default: 8088).", valueName: "n"))
     var serverPort: String?
 
     @Option(help: ArgumentHelp("With --reverse-proxy: the address that visitors are told.", valueName: "addr"))
@@ -77,7 +82,8 @@ struct P2PRC: AsyncParsableCommand {
     /// A subcommand would ignore every flag of this one but the common ones.
     func refuseOwnFlags(for subcommand: String) throws {
         for (isGiven, flag) in [
-            (server, "-s"), (reverseProxy, "--reverse-proxy"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
+            (server, "-s"), (reverseProxy, "--reverse-proxy"),
+            (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
             (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
@@ -87,7 +93,8 @@ struct P2PRC: AsyncParsableCommand {
 
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
-        let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil].compactMap { $0 }
+        let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
+            .compactMap { $0 }
         guard asked.count <= 1 else {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
         }
@@ -138,7 +145,9 @@ struct P2PRC: AsyncParsableCommand {
         settings.mappings = try mappings()
         settings.exposesServerPort = !noServerPort
         settings.isTemporary = temporary
-        try refuse(temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary", "without --mp or --connect-reverse-proxy")
+        try refuse(
+            temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary",
+            "without --mp or --connect-reverse-proxy")
         try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy")
         try refuse(ports != nil && !reverseProxy, "--ports", "without --reverse-proxy")
         if let bind { try settings.setBind(bind) }

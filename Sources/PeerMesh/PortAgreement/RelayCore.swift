@@ -502,7 +502,9 @@ public struct RelayCore: Sendable {
         if isAllowed { session.checks -= 1 }
         sessions[id] = session
         guard isAllowed else {
-            return [.send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))]
+            return [
+                .send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))
+            ]
         }
         return [.check(id, request, by: session.key)]
     }

@@ -190,7 +190,8 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .refused(.notARelay, _): "it is no relay (it was not started with --reverse-proxy)"
         case .refused(.superseded, _): "another process with this node's key took over"
-        case .refused(let reason, let detail): "it refused the session (\(reason)\(detail.isEmpty ? "" : ": " + detail))"
+        case .refused(let reason, let detail):
+            "it refused the session (\(reason)\(detail.isEmpty ? "" : ": " + detail))"
         case .version(let highest):
             highest > Preamble.version
                 ? "it speaks protocol version \(highest), this p2prc \(Preamble.version): update this node"

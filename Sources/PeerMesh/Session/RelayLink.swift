@@ -68,7 +68,8 @@ public struct RelayLink: Sendable {
             state = .connecting(since: now)
             attemptStarted = now
             return [.connect]
-        case .connecting: return fail("no answer within \(SessionTiming.connectLimit.nanoseconds / 1_000_000_000) s", now)
+        case .connecting:
+            return fail("no answer within \(SessionTiming.connectLimit.nanoseconds / 1_000_000_000) s", now)
         case .opening: return fail("it accepts connections but says nothing", now)
         case .established:
             if now >= lastHeard + SessionTiming.peerPatience {
@@ -146,7 +147,9 @@ public struct RelayLink: Sendable {
                 return number == pingNumber ? [.measured(latency: now - pingSent)] : []
             case .close(.superseded, _): return supersede()
             case .close(let reason, let detail):
-                return fail(reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now)
+                return fail(
+                    reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
+                )
             case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report,
                 .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)

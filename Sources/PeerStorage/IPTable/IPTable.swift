@@ -134,7 +134,7 @@ public actor IPTable {
                 try queue.close()
                 return verdict == "ok" ? nil : Self.oneLine(verdict ?? "its check gave no answer")
             }
-        } catch where error.kind == .damaged {
+        } catch  where error.kind == .damaged {
             return error.detail
         }
     }

@@ -1,0 +1,36 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+extension PeerService {
+    /// One relay that this node was told to use: its link, the stream of the moment, and what is agreed there.
+    final class Relay {
+        let endpoint: Endpoint
+        var link: RelayLink
+        var channel: ByteChannel?
+        var decoder = FrameDecoder()
+        var greeting: [UInt8] = []
+        var connector: Connector?
+        var attempt = 0
+        var timer: LoopTimer?
+        var terms: SessionTerms?
+        var lane = 0
+        var agreements: [MappingID: PeerPortAgreement] = [:]
+        var name: String?
+        var key: NodeKey?
+        var reason: String?
+        var wasRefused = false
+        var latency: Instant.Span?
+        var samples: [Instant.Span] = []
+        var lastSaved = Instant.zero
+        var lastHeard: WallTime?
+        var isLocal = false
+        /// What this node's server listens on for this relay.
+        var ownPort: UInt16?
+
+        init(_ endpoint: Endpoint, link: RelayLink) {
+            self.endpoint = endpoint
+            self.link = link
+        }
+    }
+}
