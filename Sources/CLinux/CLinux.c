@@ -64,6 +64,8 @@ static int set(int fd, int level, int option, int value) {
 
 int clinux_no_delay(int fd) { return set(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
+int clinux_syn_repeats(int fd, int count) { return set(fd, IPPROTO_TCP, TCP_SYNCNT, count); }
+
 int clinux_keepalive(int fd, int idle_s, int interval_s, int count) {
     if (set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s) || set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s)
         || set(fd, IPPROTO_TCP, TCP_KEEPCNT, count))

@@ -92,6 +92,8 @@ public final class Connector {
         case .betweenNodes: SocketSetup.betweenNodes(fd)
         case .atTheEdge: SocketSetup.atTheEdge(fd)
         }
+        // A target that swallows connections holds a visitor for 7 s, not for two minutes.
+        clinux_syn_repeats(fd, 2)
         let status = address.withSystemAddress { connect(fd, $0, $1) }
         guard status == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
         return stream

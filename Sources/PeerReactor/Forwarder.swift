@@ -95,12 +95,6 @@ public final class Forwarder: EventSource {
     /// Breaks both sides off.
     public func abort() { finish(.aborted) }
 
-    /// Whether the right side has not answered yet.
-    public var isStillConnecting: Bool { isConnecting && left != nil }
-
-    /// The right side did not answer in time.
-    public func giveUpConnecting() { finish(.neverConnected(SystemError("connect", code: ETIMEDOUT))) }
-
     override func ready(_ readiness: Readiness, tag: UInt8) {
         if tag == Self.rightTag, isConnecting {
             guard connectionSettled(readiness) else { return }

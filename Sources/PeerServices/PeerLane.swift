@@ -222,11 +222,6 @@ final class PeerLane {
         }
         forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
         forwarder.start(isLeftRegistered: true)
-        if forwarder.isStillConnecting {
-            loop.schedule(after: Self.dialLimit) { [weak forwarder] in
-                if let forwarder, forwarder.isStillConnecting { forwarder.giveUpConnecting() }
-            }
-        }
     }
 
     private func ended(_ forwarder: Forwarder, _ mapping: MappingID, _ ending: Forwarder.Ending) {

@@ -29,6 +29,8 @@ int clinux_socket(int family, int type);
 int64_t clinux_splice(int from, int to, uint64_t n);
 
 int clinux_no_delay(int fd);
+// How often a connection's first packet is repeated (TCP_SYNCNT): 2 give it up after 7 s.
+int clinux_syn_repeats(int fd, int count);
 // Sends keepalive probes after idle_s seconds of silence, every interval_s, and gives up after count.
 int clinux_keepalive(int fd, int idle_s, int interval_s, int count);
 // SO_LINGER with a time of 0 (on) or off.

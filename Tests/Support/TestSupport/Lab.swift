@@ -125,6 +125,8 @@ public final class Lab: @unchecked Sendable {
                     chain stamp { ct mark set 1; }
                     chain forwarded {
                         type filter hook forward priority filter; policy drop;
+                        # A router that forgot a flow takes its first packet for a new one, whatever its ports.
+                        iifname "lan" tcp flags & (fin | syn | rst | ack) == syn jump stamp
                         ct mark @dead drop
                         ct state invalid drop
                         ct state established,related accept
