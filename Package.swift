@@ -23,6 +23,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         .executableTarget(
@@ -32,9 +36,21 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerServices", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: strict),
+        .target(
+            name: "PeerAPI",
+            dependencies: [
+                "PeerWire",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "PeerTokens",
+            dependencies: ["PeerMesh", "PeerWire", .product(name: "JWTKit", package: "jwt-kit")],
             swiftSettings: strict),
         .target(
             name: "PeerServices",
@@ -43,16 +59,26 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
-        .target(name: "PeerReactor", dependencies: ["CLinux", "PeerMesh", "PeerWire"], swiftSettings: strict),
+        .target(
+            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerStorage",
-            dependencies: ["PeerMesh", "PeerWire", .product(name: "GRDB", package: "GRDB.swift")],
+            dependencies: [
+                "PeerMesh", "PeerWire", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
             swiftSettings: strict),
         .target(name: "PeerMesh", dependencies: ["PeerWire"], swiftSettings: strict),
         .target(
-            name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
+            name: "PeerWire",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
             swiftSettings: strict),
         .target(name: "CLinux"),
+        .target(
+            name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
         .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
@@ -64,6 +90,8 @@ let package = Package(
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
+        .testTarget(name: "PeerTokensTests", dependencies: ["PeerTokens", "PeerMesh", "PeerWire"], swiftSettings: testing),
+        .testTarget(name: "PeerAPITests", dependencies: ["PeerAPI", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),

@@ -1,0 +1,2 @@
+/// Begins with the next commits.
+enum PeerTokensModule {}
