@@ -208,6 +208,7 @@ private struct Assembled: Sendable {
         core.onPublish = { publisher.save($0) }
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
+        FreedMemory(on: control).start()
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)

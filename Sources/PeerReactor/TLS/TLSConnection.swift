@@ -6,7 +6,10 @@ struct TLSConnection: ~Copyable {
 
     init(_ ssl: OpaquePointer) { self.ssl = ssl }
 
-    deinit { SSL_free(ssl) }
+    deinit {
+        SSL_free(ssl)
+        FreedMemory.noteClosed()
+    }
 
     /// Hands it to another owner.
     consuming func release() -> OpaquePointer {
