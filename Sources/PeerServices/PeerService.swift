@@ -398,9 +398,9 @@ public final class PeerService {
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
-        case .released: break
+        case .released, .receipt: break
         case .hello, .challenge, .proof, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .checkWanted:
+            .report, .receiptSigned, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
     }

@@ -256,8 +256,8 @@ public struct RelayCore: Sendable {
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
-        case .pong: return []
-        case .hello, .challenge, .proof, .welcome, .offer, .active, .refusal, .released, .channelsWanted,
+        case .pong, .receiptSigned: return []
+        case .hello, .challenge, .proof, .welcome, .offer, .active, .refusal, .released, .receipt, .channelsWanted,
             .checkDone:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }

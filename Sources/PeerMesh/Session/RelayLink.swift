@@ -150,10 +150,10 @@ public struct RelayLink: Sendable {
                 return fail(
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
-            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report,
+            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report, .receiptSigned,
                 .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .channelsWanted, .checkDone: return [.deliver(message)]
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone: return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }
     }

@@ -9,6 +9,15 @@ enum Samples {
     static let secret = peerEphemeral.secret(with: relayEphemeral.publicBytes, transcript: Array("said".utf8))!
     static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
     static let nonce = [UInt8].counting(from: 0xa0)
+    static let terms = Receipt.Terms(
+        relay: relay.key, peer: peer.key, mapping: mapping, protocols: .tcp, host: "relay.example.org",
+        ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
+    static let limits: Receipt.Terms.Limits = {
+        var limits = Receipt.Terms.Limits()
+        limits.connections = 100
+        limits.bytesPerSecond = 10_000_000
+        return limits
+    }()
 
     static let messages: [(name: String, message: Message)] = [
         ("hello", .hello(.init(key: peer.key, ephemeral: peerEphemeral.publicBytes, nonce: .counting(from: 16)))),
@@ -67,6 +76,8 @@ enum Samples {
         ("release", .release(mapping)),
         ("released", .released(mapping)),
         ("report", .report(mapping, state: .verified)),
+        ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
+        ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32)),
         (
             "checkWanted",
@@ -118,7 +129,8 @@ enum Samples {
 enum MessageKind: CaseIterable, Hashable {
     case hello, challenge, proof, welcome, close, ping, pong
     case requestAny, requestExactly, requestPreferably
-    case offer, commit, decline, active, refusal, release, released, report, channelsWanted, checkWanted, checkDone
+    case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
+    case channelsWanted, checkWanted, checkDone
 
     init(_ message: Message) {
         self =
@@ -144,6 +156,8 @@ enum MessageKind: CaseIterable, Hashable {
             case .release: .release
             case .released: .released
             case .report: .report
+            case .receipt: .receipt
+            case .receiptSigned: .receiptSigned
             case .channelsWanted: .channelsWanted
             case .checkWanted: .checkWanted
             case .checkDone: .checkDone
