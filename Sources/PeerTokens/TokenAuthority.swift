@@ -83,18 +83,23 @@ public struct TokenAuthority: Sendable {
         boundKey: (_ id: String, _ node: NodeKey, _ expires: WallTime) async throws(Failure) -> NodeKey
     ) async throws(Failure) -> TokenVerdict {
         let claims: TokenClaims
+        let keyEnd: WallTime?
         do throws(TokenRefusal) {
-            claims = try await proven(token, at: now)
+            (claims, keyEnd) = try await proven(token, at: now)
             try check(claims, node, now)
         } catch { return .refused(error) }
         if try await isRevoked(claims.jti) { return .refused(.revoked) }
         let end = WallTime(seconds: claims.exp)
         guard try await boundKey(claims.jti, node, end) == node else { return .refused(.boundToAnotherKey) }
-        return .granted(claims.scope.grant(id: claims.jti, expires: end), id: claims.jti)
+        // With its key's time, a token's is over too.
+        let last = keyEnd.map { min($0, end) } ?? end
+        return .granted(claims.scope.grant(id: claims.jti, expires: last), id: claims.jti)
     }
 
-    /// The claims, once a key of this relay is known to have signed them.
-    private func proven(_ token: String, at now: WallTime) async throws(TokenRefusal) -> TokenClaims {
+    /// The claims, once a key of this relay is known to have signed them, and the end of that key's time.
+    private func proven(
+        _ token: String, at now: WallTime
+    ) async throws(TokenRefusal) -> (TokenClaims, keyEnd: WallTime?) {
         let parts = try TokenParts(token)
         guard parts.header.alg == "EdDSA" else { throw .algorithm(parts.header.alg) }
         // Of all that the claims say, this alone is looked at before the signature: it decides which refusal is the
@@ -110,7 +115,7 @@ public struct TokenAuthority: Sendable {
             throw .wrongSignature
         } catch { throw .malformed("its signature cannot be checked") }
         if let end = key.validUntil, now >= end { throw .retiredKey(key.id, until: end, now: now) }
-        return try TokenParts.checked(claims)
+        return (try TokenParts.checked(claims), key.validUntil)
     }
 
     private func check(_ claims: TokenClaims, _ node: NodeKey, _ now: WallTime) throws(TokenRefusal) {

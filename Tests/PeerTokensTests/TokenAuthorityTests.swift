@@ -182,6 +182,11 @@ import Testing
         bench.authority = TokenAuthority(relay: TokenBench.relay, current: TokenBench.key, previous: TokenBench.older)
         let new = try await bench.issue(id: "new")
         #expect(await bench.refusal(old, at: .start + 999) == nil)
+        guard case .granted(let grant, _) = await bench.judge(old) else {
+            Issue.record("the old key does not count")
+            return
+        }
+        #expect(grant.expires == .start + 1_000, "the session ends with the key")
         let over = try #require(await bench.refusal(old, at: .start + 1_000))
         #expect(
             over == .retiredKey(TokenBench.older.id, until: .start + 1_000, now: .start + 1_000))
