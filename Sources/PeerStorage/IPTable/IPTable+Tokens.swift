@@ -127,15 +127,19 @@ extension IPTable {
         }
     }
 
-    /// Where a table is full, the rows of tokens that are over go, whatever their age.
+    /// Where a table is full, the rows of tokens that are over go, whatever their age; what was revoked is over too,
+    /// and stays known as such.
     private nonisolated func makeRoom(_ table: String, _ now: WallTime, in database: Database) throws {
         func count() throws -> Int { try Int.fetchOne(database, sql: "SELECT count(*) FROM \(table)") ?? 0 }
         guard try count() >= Self.tokenLimit else { return }
         try database.execute(sql: "DELETE FROM \(table) WHERE expires <= ?", arguments: [now.seconds])
+        if table != "revoked_token" {
+            try database.execute(sql: "DELETE FROM \(table) WHERE jti IN (SELECT jti FROM revoked_token)")
+        }
         guard try count() >= Self.tokenLimit else { return }
         throw StorageError(
             .full, path: path, detail: "it holds \(Self.tokenLimit) tokens that are not over (\(table))",
-            advice: "use shorter --expires; for a new start, p2prc token rotate-key ends all that were issued")
+            advice: "revoke what nobody needs (p2prc token revoke), and give shorter --expires")
     }
 
     private static func standing(_ row: Row) throws -> TokenStanding {

@@ -87,7 +87,10 @@ import Testing
         #expect(try await table.tokens().contains { $0.token.id == "t0" } == false)
         let error = await #expect(throws: StorageError.self) { try await table.save(token("more", issued: 1)) }
         #expect(error?.kind == .full)
-        #expect(error?.description.contains("rotate-key") == true)
+        #expect(error?.description.contains("p2prc token revoke") == true)
+        try await table.revokeToken("t7", at: .someday, expires: .someday + 60)
+        try await table.save(token("in its place", issued: 1))
+        #expect(try await table.isTokenRevoked("t7"))
         try await table.save(token("after", issued: 100))
         #expect(try await table.tokens().map(\.token.id) == ["after"])
     }
