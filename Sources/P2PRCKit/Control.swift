@@ -11,6 +11,7 @@ enum ControlRequest: Codable, Sendable {
     case unmap(String)
     case join(String, isTemporary: Bool)
     case leave(String)
+    case token(TokenCommand)
 }
 
 struct ControlReply: Codable, Sendable {

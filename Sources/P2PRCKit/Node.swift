@@ -91,6 +91,7 @@ struct NodeState: Sendable {
     let table: IPTable
     let writer: TableWriter
     let publisher: Publisher
+    let tokens: TokenDesk
     let leases: [Lease]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
@@ -124,9 +125,11 @@ struct NodeState: Sendable {
                     "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases"
                 )
             }
+            try await table.sweepTokens(at: now)
             return NodeState(
                 home: home, identity: identity, table: table, writer: TableWriter(table, log: log),
-                publisher: Publisher(servers, mappings, log), leases: try await table.leases(),
+                publisher: Publisher(servers, mappings, log),
+                tokens: try TokenDesk(home: home, relay: identity.key, table: table), leases: try await table.leases(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
@@ -212,6 +215,7 @@ private struct Assembled: Sendable {
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
             writer: state.writer, log: log)
+        core.tokens = state.tokens
         let publisher = state.publisher
         core.onPublish = { publisher.publish($0) }
         peer.onSuperseded = { _ in endings.yield(.superseded) }

@@ -27,6 +27,10 @@ final class NodeCore {
     private var isPublishing = false
     private var proclaimed: Set<String> = []
     var onPublish: ((Documents) -> Void)?
+    /// The tokens that this node issues and judges, where it does.
+    var tokens: TokenDesk?
+    /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
+    var onTokenRevoked: ((String) -> Void)?
 
     private final class Waiter {
         let mapping: MappingID
@@ -108,6 +112,7 @@ final class NodeCore {
         case .unmap(let name): answer(unmap(name))
         case .join(let text, let isTemporary): answer(join(text, isTemporary))
         case .leave(let text): answer(leave(text))
+        case .token(let command): token(command, answer)
         }
     }
 
