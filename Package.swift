@@ -85,8 +85,14 @@ let package = Package(
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
-        .testTarget(name: "PeerTokensTests", dependencies: ["PeerTokens", "PeerMesh", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerTokensTests",
+            dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: testing),
         .testTarget(name: "PeerAPITests", dependencies: ["PeerAPI", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),

@@ -374,9 +374,9 @@ public final class PeerService {
             guard relay.terms?.ground == .mesh else { return }
             log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
             if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
-        case .released: break
+        case .released, .receipt: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .checkWanted:
+            .report, .receiptSigned, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
     }

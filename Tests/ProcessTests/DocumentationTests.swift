@@ -9,6 +9,11 @@ extension ProcessTests {
         private static let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
 
+        private static let subcommands = [
+            ["status"], ["unmap"], ["leave"], ["token", "issue"], ["token", "list"], ["token", "revoke"],
+            ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
+        ]
+
         private func p2prc(_ words: [String]) async throws -> Finished {
             var ended: Finished?
             try await scenario { s in ended = try await s.run("p2prc", try Binaries.product(), words) }
@@ -22,14 +27,16 @@ extension ProcessTests {
         @Test("docs/cli.md names every flag and subcommand of --help, and no other flag")
         func flags() async throws {
             let help = try await p2prc(["--help"])
+            var offers = help.stdout
+            for words in Self.subcommands { offers += try await p2prc(words + ["--help"]).stdout }
             let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(help.stdout.matches(of: pattern).map { String($0.output) }).subtracting(["--help", "--version"])
+            let offered = Set(offers.matches(of: pattern).map { String($0.output) }).subtracting(["--help", "--version"])
             let described = Set(try text("docs/cli.md").matches(of: pattern).map { String($0.output) })
             #expect(offered.subtracting(described) == [], "docs/cli.md does not know these")
             #expect(described.subtracting(offered) == [], "the program does not know these")
-            for subcommand in ["status", "unmap", "leave"] {
-                #expect(help.stdout.contains("\n  \(subcommand) "))
-                #expect(try text("docs/cli.md").contains("p2prc \(subcommand)"))
+            for words in Self.subcommands {
+                #expect(help.stdout.contains("\n  \(words[0]) "))
+                #expect(try text("docs/cli.md").contains("p2prc \(words.joined(separator: " "))"))
             }
         }
 
@@ -53,7 +60,7 @@ extension ProcessTests {
             #expect(try await p2prc(["--mp", "0"]).status == 64)
             #expect(try await p2prc(["status", "--home", "/nonexistent/p2prc"]).status == 10)
             #expect(try await p2prc(["-s", "--home", "/dev/null/x"]).status == 19)
-            for code in [0, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 64, 65, 69] {
+            for code in [0, 1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 64, 65, 69] {
                 #expect(table.contains("\n| \(code) | "))
             }
         }
