@@ -78,7 +78,10 @@ let package = Package(
         .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
-        .testTarget(name: "PeerWireTests", dependencies: ["PeerWire"], swiftSettings: testing),
+        .target(
+            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
+            swiftSettings: testing),
+        .testTarget(name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),

@@ -329,6 +329,7 @@ public final class PeerService {
             lastSeen: moment)
         writer.write("a relay", { table throws(StorageError) in try table.save(record) })
         for id in relay.agreements.keys { handle(.sessionReady, id, relay) }
+        checkWhatIsOpen()
         onChange?()
     }
 
@@ -487,6 +488,16 @@ public final class PeerService {
         send(
             .checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)),
             to: third)
+    }
+
+    /// A relay that joined just now can look at what the others opened while there was nobody to ask.
+    private func checkWhatIsOpen() {
+        for relay in relays {
+            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
+                guard let host = agreement.host, let ports = agreement.ports else { continue }
+                askThirdNode(id, host, ports.first, at: relay)
+            }
+        }
     }
 
     private func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
