@@ -3,8 +3,8 @@ internal import PeerWire
 
 /// A token taken apart, each part spelled in the one way there is, nothing trusted yet.
 struct TokenParts {
-    /// Bytes. A few hundred are usual; long lists of domains make the longest.
-    static let maximumByteCount = 8_192
+    /// What a peer can show. A few hundred bytes are usual; long lists of domains make the longest.
+    static let maximumByteCount = Message.Hello.maximumToken
     static let idCharacters = 1...64
     static let nameBytes = 1...128
 

@@ -10,7 +10,8 @@ extension ProcessTests {
             .deletingLastPathComponent().deletingLastPathComponent()
 
         private static let subcommands = [
-            ["status"], ["unmap"], ["leave"], ["token", "issue"], ["token", "list"], ["token", "revoke"],
+            ["status"], ["unmap"], ["join"], ["leave"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
+            ["token", "issue"], ["token", "list"], ["token", "revoke"],
             ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
         ]
 
@@ -30,7 +31,9 @@ extension ProcessTests {
             var offers = help.stdout
             for words in Self.subcommands { offers += try await p2prc(words + ["--help"]).stdout }
             let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(offers.matches(of: pattern).map { String($0.output) }).subtracting(["--help", "--version"])
+            let offered = Set(offers.matches(of: pattern).map { String($0.output) }).subtracting([
+                "--help", "--version",
+            ])
             let described = Set(try text("docs/cli.md").matches(of: pattern).map { String($0.output) })
             #expect(offered.subtracting(described) == [], "docs/cli.md does not know these")
             #expect(described.subtracting(offered) == [], "the program does not know these")
@@ -65,7 +68,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("what status, --view-rps and --view-rpm print as JSON fits its schema, and the files are the same document")
+        @Test(
+            "what status, --view-rps and --view-rpm print as JSON fits its schema, and the files are the same document")
         func schemas() async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")
@@ -90,7 +94,8 @@ extension ProcessTests {
                     }
                     try await eventually("the mapping file is the document that is printed", within: .seconds(5)) {
                         let printed = try await node.command(["--view-rpm", "--json"]).stdout
-                        return try String(contentsOfFile: node.home + "/reverse_proxy_mapping.json", encoding: .utf8) == printed
+                        return try String(contentsOfFile: node.home + "/reverse_proxy_mapping.json", encoding: .utf8)
+                            == printed
                     }
                 }
             }
