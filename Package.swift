@@ -27,6 +27,11 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        // What Hummingbird stands on, for PeerAPI's own channel handlers.
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.0.0"),
     ],
     targets: [
         .executableTarget(
@@ -45,6 +50,12 @@ let package = Package(
             dependencies: [
                 "PeerWire",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -91,7 +102,13 @@ let package = Package(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
         .testTarget(name: "PeerTokensTests", dependencies: ["PeerTokens", "PeerMesh", "PeerWire"], swiftSettings: testing),
-        .testTarget(name: "PeerAPITests", dependencies: ["PeerAPI", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerAPITests",
+            dependencies: [
+                "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
