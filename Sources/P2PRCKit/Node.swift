@@ -1,4 +1,5 @@
 internal import Logging
+internal import PeerAPI
 internal import PeerMesh
 internal import PeerReactor
 internal import PeerServices
@@ -27,17 +28,40 @@ public enum Node {
             throw error
         }
         listenForSignals(endings.continuation, log)
+        let api: APIService
+        do throws(CommandError) {
+            api = try await startAPI(assembled, state, on: control, log)
+        } catch {
+            await stop(assembled, state, loops)
+            throw error
+        }
         var ending = ExitStatus.success
         for await end in endings.stream {
             ending = end
             break
         }
-        let last = await onLoop(control) { assembled.stop() }
+        // First, for its answers come from the loops.
+        await api.stop()
+        await stop(assembled, state, loops)
+        return ending
+    }
+
+    private static func startAPI(
+        _ assembled: Assembled, _ state: NodeState, on control: EventLoop, _ log: Logger
+    ) async throws(CommandError) -> APIService {
+        let own = state.identity.key
+        return try await APIService.start(
+            at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
+            // Nobody joins yet: the node itself is the one member that it knows.
+            isMember: { $0 == own }, log: log)
+    }
+
+    private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
+        let last = await onLoop(loops[0]) { assembled.stop() }
         await state.publisher.finish(last)
         await state.writer.finish()
         for loop in loops { loop.stop() }
         await state.close()
-        return ending
     }
 
     private static func makeLoops() throws(CommandError) -> [EventLoop] {
@@ -267,6 +291,13 @@ private struct Assembled: Sendable {
                 .usage, "--bind \(bind.hostText) is no address of this machine; choose another: --bind ADDR")
         }
         return CommandError(.serverPortInUse, "the server port \(port) cannot be opened: \(error)")
+    }
+
+    /// What members are told of this node.
+    func facts() -> NodeFacts {
+        let core = core.value
+        return NodeFacts(
+            name: core.settings.name, key: core.identity.key, version: P2PRCVersion.text, roles: core.roles)
     }
 
     /// Says goodbye everywhere; the result is what stays true afterwards.
