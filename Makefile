@@ -3,7 +3,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz man install format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -56,8 +56,13 @@ test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: several hour
 	@$(MAKE) --no-print-directory test-sanitizers
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 
-install: build ## Install the program: make install PREFIX=/usr/local
+man: build ## Write docs/man/p2prc.1 from what the program says of itself
+	scripts/manual $(BINARY) > docs/man/p2prc.1.new
+	mv docs/man/p2prc.1.new docs/man/p2prc.1
+
+install: build ## Install the program and its manual page: make install PREFIX=/usr/local
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2prc
+	install -D -m 0644 docs/man/p2prc.1 $(DESTDIR)$(PREFIX)/share/man/man1/p2prc.1
 
 format: ## Format the sources
 	$(SWIFT) format format --in-place --recursive --parallel Sources Tests Package.swift

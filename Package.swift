@@ -24,8 +24,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
-        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        // Without its traits: they bring swift-configuration, which nothing here reads.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        // What Hummingbird stands on, for PeerAPI's own channel handlers.
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.0.0"),
     ],
     targets: [
         .executableTarget(
@@ -44,6 +50,12 @@ let package = Package(
             dependencies: [
                 "PeerWire",
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -92,7 +104,13 @@ let package = Package(
             name: "PeerTokensTests",
             dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: testing),
-        .testTarget(name: "PeerAPITests", dependencies: ["PeerAPI", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerAPITests",
+            dependencies: [
+                "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: testing),
         .testTarget(
             name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),

@@ -1,8 +1,10 @@
 internal import Logging
+internal import PeerAPI
 internal import PeerMesh
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
+internal import PeerTokens
 internal import PeerWire
 internal import Synchronization
 
@@ -27,19 +29,40 @@ public enum Node {
             throw error
         }
         listenForSignals(endings.continuation, log)
+        let api: APIService
+        do throws(CommandError) {
+            api = try await startAPI(assembled, state, on: control, log)
+        } catch {
+            await stop(assembled, state, loops)
+            throw error
+        }
         var ending = ExitStatus.success
         for await end in endings.stream {
             ending = end
             break
         }
-        let last = await onLoop(control) { assembled.stop() }
+        // First, for its answers come from the loops.
+        await api.stop()
+        await stop(assembled, state, loops)
+        return ending
+    }
+
+    private static func startAPI(
+        _ assembled: Assembled, _ state: NodeState, on control: EventLoop, _ log: Logger
+    ) async throws(CommandError) -> APIService {
+        try await APIService.start(
+            at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
+            isMember: { key in await onLoop(control) { assembled.isMember(key) } }, log: log)
+    }
+
+    private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
+        let last = await onLoop(loops[0]) { assembled.stop() }
         state.publisher.save(last)
         await state.publisher.finish()
         await state.membershipSaver.finish()
         await state.writer.finish()
         for loop in loops { loop.stop() }
         await state.close()
-        return ending
     }
 
     private static func makeLoops() throws(CommandError) -> [EventLoop] {
@@ -213,6 +236,17 @@ private struct Assembled: Sendable {
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
         FreedMemory(on: control).start()
+        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket)
+        server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
+        let tokens = state.tokens
+        peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
+        relay?.judge = { token, key, answer in
+            let answer = LoopBound(answer, on: control)
+            Task {
+                let (grant, reason) = await tokens.grant(for: token, from: key, log)
+                control.execute { answer.value(grant, reason) }
+            }
+        }
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)
@@ -282,6 +316,20 @@ private struct Assembled: Sendable {
                 .usage, "--bind \(bind.hostText) is no address of this machine; choose another: --bind ADDR")
         }
         return CommandError(.serverPortInUse, "the server port \(port) cannot be opened: \(error)")
+    }
+
+    /// What members are told of this node.
+    /// This node itself, who has a session here, and the relays that it has sessions to.
+    func isMember(_ key: NodeKey) -> Bool {
+        let core = core.value
+        return key == core.identity.key || core.relay?.hasSession(of: key) == true
+            || core.peer.relayStandings.contains { $0.key == key && $0.state == .connected }
+    }
+
+    func facts() -> NodeFacts {
+        let core = core.value
+        return NodeFacts(
+            name: core.settings.name, key: core.identity.key, version: P2PRCVersion.text, roles: core.roles)
     }
 
     /// Says goodbye everywhere; the result is what stays true afterwards.

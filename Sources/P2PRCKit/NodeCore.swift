@@ -63,6 +63,9 @@ final class NodeCore {
         peer.onChange = { [unowned self] in changed() }
     }
 
+    /// What the node does at present: `relay`, `peer`, both or neither.
+    var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
+
     func documents() -> Documents {
         let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings()) }
         return Documents(

@@ -45,7 +45,7 @@ struct StatusDocument: Codable {
         let strangers = core.server.strangers
         Name = core.settings.name
         Key = core.identity.key.description
-        Roles = (core.relay == nil ? [] : ["relay"]) + (core.peer.relayStandings.isEmpty ? [] : ["peer"])
+        Roles = core.roles
         Version = P2PRCVersion.text
         Process = getpid()
         Home = core.settings.home

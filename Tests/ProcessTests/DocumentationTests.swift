@@ -43,6 +43,27 @@ extension ProcessTests {
             }
         }
 
+        @Test("the manual page is what make man makes of the program, and names every flag and subcommand of --help")
+        func manual() async throws {
+            let page = try text("docs/man/p2prc.1")
+            var made: Finished?
+            try await scenario { s in
+                let script = Self.root.appending(path: "scripts/manual").path
+                made = try await s.run("manual", "/usr/bin/python3", [script, try Binaries.product()])
+            }
+            let now = try #require(made)
+            try #require(now.status == 0, "\(now.stderr)")
+            #expect(now.stdout == page, "docs/man/p2prc.1 is of another version; run: make man")
+
+            let help = try await p2prc(["--help"]).stdout
+            // Hyphens that are to be typed as such are escaped in a page.
+            let plain = page.replacing("\\-", with: "-")
+            let pattern = #/--[A-Za-z][A-Za-z-]+/#
+            let offered = Set(help.matches(of: pattern).map { String($0.output) })
+            #expect(Set(plain.matches(of: pattern).map { String($0.output) }) == offered)
+            for subcommand in ["status", "unmap", "leave"] { #expect(plain.contains("\\fB\(subcommand)\\fR")) }
+        }
+
         @Test("every command of the README and of docs/cli.md is one that the program takes")
         func commands() async throws {
             let lines = try (text("README.md") + text("docs/cli.md")).split(separator: "\n")
