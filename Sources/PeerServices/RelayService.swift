@@ -231,7 +231,7 @@ public final class RelayService {
     }
 
     /// What a peer may do that came in so, and on whose account.
-    private func grant(_ admission: Admission, _ channel: ByteChannel) -> Grant {
+    private func grant(_ admission: RelayHandshake.Admission, _ channel: ByteChannel) -> Grant {
         // A stream that is gone already has no address; what little it still does is on one account.
         let network = channel.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }?.accountNetwork ?? "unknown"
         switch admission {
