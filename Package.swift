@@ -26,7 +26,6 @@ let package = Package(
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         // Without its traits: they bring swift-configuration, which nothing here reads.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
         // What Hummingbird stands on, for PeerAPI's own channel handlers.
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.34.1"),
@@ -76,7 +75,6 @@ let package = Package(
             name: "PeerStorage",
             dependencies: [
                 "PeerMesh", "PeerWire", .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: strict),
         .target(name: "PeerMesh", dependencies: ["PeerWire"], swiftSettings: strict),

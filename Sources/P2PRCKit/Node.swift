@@ -217,7 +217,7 @@ private struct Assembled: Sendable {
                         meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen),
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
-                policy: RelayCore.Policy(ports: settings.ports), store: state.writer, log: log)
+                policy: settings.relayPolicy, store: state.writer, log: log)
             service.start(at: server, leases: state.leases, wall: .now)
             relay = service
         }

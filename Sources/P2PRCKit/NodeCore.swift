@@ -141,10 +141,23 @@ final class NodeCore {
         let known = peer.allWishes.first {
             $0.target == request.target && $0.ports.count == request.count && fits($0, request)
         }
-        if let known { return (known, false) }
+        if var known {
+            // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
+            guard !(request.allow.isEmpty && request.deny.isEmpty),
+                known.allow != request.allow || known.deny != request.deny
+            else { return (known, false) }
+            known.allow = request.allow
+            known.deny = request.deny
+            let changed = known
+            if !request.isTemporary {
+                writer.write("a mapping", { table throws(StorageError) in try table.save(changed) })
+            }
+            peer.change(changed)
+            return (changed, false)
+        }
         let wish = MappingWish(
             id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
-            ports: request.wish)
+            ports: request.wish, allow: request.allow, deny: request.deny)
         if !request.isTemporary { writer.write("a mapping", { table throws(StorageError) in try table.save(wish) }) }
         peer.add(wish, isTemporary: request.isTemporary)
         return (wish, true)

@@ -1,8 +1,9 @@
-internal import PeerMesh
+public import PeerMesh
 public import PeerReactor
+public import PeerStorage
 public import PeerWire
 
-/// Everything a user may say when starting a node, checked.
+/// Everything a user may say when starting a node, checked: the configuration first, then the flags, which win.
 public struct NodeSettings: Sendable {
     public static let defaultServerPort: UInt16 = 8088
 
@@ -23,11 +24,58 @@ public struct NodeSettings: Sendable {
     public var ports: PortRange
     public var isTemporary = false
     public var name: String
+    /// What only the configuration says, and the filters, which flags may replace.
+    public var config = NodeConfig()
 
     public init(home: String) {
         self.home = home
         ports = Self.defaultPorts
         name = SystemFacts.hostName
+    }
+
+    /// With what `config.toml` of the home says; a damaged one is an error. A home that is not there yet has none, and
+    /// one that cannot be used is refused when the node starts.
+    public static func load(home: String) throws(CommandError) -> NodeSettings {
+        var settings = NodeSettings(home: home)
+        guard let paths = try? Home.inspect(at: home) else { return settings }
+        let config: NodeConfig
+        do throws(StorageError) {
+            config = try ConfigFile.load(paths)
+        } catch {
+            throw CommandError(error.kind == .damaged ? .damaged : .homeUnusable, "\(error)")
+        }
+        try settings.apply(config, from: paths.config)
+        return settings
+    }
+
+    private mutating func apply(_ config: NodeConfig, from path: String) throws(CommandError) {
+        self.config = config
+        name = config.name ?? name
+        serverPort = config.serverPort
+        ports = config.ports ?? ports
+        isOpen = config.isOpen
+        isPlain = config.isPlain
+        do throws(CommandError) {
+            if let text = config.bind { try setBind(text) }
+            if let text = config.advertise { try setAdvertised(text) }
+        } catch {
+            // The same words, with the file's key in the place of the flag.
+            let text = error.text.hasPrefix("--") ? String(error.text.dropFirst(2)) : error.text
+            throw CommandError(.damaged, "\(path): \(text)")
+        }
+    }
+
+    /// The relay's rules, out of the configuration.
+    public var relayPolicy: RelayCore.Policy {
+        RelayCore.Policy(
+            ports: ports, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600), membershipLimits: config.limits)
+    }
+
+    /// What of descriptors and memory is for whom; `openFiles` is the process's limit of descriptors.
+    public func reserveGate(openFiles: Int, memory: Int) -> ReserveGate {
+        ReserveGate(
+            descriptors: .init(limit: openFiles, reserve: config.reserve.descriptors),
+            buffers: .init(limit: memory, reserve: config.reserve.buffers))
     }
 
     /// Below the ports that the system takes for outgoing connections: 20000 and up, as far as that goes.
@@ -76,6 +124,34 @@ public struct NodeSettings: Sendable {
 
     public mutating func setPorts(_ text: String) throws(CommandError) { ports = try PortRange.parse(text) }
 
+    // A list that a flag gives takes the place of the file's.
+
+    public mutating func setVisitors(allow: [String], deny: [String]) throws(CommandError) {
+        config.visitors = try Self.filter(config.visitors, ("--allow-visitors", allow), ("--deny-visitors", deny))
+    }
+
+    public mutating func setPeers(allow: [String], deny: [String]) throws(CommandError) {
+        config.peers = try Self.filter(config.peers, ("--allow-peers", allow), ("--deny-peers", deny))
+    }
+
+    private static func filter(
+        _ former: NetworkFilter, _ allow: (flag: String, texts: [String]), _ deny: (flag: String, texts: [String])
+    ) throws(CommandError) -> NetworkFilter {
+        NetworkFilter(
+            allow: allow.texts.isEmpty ? former.allow : try networks(allow.flag, allow.texts),
+            deny: deny.texts.isEmpty ? former.deny : try networks(deny.flag, deny.texts))
+    }
+
+    static func networks(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
+        var networks: [Network] = []
+        for text in texts {
+            do throws(NetworkFault) {
+                networks.append(try Network(text))
+            } catch { throw CommandError(.usage, "\(flag) \(text): \(error)") }
+        }
+        return networks
+    }
+
     /// `--home DIR`, else `$P2PRC`, else `~/.p2prc`.
     public static func home(named: String?) -> String {
         if let named { return named }
@@ -94,12 +170,18 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     /// Whether another one will do.
     public var isPreference: Bool
     public var isTemporary: Bool
+    /// Visitors that the relay lets in, and those that it does not.
+    public var allow: [Network]
+    public var deny: [Network]
 
     /// - Parameters:
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`.
     ///   - target: `host` or `host:port`, instead of 127.0.0.1.
+    ///   - allow: networks (CIDR) of visitors to let in; none: everybody.
+    ///   - deny: those not to let in.
     public init(
-        _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false
+        _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false,
+        allow: [String] = [], deny: [String] = []
     ) throws(CommandError) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count <= 2, let local = Self.ports(parts[0]) else {
@@ -137,6 +219,17 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         publicPort = opened?.first
         self.isPreference = isPreference
         self.isTemporary = isTemporary
+        self.allow = try Self.visitors("--allow", allow)
+        self.deny = try Self.visitors("--deny", deny)
+    }
+
+    private static func visitors(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
+        let limit = Message.Request.maximumNetworks
+        guard texts.count <= limit else {
+            throw CommandError(
+                .usage, "\(flag): \(texts.count) networks, and a mapping has at most \(limit); name wider ones")
+        }
+        return try NodeSettings.networks(flag, texts)
     }
 
     private static func ports(_ text: Substring) -> PortRange? {

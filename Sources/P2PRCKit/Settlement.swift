@@ -51,13 +51,15 @@ enum Settlement {
         switch refusal {
         case .noPortFree, .portTakenHere: .noPortFree
         case .portTaken, .portLeased: .portTaken
-        case .portNotAllowed, .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil: .refused
+        case .portNotAllowed, .notGranted, .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil:
+            .refused
         }
     }
 
     private static func advice(_ refusal: RefusalReason?) -> String {
         switch refusal {
         case .portTaken, .portLeased, .portNotAllowed: "; ask for another one, or add --any"
+        case .notGranted: "; ask for what it allows, or have the relay's owner allow more"
         case .noPortFree, .portTakenHere: "; try another relay, or have its --ports widened"
         case .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil: ""
         }

@@ -34,5 +34,21 @@ enum SystemFacts {
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
+    /// How many descriptors this process may have open.
+    static var descriptorLimit: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Bytes of memory that this process may have: the machine's, or less where its control group says so (cgroups(7)).
+    static var memory: Int {
+        let pages = sysconf(Int32(_SC_PHYS_PAGES))
+        let machine = pages > 0 ? pages * sysconf(Int32(_SC_PAGESIZE)) : 1 << 30
+        let text = try? String(contentsOfFile: "/sys/fs/cgroup/memory.max", encoding: .utf8)
+        let group = text.flatMap { Int($0.prefix { $0.isNumber }) } ?? machine
+        return max(1, min(machine, group))
+    }
+
     static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }

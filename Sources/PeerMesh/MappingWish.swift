@@ -13,11 +13,20 @@ public struct MappingWish: Hashable, Sendable {
     public var target: Target
     public var protocols: TransportProtocols
     public var ports: PortWish
+    /// Visitors that the relay lets in; empty: everybody.
+    public var allow: [Network]
+    /// Visitors that it does not, whatever `allow` says.
+    public var deny: [Network]
 
-    public init(id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish) {
+    public init(
+        id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
+        deny: [Network] = []
+    ) {
         self.id = id
         self.target = target
         self.protocols = protocols
         self.ports = ports
+        self.allow = allow
+        self.deny = deny
     }
 }

@@ -196,6 +196,14 @@ public final class PeerService {
     /// Whether the target is being looked at, so that what is known of it may change at once.
     public func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
 
+    /// Asks for a mapping anew, for other visitors; it keeps its ports, and its target is the same.
+    public func change(_ wish: MappingWish) {
+        guard let former = wishes[wish.id], former.target == wish.target else { return }
+        wishes[wish.id] = wish
+        for relay in relays { addAgreement(wish, at: relay) }
+        onChange?()
+    }
+
     public var allWishes: [MappingWish] { Array(wishes.values) }
 
     // MARK: Sessions

@@ -228,8 +228,21 @@ public final class RelayService {
                 advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
                 ?? session.channel.localAddress?.hostText ?? introduction.dialled
             publicHost = introduction.dialled
-            handle(.sessionProven(session.id, key: session.key, introduction: introduction))
+            handle(
+                .sessionProven(
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
+        }
+    }
+
+    /// What a peer may do that came in so, and on whose account.
+    private func grant(_ admission: RelayHandshake.Admission, _ channel: ByteChannel) -> Grant {
+        // A stream that is gone already has no address; what little it still does is on one account.
+        let network = channel.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }?.accountNetwork ?? "unknown"
+        switch admission {
+        case .mesh: return Grant(membership: .mesh(network: network))
+        case .openRelay: return Grant(membership: .openRelay(network: network))
+        case .token(let grant): return grant
         }
     }
 
@@ -348,7 +361,7 @@ public final class RelayService {
             session.channel.closeAfterFlush()
             closeLane(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
-        case .listen(let claim, let id): listen(claim, id)
+        case .listen(let claim, let id, _): listen(claim, id)
         case .pause(let claim): pause(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):

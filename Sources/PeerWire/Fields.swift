@@ -80,6 +80,15 @@ struct FieldReader {
         scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
     }
 
+    /// A list that may be left out; then it is empty.
+    func networks(_ tag: UInt8, atMost limit: Int) throws(WireError) -> [Network] {
+        guard let value = values[tag] else { return [] }
+        guard let networks = Network.list(value), networks.count <= limit else {
+            throw WireError(.malformedField, "field \(tag) is no list of at most \(limit) networks")
+        }
+        return networks
+    }
+
     func nodeKey(_ tag: UInt8) throws(WireError) -> NodeKey {
         guard let key = NodeKey(bytes: try bytes(tag, count: NodeKey.byteCount)) else {
             throw WireError(.malformedField, "field \(tag) is no node key")

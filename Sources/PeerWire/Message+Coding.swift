@@ -61,6 +61,8 @@ extension Message {
             case .preferably(let range): fields.put(5, range)
             }
             fields.put(6, request.target)
+            if !request.allow.isEmpty { fields.put(7, Network.bytes(of: request.allow)) }
+            if !request.deny.isEmpty { fields.put(8, Network.bytes(of: request.deny)) }
         case .offer(let offer):
             type = .offer
             fields.put(1, offer.mapping.value)
@@ -244,7 +246,9 @@ extension Message {
             wish = .preferably(try fields.ports(5))
         }
         return Request(
-            mapping: try fields.mapping(1), protocols: protocols, wish: wish, target: try fields.text(6))
+            mapping: try fields.mapping(1), protocols: protocols, wish: wish, target: try fields.text(6),
+            allow: try fields.networks(7, atMost: Request.maximumNetworks),
+            deny: try fields.networks(8, atMost: Request.maximumNetworks))
     }
 
     private static func known<Value>(

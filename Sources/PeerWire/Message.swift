@@ -128,12 +128,24 @@ public enum Message: Hashable, Sendable {
         public var wish: PortWish
         /// Where the mapping leads, for the relay's listings.
         public var target: String
+        /// Visitors that the relay lets in; empty: everybody. At most `maximumNetworks`.
+        public var allow: [Network]
+        /// Visitors that it does not, whatever `allow` says. At most `maximumNetworks`.
+        public var deny: [Network]
 
-        public init(mapping: MappingID, protocols: TransportProtocols, wish: PortWish, target: String) {
+        /// In each of the two lists.
+        public static let maximumNetworks = 64
+
+        public init(
+            mapping: MappingID, protocols: TransportProtocols, wish: PortWish, target: String, allow: [Network] = [],
+            deny: [Network] = []
+        ) {
             self.mapping = mapping
             self.protocols = protocols
             self.wish = wish
             self.target = target
+            self.allow = allow
+            self.deny = deny
         }
     }
 
@@ -190,7 +202,10 @@ public enum CloseReason: UInt8, Sendable, CaseIterable {
     case silent = 6
     /// A limit of the node is reached.
     case limitReached = 7
-    // 8 and 9: see `RelayCore`.
+    /// What let the peer in ran out.
+    case expired = 8
+    /// What let the peer in was taken back.
+    case revoked = 9
     /// The peer proved no mesh key of this relay and holds no token of it. Nothing more is said.
     case notAMember = 10
     /// A session without TLS: an older p2prc.
@@ -214,6 +229,8 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable {
     case limitReached = 6
     /// The relay could not write the lease down.
     case storageFailed = 7
+    /// The relay could, but what let the peer in (its grant) does not go so far.
+    case notGranted = 8
 
     // By the peer:
     /// The number is taken at the peer's own end.

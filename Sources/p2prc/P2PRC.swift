@@ -89,6 +89,8 @@ struct P2PRC: AsyncParsableCommand {
     @Option(help: ArgumentHelp("With --reverse-proxy: the public ports to give out.", valueName: "low-high"))
     var ports: [String] = []
 
+    @OptionGroup var networks: Networks
+
     mutating func run() async throws {
         try await Execution.end(with: request().perform())
     }
@@ -103,7 +105,9 @@ struct P2PRC: AsyncParsableCommand {
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] where flag != shared { try refuse(isGiven, flag, "with \(subcommand)") }
+        ] + networks.ofRelay + networks.ofMapping where flag != shared {
+            try refuse(isGiven, flag, "with \(subcommand)")
+        }
     }
 
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
@@ -123,13 +127,13 @@ struct P2PRC: AsyncParsableCommand {
             (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
             (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] { try refuse(isGiven, flag, "without -s") }
+        ] + networks.ofRelay { try refuse(isGiven, flag, "without -s") }
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         if viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
                 (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
-            ] { try refuse(isGiven, flag, "with \(asked[0])") }
+            ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
             return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
         }
         if !mapPort.isEmpty {
@@ -138,6 +142,7 @@ struct P2PRC: AsyncParsableCommand {
         }
         try refuse(anyPort, "--any", "without --mp")
         try refuse(target != nil, "--target", "without --mp")
+        for (isGiven, flag) in networks.ofMapping { try refuse(isGiven, flag, "without --mp") }
         if !connectReverseProxy.isEmpty {
             return .connect(
                 home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: temporary)
@@ -152,16 +157,19 @@ struct P2PRC: AsyncParsableCommand {
     private func mappings() throws -> [MappingRequest] {
         try refuse(target != nil && mapPort.count != 1, "--target", "with \(mapPort.count) times --mp")
         try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
+        for (isGiven, flag) in networks.ofMapping { try refuse(isGiven && mapPort.isEmpty, flag, "without --mp") }
         return try mapPort.map {
-            try MappingRequest($0, target: target, isPreference: anyPort, isTemporary: temporary)
+            try MappingRequest(
+                $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
+                deny: networks.deny)
         }
     }
 
     private func settings(_ home: String) throws -> NodeSettings {
-        var settings = NodeSettings(home: home)
+        var settings = try NodeSettings.load(home: home)
         settings.isRelay = reverseProxy
-        settings.isOpen = isOpen
-        settings.isPlain = plain
+        if isOpen { settings.isOpen = true }
+        if plain { settings.isPlain = true }
         try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy")
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
@@ -175,6 +183,11 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy")
         try refuse(!ports.isEmpty && !reverseProxy, "--ports", "without --reverse-proxy")
         try refuse(ports.count > 1, "--ports", "a second time with -s")
+        for (isGiven, flag) in networks.ofRelay {
+            try refuse(isGiven && !reverseProxy, flag, "without --reverse-proxy")
+        }
+        try settings.setVisitors(allow: networks.allowVisitors, deny: networks.denyVisitors)
+        try settings.setPeers(allow: networks.allowPeers, deny: networks.denyPeers)
         if let bind { try settings.setBind(bind) }
         if let serverPort { try settings.setServerPort(serverPort) }
         if let advertise { try settings.setAdvertised(advertise) }

@@ -12,6 +12,45 @@ struct Common: ParsableArguments {
     var homePath: String { NodeSettings.home(named: home) }
 }
 
+/// Who is let in, by address.
+struct Networks: ParsableArguments {
+    @Option(
+        name: .customLong("allow-visitors"),
+        help: ArgumentHelp(
+            "With --reverse-proxy: let only these use public ports; may be repeated.", valueName: "cidr"))
+    var allowVisitors: [String] = []
+
+    @Option(
+        name: .customLong("deny-visitors"),
+        help: ArgumentHelp("With --reverse-proxy: do not let these; may be repeated.", valueName: "cidr"))
+    var denyVisitors: [String] = []
+
+    @Option(
+        name: .customLong("allow-peers"),
+        help: ArgumentHelp("With --reverse-proxy: let only these nodes come; may be repeated.", valueName: "cidr"))
+    var allowPeers: [String] = []
+
+    @Option(
+        name: .customLong("deny-peers"),
+        help: ArgumentHelp("With --reverse-proxy: do not let these nodes come; may be repeated.", valueName: "cidr"))
+    var denyPeers: [String] = []
+
+    @Option(help: ArgumentHelp("With --mp: let only these use its public port; may be repeated.", valueName: "cidr"))
+    var allow: [String] = []
+
+    @Option(help: ArgumentHelp("With --mp: do not let these; may be repeated.", valueName: "cidr"))
+    var deny: [String] = []
+
+    var ofRelay: [(Bool, String)] {
+        [
+            (!allowVisitors.isEmpty, "--allow-visitors"), (!denyVisitors.isEmpty, "--deny-visitors"),
+            (!allowPeers.isEmpty, "--allow-peers"), (!denyPeers.isEmpty, "--deny-peers"),
+        ]
+    }
+
+    var ofMapping: [(Bool, String)] { [(!allow.isEmpty, "--allow"), (!deny.isEmpty, "--deny")] }
+}
+
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what the running node does.")
     @OptionGroup var common: Common

@@ -20,8 +20,7 @@ struct Layer: Sendable, CustomStringConvertible {
         Layer(
             name: "PeerStorage",
             allowed: [
-                "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "TOMLKit", "PeerMesh",
-                "PeerWire",
+                "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "PeerMesh", "PeerWire",
             ],
             reason: "the only code that touches the disk; it knows no sockets and no loops"),
         Layer(

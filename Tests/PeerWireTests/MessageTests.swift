@@ -28,8 +28,8 @@ import Testing
     }
 
     @Test func `the numbers of reasons and states never change`() {
-        #expect(CloseReason.allCases.map(\.rawValue) == Array(1...7) + [10, 11])
-        #expect(RefusalReason.allCases.map(\.rawValue) == Array(1...7) + [16, 17])
+        #expect(CloseReason.allCases.map(\.rawValue) == Array(1...11))
+        #expect(RefusalReason.allCases.map(\.rawValue) == Array(1...8) + [16, 17])
         #expect(MappingState.allCases.map(\.rawValue) == Array(1...9))
     }
 
@@ -89,7 +89,9 @@ import Testing
             var fewer = fields
             fewer.remove(at: index)
             let frame = message.frame.with(fewer)
-            if Samples.textTags[frame.type]?.contains(field.tag) == true {
+            if Samples.listTags[frame.type]?.contains(field.tag) == true {
+                #expect(try decoded(frame).frame == frame)
+            } else if Samples.textTags[frame.type]?.contains(field.tag) == true {
                 let found = try decoded(frame)
                 #expect(found.frame.fields.first { $0.tag == field.tag }?.value == [])
             } else {
@@ -110,7 +112,9 @@ import Testing
         where Samples.textTags[message.frame.type]?.contains(field.tag) != true
             && Samples.variableTags[message.frame.type]?.contains(field.tag) != true
         {
-            for value in [field.value + [0], Array(field.value.dropLast()), []] where value != field.value {
+            let isList = Samples.listTags[message.frame.type]?.contains(field.tag) == true
+            for value in [field.value + [0], Array(field.value.dropLast())] + (isList ? [] : [[]])
+            where value != field.value {
                 var changed = fields
                 changed[index].value = value
                 let fault = try #require(wireError(of: message.frame.with(changed)))
@@ -141,8 +145,8 @@ import Testing
 
     @Test(
         arguments: [
-            (Message.close(.leaving, detail: "").frame, 1, [0]), (Message.close(.leaving, detail: "").frame, 1, [8]),
-            (Message.refusal(Samples.mapping, reason: .portTaken, detail: "").frame, 2, [8]),
+            (Message.close(.leaving, detail: "").frame, 1, [0]), (Message.close(.leaving, detail: "").frame, 1, [200]),
+            (Message.refusal(Samples.mapping, reason: .portTaken, detail: "").frame, 2, [9]),
             (Message.decline(Samples.mapping, attempt: 1, reason: .withdrawn).frame, 3, [18]),
             (Message.report(Samples.mapping, state: .active).frame, 2, [10]),
             (Samples.messages.first { $0.name == "request-any" }!.message.frame, 2, [0]),

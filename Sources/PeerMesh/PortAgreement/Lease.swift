@@ -12,10 +12,12 @@ public struct Lease: Hashable, Sendable {
     public var target: String
     /// While the key has a live session the lease does not expire; afterwards it lasts until then.
     public var expires: WallTime
+    /// Whose limit of ports it counts against; `nil` where nobody wrote that down.
+    public var account: Grant.Membership?
 
     public init(
         key: NodeKey, mapping: MappingID, ports: PortRange, protocols: TransportProtocols, peerName: String,
-        target: String, expires: WallTime
+        target: String, expires: WallTime, account: Grant.Membership? = nil
     ) {
         self.key = key
         self.mapping = mapping
@@ -24,5 +26,6 @@ public struct Lease: Hashable, Sendable {
         self.peerName = peerName
         self.target = target
         self.expires = expires
+        self.account = account
     }
 }

@@ -69,6 +69,8 @@ public struct LeaseTable: Sendable {
 
     public mutating func prolong(_ claim: Claim, until expires: WallTime) { leases[claim]?.expires = expires }
 
+    public mutating func charge(_ claim: Claim, to account: Grant.Membership) { leases[claim]?.account = account }
+
     /// Claims whose lease has run out.
     public func expired(at now: WallTime) -> [Claim] { leases.filter { $0.value.expires <= now }.map(\.key) }
 }

@@ -191,7 +191,8 @@ public struct PeerPortAgreement: Sendable {
             .send(
                 .request(
                     Message.Request(
-                        mapping: wish.id, protocols: wish.protocols, wish: asked, target: targetText)))
+                        mapping: wish.id, protocols: wish.protocols, wish: asked, target: targetText, allow: wish.allow,
+                        deny: wish.deny)))
         ]
     }
 

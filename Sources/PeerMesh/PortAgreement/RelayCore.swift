@@ -21,10 +21,15 @@ public struct RelayCore: Sendable {
         public var maximumPortsPerMapping: Int
         public var maximumMappingsPerSession: Int
         public var maximumSessions: Int
+        /// For a membership that brings no limits of its own: by the mesh key, or at an open relay.
+        public var membershipLimits: Grant.Limits
+
+        public static let usualLimits = Grant.Limits(keys: 64, leases: 4_096, mappings: 1_024)
 
         public init(
             ports: PortRange, protocols: TransportProtocols = .tcp, leaseSeconds: UInt32 = 24 * 3600,
-            maximumPortsPerMapping: Int = 64, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096
+            maximumPortsPerMapping: Int = 64, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096,
+            membershipLimits: Grant.Limits = Policy.usualLimits
         ) {
             self.ports = ports
             self.protocols = protocols
@@ -32,11 +37,20 @@ public struct RelayCore: Sendable {
             self.maximumPortsPerMapping = maximumPortsPerMapping
             self.maximumMappingsPerSession = maximumMappingsPerSession
             self.maximumSessions = maximumSessions
+            self.membershipLimits = membershipLimits
+        }
+
+        /// The ceilings that count for a grant. A token has none but its own; where another one names none, the
+        /// relay's stand.
+        public func limits(of grant: Grant) -> Grant.Limits {
+            if case .token = grant.membership { return grant.limits }
+            return grant.limits.completed(by: membershipLimits)
         }
     }
 
     public enum Event: Sendable {
-        case sessionProven(SessionID, key: NodeKey, introduction: Message.Introduction)
+        /// A handshake is done, and whoever judged it says what the session may do.
+        case sessionProven(SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant)
         case received(SessionID, Message)
         case sessionEnded(SessionID)
         /// Answers to `hold`.
@@ -44,6 +58,13 @@ public struct RelayCore: Sendable {
         case portsBusy(Claim, PortRange)
         /// Answer to `saveLease`.
         case leaseSaved(Claim, succeeded: Bool)
+        /// The peer showed a newer token. What it still allows goes on untouched, mappings that it does not are
+        /// refused and their ports given back; counts that are over a lower limit stay until they are given back.
+        case grantRenewed(SessionID, Grant)
+        /// A token was revoked, or a membership ended otherwise: its sessions end within this call. Their ports refuse
+        /// at once and their visitors are broken off; the leases run out as usual, for the key may come back with
+        /// something better. That it does not come back with the same is up to whoever grants.
+        case membershipEnded(Grant.Membership, CloseReason, detail: String)
         case timePassed
     }
 
@@ -54,8 +75,8 @@ public struct RelayCore: Sendable {
         case end(SessionID, CloseReason, detail: String)
         /// Bind these ports without accepting anything; answer with `portsHeld` or `portsBusy`.
         case hold(Claim, PortRange, TransportProtocols)
-        /// Start accepting on the held ports, for this session.
-        case listen(Claim, SessionID)
+        /// Start accepting on the held ports, for this session, whom the filter lets in.
+        case listen(Claim, SessionID, NetworkFilter)
         /// Stop accepting: connections are refused, the ports stay bound.
         case pause(Claim)
         /// Give the ports back to the system.
@@ -76,10 +97,11 @@ public struct RelayCore: Sendable {
         /// The host by which the peer reached this relay.
         public var dialled: String
         public var lastHeard: Instant
-        fileprivate var mappings: Set<MappingID> = []
+        public internal(set) var grant: Grant
+        var mappings: Set<MappingID> = []
         /// Checks that it may still ask for; refilled with time.
-        fileprivate var checks = RelayCore.checkBurst
-        fileprivate var checksRefilled = Instant.zero
+        var checks = RelayCore.checkBurst
+        var checksRefilled = Instant.zero
     }
 
     public enum Stage: Hashable, Sendable { case holding, offered, saving, active, paused }
@@ -90,11 +112,14 @@ public struct RelayCore: Sendable {
         public var stage: Stage?
         public var reported: MappingState?
         public var session: SessionID?
+        /// Whom the peer wants let in; `nil` while no session asks for it.
+        public var filter: NetworkFilter?
     }
 
-    private struct Agreement: Sendable {
+    struct Agreement: Sendable {
         var session: SessionID
         var request: Message.Request
+        var filter: NetworkFilter
         var stage = Stage.holding
         var attempt: UInt16 = 0
         var ports: PortRange?
@@ -117,14 +142,16 @@ public struct RelayCore: Sendable {
     static let checkBurst = 16
 
     public private(set) var policy: Policy
-    private var sessions: [SessionID: Session] = [:]
+    // Shared with `RelayCore+Agreement`, and nobody else.
+    var sessions: [SessionID: Session] = [:]
     private var live: [NodeKey: SessionID] = [:]
     private var fenced: [NodeKey: [ProcessInstance]] = [:]
-    private var leases = LeaseTable()
+    var leases = LeaseTable()
     /// Claims whose ports are bound though no session uses them.
-    private var held: Set<Claim> = []
-    private var agreements: [Claim: Agreement] = [:]
-    private var random: SeededGenerator
+    var held: Set<Claim> = []
+    var agreements: [Claim: Agreement] = [:]
+    var ledger = Ledger()
+    var random: SeededGenerator
 
     public init(policy: Policy, seed: UInt64) {
         self.policy = policy
@@ -136,11 +163,15 @@ public struct RelayCore: Sendable {
     public func session(_ id: SessionID) -> Session? { sessions[id] }
     public var sessionCount: Int { sessions.count }
 
+    /// The ceilings that count for a session's membership, of which its lane holds visitors, rates and bytes.
+    public func limits(of id: SessionID) -> Grant.Limits? { sessions[id].map { policy.limits(of: $0.grant) } }
+
     public var standings: [Standing] {
         leases.all.map { lease in
             let agreement = agreements[Claim(key: lease.key, mapping: lease.mapping)]
             return Standing(
-                lease: lease, stage: agreement?.stage, reported: agreement?.reported, session: agreement?.session)
+                lease: lease, stage: agreement?.stage, reported: agreement?.reported, session: agreement?.session,
+                filter: agreement?.filter)
         }
     }
 
@@ -154,6 +185,7 @@ public struct RelayCore: Sendable {
             if lease.expires <= wall {
                 actions.append(.removeLease(claim))
             } else if leases.enter(lease) {
+                rebook(claim)
                 actions.append(.hold(claim, lease.ports, lease.protocols))
             }
         }
@@ -162,7 +194,8 @@ public struct RelayCore: Sendable {
 
     public mutating func handle(_ event: Event, at now: Instant, wall: WallTime) -> [Action] {
         switch event {
-        case .sessionProven(let id, let key, let introduction): return proven(id, key, introduction, now, wall)
+        case .sessionProven(let id, let key, let introduction, let grant):
+            return proven(id, key, introduction, grant, now, wall)
         case .received(let id, let message):
             guard sessions[id] != nil else { return [] }
             sessions[id]?.lastHeard = now
@@ -171,11 +204,14 @@ public struct RelayCore: Sendable {
         case .portsHeld(let claim, let ports): return portsHeld(claim, ports, now)
         case .portsBusy(let claim, let ports): return portsBusy(claim, ports)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
+        case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
+        case .membershipEnded(let membership, let reason, let detail):
+            return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
         case .timePassed: return timePassed(now, wall)
         }
     }
 
-    /// When `timePassed` should come at the latest.
+    /// When `timePassed` should come at the latest; for grants that expire by the wall clock it must come often anyway.
     public var nextDeadline: Instant? {
         let silences = sessions.values.map { $0.lastHeard + SessionTiming.relayPatience }
         let offers = agreements.values.filter { $0.stage == .offered }.map(\.deadline)
@@ -185,13 +221,21 @@ public struct RelayCore: Sendable {
     // MARK: Sessions
 
     private mutating func proven(
-        _ id: SessionID, _ key: NodeKey, _ introduction: Message.Introduction, _ now: Instant, _ wall: WallTime
+        _ id: SessionID, _ key: NodeKey, _ introduction: Message.Introduction, _ grant: Grant, _ now: Instant,
+        _ wall: WallTime
     ) -> [Action] {
         if fenced[key, default: []].contains(introduction.instance) {
             return [.end(id, .superseded, detail: "a later process proved the same key")]
         }
         guard sessions.count < policy.maximumSessions || live[key] != nil else {
             return [.end(id, .limitReached, detail: "\(policy.maximumSessions) sessions are open")]
+        }
+        guard !grant.hasExpired(at: wall) else { return [.end(id, .expired, detail: Self.expiry)] }
+        // A session of the same key is about to go, so it does not count.
+        let account = live[key].flatMap { sessions[$0]?.grant.membership }
+        let keys = ledger.use(of: grant.membership).keys - (account == grant.membership ? 1 : 0)
+        if let limit = policy.limits(of: grant).keys, keys >= limit {
+            return [.end(id, .limitReached, detail: "\(keys) nodes of the same membership are connected")]
         }
         var actions: [Action] = []
         if let former = live[key], let session = sessions[former] {
@@ -210,19 +254,45 @@ public struct RelayCore: Sendable {
             actions += ended(former, wall)
         }
         sessions[id] = Session(
-            key: key, instance: introduction.instance, name: introduction.name, dialled: introduction.dialled, lastHeard: now)
+            key: key, instance: introduction.instance, name: introduction.name, dialled: introduction.dialled,
+            lastHeard: now, grant: grant)
         live[key] = id
+        ledger.sessionOpened(grant.membership)
         return actions + [.welcome(id)]
+    }
+
+    static let expiry = "the token ran out; ask for a new one"
+
+    /// Ends sessions and breaks off what their visitors have open.
+    private mutating func dismiss(
+        _ ids: [SessionID], _ reason: CloseReason, _ detail: String, _ wall: WallTime
+    ) -> [Action] {
+        ids.sorted { $0.value < $1.value }.flatMap { id in
+            [.abortVisitors(id), .end(id, reason, detail: detail)] + ended(id, wall)
+        }
+    }
+
+    private mutating func renewed(_ id: SessionID, _ grant: Grant, _ wall: WallTime) -> [Action] {
+        guard let session = sessions[id] else { return [] }
+        guard !grant.hasExpired(at: wall) else { return dismiss([id], .expired, Self.expiry, wall) }
+        ledger.sessionClosed(session.grant.membership)
+        ledger.sessionOpened(grant.membership)
+        sessions[id]?.grant = grant
+        return session.mappings.sorted { $0.value < $1.value }.flatMap {
+            regrant(Claim(key: session.key, mapping: $0), grant)
+        }
     }
 
     private mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
         guard let session = sessions.removeValue(forKey: id) else { return [] }
         if live[session.key] == id { live[session.key] = nil }
+        ledger.sessionClosed(session.grant.membership)
         var actions: [Action] = []
         for mapping in session.mappings.sorted(by: { $0.value < $1.value }) {
             let claim = Claim(key: session.key, mapping: mapping)
             guard let agreement = agreements[claim], agreement.session == id else { continue }
             agreements[claim] = nil
+            rebook(claim)
             guard leases[claim] != nil else {
                 // Never agreed: nothing to come back to.
                 if agreement.isHeld { actions.append(.free(claim)) }
@@ -235,7 +305,7 @@ public struct RelayCore: Sendable {
         return actions
     }
 
-    private mutating func prolong(_ claim: Claim, _ wall: WallTime) -> [Action] {
+    mutating func prolong(_ claim: Claim, _ wall: WallTime) -> [Action] {
         leases.prolong(claim, until: wall + Int64(policy.leaseSeconds))
         return leases[claim].map { [.saveLease($0)] } ?? []
     }
@@ -270,6 +340,8 @@ public struct RelayCore: Sendable {
         for id in silent.sorted(by: { $0.value < $1.value }) {
             actions += [.end(id, .silent, detail: "nothing was heard for too long")] + ended(id, wall)
         }
+        actions += dismiss(
+            sessions.filter { $0.value.grant.hasExpired(at: wall) }.map(\.key), .expired, Self.expiry, wall)
         let unanswered = agreements.filter { $0.value.stage == .offered && now >= $0.value.deadline }.keys
         for claim in unanswered.sorted(by: Claim.precedes) {
             actions += refuse(claim, .withdrawn, "the offer was not answered")
@@ -281,250 +353,11 @@ public struct RelayCore: Sendable {
                 if agreement.stage == .active || agreement.stage == .paused { actions += prolong(claim, wall) }
             } else if let lease = leases[claim], lease.expires <= wall {
                 leases.remove(claim)
+                rebook(claim)
                 actions.append(.removeLease(claim))
                 if held.remove(claim) != nil { actions.append(.free(claim)) }
             }
         }
-        return actions
-    }
-
-    // MARK: Agreement
-
-    private mutating func requested(
-        _ id: SessionID, _ key: NodeKey, _ request: Message.Request, _ now: Instant, _ wall: WallTime
-    ) -> [Action] {
-        let claim = Claim(key: key, mapping: request.mapping)
-        func refusal(_ reason: RefusalReason, _ detail: String) -> [Action] {
-            [.send(id, .refusal(request.mapping, reason: reason, detail: detail))]
-        }
-        guard request.protocols.isSubset(of: policy.protocols) else {
-            return refusal(.protocolNotSupported, "this relay does not carry UDP")
-        }
-        let count = request.wish.count
-        guard count <= policy.maximumPortsPerMapping else {
-            return refusal(.limitReached, "at most \(policy.maximumPortsPerMapping) ports for one mapping")
-        }
-        guard let mappings = sessions[id]?.mappings,
-            mappings.contains(request.mapping) || mappings.count < policy.maximumMappingsPerSession
-        else { return refusal(.limitReached, "at most \(policy.maximumMappingsPerSession) mappings for one peer") }
-        if case .exactly(let ports) = request.wish, !policy.ports.contains(ports) {
-            return refusal(.portNotAllowed, "this relay gives out \(policy.ports)")
-        }
-        // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is agreed.
-        let former = agreements.removeValue(forKey: claim)
-        if former?.isHeld == true { held.insert(claim) }
-        var actions: [Action] = former?.stage == .active ? [.pause(claim)] : []
-        sessions[id]?.mappings.insert(request.mapping)
-        var agreement = Agreement(session: id, request: request)
-
-        if let lease = leases[claim] {
-            let fits =
-                switch request.wish {
-                case .any(let count): count == lease.ports.count
-                case .exactly(let ports): ports == lease.ports
-                case .preferably(let ports): ports.count == lease.ports.count
-                }
-            if fits, lease.protocols == request.protocols {
-                agreement.walk = walk(for: request.wish)
-                agreements[claim] = agreement
-                guard held.remove(claim) != nil else {
-                    return actions + [.hold(claim, lease.ports, lease.protocols)]
-                }
-                agreements[claim]?.isHeld = true
-                return actions + offer(claim, lease.ports, now)
-            }
-        }
-        actions += giveUp(claim)
-        switch request.wish {
-        case .any:
-            agreement.walk = walk(for: request.wish)
-            agreements[claim] = agreement
-            return actions + tryNextPlace(claim)
-        case .exactly(let ports):
-            if let owner = leases.owner(of: ports, request.protocols) {
-                sessions[id]?.mappings.remove(request.mapping)
-                return actions
-                    + (owner.key == key
-                        ? refusal(.portTaken, "port \(ports) already serves another mapping of yours")
-                        : refusal(.portLeased, "port \(ports) is leased to another node"))
-            }
-            agreements[claim] = agreement
-        case .preferably(let ports):
-            agreement.walk = walk(for: request.wish)
-            agreements[claim] = agreement
-            guard policy.ports.contains(ports), isFree(ports, request.protocols, except: claim) else {
-                return actions + tryNextPlace(claim)
-            }
-            actions.append(.hold(claim, ports, request.protocols))
-            return actions
-        }
-        if case .exactly(let ports) = request.wish { actions.append(.hold(claim, ports, request.protocols)) }
-        return actions
-    }
-
-    private mutating func walk(for wish: PortWish) -> PortWalk? {
-        if case .exactly = wish { return nil }
-        return PortWalk(policy.ports, count: wish.count, random: &random)
-    }
-
-    /// Free as far as this relay knows; the system has the last word.
-    private func isFree(_ ports: PortRange, _ protocols: TransportProtocols, except claim: Claim) -> Bool {
-        if let owner = leases.owner(of: ports, protocols), owner != claim { return false }
-        return !agreements.contains { other, agreement in
-            other != claim && agreement.isHeld && agreement.ports?.overlaps(ports) == true
-        }
-    }
-
-    private mutating func tryNextPlace(_ claim: Claim) -> [Action] {
-        guard let request = agreements[claim]?.request else { return [] }
-        while let ports = agreements[claim]?.walk?.next() {
-            // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
-            if leases.owner(of: ports, request.protocols) == nil { return [.hold(claim, ports, request.protocols)] }
-        }
-        if case .exactly(let ports) = request.wish {
-            return refuse(claim, .portTaken, "port \(ports) is used by something else on the relay's machine")
-        }
-        return refuse(claim, .noPortFree, "none of \(policy.ports) is free")
-    }
-
-    private mutating func portsHeld(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .holding, !agreement.isHeld else {
-            // Restored from a former run, or the session went meanwhile.
-            guard leases[claim]?.ports == ports, agreements[claim] == nil else { return [.free(claim)] }
-            held.insert(claim)
-            return []
-        }
-        agreements[claim]?.isHeld = true
-        return offer(claim, ports, now)
-    }
-
-    private mutating func portsBusy(_ claim: Claim, _ ports: PortRange) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .holding else { return [] }
-        // A lease whose port something else took meanwhile is worth nothing.
-        let lost: [Action] = leases.remove(claim) == nil ? [] : [.removeLease(claim)]
-        _ = agreement
-        return lost + tryNextPlace(claim)
-    }
-
-    private mutating func offer(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
-        guard var agreement = agreements[claim] else { return [] }
-        agreement.stage = .offered
-        agreement.attempt += 1
-        agreement.ports = ports
-        agreement.deadline = now + Self.offerLimit
-        agreements[claim] = agreement
-        return [
-            .send(
-                agreement.session,
-                .offer(
-                    Message.Offer(
-                        mapping: claim.mapping, attempt: agreement.attempt, ports: ports,
-                        leaseSeconds: policy.leaseSeconds)))
-        ]
-    }
-
-    private mutating func committed(
-        _ id: SessionID, _ claim: Claim, _ attempt: UInt16, _ wall: WallTime
-    ) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt,
-            agreement.session == id, let ports = agreement.ports, let session = sessions[id]
-        else { return [] }
-        let lease = Lease(
-            key: claim.key, mapping: claim.mapping, ports: ports, protocols: agreement.request.protocols,
-            peerName: session.name, target: agreement.request.target,
-            expires: wall + Int64(policy.leaseSeconds))
-        guard leases.enter(lease) else {
-            return refuse(claim, .portLeased, "port \(ports) was leased to another node meanwhile")
-        }
-        agreements[claim]?.stage = .saving
-        return [.saveLease(lease)]
-    }
-
-    private mutating func leaseSaved(_ claim: Claim, _ succeeded: Bool) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .saving, let session = sessions[agreement.session]
-        else { return [] }
-        guard succeeded else { return refuse(claim, .storageFailed, "the relay could not write the lease down") }
-        agreements[claim]?.stage = .active
-        return [
-            .listen(claim, agreement.session),
-            .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
-        ]
-    }
-
-    private mutating func declined(_ claim: Claim, _ attempt: UInt16, _ reason: RefusalReason) -> [Action] {
-        guard var agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt else {
-            return []
-        }
-        agreement.declines += 1
-        agreement.stage = .holding
-        agreement.isHeld = false
-        agreement.ports = nil
-        agreements[claim] = agreement
-        var actions: [Action] = [.free(claim)]
-        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
-        guard reason != .withdrawn, agreement.declines < Self.maximumDeclines, agreement.walk != nil else {
-            return actions + refuse(claim, reason, "the peer could not use the number at its own end")
-        }
-        return actions + tryNextPlace(claim)
-    }
-
-    private mutating func released(_ id: SessionID, _ claim: Claim) -> [Action] {
-        if agreements.removeValue(forKey: claim)?.isHeld == true { held.insert(claim) }
-        sessions[id]?.mappings.remove(claim.mapping)
-        return giveUp(claim) + [.send(id, .released(claim.mapping))]
-    }
-
-    private mutating func reported(_ id: SessionID, _ claim: Claim, _ state: MappingState) -> [Action] {
-        guard let agreement = agreements[claim], agreement.session == id, let session = sessions[id] else { return [] }
-        agreements[claim]?.reported = state
-        switch (agreement.stage, state) {
-        case (.active, .targetDown):
-            agreements[claim]?.stage = .paused
-            return [.pause(claim)]
-        case (.paused, .active), (.paused, .verified):
-            agreements[claim]?.stage = .active
-            return [
-                .listen(claim, id),
-                .send(id, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
-            ]
-        case (.holding, _), (.offered, _), (.saving, _), (.active, _), (.paused, _): return []
-        }
-    }
-
-    private mutating func checkWanted(_ id: SessionID, _ request: Message.CheckRequest, _ now: Instant) -> [Action] {
-        guard var session = sessions[id] else { return [] }
-        let refilled = Int((now - session.checksRefilled).nanoseconds / 1_000_000_000)
-        if refilled > 0 {
-            session.checks = min(Self.checkBurst, session.checks + min(refilled, Self.checkBurst))
-            session.checksRefilled = now
-        }
-        let isAllowed = session.checks > 0
-        if isAllowed { session.checks -= 1 }
-        sessions[id] = session
-        guard isAllowed else {
-            return [
-                .send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))
-            ]
-        }
-        return [.check(id, request, by: session.key)]
-    }
-
-    /// Tells the peer no, and gives back what was bound for it.
-    private mutating func refuse(_ claim: Claim, _ reason: RefusalReason, _ detail: String) -> [Action] {
-        guard let agreement = agreements.removeValue(forKey: claim) else { return [] }
-        if agreement.isHeld { held.insert(claim) }
-        sessions[agreement.session]?.mappings.remove(claim.mapping)
-        // An offer that went unanswered ends the agreement, not the lease that was there before it.
-        let keepsLease = reason == .withdrawn && leases[claim] != nil
-        return (keepsLease ? [] : giveUp(claim))
-            + [.send(agreement.session, .refusal(claim.mapping, reason: reason, detail: detail))]
-    }
-
-    /// Ends a claim's lease and frees its ports, where there are any.
-    private mutating func giveUp(_ claim: Claim) -> [Action] {
-        var actions: [Action] = []
-        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
-        if held.remove(claim) != nil { actions.append(.free(claim)) }
         return actions
     }
 }

@@ -35,21 +35,24 @@ extension IPTable {
         try database.execute(
             sql: """
                 INSERT OR REPLACE INTO lease
-                    (key, mapping, first_port, last_port, protocols, peer_name, target, expires)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    (key, mapping, first_port, last_port, protocols, peer_name, target, expires, account)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 lease.key.description, lease.mapping.description, Int(lease.ports.first), Int(lease.ports.last),
                 Int(lease.protocols.rawValue), lease.peerName, lease.target, lease.expires.seconds,
+                lease.account?.description,
             ])
     }
 
     private static func lease(_ row: Row) throws -> Lease {
         let ports = PortRange(first: try row.number("first_port"), last: try row.number("last_port"))
+        let account = try row.optionalText("account")
         return Lease(
             key: try row.nodeKey("key"), mapping: try row.mapping("mapping"),
             ports: try row.value(ports, "last_port"), protocols: try row.protocols("protocols"),
             peerName: try row.text("peer_name"), target: try row.text("target"),
-            expires: WallTime(seconds: try row.integer("expires")))
+            expires: WallTime(seconds: try row.integer("expires")),
+            account: try account.map { try row.value(Grant.Membership($0), "account") })
     }
 }

@@ -10,16 +10,18 @@ extension IPTable {
         try write { database in
             try database.execute(
                 sql: """
-                    INSERT INTO mapping_wish (id, target_kind, host, port, protocols, wish_kind, first_port, count)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    INSERT INTO mapping_wish
+                        (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET
                         target_kind = excluded.target_kind, host = excluded.host, port = excluded.port,
                         protocols = excluded.protocols, wish_kind = excluded.wish_kind,
-                        first_port = excluded.first_port, count = excluded.count
+                        first_port = excluded.first_port, count = excluded.count,
+                        allow = excluded.allow, deny = excluded.deny
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
-                    wish.ports.count,
+                    wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny),
                 ])
         }
     }
@@ -60,7 +62,11 @@ extension IPTable {
     private static func wish(_ row: Row) throws -> MappingWish {
         MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
-            ports: try ports(row))
+            ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"))
+    }
+
+    private static func text(of networks: [Network]) -> String {
+        networks.map(\.description).joined(separator: " ")
     }
 
     private static func target(_ row: Row) throws -> MappingWish.Target {

@@ -25,6 +25,7 @@ enum IPTableSchema {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1 first tables") { try $0.execute(sql: firstTables) }
         migrator.registerMigration("2 tokens") { try $0.execute(sql: tokens) }
+        migrator.registerMigration("3 accounts and filters") { try $0.execute(sql: accountsAndFilters) }
         return migrator
     }
 
@@ -105,5 +106,13 @@ enum IPTableSchema {
             bound INTEGER NOT NULL,
             expires INTEGER NOT NULL
         );
+        """
+
+    /// `account`: kind and name of the membership, nothing where it is not known. `allow`, `deny`: networks with a
+    /// blank between them.
+    private static let accountsAndFilters = """
+        ALTER TABLE lease ADD COLUMN account TEXT;
+        ALTER TABLE mapping_wish ADD COLUMN allow TEXT NOT NULL DEFAULT '';
+        ALTER TABLE mapping_wish ADD COLUMN deny TEXT NOT NULL DEFAULT '';
         """
 }

@@ -33,6 +33,17 @@ extension Row {
         TransportProtocols(rawValue: try number(column))
     }
 
+    /// `nil` for NULL.
+    func optionalText(_ column: String) throws -> String? {
+        if let value: DatabaseValue = self[column], value.isNull { return nil }
+        return try text(column)
+    }
+
+    /// CIDRs with a blank between them.
+    func networks(_ column: String) throws -> [Network] {
+        try text(column).split(separator: " ").map { try value(try? Network(String($0)), column) }
+    }
+
     func value<Value>(_ value: Value?, _ column: String) throws -> Value {
         guard let value else { throw unexpected(column) }
         return value

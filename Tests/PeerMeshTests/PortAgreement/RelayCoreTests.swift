@@ -13,7 +13,7 @@ import Testing
     }
 
     func start(_ session: UInt64, key: UInt8, instance: UInt8 = 1) -> [RelayCore.Action] {
-        bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance)))
+        bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance), grant: .mesh))
     }
 
     func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
@@ -69,7 +69,7 @@ import Testing
         let lease = Lease(
             key: .number(1), mapping: .number(7), ports: ports, protocols: .tcp, peerName: "peer",
             target: "127.0.0.1:80",
-            expires: bench.wall + 3_600)
+            expires: bench.wall + 3_600, account: Grant.mesh.membership)
         #expect(say(1, .commit(.number(7), attempt: 1)) == [.saveLease(lease)])
         #expect(bench.listening.isEmpty)
 
@@ -369,7 +369,7 @@ import Testing
         #expect(core.standing(of: Self.claim(1, 1))?.reported == .targetDown)
         #expect(
             say(1, .report(.number(1), state: .active)) == [
-                .listen(Self.claim(1, 1), .number(1)),
+                .listen(Self.claim(1, 1), .number(1), .everybody),
                 .send(.number(1), .active(.number(1), attempt: 1, host: "relay.example.org")),
             ])
         #expect(say(1, .report(.number(1), state: .verified)).isEmpty)

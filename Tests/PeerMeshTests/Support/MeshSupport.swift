@@ -51,6 +51,18 @@ extension WallTime {
     static let start = WallTime(seconds: 1_800_000_000)
 }
 
+extension Grant {
+    /// What a member by the mesh key has, from one network.
+    static let mesh = Grant(membership: .mesh(network: "192.0.2.0/24"))
+
+    static func token(
+        _ id: String, ports: [PortRange]? = nil, protocols: TransportProtocols? = nil, limits: Limits = Limits(),
+        expires: WallTime? = nil
+    ) -> Grant {
+        Grant(membership: .token(id: id), ports: ports, protocols: protocols, limits: limits, expires: expires)
+    }
+}
+
 extension Message.Introduction {
     static func of(_ instance: UInt8, name: String = "peer") -> Message.Introduction {
         Message.Introduction(
@@ -60,9 +72,13 @@ extension Message.Introduction {
 
 extension Message {
     static func wants(
-        _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp
+        _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp, allow: [Network] = [],
+        deny: [Network] = []
     ) -> Message {
-        .request(Request(mapping: .number(mapping), protocols: protocols, wish: wish, target: "127.0.0.1:80"))
+        .request(
+            Request(
+                mapping: .number(mapping), protocols: protocols, wish: wish, target: "127.0.0.1:80", allow: allow,
+                deny: deny))
     }
 }
 

@@ -22,7 +22,13 @@ final class RelayBench {
     private(set) var held: [Claim: Bound] = [:]
     private var bound: [UInt16: TransportProtocols] = [:]
     private var isRestoring = false
+    /// Ports that an account had when its limit was set, by a renewed grant or a restart: those stay.
+    private var brought: [Grant.Membership: Int] = [:]
+    /// Whether the last event said what time it is: grants expire then, not before.
+    private var didTick = false
     private(set) var listening: [Claim: SessionID] = [:]
+    /// Whom each port lets in that listens, or did last.
+    private(set) var filters: [Claim: NetworkFilter] = [:]
     /// What the disk has.
     var saved: [Claim: Lease]
     /// Leases on their way to the disk; the oldest first.
@@ -31,6 +37,8 @@ final class RelayBench {
     var savesAtOnce = true
     var isDiskBroken = false
     private(set) var sessions: [SessionID: NodeKey] = [:]
+    /// What each session may do, as the test said.
+    private(set) var grants: [SessionID: Grant] = [:]
     /// Claims with an offer that waits for its answer.
     private(set) var offered: Set<Claim> = []
     /// Restored leases whose port something else had.
@@ -59,14 +67,21 @@ final class RelayBench {
         isRestoring = true
         perform(core.restore(leases, at: wall))
         isRestoring = false
+        for account in Set(leases.compactMap(\.account)) { brought[account] = portsLeased(to: account) }
     }
 
     @discardableResult
     func give(_ event: RelayCore.Event) -> [RelayCore.Action] {
         done = []
-        if case .sessionProven(let id, let key, _) = event { sessions[id] = key }
+        if case .timePassed = event { didTick = true } else { didTick = false }
+        if case .sessionProven(let id, let key, _, let grant) = event {
+            sessions[id] = key
+            grants[id] = grant
+        }
+        if case .grantRenewed(let id, let grant) = event, sessions[id] != nil { grants[id] = grant }
         if case .sessionEnded(let id) = event { sessions[id] = nil }
         perform(core.handle(event, at: now, wall: wall))
+        if case .grantRenewed(_, let grant) = event { brought[grant.membership] = portsLeased(to: grant.membership) }
         if savesAtOnce { while !saving.isEmpty { finishSaving() } }
         return done
     }
@@ -96,7 +111,8 @@ final class RelayBench {
             sessions[id] = nil
             onEnd(id, reason)
         case .hold(let claim, let ports, let protocols): return hold(claim, Bound(ports: ports, protocols: protocols))
-        case .listen(let claim, let id):
+        case .listen(let claim, let id, let filter):
+            filters[claim] = filter
             expect(held[claim] != nil, "listen without hold: \(claim)")
             expect(sessions[id] == claim.key, "listen for a session of another key: \(claim)")
             expect(listening[claim] == nil, "listen twice: \(claim)")
@@ -192,7 +208,34 @@ final class RelayBench {
         for claim in held.keys where standing[claim] == nil {
             expect(offered.contains(claim), "ports held for nobody: \(claim)")
         }
+        checkGrants(standing)
         expect(core.sessionCount == sessions.count, "\(core.sessionCount) sessions, but \(sessions.count) streams")
+    }
+
+    /// Nobody has more than what let him in allows; counted anew here, from what listings show.
+    private func checkGrants(_ standing: [Claim: RelayCore.Standing]) {
+        var keys: [Grant.Membership: Set<NodeKey>] = [:]
+        for (id, key) in sessions { if let grant = grants[id] { keys[grant.membership, default: []].insert(key) } }
+        var ports: [Grant.Membership: Int] = [:]
+        for (claim, entry) in standing {
+            if let account = entry.lease.account { ports[account, default: 0] += entry.lease.ports.count }
+            guard let id = listening[claim], let grant = grants[id] else { continue }
+            expect(grant.allows(entry.lease.ports), "listens on ports that its grant does not have: \(claim)")
+            expect(grant.allows(entry.lease.protocols), "carries what its grant does not have: \(claim)")
+            expect(entry.lease.account == grant.membership, "listens on another's account: \(claim)")
+        }
+        for id in sessions.keys {
+            guard let grant = grants[id] else { continue }
+            let limits = core.policy.limits(of: grant)
+            expect(grant.expires.map { $0 > wall || !didTick } ?? true, "a session with an expired grant: \(id)")
+            expect(keys[grant.membership, default: []].count <= limits.keys ?? .max, "too many keys: \(grant)")
+            let most = max(limits.leases ?? .max, brought[grant.membership] ?? 0)
+            expect(ports[grant.membership] ?? 0 <= most, "too many ports: \(grant)")
+        }
+    }
+
+    private func portsLeased(to account: Grant.Membership) -> Int {
+        core.standings.filter { $0.lease.account == account }.reduce(0) { $0 + $1.lease.ports.count }
     }
 
     private func expect(_ condition: Bool, _ text: @autoclosure () -> String) {

@@ -4,10 +4,11 @@ import PeerWire
 /// One relay and several peers under virtual time, from one seed.
 ///
 /// 1. Rough: processes and the relay crash and come back, homes are run twice, sessions break unnoticed, ports are
-///    taken by others, peers cannot use numbers at their own end, the disk fails, users release mappings.
+///    taken by others, peers cannot use numbers at their own end, the disk fails, users release mappings, tokens are
+///    revoked and renewed with other ports.
 /// 2. Quiet: everybody must come to rest, each mapping verified or refused for a reason that is true.
 /// 3. Crashes only: what nobody is to blame for must cost nobody a port.
-/// 4. Quiet: everybody must be where it was.
+/// 4. Quiet: everybody must have what it had.
 ///
 /// Invariants are checked after every step. `violation` is the first one that failed.
 final class Simulation {
@@ -33,10 +34,14 @@ final class Simulation {
 
     private final class Home {
         let key: NodeKey
+        var grant: Grant
         var wishes: [MappingWish] = []
         var remembered: [MappingID: PortRange] = [:]
         var processes: [Process] = []
-        init(key: NodeKey) { self.key = key }
+        init(key: NodeKey, grant: Grant) {
+            self.key = key
+            self.grant = grant
+        }
         var alive: [Process] { processes.filter(\.isAlive) }
     }
 
@@ -86,7 +91,7 @@ final class Simulation {
         for _ in 0..<number(0...6) { busy.insert(port()) }
         startRelay()
         for index in 0..<number(2...4) {
-            let home = Home(key: .number(UInt8(index + 1)))
+            let home = Home(key: .number(UInt8(index + 1)), grant: makeGrant())
             for _ in 0..<number(1...2) { home.wishes.append(makeWish()) }
             homes.append(home)
             after(milliseconds(0...1_000)) { [self] in startProcess(home) }
@@ -101,7 +106,10 @@ final class Simulation {
         advance(to: now + .seconds(9))
         settle("after crashes only")
         let after = places()
-        if before != after { fail("ports were lost by crashes alone:\nbefore \(before)\nafter  \(after)") }
+        // A lease that ran out meanwhile may have made room for a mapping that was refused.
+        if !Set(before).isSubset(of: after) {
+            fail("ports were lost by crashes alone:\nbefore \(before)\nafter  \(after)")
+        }
     }
 
     private func misfortunes(_ count: Int, within limit: Int, rough: Bool) {
@@ -111,7 +119,7 @@ final class Simulation {
     private func misfortune(_ rough: Bool) {
         let home = homes[number(0...(homes.count - 1))]
         let process = home.alive.isEmpty ? nil : home.alive[number(0...(home.alive.count - 1))]
-        switch number(0...(rough ? 15 : 8)) {
+        switch number(0...(rough ? 17 : 8)) {
         case 0, 1: process.map(crash)
         case 2: if home.alive.count < 2 { startProcess(home) }
         case 3, 4: if let link = process?.link { cut(link) }
@@ -133,6 +141,18 @@ final class Simulation {
             after(milliseconds(100...3_000)) { [self] in relay?.isDiskBroken = false }
         case 13: process.map { unmap($0) }
         case 14: process.map { map($0) }
+        case 15:
+            let revoked = home.grant.membership
+            home.grant = makeGrant()
+            note("\(revoked) is revoked")
+            give(.membershipEnded(revoked, .revoked, detail: ""))
+        case 16:
+            home.grant = makeGrant()
+            // Under a limit that was lowered what is there stays, but only for as long as the disk knows of it.
+            home.grant.limits = Grant.Limits()
+            note("\(home.key.short) has another token: \(home.grant)")
+            // Whichever session the relay has of it.
+            for (id, key) in relay?.sessions ?? [:] where key == home.key { give(.grantRenewed(id, home.grant)) }
         default: process?.link.map { repeatRequest($0) }
         }
     }
@@ -173,7 +193,9 @@ final class Simulation {
                         return "verified, but on the disk its lease has \(left) s left: \(claim)"
                     }
                 case .refused(let reason, let detail, _):
-                    guard isTrue(reason, agreement.wish, claim) else { return "refused without reason: \(detail)" }
+                    guard isTrue(reason, agreement.wish, claim, home.grant) else {
+                        return "refused without reason: \(detail)"
+                    }
                 default: return "\(claim) is \(agreement.state)"
                 }
             }
@@ -188,7 +210,9 @@ final class Simulation {
 
     private func isLeased(_ claim: Claim) -> Bool { relay?.core.lease(of: claim) != nil }
 
-    private func isTrue(_ reason: RefusalReason, _ wish: MappingWish, _ claim: Claim) -> Bool {
+    private func isTrue(_ reason: RefusalReason, _ wish: MappingWish, _ claim: Claim, _ grant: Grant) -> Bool {
+        let places = policy.ports.ports.compactMap { PortRange(first: $0, count: wish.ports.count) }
+            .filter { policy.ports.contains($0) && grant.allows($0) }
         func isFree(_ range: PortRange) -> Bool {
             !range.ports.contains(where: busy.contains)
                 && relay?.held.contains { other, bound in
@@ -197,13 +221,15 @@ final class Simulation {
         }
         switch (reason, wish.ports) {
         case (.portLeased, .exactly(let ports)), (.portTaken, .exactly(let ports)): return !isFree(ports)
-        case (.noPortFree, let wanted):
-            return policy.ports.ports.allSatisfy { first in
-                guard let range = PortRange(first: first, count: wanted.count), policy.ports.contains(range) else {
-                    return true
-                }
-                return !isFree(range)
-            }
+        case (.noPortFree, _): return !places.isEmpty && !places.contains(where: isFree)
+        case (.notGranted, .exactly(let ports)): return !grant.allows(ports) || !grant.allows(wish.protocols)
+        case (.notGranted, _): return places.isEmpty || !grant.allows(wish.protocols)
+        case (.limitReached, _):
+            let leased = relay?.core.standings.filter { entry in
+                entry.lease.account == grant.membership
+                    && Claim(key: entry.lease.key, mapping: entry.lease.mapping) != claim
+            }.reduce(0) { $0 + $1.lease.ports.count }
+            return (leased ?? 0) + wish.ports.count > grant.limits.leases ?? .max
         default: return false
         }
     }
@@ -321,7 +347,9 @@ final class Simulation {
         after(delay()) { [self] in
             guard !link.isCut, link.epoch == epoch, relay != nil else { return }
             note("session \(link.id.value) of \(process.home.key.short) is proven")
-            give(.sessionProven(link.id, key: process.home.key, introduction: introduction))
+            give(
+                .sessionProven(
+                    link.id, key: process.home.key, introduction: introduction, grant: process.home.grant))
         }
     }
 
@@ -432,6 +460,18 @@ final class Simulation {
         guard link.isUp, let agreement = link.process.agreements.first else { return }
         guard case .active = agreement.stage else { return }
         handle(.sessionReady, agreement.wish.id, link.process)
+    }
+
+    /// Half are members by the mesh key, from two networks; the others have a token each.
+    private func makeGrant() -> Grant {
+        guard number(0...1) == 0 else { return Grant(membership: .mesh(network: "\(number(1...2))")) }
+        let first = 2_000 + UInt16(number(0...23))
+        let ports = [
+            PortRange(first: first, count: number(1...12))!, PortRange(first: first + 14, count: number(1...20))!,
+        ]
+        return .token(
+            "\(number())", ports: number(0...2) == 0 ? nil : ports, protocols: number(0...3) == 0 ? .tcp : nil,
+            limits: Grant.Limits(leases: number(0...1) == 0 ? nil : number(1...6)))
     }
 
     private func makeWish() -> MappingWish {

@@ -104,14 +104,20 @@ import Testing
         #expect(try await table.samples(since: .someday).allSatisfy { $0.node == .number(2) })
     }
 
-    func lease(_ key: UInt8, _ mapping: UInt64, _ first: UInt16, count: Int = 1) -> Lease {
+    func lease(
+        _ key: UInt8, _ mapping: UInt64, _ first: UInt16, count: Int = 1, account: Grant.Membership? = nil
+    ) -> Lease {
         Lease(
             key: .number(key), mapping: MappingID(value: mapping), ports: PortRange(first: first, count: count)!,
-            protocols: [.tcp, .udp], peerName: "laptop", target: "127.0.0.1:8080", expires: .someday)
+            protocols: [.tcp, .udp], peerName: "laptop", target: "127.0.0.1:8080", expires: .someday,
+            account: account)
     }
 
     @Test func `leases come back as they were saved`() async throws {
-        let leases = [lease(2, 7, 1), lease(1, .max, 20_000, count: 5), lease(1, 0, 65_535)]
+        let leases = [
+            lease(2, 7, 1), lease(1, .max, 20_000, count: 5, account: .mesh(network: "203.0.113.0/24")),
+            lease(1, 0, 65_535, account: .token(id: "'; a b")),
+        ]
         for lease in leases.reversed() { try await table.save(lease) }
         #expect(try await table.leases() == leases)
 
@@ -134,6 +140,8 @@ import Testing
         #expect(try await table.leases() == [])
     }
 
+    static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
+
     static let wishes = [
         MappingWish(id: MappingID(value: 9), target: .serverPort, protocols: .tcp, ports: .any(count: 1)),
         MappingWish(
@@ -144,7 +152,7 @@ import Testing
             ports: .preferably(PortRange(first: 20_000, count: 10)!)),
         MappingWish(
             id: MappingID(value: 2), target: .service(host: "nas", port: 0), protocols: .tcp,
-            ports: .any(count: 65_535)),
+            ports: .any(count: 65_535), allow: networks("10.0.0.0/8", "2001:db8::/32"), deny: networks("10.1.2.3")),
     ]
 
     @Test func `wishes of every kind come back in the order in which they were made`() async throws {
@@ -159,6 +167,7 @@ import Testing
         for wish in Self.wishes { try await table.save(wish) }
         var changed = Self.wishes[0]
         changed.target = .service(host: "10.0.0.1", port: 1)
+        changed.deny = Self.networks("0.0.0.0/0", "::/0")
         try await table.save(changed)
         #expect(try await table.wishes() == [changed] + Self.wishes.dropFirst())
     }

@@ -99,6 +99,13 @@ enum Samples {
         ),
         ("checkDone", .checkDone(number: 9, passed: true, detail: "")),
         ("checkDone-failed", .checkDone(number: 10, passed: false, detail: "192.0.2.17:40003 does not answer")),
+        (
+            "request-filtered",
+            .request(
+                .init(
+                    mapping: mapping, protocols: .tcp, wish: .any(count: 1), target: "127.0.0.1:22",
+                    allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))
+        ),
     ]
 
     static let preambles: [(name: String, preamble: Preamble)] = [
@@ -135,6 +142,11 @@ enum Samples {
     static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2]]
+
+    static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
+
+    /// Tags of lists, which may be left out or be empty, by frame type.
+    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8]]
 
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [

@@ -47,7 +47,7 @@ func described(_ message: Message) -> [String: String] {
         [
             "mapping": "\(request.mapping)", "protocols": described(request.protocols), "wish": described(request.wish),
             "target": request.target,
-        ]
+        ].merging(described(allow: request.allow, deny: request.deny)) { first, _ in first }
     case .offer(let offer):
         [
             "mapping": "\(offer.mapping)", "attempt": "\(offer.attempt)", "ports": "\(offer.ports)",
@@ -102,6 +102,12 @@ func described(_ start: VisitorStart) -> [String: String] {
 private func described(_ protocols: TransportProtocols) -> String {
     [protocols.contains(.tcp) ? "tcp" : nil, protocols.contains(.udp) ? "udp" : nil].compactMap { $0 }
         .joined(separator: "+")
+}
+
+/// Lists that are left out are left out here.
+private func described(allow: [Network], deny: [Network]) -> [String: String] {
+    ["allow": allow, "deny": deny].filter { !$0.value.isEmpty }
+        .mapValues { $0.map(\.description).joined(separator: " ") }
 }
 
 private func described(_ wish: PortWish) -> String {

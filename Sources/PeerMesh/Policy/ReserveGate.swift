@@ -1,0 +1,67 @@
+/// Who may still come when descriptors or buffers run low: sessions may use what is kept in reserve, visitors and the
+/// channels that carry them may not. So a flood of visitors, on one mapping or on all, never takes what a session needs
+/// to open and to stay.
+///
+/// And one mapping never takes all that visitors have: it may hold at most three times what is left to all of them.
+/// That is three quarters when it is alone, three sevenths for each of two, and always something for one more.
+public struct ReserveGate: Hashable, Sendable {
+    /// One thing that runs out.
+    public struct Supply: Hashable, Sendable {
+        /// All there is.
+        public let limit: Int
+        /// Of that, kept for sessions: never more than half of it.
+        public let reserve: Int
+
+        public init(limit: Int, reserve: Int) {
+            self.limit = max(0, limit)
+            self.reserve = max(0, min(reserve, self.limit / 2))
+        }
+
+        /// What is left to visitors when `used` is in use.
+        func left(_ used: Int) -> Int { max(0, limit - reserve - max(0, used)) }
+    }
+
+    /// What is in use at this moment.
+    public struct Load: Hashable, Sendable {
+        public var descriptors: Int
+        /// Bytes that wait in buffers of this process.
+        public var buffered: Int
+
+        public init(descriptors: Int, buffered: Int) {
+            self.descriptors = descriptors
+            self.buffered = buffered
+        }
+    }
+
+    public enum Newcomer: Hashable, Sendable {
+        /// A visitor of a mapping that carries so many already.
+        case visitor(carried: Int)
+        /// A ready data channel.
+        case channel
+        /// A connection between nodes that may become a session, and the ports of a mapping.
+        case session
+    }
+
+    /// A visitor is a socket and the channel that carries it.
+    static let descriptorsOfVisitor = 2
+    /// How many times what is left to all visitors one mapping may hold.
+    static let share = 3
+
+    public let descriptors: Supply
+    public let buffers: Supply
+
+    public init(descriptors: Supply, buffers: Supply) {
+        self.descriptors = descriptors
+        self.buffers = buffers
+    }
+
+    public func admits(_ newcomer: Newcomer, at load: Load) -> Bool {
+        switch newcomer {
+        case .session: load.descriptors < descriptors.limit && load.buffered < buffers.limit
+        case .channel: descriptors.left(load.descriptors) > 0 && buffers.left(load.buffered) > 0
+        case .visitor(let carried):
+            buffers.left(load.buffered) > 0 && descriptors.left(load.descriptors) >= Self.descriptorsOfVisitor
+                && carried <= descriptors.left(load.descriptors) / Self.descriptorsOfVisitor * Self.share
+        }
+    }
+}

@@ -1,0 +1,315 @@
+internal import PeerWire
+
+/// How one mapping comes to its ports, from the request to the end of its lease.
+extension RelayCore {
+    mutating func requested(
+        _ id: SessionID, _ key: NodeKey, _ request: Message.Request, _ now: Instant, _ wall: WallTime
+    ) -> [Action] {
+        guard let session = sessions[id] else { return [] }
+        let claim = Claim(key: key, mapping: request.mapping)
+        let grant = session.grant
+        func refusal(_ reason: RefusalReason, _ detail: String) -> [Action] {
+            [.send(id, .refusal(request.mapping, reason: reason, detail: detail))]
+        }
+        guard request.protocols.isSubset(of: policy.protocols) else {
+            return refusal(.protocolNotSupported, "this relay does not carry UDP")
+        }
+        let count = request.wish.count
+        guard count <= policy.maximumPortsPerMapping else {
+            return refusal(.limitReached, "at most \(policy.maximumPortsPerMapping) ports for one mapping")
+        }
+        guard session.mappings.contains(request.mapping) || session.mappings.count < policy.maximumMappingsPerSession
+        else { return refusal(.limitReached, "at most \(policy.maximumMappingsPerSession) mappings for one peer") }
+        if case .exactly(let ports) = request.wish, !policy.ports.contains(ports) {
+            return refusal(.portNotAllowed, "this relay gives out \(policy.ports)")
+        }
+        if let detail = excess(of: request, by: claim, grant) { return refusal(.limitReached, detail) }
+        if let detail = trespass(of: request, grant) { return refusal(.notGranted, detail) }
+        let walk = walk(for: request.wish, grant)
+        // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is
+        // agreed.
+        let former = agreements.removeValue(forKey: claim)
+        if former?.isHeld == true { held.insert(claim) }
+        var actions: [Action] = former?.stage == .active ? [.pause(claim)] : []
+        sessions[id]?.mappings.insert(request.mapping)
+        let agreement = Agreement(
+            session: id, request: request, filter: NetworkFilter(allow: request.allow, deny: request.deny), walk: walk)
+        agreements[claim] = agreement
+        rebook(claim)
+
+        if let lease = leases[claim] {
+            let fits =
+                switch request.wish {
+                case .any(let count): count == lease.ports.count
+                case .exactly(let ports): ports == lease.ports
+                case .preferably(let ports): ports.count == lease.ports.count
+                }
+            if fits, lease.protocols == request.protocols, grant.allows(lease.ports) {
+                guard held.remove(claim) != nil else {
+                    return actions + [.hold(claim, lease.ports, lease.protocols)]
+                }
+                agreements[claim]?.isHeld = true
+                return actions + offer(claim, lease.ports, now)
+            }
+        }
+        actions += giveUp(claim)
+        switch request.wish {
+        case .any: return actions + tryNextPlace(claim)
+        case .exactly(let ports):
+            guard let owner = leases.owner(of: ports, request.protocols) else {
+                return actions + [.hold(claim, ports, request.protocols)]
+            }
+            return actions
+                + (owner.key == key
+                    ? refuse(claim, .portTaken, "port \(ports) already serves another mapping of yours")
+                    : refuse(claim, .portLeased, "port \(ports) is leased to another node"))
+        case .preferably(let ports):
+            guard policy.ports.contains(ports), grant.allows(ports), isFree(ports, request.protocols, except: claim)
+            else { return actions + tryNextPlace(claim) }
+            return actions + [.hold(claim, ports, request.protocols)]
+        }
+    }
+
+    /// Which limit of its membership a request would pass, in words.
+    private func excess(of request: Message.Request, by claim: Claim, _ grant: Grant) -> String? {
+        let mappings = ledger.use(of: grant.membership, without: claim).mappings
+        if let limit = policy.limits(of: grant).mappings, mappings >= limit {
+            return "at most \(limit) mappings for one membership, and that many are there"
+        }
+        return excessOfPorts(request.wish.count, by: claim, grant)
+    }
+
+    private func excessOfPorts(_ count: Int, by claim: Claim, _ grant: Grant) -> String? {
+        // What is on the account already is no more of it: under a limit that was lowered, its mappings would otherwise
+        // stand in each other's way, and none of them came back.
+        if let lease = leases[claim], lease.account == grant.membership, lease.ports.count >= count { return nil }
+        let ports = ledger.use(of: grant.membership, without: claim).ports
+        guard let limit = policy.limits(of: grant).leases, ports + count > limit else { return nil }
+        return "at most \(limit) ports for one membership, and \(ports) are leased"
+    }
+
+    /// What a request wants that its grant does not give.
+    private func trespass(of request: Message.Request, _ grant: Grant) -> String? {
+        if !grant.allows(request.protocols) {
+            return "your membership allows \(grant.protocols == .udp ? "UDP" : "TCP") only"
+        }
+        guard let granted = grant.portsText else { return nil }
+        switch request.wish {
+        case .exactly(let ports): return grant.allows(ports) ? nil : "your membership allows ports \(granted)"
+        case .any, .preferably:
+            let count = request.wish.count
+            return grant.places(within: policy.ports).contains { $0.count >= count }
+                ? nil
+                : "your membership allows ports \(granted), and no \(count) in a row of those are given out here"
+        }
+    }
+
+    /// A newer grant: its ports and protocols count from now on.
+    mutating func regrant(_ claim: Claim, _ grant: Grant) -> [Action] {
+        guard var agreement = agreements[claim] else { return [] }
+        if agreement.walk != nil { agreement.walk = walk(for: agreement.request.wish, grant) }
+        agreements[claim] = agreement
+        rebook(claim)
+        if let ports = agreement.ports {
+            guard grant.allows(ports) else {
+                return refuse(claim, .notGranted, "your membership no longer allows port \(ports)")
+            }
+        } else if let detail = trespass(of: agreement.request, grant) {
+            return refuse(claim, .notGranted, detail)
+        }
+        guard grant.allows(agreement.request.protocols) else {
+            return refuse(claim, .notGranted, "your membership no longer allows this protocol")
+        }
+        guard let lease = leases[claim], lease.account != grant.membership else { return [] }
+        leases.charge(claim, to: grant.membership)
+        return leases[claim].map { [.saveLease($0)] } ?? []
+    }
+
+    /// Brings the ledger up to date with what a claim has now.
+    mutating func rebook(_ claim: Claim) {
+        if let agreement = agreements[claim], let session = sessions[agreement.session] {
+            ledger.book(claim, to: session.grant.membership, ports: agreement.request.wish.count, isLive: true)
+        } else if let lease = leases[claim], let account = lease.account {
+            ledger.book(claim, to: account, ports: lease.ports.count, isLive: false)
+        } else {
+            ledger.erase(claim)
+        }
+    }
+
+    private mutating func walk(for wish: PortWish, _ grant: Grant) -> PortWalk? {
+        if case .exactly = wish { return nil }
+        return PortWalk(grant.places(within: policy.ports), count: wish.count, random: &random)
+    }
+
+    /// Free as far as this relay knows; the system has the last word.
+    private func isFree(_ ports: PortRange, _ protocols: TransportProtocols, except claim: Claim) -> Bool {
+        if let owner = leases.owner(of: ports, protocols), owner != claim { return false }
+        return !agreements.contains { other, agreement in
+            other != claim && agreement.isHeld && agreement.ports?.overlaps(ports) == true
+        }
+    }
+
+    private mutating func tryNextPlace(_ claim: Claim) -> [Action] {
+        guard let request = agreements[claim]?.request else { return [] }
+        while let ports = agreements[claim]?.walk?.next() {
+            // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
+            if leases.owner(of: ports, request.protocols) == nil { return [.hold(claim, ports, request.protocols)] }
+        }
+        if case .exactly(let ports) = request.wish {
+            return refuse(claim, .portTaken, "port \(ports) is used by something else on the relay's machine")
+        }
+        let granted = agreements[claim].flatMap { sessions[$0.session]?.grant.places(within: policy.ports) }
+        let places = (granted ?? [policy.ports]).map(\.description).joined(separator: ", ")
+        return refuse(claim, .noPortFree, "none of \(places) is free")
+    }
+
+    mutating func portsHeld(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
+        guard let agreement = agreements[claim], agreement.stage == .holding, !agreement.isHeld else {
+            // Restored from a former run, or the session went meanwhile.
+            guard leases[claim]?.ports == ports, agreements[claim] == nil else { return [.free(claim)] }
+            held.insert(claim)
+            return []
+        }
+        guard sessions[agreement.session]?.grant.allows(ports) == true else {
+            // Renewed while the system was asked.
+            return [.free(claim)] + tryNextPlace(claim)
+        }
+        agreements[claim]?.isHeld = true
+        return offer(claim, ports, now)
+    }
+
+    mutating func portsBusy(_ claim: Claim, _ ports: PortRange) -> [Action] {
+        guard agreements[claim]?.stage == .holding else { return [] }
+        // A lease whose port something else took meanwhile is worth nothing.
+        let lost: [Action] = leases.remove(claim) == nil ? [] : [.removeLease(claim)]
+        return lost + tryNextPlace(claim)
+    }
+
+    private mutating func offer(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
+        guard var agreement = agreements[claim] else { return [] }
+        agreement.stage = .offered
+        agreement.attempt += 1
+        agreement.ports = ports
+        agreement.deadline = now + Self.offerLimit
+        agreements[claim] = agreement
+        return [
+            .send(
+                agreement.session,
+                .offer(
+                    Message.Offer(
+                        mapping: claim.mapping, attempt: agreement.attempt, ports: ports,
+                        leaseSeconds: policy.leaseSeconds)))
+        ]
+    }
+
+    mutating func committed(
+        _ id: SessionID, _ claim: Claim, _ attempt: UInt16, _ wall: WallTime
+    ) -> [Action] {
+        guard let agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt,
+            agreement.session == id, let ports = agreement.ports, let session = sessions[id]
+        else { return [] }
+        // The grant may be another one than when the port was offered.
+        if let detail = excessOfPorts(ports.count, by: claim, session.grant) {
+            return refuse(claim, .limitReached, detail)
+        }
+        let lease = Lease(
+            key: claim.key, mapping: claim.mapping, ports: ports, protocols: agreement.request.protocols,
+            peerName: session.name, target: agreement.request.target,
+            expires: wall + Int64(policy.leaseSeconds), account: session.grant.membership)
+        guard leases.enter(lease) else {
+            return refuse(claim, .portLeased, "port \(ports) was leased to another node meanwhile")
+        }
+        agreements[claim]?.stage = .saving
+        return [.saveLease(lease)]
+    }
+
+    mutating func leaseSaved(_ claim: Claim, _ succeeded: Bool) -> [Action] {
+        guard let agreement = agreements[claim], agreement.stage == .saving, let session = sessions[agreement.session]
+        else { return [] }
+        guard succeeded else { return refuse(claim, .storageFailed, "the relay could not write the lease down") }
+        agreements[claim]?.stage = .active
+        return [
+            .listen(claim, agreement.session, agreement.filter),
+            .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
+        ]
+    }
+
+    mutating func declined(_ claim: Claim, _ attempt: UInt16, _ reason: RefusalReason) -> [Action] {
+        guard var agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt else {
+            return []
+        }
+        agreement.declines += 1
+        agreement.stage = .holding
+        agreement.isHeld = false
+        agreement.ports = nil
+        agreements[claim] = agreement
+        var actions: [Action] = [.free(claim)]
+        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
+        guard reason != .withdrawn, agreement.declines < Self.maximumDeclines, agreement.walk != nil else {
+            return actions + refuse(claim, reason, "the peer could not use the number at its own end")
+        }
+        return actions + tryNextPlace(claim)
+    }
+
+    mutating func released(_ id: SessionID, _ claim: Claim) -> [Action] {
+        if agreements.removeValue(forKey: claim)?.isHeld == true { held.insert(claim) }
+        sessions[id]?.mappings.remove(claim.mapping)
+        return giveUp(claim) + [.send(id, .released(claim.mapping))]
+    }
+
+    mutating func reported(_ id: SessionID, _ claim: Claim, _ state: MappingState) -> [Action] {
+        guard let agreement = agreements[claim], agreement.session == id, let session = sessions[id] else { return [] }
+        agreements[claim]?.reported = state
+        switch (agreement.stage, state) {
+        case (.active, .targetDown):
+            agreements[claim]?.stage = .paused
+            return [.pause(claim)]
+        case (.paused, .active), (.paused, .verified):
+            agreements[claim]?.stage = .active
+            return [
+                .listen(claim, id, agreement.filter),
+                .send(id, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
+            ]
+        case (.holding, _), (.offered, _), (.saving, _), (.active, _), (.paused, _): return []
+        }
+    }
+
+    mutating func checkWanted(_ id: SessionID, _ request: Message.CheckRequest, _ now: Instant) -> [Action] {
+        guard var session = sessions[id] else { return [] }
+        let refilled = Int((now - session.checksRefilled).nanoseconds / 1_000_000_000)
+        if refilled > 0 {
+            session.checks = min(Self.checkBurst, session.checks + min(refilled, Self.checkBurst))
+            session.checksRefilled = now
+        }
+        let isAllowed = session.checks > 0
+        if isAllowed { session.checks -= 1 }
+        sessions[id] = session
+        guard isAllowed else {
+            return [
+                .send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))
+            ]
+        }
+        return [.check(id, request, by: session.key)]
+    }
+
+    /// Tells the peer no, and gives back what was bound for it.
+    mutating func refuse(_ claim: Claim, _ reason: RefusalReason, _ detail: String) -> [Action] {
+        guard let agreement = agreements.removeValue(forKey: claim) else { return [] }
+        if agreement.isHeld { held.insert(claim) }
+        sessions[agreement.session]?.mappings.remove(claim.mapping)
+        rebook(claim)
+        // An offer that went unanswered ends the agreement, not the lease that was there before it.
+        let keepsLease = reason == .withdrawn && leases[claim] != nil
+        return (keepsLease ? [] : giveUp(claim))
+            + [.send(agreement.session, .refusal(claim.mapping, reason: reason, detail: detail))]
+    }
+
+    /// Ends a claim's lease and frees its ports, where there are any.
+    private mutating func giveUp(_ claim: Claim) -> [Action] {
+        var actions: [Action] = []
+        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
+        rebook(claim)
+        if held.remove(claim) != nil { actions.append(.free(claim)) }
+        return actions
+    }
+}

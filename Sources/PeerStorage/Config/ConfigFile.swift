@@ -1,0 +1,89 @@
+import PeerMesh
+import PeerWire
+
+/// Reads `config.toml`. It belongs to the user: it is never written, replaced or put aside.
+public enum ConfigFile {
+    /// A longer file is no configuration.
+    static let longest = 1 << 20
+
+    /// The defaults where there is no file. A file that cannot be understood is `.damaged`, with the line and the key.
+    public static func load(_ paths: HomePaths) throws(StorageError) -> NodeConfig {
+        let content: Disk.Content?
+        do throws(StorageError) {
+            content = try Disk.read(paths.config, limit: longest)
+        } catch {
+            throw error.kind == .damaged ? damaged(paths.config, error.detail) : error
+        }
+        guard let content else { return NodeConfig() }
+        do throws(ConfigFault) {
+            return try parse(content.bytes)
+        } catch { throw damaged(paths.config, error.description) }
+    }
+
+    private static func damaged(_ path: String, _ detail: String) -> StorageError {
+        StorageError(.damaged, path: path, detail: detail, advice: "mend it (docs/files.md has all keys)")
+    }
+
+    /// Fails with the first thing that is wrong, from the top of the file.
+    public static func parse(_ bytes: [UInt8]) throws(ConfigFault) -> NodeConfig {
+        guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
+            throw ConfigFault(line: nil, text: "it is no text in UTF-8")
+        }
+        var reader = ConfigReader(root: try TOMLText.read(text))
+        let config = read(&reader)
+        if let fault = reader.firstFault { throw fault }
+        return config
+    }
+
+    private static func read(_ reader: inout ConfigReader) -> NodeConfig {
+        var config = NodeConfig()
+        reader.section(nil) { top in
+            top.read("name", into: &config.name, .text)
+            top.read("server_port", into: &config.serverPort, .port)
+            top.read("bind", into: &config.bind, .text)
+            top.read("advertise", into: &config.advertise, .text)
+            top.read("ports", into: &config.ports, .ports)
+            top.read("open", into: &config.isOpen, .flag)
+            top.read("plain", into: &config.isPlain, .flag)
+            // A year at most, so that the number of seconds fits the protocol.
+            top.read("lease_hours", into: &config.leaseHours, .number(1...8_760))
+        }
+        reader.section("visitors") { config.visitors = filter(&$0) }
+        reader.section("peers") { config.peers = filter(&$0) }
+        reader.section("limits") { limits in
+            limits.read("keys", into: &config.limits.keys, .count)
+            limits.read("leases", into: &config.limits.leases, .count)
+            limits.read("mappings", into: &config.limits.mappings, .count)
+            limits.read("connections", into: &config.limits.connections, .count)
+            limits.read("connections_per_second", into: &config.limits.connectionsPerSecond, .count)
+            limits.read("bytes_per_second", into: &config.limits.bytesPerSecond, .bytes(from: 1))
+        }
+        reader.section("sources") { sources in
+            var (rate, halfOpen) = (config.sources.handshakesPerSecond, config.sources.halfOpen)
+            sources.read("handshakes_per_second", into: &rate, .count)
+            sources.read("half_open", into: &halfOpen, .count)
+            config.sources = SourceGate.Limits(handshakesPerSecond: rate, halfOpen: halfOpen)
+        }
+        reader.section("reserve") { reserve in
+            reserve.read("descriptors", into: &config.reserve.descriptors, .number(0...Int(Int32.max)))
+            reserve.read("buffers", into: &config.reserve.buffers, .bytes(from: 0))
+        }
+        reader.refuseUnknown()
+        return config
+    }
+
+    private static func filter(_ section: inout ConfigReader.Section) -> NetworkFilter {
+        var (allow, deny): ([Network], [Network]) = ([], [])
+        section.read("allow", into: &allow, .networks)
+        section.read("deny", into: &deny, .networks)
+        return NetworkFilter(allow: allow, deny: deny)
+    }
+}
+
+/// What is wrong in a configuration; `description` names the line, where that is known, and the key.
+public struct ConfigFault: Error, Hashable, Sendable, CustomStringConvertible {
+    public var line: Int?
+    public var text: String
+
+    public var description: String { (line.map { "line \($0): " } ?? "") + text }
+}

@@ -1,0 +1,42 @@
+public import PeerMesh
+public import PeerWire
+
+/// What `config.toml` sets, with the default of each key. docs/files.md has them in a table, docs/config.example.toml
+/// in a file.
+public struct NodeConfig: Hashable, Sendable {
+    /// What the node calls itself; `nil`: the machine's name.
+    public var name: String?
+    public var serverPort: UInt16 = 8088
+    /// A numeric address of this machine; `nil`: all.
+    public var bind: String?
+    /// The host that visitors are told; `nil`: what peers reach this relay by.
+    public var advertise: String?
+    /// Public ports to give out; `nil`: 20000 up to below those that the system takes for itself.
+    public var ports: PortRange?
+    /// Whether anybody may join.
+    public var isOpen = false
+    /// Whether data channels go unencrypted where the other end wants it too.
+    public var isPlain = false
+    /// How long a lease lasts after its last session, in hours.
+    public var leaseHours = 24
+    /// Who may use public ports.
+    public var visitors = NetworkFilter.everybody
+    /// Who may come to the server port.
+    public var peers = NetworkFilter.everybody
+    /// For each membership without limits of its own.
+    public var limits = RelayCore.Policy.usualLimits
+    public var sources = SourceGate.Limits()
+    public var reserve = Reserve()
+
+    /// What is kept for sessions, and never used up by visitors.
+    public struct Reserve: Hashable, Sendable {
+        /// Of the open files that the system allows.
+        public var descriptors = 1_024
+        /// Bytes, of the memory that buffers may have.
+        public var buffers = 64 << 20
+
+        public init() {}
+    }
+
+    public init() {}
+}

@@ -1,0 +1,214 @@
+import Foundation
+import PeerMesh
+@testable import PeerStorage
+import PeerWire
+import Testing
+
+@Suite struct ConfigTests {
+    let folder = TestFolder()
+
+    static let example = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../../docs/config.example.toml").standardizedFileURL
+
+    func fault(_ text: String) -> String {
+        do {
+            _ = try ConfigFile.parse(Array(text.utf8))
+            return "no fault"
+        } catch { return error.description }
+    }
+
+    func parse(_ text: String) throws -> NodeConfig { try ConfigFile.parse(Array(text.utf8)) }
+
+    @Test func `no file, an empty one and one of remarks are the defaults`() throws {
+        let paths = try Home.inspect(at: folder.path)
+        #expect(try ConfigFile.load(paths) == NodeConfig())
+        write("", to: paths.config)
+        #expect(try ConfigFile.load(paths) == NodeConfig())
+        #expect(try parse("# nothing\n\n[limits]\n") == NodeConfig())
+    }
+
+    @Test func `the example says the defaults`() throws {
+        let text = try String(contentsOf: Self.example, encoding: .utf8)
+        #expect(try parse(text) == NodeConfig())
+    }
+
+    @Test func `with its remarks taken for keys the example sets every key there is`() throws {
+        let text = try String(contentsOf: Self.example, encoding: .utf8)
+        let all = text.split(separator: "\n").map { line in
+            line.firstMatch(of: #/^# ([a-z_]+ = .*)$/#).map { String($0.1) } ?? String(line)
+        }.joined(separator: "\n")
+        let config = try parse(all)
+        #expect(config.name == "office" && config.bind == "192.168.1.5" && config.advertise == "relay.example.org")
+        #expect(config.ports == PortRange(first: 20_000, last: 29_999))
+        #expect(config.limits.connections == 10_000 && config.limits.connectionsPerSecond == 1_000)
+        #expect(config.limits.bytesPerSecond == 10_000_000)
+        var keys: Set<String> = []
+        var table = ""
+        for line in all.split(separator: "\n") {
+            if let match = line.firstMatch(of: #/^\[([a-z]+)\]/#) { table = "\(match.1)." }
+            if let match = line.firstMatch(of: #/^([a-z_]+) =/#) { keys.insert(table + String(match.1)) }
+        }
+        #expect(keys == Self.keys)
+    }
+
+    static let keys: Set = [
+        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "lease_hours", "visitors.allow",
+        "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
+        "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
+        "sources.handshakes_per_second", "sources.half_open", "reserve.descriptors", "reserve.buffers",
+    ]
+
+    @Test func `docs of the files name every key`() throws {
+        let docs = try String(
+            contentsOf: Self.example.deletingLastPathComponent().appending(path: "files.md"), encoding: .utf8)
+        for key in Self.keys { #expect(docs.contains("| `\(key)` |"), "\(key)") }
+    }
+
+    @Test func `every key is taken over`() throws {
+        let config = try parse(
+            """
+            name = "büro"
+            server_port = 9000
+            bind = "::"
+            advertise = "relay.example.org"
+            ports = "30000"
+            open = true
+            plain = true
+            lease_hours = 1
+            [visitors]
+            allow = ["203.0.113.0/24", "2001:db8::/32"]
+            deny = ["203.0.113.7"]
+            [peers]
+            allow = ["10.0.0.0/8"]
+            deny = [
+                "10.1.0.0/16", # the guests
+                "10.2.0.0/16",
+            ]
+            [limits]
+            keys = 1
+            leases = 2
+            mappings = 3
+            connections = 4
+            connections_per_second = 5
+            bytes_per_second = "1.5MiB"
+            [sources]
+            handshakes_per_second = 6
+            half_open = 7
+            [reserve]
+            descriptors = 0
+            buffers = 8
+            """)
+        func networks(_ texts: String...) throws -> [Network] { try texts.map { try Network($0) } }
+        #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
+        #expect(config.advertise == "relay.example.org" && config.ports == PortRange(first: 30_000, count: 1))
+        #expect(config.isOpen && config.isPlain && config.leaseHours == 1)
+        #expect(
+            try config.visitors
+                == NetworkFilter(allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))
+        #expect(
+            try config.peers
+                == NetworkFilter(allow: networks("10.0.0.0/8"), deny: networks("10.1.0.0/16", "10.2.0.0/16")))
+        #expect(
+            config.limits
+                == Grant.Limits(
+                    keys: 1, leases: 2, mappings: 3, connections: 4, connectionsPerSecond: 5, bytesPerSecond: 1_572_864)
+        )
+        #expect(config.sources == SourceGate.Limits(handshakesPerSecond: 6, halfOpen: 7))
+        #expect(config.reserve.descriptors == 0 && config.reserve.buffers == 8)
+    }
+
+    @Test(arguments: [
+        ("server_prot = 1", "line 1: there is no key server_prot; did you mean server_port?"),
+        ("open = false\n\nnmae = \"x\"", "line 3: there is no key nmae; did you mean name?"),
+        ("[limits]\nconections = 5", "line 2: there is no key limits.conections; did you mean limits.connections?"),
+        ("[limit]\nkeys = 5", "line 1: there is no key limit; did you mean limits?"),
+        ("keys = 5", "line 1: there is no key keys; did you mean limits.keys?"),
+        ("[reserve]\nallow = []", "line 2: there is no key reserve.allow; did you mean"),
+        ("zzzzzzzz = 1", "line 1: there is no key zzzzzzzz"), ("\"\" = 1", "there is no key"),
+        ("server_port = \"8088\"", "line 1: server_port: this is a text; write a number from 1 to 65535"),
+        ("server_port = 0", "line 1: server_port: 0 is out of range; write a number from 1 to 65535"),
+        ("server_port = 8088.0", "server_port: this is a number with a point"),
+        ("lease_hours = 8761", "lease_hours: 8761 is out of range"),
+        ("open = \"yes\"", "open: this is a text; write true or false"), ("open = 1", "open: this is a number"),
+        ("name = 5", "name: this is a number; write a text"), ("name = \"\"", "name: write 1 to 255 bytes"),
+        ("name = \"a\\u001bb\"", "name: write 1 to 255 bytes"), ("ports = \"5-3\"", "ports: \"5-3\" is no range"),
+        ("ports = \"0-9\"", "ports: \"0-9\" is no range"), ("ports = 20000", "ports: this is a number"),
+        ("visitors = [\"10.0.0.0/8\"]", "line 1: visitors is a list; write a table: [visitors]"),
+        ("[visitors]\nallow = \"10.0.0.0/8\"", "line 2: visitors.allow: this is a text; write a list"),
+        ("[visitors]\n\nallow = [7]", "line 3: visitors.allow: this is a number; write a list"),
+        ("[peers]\ndeny = [\"10.0.0.1/8\"]", "line 2: peers.deny: '10.0.0.1/8' has bits after its prefix"),
+        ("[limits]\nbytes_per_second = \"10mb\"", "line 2: limits.bytes_per_second: this is no amount"),
+        ("[limits]\nbytes_per_second = 0", "limits.bytes_per_second: this is no amount"),
+        ("[limits]\nbytes_per_second = true", "limits.bytes_per_second: this is true or false"),
+        ("[limits]\nkeys = 0", "limits.keys: 0 is out of range"), ("[reserve]\ndescriptors = -1", "out of range"),
+        ("limits = { keys = \"x\" }", "line 1: limits.keys: this is a text"),
+        ("limits.keys = \"x\"", "line 1: limits.keys: this is a text"), ("open = ", "line 1: "),
+        ("open = true\nopen = true", "line 2: "), ("name = \"a\nb\"", "line 1: "), ("[limits\nkeys = 1", "line 1: "),
+        ("open = true\n[=]", "line 2: there is '=' where a name belongs"),
+        ("[", "line 1: there is the end of the file"),
+        ("[[#]]", "line 1: "), (" [ .a]", "line 1: "), ("[ü]", "line 1: "), ("[]", "line 1: "), ("[[]]", "line 1: "),
+        // Of several the first in the file.
+        ("open = 1\nplain = 2", "line 1: open"), ("zzz = 1\nopen = 2", "line 1: there is no key zzz"),
+        ("[limits]\nkeys = 0\n[visitors]\nallow = 1", "line 2: limits.keys"),
+    ]) func `what is wrong is named with its line, its key and what to write`(text: String, expected: String) {
+        let fault = fault(text)
+        #expect(fault.contains(expected), "\(fault)")
+        #expect(!fault.contains("\n"))
+    }
+
+    @Test func `what is no text is damaged, and nothing is moved or made`() throws {
+        let paths = try Home.inspect(at: folder.path)
+        for (bytes, word) in [
+            ([0xff, 0xfe], "UTF-8"), (Array("open = true\0plain = 5".utf8), "UTF-8"),
+            (Array("open =".utf8), "line 1"), ([UInt8](repeating: 0x23, count: 2 << 20), "longer"),
+        ] as [([UInt8], String)] {
+            _ = FileManager.default.createFile(atPath: paths.config, contents: Data(bytes))
+            let error = #expect(throws: StorageError.self) { try ConfigFile.load(paths) }
+            #expect(error?.kind == .damaged)
+            #expect(error?.description.contains("\(paths.config): ") == true)
+            #expect(error?.description.contains(word) == true, "\(error.map(\.description) ?? "")")
+            #expect(error?.description.contains("puts the file aside") == false)
+            #expect(folder.names == ["config.toml"])
+        }
+    }
+
+    @Test func `a folder in its place is named`() throws {
+        let paths = try Home.inspect(at: folder.path)
+        mkdir(paths.config, 0o700)
+        let error = #expect(throws: StorageError.self) { try ConfigFile.load(paths) }
+        #expect(error?.kind == .notAFile)
+    }
+
+    @Test func `random damage to a sound file is a fault or a sound file, and never more than one line`() throws {
+        let sound = Array(try Data(contentsOf: Self.example))
+        let isLong = ProcessInfo.processInfo.environment["P2PRC_LONG"] == "1"
+        var random = SeededGenerator(seed: 4)
+        for _ in 0..<(isLong ? 200_000 : 3_000) {
+            var bytes = sound
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0...2, using: &random) {
+                case 0: bytes[place] = UInt8.random(in: 0 ... .max, using: &random)
+                case 1: bytes.remove(at: place)
+                default: bytes.insert(Array("[]=\"#\n.'{}".utf8).randomElement(using: &random)!, at: place)
+                }
+            }
+            do {
+                _ = try ConfigFile.parse(bytes)
+            } catch { #expect(!error.description.isEmpty && !error.description.contains("\n")) }
+        }
+    }
+}
+
+@Suite struct SpellingTests {
+    @Test(arguments: [
+        ("nmae", "name"), ("name", "name"), ("nam", "name"), ("names", "name"), ("bnid", "bind"), ("prots", "ports"),
+        ("leases_hours", "lease_hours"),
+    ]) func `a slip finds its word`(word: String, meant: String) {
+        #expect(Spelling.nearest(to: word, in: ["name", "bind", "ports", "lease_hours"]) == meant)
+    }
+
+    @Test(arguments: ["frobnicate", "", "x", "abcd"]) func `what is far from all finds none`(word: String) {
+        #expect(Spelling.nearest(to: word, in: ["name", "bind", "ports", "lease_hours"]) == nil)
+    }
+}
