@@ -23,7 +23,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.1.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
-        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
         .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.0"),
         // Without its traits: they bring swift-configuration, which nothing here reads.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
@@ -82,11 +81,7 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "PeerMesh", dependencies: ["PeerWire"], swiftSettings: strict),
         .target(
-            name: "PeerWire",
-            dependencies: [
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "X509", package: "swift-certificates"),
-            ],
+            name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .target(name: "CLinux"),
         .target(

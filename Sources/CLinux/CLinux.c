@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -152,3 +153,5 @@ int clinux_listening_ports(uint16_t *ports, int capacity) {
     close(fd);
     return both < 0 ? count : both;
 }
+
+void clinux_trim_heap(void) { malloc_trim(0); }

@@ -6,8 +6,8 @@ internal import PeerWire
 
 /// The commands that ask a running node, or read what one left behind. Each prints its result and returns a status.
 public struct Commands: Sendable {
-    private let home: String
-    private let json: Bool
+    let home: String
+    let json: Bool
 
     public init(home: String, json: Bool) {
         self.home = home
@@ -43,11 +43,13 @@ public struct Commands: Sendable {
 
     public func unmap(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.unmap(name))) }
 
-    public func join(_ texts: [String], isTemporary: Bool) throws(CommandError) -> ExitStatus {
-        let relays = try NodeSettings.relays(texts)
+    /// `--connect-reverse-proxy` on a running node.
+    public func connect(_ texts: [String], acceptsOpen: Bool, isTemporary: Bool) throws(CommandError) -> ExitStatus {
+        for text in texts { _ = try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy") }
         var last: ControlReply?
-        for relay in relays {
-            let reply = try ask(.join(relay.description, isTemporary: isTemporary))
+        for text in texts {
+            let request = JoinRequest(relay: text, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
+            let reply = try ask(.join(request))
             if reply.status != .success || !json { show(reply) }
             last = reply
         }
@@ -70,7 +72,7 @@ public struct Commands: Sendable {
 
     // MARK: -
 
-    private func ask(_ request: ControlRequest) throws(CommandError) -> ControlReply {
+    func ask(_ request: ControlRequest) throws(CommandError) -> ControlReply {
         let paths = try inspect()
         guard let paths, let reply = try ControlClient.ask(request, socket: paths.controlSocket) else {
             throw CommandError(.notRunning, "no node runs with the home \(home); start one: p2prc -s")
@@ -79,7 +81,7 @@ public struct Commands: Sendable {
     }
 
     /// `nil` when there is no such home yet.
-    private func inspect() throws(CommandError) -> HomePaths? {
+    func inspect() throws(CommandError) -> HomePaths? {
         do throws(HomeError) {
             return try Home.inspect(at: home)
         } catch {
@@ -92,7 +94,7 @@ public struct Commands: Sendable {
         if reply.status == .success { Output.result(reply.text) } else { Output.error("p2prc: \(reply.text)") }
     }
 
-    private func finish(_ reply: ControlReply) -> ExitStatus {
+    func finish(_ reply: ControlReply) -> ExitStatus {
         if json, reply.status == .success, let document = reply.document {
             Output.document(Array(document.utf8))
         } else {

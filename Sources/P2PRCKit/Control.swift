@@ -9,8 +9,21 @@ enum ControlRequest: Codable, Sendable {
     case viewMappings
     case map(MappingRequest)
     case unmap(String)
-    case join(String, isTemporary: Bool)
+    case join(JoinRequest)
+    /// The relay, and its key; whatever it proves next without one.
+    case trust(String, key: String?)
+    case joinLink
+    /// Seconds for which the former key still counts.
+    case rotateMeshKey(keepSeconds: Int64)
     case leave(String)
+}
+
+/// A relay to use, as `RelayChoice` takes it.
+struct JoinRequest: Codable, Sendable {
+    var relay: String
+    var token: String?
+    var acceptsOpen = false
+    var isTemporary = false
 }
 
 struct ControlReply: Codable, Sendable {

@@ -13,7 +13,7 @@ public enum Node {
     public static func run(_ settings: NodeSettings) async throws(CommandError) -> ExitStatus {
         SystemFacts.raiseDescriptorLimit()
         let log = Logger(label: "p2prc") { _ in StderrLog() }
-        let state = try await NodeState.open(settings.home, log)
+        let state = try await NodeState.open(settings, log)
         let loops = try makeLoops()
         let control = loops[0]
         let endings = AsyncStream<ExitStatus>.makeStream()
@@ -52,13 +52,15 @@ public enum Node {
         let own = state.identity.key
         return try await APIService.start(
             at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
-            // Nobody joins yet: the node itself is the one member that it knows.
+            // The node itself alone, until the server port brings callers here.
             isMember: { $0 == own }, log: log)
     }
 
     private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
         let last = await onLoop(loops[0]) { assembled.stop() }
-        await state.publisher.finish(last)
+        state.publisher.save(last)
+        await state.publisher.finish()
+        await state.membershipSaver.finish()
         await state.writer.finish()
         for loop in loops { loop.stop() }
         await state.close()
@@ -112,29 +114,40 @@ public enum Node {
 struct NodeState: Sendable {
     let home: Home
     let identity: NodeIdentity
+    let tls: TLSContext
+    let channelKeys: ChannelKeys
+    /// Of this node's own mesh; made for a relay that has none.
+    let meshKey: MeshKeyFile?
+    let isMeshKeyNew: Bool
+    let memberships: Memberships
+    let membershipSaver: LatestSaver<Memberships>
     let table: IPTable
     let writer: TableWriter
-    let publisher: Publisher
+    let publisher: LatestSaver<Documents>
     let leases: [Lease]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
     let relays: [JoinedRelay]
 
-    static func open(_ path: String, _ log: Logger) async throws(CommandError) -> NodeState {
-        let home: Home
-        do throws(HomeError) {
-            home = try Home.open(at: path)
-        } catch {
-            if case .inUse = error { throw CommandError(.homeInUse, "\(error)") }
-            throw CommandError(.homeUnusable, "\(error)")
-        }
+    static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
+        let home = try HomeAccess.open(settings.home)
         do throws(StorageError) {
             let seed = try KeyFile.loadOrCreate(at: home.paths.nodeKey) {
-                var random = SystemRandomNumberGenerator()
-                return (0..<NodeIdentity.seedByteCount).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+                HomeAccess.randomBytes(NodeIdentity.seedByteCount)
             }
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: home.paths.nodeKey, detail: "it holds no node key")
+            }
+            let channelKeys = ChannelKeys()
+            let tls: TLSContext
+            do throws(TLSFailure) { tls = try TLSContext(seed: seed, keys: channelKeys) } catch {
+                throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
+            }
+            let memberships = try MembershipFile.load(home.paths)
+            let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, memberships, isRelay: settings.isRelay)
+            let membershipFile = MembershipFile(in: home)
+            let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) { memberships throws(StorageError) in
+                try await membershipFile.save(memberships)
             }
             let now = WallTime.now
             let (table, tableWarnings) = try IPTable.open(in: home, now: now)
@@ -149,55 +162,28 @@ struct NodeState: Sendable {
                 )
             }
             return NodeState(
-                home: home, identity: identity, table: table, writer: TableWriter(table, log: log),
-                publisher: Publisher(servers, mappings, log), leases: try await table.leases(),
+                home: home, identity: identity, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
+                isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table, writer: TableWriter(table, log: log),
+                publisher: Self.publisher(servers, mappings, log), leases: try await table.leases(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
-            switch error.kind {
-            case .damaged, .newer: throw CommandError(.damaged, "\(error)")
-            case .full, .denied, .missing, .notAFile, .exposed, .busy, .invalid, .notHeld, .failed:
-                throw CommandError(.homeUnusable, "\(error)")
-            }
+            throw HomeAccess.commandError(error)
+        }
+    }
+
+    private static func publisher(
+        _ servers: RegistryFile<ServerRegistry>, _ mappings: RegistryFile<MappingRegistry>, _ log: Logger
+    ) -> LatestSaver<Documents> {
+        LatestSaver("the registries", log) { document throws(StorageError) in
+            try await servers.write(document.servers)
+            try await mappings.write(document.mappings)
         }
     }
 
     func close() async {
         try? await table.close()
         home.close()
-    }
-}
-
-/// Brings the two registries to the disk, the newest state last; states that were overtaken meanwhile are skipped.
-final class Publisher: Sendable {
-    private let documents: AsyncStream<Documents>.Continuation
-    private let worker: Task<Void, Never>
-
-    init(_ servers: RegistryFile<ServerRegistry>, _ mappings: RegistryFile<MappingRegistry>, _ log: Logger) {
-        let (stream, continuation) = AsyncStream<Documents>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        documents = continuation
-        worker = Task {
-            var failed: String?
-            for await document in stream {
-                do throws(StorageError) {
-                    try await servers.write(document.servers)
-                    try await mappings.write(document.mappings)
-                    failed = nil
-                } catch {
-                    // Once until it is another trouble, or over.
-                    if failed != "\(error)" { log.error("the registries could not be written: \(error)") }
-                    failed = "\(error)"
-                }
-            }
-        }
-    }
-
-    func publish(_ document: Documents) { documents.yield(document) }
-
-    func finish(_ last: Documents) async {
-        documents.yield(last)
-        documents.finish()
-        await worker.value
     }
 }
 
@@ -213,7 +199,7 @@ private struct Assembled: Sendable {
         let control = loops[0]
         let software = "p2prc/\(P2PRCVersion.text)"
         let bindHost = settings.bind?.host
-        let server = NodeServer(on: control)
+        let server = NodeServer(on: control, tls: state.tls)
         let listener: Listener
         do throws(SystemError) {
             listener = try Listener.hold(port: settings.serverPort, on: bindHost, .betweenNodes)
@@ -223,23 +209,30 @@ private struct Assembled: Sendable {
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
-                on: control, lanes: loops, identity: state.identity, name: settings.name, software: software,
-                bindHost: bindHost, advertised: settings.advertised,
+                on: control, lanes: loops, channelKeys: state.channelKeys,
+                terms: RelayService.Terms(
+                    door: RelayHandshake.Door(
+                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen),
+                    allowsPlain: settings.isPlain),
+                name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
                 policy: RelayCore.Policy(ports: settings.ports), store: state.writer, log: log)
             service.start(at: server, leases: state.leases, wall: .now)
             relay = service
         }
         let peer = PeerService(
-            on: control, lanes: loops, identity: state.identity, name: settings.name, software: software,
-            server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
+            on: control, lanes: loops, identity: state.identity, tls: state.tls, memberships: state.memberships,
+            wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
-            writer: state.writer, log: log)
+            writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         let publisher = state.publisher
-        core.onPublish = { publisher.publish($0) }
+        let membershipSaver = state.membershipSaver
+        peer.onMemberships = { membershipSaver.save($0) }
+        core.onPublish = { publisher.save($0) }
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
+        FreedMemory(on: control).start()
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)
@@ -255,7 +248,24 @@ private struct Assembled: Sendable {
         self.socket = LoopBound(socket, on: control)
         let role = settings.isRelay ? "reverse proxy, public ports \(settings.ports)" : "node"
         log.info("\(role) \(state.identity.key.short) listening on \(listener.address)")
+        Self.introduce(core, settings, state, log)
         Self.restore(core, settings, state)
+    }
+
+    /// How others join, the first time; and what everybody should know about a relay without a door.
+    private static func introduce(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
+        guard settings.isRelay else { return }
+        if settings.isOpen {
+            log.warning(
+                "this relay is OPEN: anybody may take its public ports and its traffic; leave --open out to admit members only")
+        } else if state.isMeshKeyNew {
+            Output.result("join link, a secret (whoever has it is a member): \(core.joinLink.text)")
+        } else {
+            log.info("p2prc mesh-key link prints the join link for new members")
+        }
+        if settings.isPlain {
+            log.warning("--plain: whoever is on the way can read and change what visitors send and get")
+        }
     }
 
     /// What was asked for before, and what is asked for now.
@@ -268,8 +278,9 @@ private struct Assembled: Sendable {
                 core.peer.join(endpoint)
             }
         }
-        for endpoint in settings.relays where core.peer.join(endpoint) && !settings.isTemporary {
-            core.remember(endpoint)
+        for choice in settings.relays {
+            core.teach(choice)
+            if core.peer.join(choice.endpoint), !settings.isTemporary { core.remember(choice.endpoint) }
         }
         core.exposeServerPort()
         for request in settings.mappings { _ = core.adopt(request) }

@@ -21,6 +21,8 @@ final class NodeCore {
     let relay: RelayService?
     let peer: PeerService
     private let writer: TableWriter
+    var meshKey: MeshKeyFile?
+    let home: Home
     private let log: Logger
     private let started = EventLoop.clock()
     private var waiters: [ObjectIdentifier: Waiter] = [:]
@@ -40,7 +42,7 @@ final class NodeCore {
 
     init(
         on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, server: NodeServer, relay: RelayService?,
-        peer: PeerService, writer: TableWriter, log: Logger
+        peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?, home: Home, log: Logger
     ) {
         self.loop = loop
         self.settings = settings
@@ -49,7 +51,10 @@ final class NodeCore {
         self.relay = relay
         self.peer = peer
         self.writer = writer
+        self.meshKey = meshKey
+        self.home = home
         self.log = log
+        peer.ownMeshKeys = meshKey?.keys(at: .now) ?? []
         relay?.onChange = { [unowned self] in changed() }
         peer.onChange = { [unowned self] in changed() }
     }
@@ -109,12 +114,15 @@ final class NodeCore {
         case .viewMappings: answer(Self.reply(documents().mappings))
         case .map(let request): map(request, answer)
         case .unmap(let name): answer(unmap(name))
-        case .join(let text, let isTemporary): answer(join(text, isTemporary))
+        case .join(let request): answer(join(request))
+        case .trust(let text, let key): answer(trust(text, key))
+        case .joinLink: answer(showJoinLink())
+        case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
         }
     }
 
-    private static func reply(_ document: some RegistryDocument) -> ControlReply {
+    static func reply(_ document: some RegistryDocument) -> ControlReply {
         do throws(RegistryFault) {
             return ControlReply(
                 status: .success, text: "", document: String(decoding: try document.json(), as: UTF8.self))
@@ -216,12 +224,16 @@ final class NodeCore {
             status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n")
     }
 
-    private func join(_ text: String, _ isTemporary: Bool) -> ControlReply {
-        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
-            return ControlReply(status: .usage, text: "\(text) is no HOST or HOST:PORT", document: nil)
-        }
+    private func join(_ request: JoinRequest) -> ControlReply {
+        let choice: RelayChoice
+        do throws(CommandError) {
+            choice = try RelayChoice(
+                request.relay, token: request.token, acceptsOpen: request.acceptsOpen, named: "join")
+        } catch { return ControlReply(status: error.status, text: error.text, document: nil) }
+        let endpoint = choice.endpoint
+        teach(choice)
         let isNew = peer.join(endpoint)
-        if isNew, !isTemporary { remember(endpoint) }
+        if isNew, !request.isTemporary { remember(endpoint) }
         exposeServerPort()
         return ControlReply(
             status: .success,

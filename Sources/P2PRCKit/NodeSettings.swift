@@ -8,8 +8,12 @@ public struct NodeSettings: Sendable {
 
     public var home: String
     public var isRelay = false
+    /// As a relay: anybody may join.
+    public var isOpen = false
+    /// Data channels without encryption, with everybody who asks for that too.
+    public var isPlain = false
     /// Relays to join, as named.
-    public var relays: [Endpoint] = []
+    public var relays: [RelayChoice] = []
     public var mappings: [MappingRequest] = []
     public var exposesServerPort = true
     /// `nil`: all addresses.
@@ -35,20 +39,16 @@ public struct NodeSettings: Sendable {
 
     // What the flags say, as text; what cannot be is a usage error that names flag, value and a right example.
 
-    public mutating func setRelays(_ texts: [String]) throws(CommandError) { relays = try Self.relays(texts) }
-
-    public static func relays(_ texts: [String]) throws(CommandError) -> [Endpoint] {
-        var relays: [Endpoint] = []
+    /// - Parameter acceptsOpen: relays that take anybody will do.
+    public mutating func setRelays(_ texts: [String], acceptsOpen: Bool) throws(CommandError) {
+        relays = []
         for text in texts {
-            guard let endpoint = Endpoint(text, defaultPort: defaultServerPort) else {
-                throw CommandError(
-                    .usage,
-                    "--connect-reverse-proxy \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088"
-                )
-            }
-            relays.append(endpoint)
+            relays.append(try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy"))
         }
-        return relays
+        // For services that start at boot, so that no link is on a command line for all to see.
+        if texts.isEmpty, let link = SystemFacts.environment(RelayChoice.variable), !link.isEmpty {
+            relays = [try RelayChoice(link, acceptsOpen: acceptsOpen, named: "$\(RelayChoice.variable)")]
+        }
     }
 
     public mutating func setBind(_ text: String) throws(CommandError) {

@@ -22,6 +22,18 @@ public enum DialPolicy {
         }
     }
 
+    /// The address of this machine that others most likely reach it by: a public one before a private one, IPv4 before
+    /// IPv6. `nil` when it has none but its own.
+    public static func likeliestOwnAddress(_ networks: [Attachment]) -> [UInt8]? {
+        let addresses = networks.map(\.address).filter { !isNeverDialled($0) && !isLinkLocal($0) }
+        return addresses.first { isPublic($0) && $0.count == 4 } ?? addresses.first { isPublic($0) }
+            ?? addresses.first { $0.count == 4 } ?? addresses.first
+    }
+
+    private static func isLinkLocal(_ address: [UInt8]) -> Bool {
+        address.count == 4 ? address[0] == 169 && address[1] == 254 : address[0] == 0xfe && address[1] & 0xc0 == 0x80
+    }
+
     private static func isNeverDialled(_ address: [UInt8]) -> Bool {
         if address.count == 4 {
             // This host, loopback, groups and reserved (RFC 6890).

@@ -20,6 +20,13 @@ public enum AttachedNetworks {
         return networks
     }
 
+    /// The address by which others most likely reach this machine, as text.
+    public static var likeliestOwnHost: String? {
+        guard let bytes = DialPolicy.likeliestOwnAddress(current()) else { return nil }
+        let host: SocketAddress.Host = bytes.count == 4 ? .ipv4(bytes) : .ipv6(bytes, scope: 0)
+        return SocketAddress(host: host, port: 1).hostText
+    }
+
     private static func bytes(_ address: UnsafeMutablePointer<sockaddr>?) -> [UInt8]? {
         guard let address else { return nil }
         let size: Int

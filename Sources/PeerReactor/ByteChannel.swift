@@ -22,9 +22,13 @@ public final class ByteChannel: EventSource {
     /// Why sending failed; told in the next turn.
     private var breakage: String?
     private var onEvent: ((Event) -> Void)?
+    /// The stream is known to the loop under another source.
+    private let isTakenOver: Bool
 
-    public init(on loop: EventLoop, _ stream: consuming Stream) {
+    /// - Parameter isRegistered: the stream comes from another source of this loop.
+    public init(on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool = false) {
         self.loop = loop
+        isTakenOver = isRegistered
         self.stream = consume stream
         super.init()
     }
@@ -44,8 +48,9 @@ public final class ByteChannel: EventSource {
         guard !isRegistered else { return }
         guard let fd = stream?.fd else { return }
         do throws(SystemError) {
-            try loop.register(fd, for: self)
-            if breakage != nil { loop.again(self) }
+            if isTakenOver { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
+            // What TLS read ahead is announced by nobody.
+            if breakage != nil || stream?.isTLS == true { loop.again(self) }
         } catch {
             end(error.description)
         }
@@ -152,6 +157,8 @@ public final class ByteChannel: EventSource {
         onEvent = nil
         queue = []
         queueStart = 0
-        if orderly { stream.take()?.closeOrderly() } else { _ = stream.take() }
+        guard orderly, let stream = stream.take() else { return self.stream = nil }
+        _ = stream.shutdownWrite()
+        stream.closeOrderly()
     }
 }

@@ -155,6 +155,9 @@ public final class EventLoop: @unchecked Sendable {
 
     func unregister(_ fd: Int32) { clinux_epoll_delete(epoll, fd) }
 
+    /// For a stream that goes to another loop.
+    public func unregister(_ stream: borrowing Stream) { unregister(stream.fd) }
+
     /// No event reaches the source from here on. Its descriptors leave with their closing, or by `unregister`.
     func forget(_ source: EventSource) {
         guard source.slot >= 0 else { return }

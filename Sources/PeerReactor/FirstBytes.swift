@@ -28,7 +28,11 @@ public final class FirstBytes: EventSource {
         // The timer keeps this alive until it is settled.
         timer = loop.schedule(after: limit) { self.finish() }
         if let fd = self.stream?.fd, (try? loop.reregister(fd, for: self)) == nil { finish() }
+        // What TLS read ahead is announced by nobody.
+        if self.stream?.isTLS == true { loop.again(self) }
     }
+
+    override func runAgain() { ready([], tag: 0) }
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
         while bytes.count < maximum {

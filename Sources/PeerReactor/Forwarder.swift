@@ -43,6 +43,8 @@ public final class Forwarder: EventSource {
     private var left: Stream?
     private var right: Stream?
     private var isConnecting: Bool
+    /// TLS on either side: its records hold the bytes, so nothing can be moved past this process.
+    private let isSpliceable: Bool
     private var leftToRight = Flow()
     private var rightToLeft = Flow()
     private var onEnd: ((Forwarder, Ending) -> Void)?
@@ -61,6 +63,15 @@ public final class Forwarder: EventSource {
     ) {
         self.loop = loop
         self.isConnecting = isConnecting
+        let isLeftTLS = left.isTLS
+        let isRightTLS = right.isTLS
+        isSpliceable = !isLeftTLS && !isRightTLS
+        // A record may have been read off the socket with what came before; no event tells of the rest of it. Nor
+        // does a short read mean that there is nothing more.
+        leftToRight.isReadable = isLeftTLS
+        leftToRight.distrustsShortReads = isLeftTLS
+        rightToLeft.isReadable = isRightTLS
+        rightToLeft.distrustsShortReads = isRightTLS
         self.left = consume left
         self.right = consume right
         self.onEnd = onEnd
@@ -81,7 +92,7 @@ public final class Forwarder: EventSource {
             return finish(.aborted)
         }
         // What was read before goes out at once instead of after the next wait.
-        if !leftToRight.spill.isEmpty { pump() }
+        if !leftToRight.spill.isEmpty || !isSpliceable { pump() }
     }
 
     private func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {
@@ -166,7 +177,10 @@ public final class Forwarder: EventSource {
                 continue
             }
             if flow.sawEnd {
-                sinkShutdown(isLeftToRight)
+                guard sinkShutdown(isLeftToRight) else {
+                    flow.isWritable = false
+                    return true
+                }
                 dropPipe(&flow)
                 flow.isDone = true
                 return true
@@ -179,7 +193,7 @@ public final class Forwarder: EventSource {
                 isHungry = true
                 return true
             }
-            let moved = flow.fullReads >= 2 ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
+            let moved = flow.fullReads >= 2 && isSpliceable ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
             guard let moved else { return false }
             budget -= moved
         }
@@ -286,8 +300,9 @@ public final class Forwarder: EventSource {
         }
     }
 
-    private func sinkShutdown(_ isLeftToRight: Bool) {
-        if isLeftToRight { right?.shutdownWrite() } else { left?.shutdownWrite() }
+    /// `false` when the sink must become writable first.
+    private func sinkShutdown(_ isLeftToRight: Bool) -> Bool {
+        (isLeftToRight ? right?.shutdownWrite() : left?.shutdownWrite()) ?? true
     }
 
     private func dropPipe(_ flow: inout Flow) {

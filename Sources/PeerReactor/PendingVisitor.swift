@@ -20,14 +20,19 @@ public final class PendingVisitor: EventSource {
     private static let limit = Instant.Span.seconds(10)
     private static let maximumCandidates = 4
 
+    private final class Candidate {
+        var stream: Stream?
+        /// How much of `outgoing` it took.
+        var sent = 0
+        init(_ stream: consuming Stream) { self.stream = consume stream }
+    }
+
     private let loop: EventLoop
     private let announcement: [UInt8]
     private let answer: UInt8
     private var visitor: Stream?
     /// By tag; owned here until one of them answers.
-    private var streams: [UInt8: Int32] = [:]
-    /// How much of `outgoing` each took.
-    private var channels: [Int32: Int] = [:]
+    private var candidates: [UInt8: Candidate] = [:]
     private var outgoing: [UInt8]
     private var nextTag: UInt8 = 1
     private var limit: LoopTimer?
@@ -62,11 +67,10 @@ public final class PendingVisitor: EventSource {
     /// Announces the visitor on one more channel, which is registered with the loop.
     public func add(_ channel: consuming Stream) {
         guard visitor != nil, nextTag <= Self.maximumCandidates else { return }
-        let fd = channel.release()
+        let fd = channel.fd
         let tag = nextTag
         nextTag += 1
-        streams[tag] = fd
-        channels[fd] = 0
+        candidates[tag] = Candidate(channel)
         guard (try? loop.reregister(fd, for: self, tag: tag)) != nil else { return drop(tag) }
         flush(tag)
         wait()
@@ -104,7 +108,7 @@ public final class PendingVisitor: EventSource {
         switch visitor?.read(into: buffer) {
         case .bytes(let count):
             outgoing.append(contentsOf: buffer[..<count])
-            for tag in streams.keys { flush(tag) }
+            for tag in candidates.keys { flush(tag) }
         // The error is told once; the forwarder would take the break for an orderly end.
         case .failed: fail()
         // The end of the visitor's direction is found again by the forwarder.
@@ -113,39 +117,40 @@ public final class PendingVisitor: EventSource {
     }
 
     private func flush(_ tag: UInt8) {
-        guard let fd = streams[tag], let sent = channels[fd], sent < outgoing.count else { return }
-        let written = outgoing.withUnsafeBytes { bytes in
-            send(fd, bytes.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
-        }
-        if written > 0 {
-            channels[fd] = sent + written
-        } else if errno != EAGAIN {
-            drop(tag)
+        while let candidate = candidates[tag], candidate.sent < outgoing.count {
+            let sent = candidate.sent
+            let outcome = outgoing.withUnsafeBytes { bytes in
+                candidate.stream?.write(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+            }
+            switch outcome {
+            case .bytes(let count): candidate.sent += count
+            case .wouldBlock: return
+            case .end, .failed, nil: return drop(tag)
+            }
         }
     }
 
     private func readChannel(_ tag: UInt8) {
-        guard let fd = streams[tag] else { return }
-        var byte: UInt8 = 0
-        let count = recv(fd, &byte, 1, 0)
-        if count == 1, byte == answer { return settle(tag, fd) }
-        if count < 0, errno == EAGAIN { return }
-        drop(tag)
+        guard let candidate = candidates[tag] else { return }
+        let byte = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<1])
+        switch candidate.stream?.read(into: byte) {
+        case .bytes where byte[0] == answer: settle(tag, candidate)
+        case .wouldBlock: break
+        case .bytes, .end, .failed, nil: drop(tag)
+        }
     }
 
-    private func settle(_ tag: UInt8, _ fd: Int32) {
-        let unsent = Array(outgoing[(channels[fd] ?? outgoing.count)...])
-        streams[tag] = nil
-        guard let visitor = visitor.take() else { return }
+    private func settle(_ tag: UInt8, _ candidate: Candidate) {
+        let unsent = Array(outgoing[candidate.sent...])
+        candidates[tag] = nil
+        guard let visitor = visitor.take(), let channel = candidate.stream.take() else { return }
         let onSettled = end()
-        onSettled?(.answered(visitor: visitor, channel: Stream(Descriptor(fd)), unsent: unsent))
+        onSettled?(.answered(visitor: visitor, channel: channel, unsent: unsent))
     }
 
     private func drop(_ tag: UInt8) {
-        guard let fd = streams.removeValue(forKey: tag) else { return }
-        channels[fd] = nil
-        _ = Descriptor(fd)
-        if streams.isEmpty {
+        guard candidates.removeValue(forKey: tag) != nil else { return }
+        if candidates.isEmpty {
             if nextTag > Self.maximumCandidates { fail() } else { need() }
         }
     }
@@ -161,8 +166,7 @@ public final class PendingVisitor: EventSource {
         loop.forget(self)
         limit?.cancel()
         patience?.cancel()
-        for fd in streams.values { _ = Descriptor(fd) }
-        streams = [:]
+        candidates = [:]
         onNeed = nil
         let settled = onSettled
         onSettled = nil

@@ -34,6 +34,8 @@ public final class ReadyChannel: EventSource {
         super.init()
         let fd = self.stream?.fd ?? -1
         if isRegistered { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
+        // What TLS read ahead is announced by nobody.
+        if self.stream?.isTLS == true { loop.again(self) }
     }
 
     public var liveness: Liveness {
@@ -54,6 +56,8 @@ public final class ReadyChannel: EventSource {
         onWord = nil
         stream = nil
     }
+
+    override func runAgain() { ready(.readable, tag: 0) }
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
         guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }

@@ -1,12 +1,16 @@
 internal import CLinux
 import Glibc
 
-/// One end of a connection, non-blocking. Plain TCP or a Unix socket now; TLS becomes a second kind of the same.
+/// One end of a connection, non-blocking: plain TCP, a Unix socket, or TLS on a TCP socket.
 ///
 /// Sockets reset on close unless `closeOrderly` is called: a process that dies, or an abort, must never look like
 /// the clean end of a transfer.
 public struct Stream: ~Copyable {
     private let descriptor: Descriptor
+    /// Freed with the stream.
+    private let tls: TLSConnection?
+    /// The same once more, to be looked at without a detour; `nil` for a plain stream.
+    private let ssl: OpaquePointer?
 
     enum Outcome {
         case bytes(Int)
@@ -17,23 +21,52 @@ public struct Stream: ~Copyable {
         case failed(SystemError)
     }
 
-    public init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+    public init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+        tls = nil
+        ssl = nil
+    }
+
+    /// TLS on the socket of a plain stream, after its handshake.
+    init(securing plain: consuming Stream, _ tls: consuming TLSConnection) {
+        descriptor = Descriptor(plain.release().fd)
+        ssl = tls.ssl
+        self.tls = consume tls
+    }
 
     var fd: Int32 { descriptor.raw }
+    var isTLS: Bool { ssl != nil }
+
+    /// A stream without an owner, on its way to another loop; it must arrive.
+    public struct Released: @unchecked Sendable {
+        // Unchecked for the pointer: nobody uses it until it arrives.
+        let fd: Int32
+        fileprivate let ssl: OpaquePointer?
+    }
 
     /// For handing a stream through a closure that may run on another loop.
-    public consuming func release() -> Int32 { descriptor.release() }
+    public consuming func release() -> Released {
+        Released(fd: descriptor.release(), ssl: tls?.release())
+    }
+
+    public init(_ released: Released) {
+        descriptor = Descriptor(released.fd)
+        ssl = released.ssl
+        tls = released.ssl.map { TLSConnection($0) }
+    }
 
     public var localAddress: SocketAddress? { .local(of: fd) }
     public var remoteAddress: SocketAddress? { .remote(of: fd) }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Outcome {
+        if let ssl { return TLSConnection.read(ssl, into: buffer) }
         let count = recv(fd, buffer.baseAddress, buffer.count, 0)
         if count > 0 { return .bytes(count) }
         return count == 0 ? .end : failure("recv")
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) -> Outcome {
+        if let ssl { return TLSConnection.write(ssl, bytes) }
         let count = send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         return count >= 0 ? .bytes(count) : failure("send")
     }
@@ -50,8 +83,19 @@ public struct Stream: ~Copyable {
         return moved >= 0 ? .bytes(Int(moved)) : failure("splice")
     }
 
-    /// No more from this end; the other direction stays open.
-    func shutdownWrite() { shutdown(fd, Int32(SHUT_WR)) }
+    /// The first byte that waits, left where it is; `nil` when there is none yet, or none will come.
+    func peek() -> UInt8? {
+        var byte: UInt8 = 0
+        return recv(fd, &byte, 1, Int32(MSG_PEEK)) == 1 ? byte : nil
+    }
+
+    /// No more from this end; the other direction stays open. `false`: not yet, the socket takes nothing; try again
+    /// when it does.
+    func shutdownWrite() -> Bool {
+        if let ssl { return TLSConnection.shutdown(ssl) }
+        shutdown(fd, Int32(SHUT_WR))
+        return true
+    }
 
     /// What is still on its way is delivered. For connections that ended in both directions.
     consuming func closeOrderly() { clinux_reset_on_close(fd, 0) }

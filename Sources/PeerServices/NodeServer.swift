@@ -1,11 +1,10 @@
 internal import PeerMesh
 public import PeerReactor
-internal import PeerWire
+public import PeerWire
 
-/// The one port where other nodes come. Looks at the first bytes of each connection and hands it on: a session, a
-/// data channel, or nothing of ours, which is closed and counted. Belongs to the control loop.
-///
-/// TLS (first byte 0x16) and the API join here later.
+/// The one port where other nodes come. The first byte of a connection tells TLS from a plain data channel; what TLS
+/// is for, its application protocol tells. Whatever is nothing of ours is closed and counted. Belongs to the control
+/// loop.
 public final class NodeServer {
     /// What became of connections that were none of ours.
     public struct Strangers: Hashable, Sendable {
@@ -19,30 +18,55 @@ public final class NodeServer {
         public var crowded: UInt64 = 0
         /// A data channel without a valid proof.
         public var unproven: UInt64 = 0
-        /// A session that broke the protocol, or went silent, before its key was proven.
+        /// TLS that did not come about: another version, no known application protocol, no certificate of a node.
+        public var brokenTLS: UInt64 = 0
+        /// A session that broke the protocol, went silent, or was no member, before it was let in.
         public var brokenHandshakes: UInt64 = 0
     }
 
+    /// A session's stream, with the key that its other end proved.
+    struct Arrival {
+        let channel: ByteChannel
+        let key: NodeKey
+        let secrets: SessionSecrets
+        /// What came after the preamble.
+        let rest: [UInt8]
+    }
+
+    /// The first byte of TLS (RFC 8446, section 5.1: a record of the handshake).
+    private static let tlsByte: UInt8 = 0x16
     /// Connections that have not yet said what they are.
     private static let maximumUndecided = 1_024
 
     private let loop: EventLoop
+    private let tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: Undecided] = [:]
     public private(set) var strangers = Strangers()
-    /// Takes over a session; the bytes are what came after its preamble. `nil`: this node is no relay.
-    var onSession: ((ByteChannel, [UInt8]) -> Void)?
-    /// Takes over a data channel; `false` when its proof is worth nothing.
-    var onDataChannel: ((ByteChannel, DataChannelHello) -> Bool)?
+    /// Takes over a session. `nil`: this node is no relay.
+    var onSession: ((Arrival) -> Void)?
+    /// Takes over an encrypted data channel of a session; `false` when there is none like that.
+    var onDataChannel: ((consuming Stream, SessionID) -> Bool)?
+    /// Takes over a plain data channel; `false` when its proof is worth nothing.
+    var onPlainChannel: ((ByteChannel, DataChannelHello) -> Bool)?
+    /// Takes over an HTTP stream, with the key of a caller that proved one. `nil`: it is closed.
+    public var onHTTP: ((consuming Stream, NodeKey?) -> Void)?
 
+    /// A connection that has not yet said what it is: it holds whatever reads it at the moment.
     private final class Undecided {
-        let channel: ByteChannel
         var bytes: [UInt8] = []
         var timer: LoopTimer?
-        init(_ channel: ByteChannel) { self.channel = channel }
+        var firstByte: FirstByte?
+        var handshake: TLSHandshake?
+        var channel: ByteChannel?
+        /// Set once TLS stands, for sessions.
+        var proven: (key: NodeKey, secrets: SessionSecrets)?
     }
 
-    public init(on loop: EventLoop) { self.loop = loop }
+    public init(on loop: EventLoop, tls: TLSContext) {
+        self.loop = loop
+        self.tls = tls
+    }
 
     /// Listens on a port held before.
     public func listen(_ listener: Listener) throws(SystemError) {
@@ -57,31 +81,90 @@ public final class NodeServer {
 
     public func stop() {
         for port in listeners.keys { stopListening(on: port) }
-        for undecided in undecided.values { undecided.channel.close() }
-        undecided = [:]
+        for newcomer in undecided.values { dismiss(newcomer) }
     }
 
     func countBrokenHandshake() { strangers.brokenHandshakes += 1 }
+
+    // MARK: The first byte
 
     private func admit(_ stream: consuming Stream) {
         guard undecided.count < Self.maximumUndecided else {
             strangers.crowded += 1
             return
         }
-        let channel = ByteChannel(on: loop, stream)
-        let newcomer = Undecided(channel)
+        let newcomer = Undecided()
         undecided[ObjectIdentifier(newcomer)] = newcomer
+        // One limit for all of it, so that nobody gets a new one with each step.
         newcomer.timer = loop.schedule(after: SessionTiming.strangerLimit) { [weak self, weak newcomer] in
             guard let self, let newcomer else { return }
             strangers.silent += 1
             dismiss(newcomer)
         }
+        let firstByte = FirstByte(on: loop, stream) { [weak self, weak newcomer] stream, byte in
+            guard let self, let newcomer else { return }
+            newcomer.firstByte = nil
+            guard let stream = consume stream else {
+                strangers.silent += 1
+                return dismiss(newcomer)
+            }
+            if byte == Self.tlsByte { secure(newcomer, stream) } else { read(newcomer, stream) }
+        }
+        newcomer.firstByte = firstByte
+        firstByte.start()
+    }
+
+    // MARK: TLS
+
+    private func secure(_ newcomer: Undecided, _ stream: consuming Stream) {
+        let handshake = TLSHandshake(on: loop, stream, tls, as: .server, limit: SessionTiming.strangerLimit) {
+            [weak self, weak newcomer] outcome in
+            guard let self, let newcomer else { return }
+            newcomer.handshake = nil
+            switch consume outcome {
+            case .secured(let stream, let facts): secured(newcomer, stream, facts)
+            case .failed:
+                strangers.brokenTLS += 1
+                dismiss(newcomer)
+            }
+        }
+        newcomer.handshake = handshake
+        handshake.start(isRegistered: true)
+    }
+
+    private func secured(_ newcomer: Undecided, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
+        switch facts.purpose {
+        case .session:
+            guard let key = facts.key, let secrets = facts.secrets else { return dismiss(newcomer) }
+            newcomer.proven = (key, secrets)
+            read(newcomer, stream)
+        case .data:
+            dismiss(newcomer)
+            guard let session = facts.session, onDataChannel?(stream, session) == true else {
+                strangers.unproven += 1
+                return
+            }
+        case .http:
+            dismiss(newcomer)
+            guard let onHTTP else {
+                strangers.foreign += 1
+                return
+            }
+            onHTTP(stream, facts.key)
+        }
+    }
+
+    // MARK: Preambles
+
+    private func read(_ newcomer: Undecided, _ stream: consuming Stream) {
+        let channel = ByteChannel(on: loop, stream, isRegistered: true)
+        newcomer.channel = channel
         channel.start { [weak self, weak newcomer] event in
             guard let self, let newcomer else { return }
             switch event {
             case .received(let bytes):
                 newcomer.bytes += bytes
-                judge(newcomer)
+                judge(newcomer, channel)
             case .closed:
                 strangers.silent += 1
                 dismiss(newcomer)
@@ -89,7 +172,7 @@ public final class NodeServer {
         }
     }
 
-    private func judge(_ newcomer: Undecided) {
+    private func judge(_ newcomer: Undecided, _ channel: ByteChannel) {
         switch Preamble.read(newcomer.bytes) {
         case .incomplete: return
         case .foreign:
@@ -97,34 +180,42 @@ public final class NodeServer {
             dismiss(newcomer)
         case .preamble(let preamble) where preamble.version != Preamble.version:
             strangers.otherVersion += 1
-            newcomer.channel.send(Preamble(kind: .versionAnswer).bytes)
+            channel.send(Preamble(kind: .versionAnswer).bytes)
             dismiss(newcomer)
-        case .preamble(Preamble(kind: .session)):
-            forget(newcomer)
-            let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
-            if let onSession {
-                onSession(newcomer.channel, rest)
-            } else {
-                newcomer.channel.send(
-                    Message.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
-                newcomer.channel.closeAfterFlush()
-            }
-        case .preamble(Preamble(kind: .data)):
+        case .preamble(Preamble(kind: .session)): judgeSession(newcomer, channel)
+        case .preamble(Preamble(kind: .data)) where newcomer.proven == nil:
             guard newcomer.bytes.count >= DataChannelHello.byteCount else { return }
-            guard let hello = DataChannelHello(newcomer.bytes), let onDataChannel else {
+            guard let hello = DataChannelHello(newcomer.bytes), let onPlainChannel else {
                 strangers.foreign += 1
                 return dismiss(newcomer)
             }
             forget(newcomer)
-            if !onDataChannel(newcomer.channel, hello) {
+            if !onPlainChannel(channel, hello) {
                 strangers.unproven += 1
-                newcomer.channel.close()
+                channel.close()
             }
         case .preamble:
             strangers.foreign += 1
             dismiss(newcomer)
         }
     }
+
+    private func judgeSession(_ newcomer: Undecided, _ channel: ByteChannel) {
+        guard let (key, secrets) = newcomer.proven else {
+            strangers.otherVersion += 1
+            channel.send(Message.close(.encryptionRequired, detail: "sessions are encrypted: update this p2prc").bytes)
+            return dismiss(newcomer)
+        }
+        guard let onSession else {
+            channel.send(Message.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
+            return dismiss(newcomer)
+        }
+        forget(newcomer)
+        let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
+        onSession(Arrival(channel: channel, key: key, secrets: secrets, rest: rest))
+    }
+
+    // MARK: Endings
 
     private func forget(_ newcomer: Undecided) {
         undecided[ObjectIdentifier(newcomer)] = nil
@@ -133,6 +224,8 @@ public final class NodeServer {
 
     private func dismiss(_ newcomer: Undecided) {
         forget(newcomer)
-        newcomer.channel.closeAfterFlush()
+        newcomer.firstByte?.cancel()
+        newcomer.handshake?.cancel()
+        newcomer.channel?.closeAfterFlush()
     }
 }

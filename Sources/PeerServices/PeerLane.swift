@@ -30,6 +30,7 @@ final class PeerLane {
         var ready: Set<ObjectIdentifier> = []
         var channels: [ReadyChannel] = []
         var dialling: [Connector] = []
+        var securing: [ObjectIdentifier: TLSHandshake] = [:]
         var nextNumber: UInt64 = 1
         var isPausing = false
 
@@ -50,6 +51,7 @@ final class PeerLane {
 
     let loop: EventLoop
     private let identity: NodeIdentity
+    private let tls: TLSContext
     private var pools: [SessionID: Pool] = [:]
     private var routes: [MappingID: Route] = [:]
     private var forwarders: [ObjectIdentifier: (MappingID, Forwarder)] = [:]
@@ -64,8 +66,11 @@ final class PeerLane {
         var visitor: UInt64
     }
 
-    init(on loop: EventLoop, identity: NodeIdentity, report: @escaping @Sendable (Report) -> Void) {
+    init(
+        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, report: @escaping @Sendable (Report) -> Void
+    ) {
         self.loop = loop
+        self.tls = tls
         self.identity = identity
         self.report = report
     }
@@ -82,6 +87,7 @@ final class PeerLane {
     func close(_ session: SessionID) {
         guard let pool = pools.removeValue(forKey: session) else { return }
         for connector in pool.dialling { connector.cancel() }
+        for handshake in pool.securing.values { handshake.cancel() }
         for channel in pool.channels { channel.close() }
     }
 
@@ -112,8 +118,8 @@ final class PeerLane {
 
     private func refill(_ pool: Pool) {
         guard pools[pool.terms.session] === pool, !pool.isPausing else { return }
-        while !pool.isPausing, pool.channels.count + pool.dialling.count < pool.wanted,
-            pool.dialling.count < Self.maximumDialling
+        while !pool.isPausing, pool.channels.count + pool.dialling.count + pool.securing.count < pool.wanted,
+            pool.dialling.count + pool.securing.count < Self.maximumDialling
         {
             dial(pool)
         }
@@ -146,14 +152,41 @@ final class PeerLane {
         }
     }
 
+    /// Proves that the stream belongs to the session.
     private func greet(_ pool: Pool, _ stream: consuming Stream) {
-        let hello = DataChannelHello(
-            session: pool.terms.session, number: pool.nextNumber, secret: pool.terms.secret)
-        pool.nextNumber += 1
-        guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
+        switch pool.terms.protection {
+        case .encrypted(let key): secure(pool, stream, key)
+        case .plain(let secret):
+            let hello = DataChannelHello(session: pool.terms.session, number: pool.nextNumber, secret: secret)
+            pool.nextNumber += 1
+            guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
+            keep(pool, stream, isRegistered: false)
+        }
+    }
+
+    private func secure(_ pool: Pool, _ stream: consuming Stream, _ key: ChannelKey) {
+        var own: ObjectIdentifier?
+        let role = TLSHandshake.Role.data(pool.terms.session, key)
+        let handshake = TLSHandshake(on: loop, stream, tls, as: role, limit: Self.dialLimit) {
+            [weak self, weak pool] outcome in
+            guard let self, let pool else { return }
+            if let own { pool.securing[own] = nil }
+            switch consume outcome {
+            case .secured(let stream, _):
+                keep(pool, stream, isRegistered: true)
+                refill(pool)
+            case .failed: pause(pool)
+            }
+        }
+        own = ObjectIdentifier(handshake)
+        pool.securing[ObjectIdentifier(handshake)] = handshake
+        handshake.start(isRegistered: false)
+    }
+
+    private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
         let session = pool.terms.session
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: false, expecting: VisitorStart.byteCount
+            on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
             pool.channels.removeAll { $0 === channel }

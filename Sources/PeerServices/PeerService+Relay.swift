@@ -10,8 +10,8 @@ extension PeerService {
         var channel: ByteChannel?
         var decoder = FrameDecoder()
         var greeting: [UInt8] = []
-        var connector: Connector?
-        var attempt = 0
+        /// The attempt that is under way.
+        var dialler: RelayDialler?
         var timer: LoopTimer?
         var terms: SessionTerms?
         var lane = 0
@@ -20,6 +20,8 @@ extension PeerService {
         var key: NodeKey?
         var reason: String?
         var wasRefused = false
+        /// Another key than the pinned one was proven; nothing is said to it.
+        var strangeKey: NodeKey?
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         var lastSaved = Instant.zero

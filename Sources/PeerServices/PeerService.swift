@@ -20,9 +20,10 @@ public final class PeerService {
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
 
-    private let loop: EventLoop
-    private let laneLoops: [EventLoop]
+    let loop: EventLoop
+    let laneLoops: [EventLoop]
     private let identity: NodeIdentity
+    private let tls: TLSContext
     private let instance: ProcessInstance
     private let name: String
     private let software: String
@@ -33,8 +34,8 @@ public final class PeerService {
     private let log: Logger
     private let resolver = Resolver()
     private let tables: ListenerTables
-    private var lanes: [LoopBound<PeerLane>] = []
-    private var relays: [Relay] = []
+    private(set) var lanes: [LoopBound<PeerLane>] = []
+    private(set) var relays: [Relay] = []
     private var wishes: [MappingID: MappingWish] = [:]
     private var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
@@ -43,15 +44,27 @@ public final class PeerService {
     private var thirdChecks: [UInt32: ThirdCheck] = [:]
     private var nextCheck: UInt32 = 0
     private var isStopped = false
+    /// What is known of relays; changes that come of sessions are told to `onMemberships`.
+    public private(set) var memberships: Memberships
+    /// Of this node's own mesh.
+    public var ownMeshKeys: [MeshKey] = []
+    /// Whether a token names the relay with that key.
+    public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
+    /// Data channels without encryption where the relay allows it.
+    private let wantsPlain: Bool
+    public var onMemberships: ((Memberships) -> Void)?
     public var onChange: (() -> Void)?
     /// Another process proved this node's key at that relay.
     public var onSuperseded: ((Endpoint) -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, name: String, software: String,
-        server: NodeServer, serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts],
-        writer: TableWriter, log: Logger
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext,
+        memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
+        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter, log: Logger
     ) {
+        self.tls = tls
+        self.memberships = memberships
+        self.wantsPlain = wantsPlain
         self.loop = loop
         self.laneLoops = laneLoops
         self.identity = identity
@@ -70,9 +83,9 @@ public final class PeerService {
 
     public func start() {
         let bound = LoopBound(self, on: loop)
-        lanes = laneLoops.map { [loop, identity] laneLoop in
+        lanes = laneLoops.map { [loop, identity, tls] laneLoop in
             LoopBound(
-                PeerLane(on: laneLoop, identity: identity) { report in
+                PeerLane(on: laneLoop, identity: identity, tls: tls) { report in
                     loop.execute { bound.value.laneReported(report) }
                 }, on: laneLoop)
         }
@@ -84,7 +97,7 @@ public final class PeerService {
         isStopped = true
         for relay in relays {
             relay.timer?.cancel()
-            relay.connector?.cancel()
+            relay.dialler?.cancel()
             relay.channel?.send(Message.close(.leaving, detail: "").bytes)
             relay.channel?.closeAfterFlush()
             relay.link.stop()
@@ -108,6 +121,16 @@ public final class PeerService {
         return true
     }
 
+    /// Changes what is known of relays, and tries those at once that are affected.
+    public func change(_ address: Endpoint, _ body: (inout Memberships) -> Void) {
+        body(&memberships)
+        onMemberships?(memberships)
+        guard let relay = relays.first(where: { $0.endpoint == address }), relay.link.state != .established else {
+            return
+        }
+        run(relay.link.hurry(at: EventLoop.clock()), relay)
+    }
+
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
     public func leave(_ endpoint: Endpoint) -> Bool {
         guard let index = relays.firstIndex(where: { $0.endpoint == endpoint }) else { return false }
@@ -119,7 +142,7 @@ public final class PeerService {
         relay.channel?.closeAfterFlush()
         relay.channel = nil
         relay.timer?.cancel()
-        relay.connector?.cancel()
+        relay.dialler?.cancel()
         relay.link.stop()
         lost(relay)
         relays.remove(at: index)
@@ -175,57 +198,6 @@ public final class PeerService {
 
     public var allWishes: [MappingWish] { Array(wishes.values) }
 
-    public func mappings(_ traffic: [MappingID: TrafficCounters] = [:]) -> [ExposedMapping] {
-        var rows: [ExposedMapping] = []
-        for relay in relays {
-            for agreement in relay.agreements.values.sorted(by: { $0.wish.id.value < $1.wish.id.value }) {
-                var refusal: RefusalReason?
-                if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
-                var reason = agreement.reason
-                if agreement.stage == .offline, let explanation = relay.reason { reason = "no session: \(explanation)" }
-                rows.append(
-                    ExposedMapping(
-                        wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
-                        relayName: relay.name ?? relay.endpoint.host, state: agreement.state, reason: reason,
-                        refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
-                        verifiedBy: agreement.verifiedBy, traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
-            }
-        }
-        return rows
-    }
-
-    public var relayStandings: [RelayStanding] {
-        relays.map { relay in
-            RelayStanding(
-                endpoint: relay.endpoint, name: relay.name, key: relay.key,
-                state: relay.link.state == .established ? .connected : relay.wasRefused ? .refused : .connecting,
-                reason: relay.link.state == .established ? nil : relay.reason, latency: relay.latency,
-                lastHeard: relay.lastHeard)
-        }
-    }
-
-    /// Asks the lanes for their counters and answers on the control loop.
-    public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
-        let bound = LoopBound(self, on: loop)
-        let gathering = LoopBound(TrafficGathering<MappingID>(waitingFor: lanes.count), on: loop)
-        for (index, lane) in lanes.enumerated() {
-            laneLoops[index].execute { [loop] in
-                let traffic = lane.value.traffic()
-                loop.execute {
-                    let all = gathering.value
-                    if all.add(traffic) { answer(bound.value.mappings(all.traffic)) }
-                }
-            }
-        }
-    }
-
-    static func text(_ target: MappingWish.Target) -> String {
-        switch target {
-        case .serverPort: "server port"
-        case .service(let host, let port): Endpoint(host: host, port: port).description
-        }
-    }
-
     // MARK: Sessions
 
     private func arm(_ relay: Relay) {
@@ -264,37 +236,31 @@ public final class PeerService {
     }
 
     private func connect(_ relay: Relay) {
-        relay.attempt += 1
-        let attempt = relay.attempt
-        let bound = LoopBound((self, relay), on: loop)
-        resolver.resolve(relay.endpoint, on: loop) { result in
-            let (service, relay) = bound.value
-            guard relay.attempt == attempt, !service.isStopped else { return }
-            switch result {
-            case .failure(let failure):
-                service.run(relay.link.connectionFailed(failure.description, at: EventLoop.clock()), relay)
-            case .success(let addresses): service.connect(relay, to: addresses)
-            }
-        }
-    }
-
-    private func connect(_ relay: Relay, to addresses: [SocketAddress]) {
-        relay.connector = Connector(on: loop, to: addresses, kind: .betweenNodes, limit: SessionTiming.connectLimit) {
-            [weak self, weak relay] stream, error in
+        relay.dialler = RelayDialler(on: loop, resolver, tls, to: relay.endpoint) { [weak self, weak relay] event in
             guard let self, let relay, !isStopped else { return }
-            relay.connector = nil
-            guard let stream = consume stream,
-                let ephemeral = EphemeralKey(seed: RelayService.randomBytes(EphemeralKey.seedByteCount))
-            else {
-                let reason = error.isRefused ? "nothing listens there (connection refused)" : error.text
-                return run(relay.link.connectionFailed(reason, at: EventLoop.clock()), relay)
+            let now = EventLoop.clock()
+            switch consume event {
+            case .reached: run(relay.link.reached(at: now), relay)
+            case .notReached(let reason): run(relay.link.connectionFailed(reason, at: now), relay)
+            case .notSecured(let reason): run(relay.link.closed(reason, at: now), relay)
+            case .secured(let stream, let facts): secured(relay, stream, facts)
             }
-            open(relay, stream, ephemeral)
         }
+        relay.dialler?.start()
     }
 
-    private func open(_ relay: Relay, _ stream: consuming Stream, _ ephemeral: EphemeralKey) {
-        let channel = ByteChannel(on: loop, stream)
+    private func secured(_ relay: Relay, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
+        guard let key = facts.key, let secrets = facts.secrets else { return }
+        let address = relay.endpoint.description
+        if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
+            relay.strangeKey = key
+            let reason =
+                "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
+                + "accept it: p2prc trust \(address) --key \(key)"
+            return run(relay.link.closed(reason, at: EventLoop.clock()), relay)
+        }
+        relay.strangeKey = nil
+        let channel = ByteChannel(on: loop, stream, isRegistered: true)
         relay.channel = channel
         relay.decoder = FrameDecoder()
         relay.greeting = []
@@ -307,10 +273,11 @@ public final class PeerService {
             }
         }
         let handshake = PeerHandshake(
-            identity: identity, ephemeral: ephemeral, nonce: RelayService.randomBytes(32),
-            introduction: PeerHandshake.Introduction(
-                instance: instance, name: name, dialled: relay.endpoint.description, software: software))
-        run(relay.link.connected(handshake, at: EventLoop.clock()), relay)
+            with: key, secrets: secrets,
+            credentials: memberships.credentials(for: key, at: address, own: ownMeshKeys, isTokenFor: isTokenFor),
+            introduction: Message.Introduction(
+                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain))
+        run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
     }
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
@@ -334,9 +301,8 @@ public final class PeerService {
     }
 
     private func disconnect(_ relay: Relay) {
-        relay.attempt += 1
-        relay.connector?.cancel()
-        relay.connector = nil
+        relay.dialler?.cancel()
+        relay.dialler = nil
         relay.channel?.close()
         relay.channel = nil
     }
@@ -347,7 +313,12 @@ public final class PeerService {
         relay.key = terms.key
         relay.reason = nil
         relay.lastSaved = .zero
-        log.info("session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short))")
+        let protection = terms.protection.isPlain ? ", data channels not encrypted" : ""
+        log.info("session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short)\(protection))")
+        if terms.ground == .openRelay {
+            log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
+        }
+        if memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
         if let address = relay.channel?.remoteAddress {
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
@@ -398,8 +369,13 @@ public final class PeerService {
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
+        case .meshKeyRenewed(let key):
+            // Only the relay that this key is for can say so, and only to one who knew the key before.
+            guard relay.terms?.ground == .mesh else { return }
+            log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
+            if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
         case .released: break
-        case .hello, .challenge, .proof, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
+        case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
             .report, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
@@ -471,7 +447,7 @@ public final class PeerService {
 
     private func check(_ id: MappingID, _ host: String, _ ports: PortRange, _ relay: Relay) {
         guard relay.agreements[id] != nil, relay.link.state == .established else { return }
-        let nonce = RelayService.randomBytes(ReachabilityCheck.nonceByteCount)
+        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
         routes[id]?.pendingChecks.insert(nonce)
         publishRoute(id)
         let session = relay.terms?.session
@@ -500,7 +476,7 @@ public final class PeerService {
         guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
         else { return }
         nextCheck &+= 1
-        let nonce = RelayService.randomBytes(ReachabilityCheck.nonceByteCount)
+        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
         let number = nextCheck
         let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
             self?.thirdNodeAnswered(number, passed: false)

@@ -25,26 +25,49 @@ public final class RelayService {
         let channel: ByteChannel
         var decoder = FrameDecoder()
         var handshake: RelayHandshake
-        var secret: SessionSecret?
+        /// Proven by TLS.
+        let key: NodeKey
+        let secrets: SessionSecrets
         var numbers = UsedNumbers()
         var lane = 0
-        /// Proven; `nil` until then.
-        var key: NodeKey?
-        var isProven: Bool { key != nil }
+        /// The handshake is over, and the core knows of it.
+        var isAdmitted = false
+        var admission: RelayHandshake.Admission?
+        /// Both ends asked for data channels without encryption.
+        var isPlain = false
         var timer: LoopTimer?
 
-        init(id: SessionID, channel: ByteChannel, handshake: RelayHandshake) {
+        init(id: SessionID, _ arrival: NodeServer.Arrival, handshake: RelayHandshake) {
             self.id = id
-            self.channel = channel
             self.handshake = handshake
+            channel = arrival.channel
+            key = arrival.key
+            secrets = arrival.secrets
+        }
+    }
+
+    /// Judges a token for the key that shows it: what it allows, or why it is worth nothing. Answers on the control loop.
+    public typealias TokenJudge = (String, NodeKey, _ answer: @escaping (Grant?, String) -> Void) -> Void
+
+    /// What a relay asks of peers, and says to them.
+    public struct Terms: Sendable {
+        public var door: RelayHandshake.Door
+        /// Data channels go without encryption where the peer asks for that too.
+        public var allowsPlain: Bool
+
+        public init(door: RelayHandshake.Door, allowsPlain: Bool = false) {
+            self.door = door
+            self.allowsPlain = allowsPlain
         }
     }
 
     private static let tick = Instant.Span.milliseconds(250)
-    private static let maximumUnproven = 512
+    private static let maximumUnadmitted = 512
 
     private let loop: EventLoop
-    private let identity: NodeIdentity
+    private let channelKeys: ChannelKeys
+    public var terms: Terms
+    public var judge: TokenJudge = { _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
     private let bindHost: SocketAddress.Host?
@@ -63,13 +86,14 @@ public final class RelayService {
     public var onChange: (() -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, name: String, software: String,
-        bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy, store: any LeaseStore,
-        log: Logger
+        on loop: EventLoop, lanes laneLoops: [EventLoop], channelKeys: ChannelKeys, terms: Terms, name: String,
+        software: String, bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy,
+        store: any LeaseStore, log: Logger
     ) {
         self.loop = loop
         self.laneLoops = laneLoops
-        self.identity = identity
+        self.channelKeys = channelKeys
+        self.terms = terms
         self.name = name
         self.software = software
         self.bindHost = bindHost
@@ -92,14 +116,15 @@ public final class RelayService {
         }
         self.server = server
         run(core.restore(leases, at: wall))
-        server.onSession = { [unowned self] channel, rest in open(channel, rest) }
-        server.onDataChannel = { [unowned self] channel, hello in join(channel, hello) }
+        server.onSession = { [unowned self] arrival in open(arrival) }
+        server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
+        server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
         scheduleTick()
     }
 
     /// Says goodbye to every peer; ports refuse from now on, leases stay.
     public func stop() {
-        for session in sessions.values where session.isProven {
+        for session in sessions.values where session.isAdmitted {
             session.channel.send(Message.close(.leaving, detail: "the relay stops").bytes)
             session.channel.closeAfterFlush()
         }
@@ -142,27 +167,25 @@ public final class RelayService {
 
     // MARK: Sessions
 
-    private func open(_ channel: ByteChannel, _ rest: [UInt8]) {
-        guard sessions.values.lazy.filter({ !$0.isProven }).count < Self.maximumUnproven,
-            let ephemeral = EphemeralKey(seed: Self.randomBytes(EphemeralKey.seedByteCount))
-        else {
-            channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
-            return channel.closeAfterFlush()
+    private func open(_ arrival: NodeServer.Arrival) {
+        guard sessions.values.lazy.filter({ !$0.isAdmitted }).count < Self.maximumUnadmitted else {
+            arrival.channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
+            return arrival.channel.closeAfterFlush()
         }
         let id = SessionID(value: UInt64.random(in: 1 ... .max))
-        let handshake = RelayHandshake(identity: identity, ephemeral: ephemeral, nonce: Self.randomBytes(32))
-        let session = Session(id: id, channel: channel, handshake: handshake)
+        let handshake = RelayHandshake(door: terms.door, binding: arrival.secrets.binding)
+        let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
         session.timer = loop.schedule(after: SessionTiming.handshakeLimit) { [weak self] in
             self?.drop(id, .silent, "the handshake took too long")
         }
-        channel.start { [weak self] event in
+        session.channel.start { [weak self] event in
             switch event {
             case .received(let bytes): self?.received(bytes, id)
             case .closed: self?.closed(id)
             }
         }
-        received(rest, id)
+        received(arrival.rest, id)
     }
 
     private func received(_ bytes: [UInt8], _ id: SessionID) {
@@ -170,8 +193,8 @@ public final class RelayService {
         session.decoder.append(bytes)
         do throws(WireError) {
             while sessions[id] === session, let frame = try session.decoder.next() {
-                guard session.isProven else {
-                    continueHandshake(session, frame)
+                guard session.isAdmitted else {
+                    continueHandshake(session, session.handshake.received(frame))
                     continue
                 }
                 if let message = try Message(frame) { handle(.received(id, message)) }
@@ -181,26 +204,35 @@ public final class RelayService {
         }
     }
 
-    private func continueHandshake(_ session: Session, _ frame: Frame) {
-        switch session.handshake.received(frame) {
+    private func continueHandshake(_ session: Session, _ action: RelayHandshake.Action) {
+        switch action {
+        case .wait: break
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
-        case .proven(let key, let secret, var proof):
+        case .judge(let token):
+            judge(token, session.key) { [weak self] grant, reason in
+                guard let self, sessions[session.id] === session else { return }
+                continueHandshake(session, session.handshake.judged(grant, reason: reason))
+            }
+        case .introduced(let admission, var introduction):
             session.timer?.cancel()
-            session.key = key
-            session.secret = secret
-            proof.dialled =
-                advertised ?? Endpoint(proof.dialled, defaultPort: 1)?.host
-                ?? session.channel.localAddress?.hostText ?? proof.dialled
-            publicHost = proof.dialled
-            handle(.sessionProven(session.id, key: key, proof: proof))
+            session.admission = admission
+            session.isAdmitted = true
+            session.isPlain = introduction.wantsPlain && terms.allowsPlain
+            introduction.dialled =
+                advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
+                ?? session.channel.localAddress?.hostText ?? introduction.dialled
+            publicHost = introduction.dialled
+            handle(.sessionProven(session.id, key: session.key, introduction: introduction))
+            if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
 
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         session.timer?.cancel()
-        guard session.isProven else {
+        channelKeys.remove(id)
+        guard session.isAdmitted else {
             server?.countBrokenHandshake()
             return
         }
@@ -222,21 +254,48 @@ public final class RelayService {
         laneLoops[session.lane].execute { lane.value.close(id) }
     }
 
+    /// From now on these mesh keys count, the first for new members. While the former one counts too, the members that
+    /// are here learn the new one and their sessions go on; otherwise it is taken for leaked, and they have to go.
+    public func renew(_ meshKeys: [MeshKey]) {
+        let former = terms.door.meshKeys.first
+        terms.door.meshKeys = meshKeys
+        guard meshKeys.first != former else { return }
+        let isFormerGood = former.map { meshKeys.contains($0) } ?? true
+        for session in sessions.values where session.isAdmitted {
+            guard case .mesh = session.admission else { continue }
+            if isFormerGood { tellMeshKey(session) } else { drop(session.id, .notAMember, "") }
+        }
+    }
+
+    private func tellMeshKey(_ session: Session) {
+        guard let key = terms.door.meshKeys.first else { return }
+        session.channel.send(Message.meshKeyRenewed(key).bytes)
+    }
+
+    /// A plain data channel.
     private func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool {
-        guard let session = sessions[hello.session], let secret = session.secret, hello.isProven(by: secret),
+        guard let session = sessions[hello.session], session.isPlain, hello.isProven(by: session.secrets.plainSecret),
             session.numbers.use(hello.number)
         else { return false }
+        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session) }
+        return true
+    }
+
+    /// An encrypted one; TLS has proven that it belongs to this session.
+    private func join(_ stream: consuming Stream, _ id: SessionID) -> Bool {
+        guard let session = sessions[id], session.isAdmitted else { return false }
+        if laneLoops[session.lane] !== loop { loop.unregister(stream) }
+        add(stream, to: session)
+        return true
+    }
+
+    private func add(_ stream: consuming Stream, to session: Session) {
+        let id = session.id
         let laneLoop = laneLoops[session.lane]
         let lane = lanes[session.lane]
-        let isSame = laneLoop === loop
-        guard let stream = channel.takeStream(for: laneLoop) else { return true }
-        if isSame {
-            lane.value.add(stream, to: hello.session, isRegistered: true)
-        } else {
-            let raw = stream.release()
-            laneLoop.execute { lane.value.add(Stream(Descriptor(raw)), to: hello.session, isRegistered: false) }
-        }
-        return true
+        guard laneLoop !== loop else { return lane.value.add(stream, to: id, isRegistered: true) }
+        let released = stream.release()
+        laneLoop.execute { lane.value.add(Stream(released), to: id, isRegistered: false) }
     }
 
     private func wantChannels(_ id: SessionID, _ count: Int) {
@@ -279,6 +338,7 @@ public final class RelayService {
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
             if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
+            channelKeys.remove(id)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
             closeLane(session)
@@ -309,13 +369,14 @@ public final class RelayService {
         session.lane = laneIndex(of: key)
         let lane = lanes[session.lane]
         laneLoops[session.lane].execute { lane.value.open(id, key: key) }
+        if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
         log.info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
             Message.welcome(
                 Message.Welcome(
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
-                    software: software, channels: UInt16(ChannelDemand.minimum))
+                    software: software, channels: UInt16(ChannelDemand.minimum), isPlain: session.isPlain)
             ).bytes)
     }
 
@@ -397,10 +458,5 @@ public final class RelayService {
     /// in which it was said.
     private func laneIndex(of key: NodeKey) -> Int {
         key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
-    }
-
-    static func randomBytes(_ count: Int) -> [UInt8] {
-        var random = SystemRandomNumberGenerator()
-        return (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
     }
 }

@@ -1,17 +1,18 @@
-/// First bytes of a data channel, from the peer: which session it belongs to, and the proof of it.
+/// First bytes of a plain data channel, from the peer: which session it belongs to, and the proof of it. (An encrypted
+/// one says the same in its TLS handshake.)
 ///
 /// ```
 /// preamble 'd' (8) | session (8) | number (8) | proof (32)
 /// ```
 /// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once.
 public struct DataChannelHello: Hashable, Sendable {
-    public static let byteCount = Preamble.byteCount + 8 + 8 + SessionSecret.proofByteCount
+    public static let byteCount = Preamble.byteCount + 8 + 8 + PlainSecret.proofByteCount
 
     public var session: SessionID
     public var number: UInt64
     public var proof: [UInt8]
 
-    public init(session: SessionID, number: UInt64, secret: SessionSecret) {
+    public init(session: SessionID, number: UInt64, secret: PlainSecret) {
         self.session = session
         self.number = number
         proof = secret.proof(of: Self.proven(session, number))
@@ -26,14 +27,14 @@ public struct DataChannelHello: Hashable, Sendable {
         }
         var reader = ByteReader(bytes[Preamble.byteCount...])
         guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
-            let proof = reader.read(count: SessionSecret.proofByteCount)
+            let proof = reader.read(count: PlainSecret.proofByteCount)
         else { return nil }
         self.session = SessionID(value: session)
         self.number = number
         self.proof = Array(proof)
     }
 
-    public func isProven(by secret: SessionSecret) -> Bool {
+    public func isProven(by secret: PlainSecret) -> Bool {
         secret.isProof(proof, of: Self.proven(session, number))
     }
 

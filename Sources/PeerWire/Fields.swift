@@ -54,6 +54,15 @@ struct FieldReader {
         return Array(value)
     }
 
+    /// Bytes of any number up to `limit`.
+    func bytes(_ tag: UInt8, upTo limit: Int) throws(WireError) -> [UInt8] {
+        guard let value = values[tag] else { throw WireError(.missingField, "field \(tag) is missing") }
+        guard value.count <= limit else {
+            throw WireError(.malformedField, "field \(tag) has \(value.count) bytes, more than \(limit)")
+        }
+        return Array(value)
+    }
+
     func number<Number: FixedWidthInteger & UnsignedInteger>(_ tag: UInt8, _: Number.Type) throws(WireError) -> Number {
         try bytes(tag, count: Number.bitWidth / 8).reduce(0) { $0 << 8 | Number($1) }
     }

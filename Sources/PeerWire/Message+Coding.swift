@@ -1,18 +1,16 @@
 extension Message {
     private enum FrameType: UInt8 {
-        case hello = 0x01, challenge, proof, welcome, close
+        // 01 to 03 were a handshake of sessions without encryption, which are answered with `encryptionRequired`.
+        case welcome = 0x04, close, hello, membership, introduction
         case ping = 0x10, pong
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
         case channelsWanted = 0x30
+        case meshKeyRenewed = 0x34
         case checkWanted = 0x38, checkDone
     }
 
     /// Types from here on must be understood; a reader that does not know one gives up. Others are skipped.
     private static let requiredTypes: UInt8 = 0x80
-
-    static let nonceByteCount = 32
-    static let ephemeralByteCount = 32
-    static let signatureByteCount = 64
 
     public var frame: Frame {
         var fields = FieldWriter()
@@ -20,22 +18,19 @@ extension Message {
         switch self {
         case .hello(let hello):
             type = .hello
-            fields.put(1, hello.key.bytes)
-            fields.put(2, hello.ephemeral)
-            fields.put(3, hello.nonce)
-        case .challenge(let challenge):
-            type = .challenge
-            fields.put(1, challenge.key.bytes)
-            fields.put(2, challenge.ephemeral)
-            fields.put(3, challenge.nonce)
-            fields.put(4, challenge.signature)
-        case .proof(let proof):
-            type = .proof
-            fields.put(1, proof.signature)
-            fields.put(2, proof.instance.bytes)
-            fields.put(3, proof.name)
-            fields.put(4, proof.dialled)
-            fields.put(5, proof.software)
+            fields.put(1, Array(hello.proofs.joined()))
+            fields.put(2, Array(hello.token.utf8))
+        case .membership(let membership):
+            type = .membership
+            fields.put(1, membership.ground.rawValue)
+            fields.put(2, membership.proof)
+        case .introduction(let introduction):
+            type = .introduction
+            fields.put(1, introduction.instance.bytes)
+            fields.put(2, introduction.name)
+            fields.put(3, introduction.dialled)
+            fields.put(4, introduction.software)
+            fields.put(5, introduction.wantsPlain ? UInt8(1) : 0)
         case .welcome(let welcome):
             type = .welcome
             fields.put(1, welcome.session.value)
@@ -43,6 +38,8 @@ extension Message {
             fields.put(3, welcome.observed)
             fields.put(4, welcome.software)
             fields.put(5, welcome.channels)
+            // Absent in what was written before there was a choice.
+            if welcome.isPlain { fields.put(6, UInt8(1)) }
         case .close(let reason, let detail):
             type = .close
             fields.put(1, reason.rawValue)
@@ -101,6 +98,9 @@ extension Message {
         case .channelsWanted(let count):
             type = .channelsWanted
             fields.put(1, count)
+        case .meshKeyRenewed(let key):
+            type = .meshKeyRenewed
+            fields.put(1, key.bytes)
         case .checkWanted(let request):
             type = .checkWanted
             fields.put(1, request.number)
@@ -130,31 +130,27 @@ extension Message {
         }
         let fields = try FieldReader(frame.payload)
         switch type {
-        case .hello:
-            self = .hello(
-                Hello(
-                    key: try fields.nodeKey(1), ephemeral: try fields.bytes(2, count: Self.ephemeralByteCount),
-                    nonce: try fields.bytes(3, count: Self.nonceByteCount)))
-        case .challenge:
-            self = .challenge(
-                Challenge(
-                    key: try fields.nodeKey(1), ephemeral: try fields.bytes(2, count: Self.ephemeralByteCount),
-                    nonce: try fields.bytes(3, count: Self.nonceByteCount),
-                    signature: try fields.bytes(4, count: Self.signatureByteCount)))
-        case .proof:
-            guard let instance = ProcessInstance(bytes: try fields.bytes(2, count: ProcessInstance.byteCount)) else {
-                throw WireError(.malformedField, "field 2 is no instance")
+        case .hello: self = .hello(try Self.hello(fields))
+        case .membership:
+            let ground = try Self.known(Membership.Ground.init, fields, 1)
+            self = .membership(
+                Membership(
+                    ground: ground, proof: try fields.bytes(2, count: ground == .mesh ? MeshKey.proofByteCount : 0)))
+        case .introduction:
+            guard let instance = ProcessInstance(bytes: try fields.bytes(1, count: ProcessInstance.byteCount)) else {
+                throw WireError(.malformedField, "field 1 is no instance")
             }
-            self = .proof(
-                Proof(
-                    signature: try fields.bytes(1, count: Self.signatureByteCount), instance: instance,
-                    name: try fields.text(3), dialled: try fields.text(4), software: try fields.text(5)))
+            self = .introduction(
+                Introduction(
+                    instance: instance, name: try fields.text(2), dialled: try fields.text(3),
+                    software: try fields.text(4), wantsPlain: try fields.number(5, UInt8.self) == 1))
         case .welcome:
             self = .welcome(
                 Welcome(
                     session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
                     observed: try fields.text(3), software: try fields.text(4),
-                    channels: try fields.number(5, UInt16.self)))
+                    channels: try fields.number(5, UInt16.self),
+                    isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false))
         case .close:
             self = .close(try Self.known(CloseReason.init, fields, 1), detail: try fields.text(2))
         case .ping: self = .ping(try fields.number(1, UInt64.self))
@@ -181,6 +177,11 @@ extension Message {
         case .released: self = .released(try fields.mapping(1))
         case .report: self = .report(try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2))
         case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
+        case .meshKeyRenewed:
+            guard let key = MeshKey(bytes: try fields.bytes(1, count: MeshKey.byteCount)) else {
+                throw WireError(.malformedField, "field 1 is no mesh key")
+            }
+            self = .meshKeyRenewed(key)
         case .checkWanted:
             self = .checkWanted(
                 CheckRequest(
@@ -192,6 +193,22 @@ extension Message {
                 number: try fields.number(1, UInt32.self), passed: try fields.number(2, UInt8.self) == 1,
                 detail: try fields.text(3))
         }
+    }
+
+    private static func hello(_ fields: FieldReader) throws(WireError) -> Hello {
+        let proofs = try fields.bytes(1, upTo: Hello.maximumProofs * MeshKey.proofByteCount)
+        guard proofs.count % MeshKey.proofByteCount == 0 else {
+            throw WireError(.malformedField, "field 1 ends within a proof")
+        }
+        let token = try fields.bytes(2, upTo: Hello.maximumToken)
+        // A token is letters, digits and a few marks (RFC 7515, section 7.1).
+        guard token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw WireError(.malformedField, "field 2 is no token")
+        }
+        return Hello(
+            proofs: stride(from: 0, to: proofs.count, by: MeshKey.proofByteCount).map {
+                Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
+            }, token: String(decoding: token, as: UTF8.self))
     }
 
     private static func request(_ fields: FieldReader) throws(WireError) -> Request {

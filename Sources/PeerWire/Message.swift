@@ -2,8 +2,8 @@
 public enum Message: Hashable, Sendable {
     // The handshake, in this order (PeerMesh/Session).
     case hello(Hello)
-    case challenge(Challenge)
-    case proof(Proof)
+    case membership(Membership)
+    case introduction(Introduction)
     case welcome(Welcome)
     /// The last word of a session, from either end.
     case close(CloseReason, detail: String)
@@ -31,51 +31,65 @@ public enum Message: Hashable, Sendable {
     /// How many ready data channels the relay wants the peer to keep.
     case channelsWanted(UInt16)
 
-    /// First word of the peer.
+    /// The mesh has a new key; the former one counts for a while. From a relay to members, inside TLS.
+    case meshKeyRenewed(MeshKey)
+
+    /// First word of the peer: why it may come in. Its key is proven by TLS; it does not say its name yet.
     public struct Hello: Hashable, Sendable {
-        public var key: NodeKey
-        /// X25519 public key of this session only.
-        public var ephemeral: [UInt8]
-        public var nonce: [UInt8]
+        public static let maximumProofs = 8
+        public static let maximumToken = 4_096
 
-        public init(key: NodeKey, ephemeral: [UInt8], nonce: [UInt8]) {
-            self.key = key
-            self.ephemeral = ephemeral
-            self.nonce = nonce
+        /// One for each mesh key that it knows.
+        public var proofs: [[UInt8]]
+        /// A token of this relay (RFC 7519); empty without one.
+        public var token: String
+
+        public init(proofs: [[UInt8]] = [], token: String = "") {
+            self.proofs = proofs
+            self.token = token
         }
     }
 
-    /// The relay's answer: its own key, and its signature over all that was said so far.
-    public struct Challenge: Hashable, Sendable {
-        public var key: NodeKey
-        public var ephemeral: [UInt8]
-        public var nonce: [UInt8]
-        public var signature: [UInt8]
+    /// The relay's answer: the peer may come in, and here is why it may trust this relay.
+    public struct Membership: Hashable, Sendable {
+        public enum Ground: UInt8, Sendable, CaseIterable {
+            /// The peer proved the mesh key; `proof` is the relay's own.
+            case mesh = 1
+            /// Its token is good.
+            case token = 2
+            /// Anybody may come in.
+            case openRelay = 3
+        }
 
-        public init(key: NodeKey, ephemeral: [UInt8], nonce: [UInt8], signature: [UInt8]) {
-            self.key = key
-            self.ephemeral = ephemeral
-            self.nonce = nonce
-            self.signature = signature
+        public var ground: Ground
+        /// 32 bytes for `mesh`, otherwise empty.
+        public var proof: [UInt8]
+
+        public init(ground: Ground, proof: [UInt8] = []) {
+            self.ground = ground
+            self.proof = proof
         }
     }
 
-    /// The peer's signature over all that was said so far, and who it is.
-    public struct Proof: Hashable, Sendable {
-        public var signature: [UInt8]
+    /// Who the peer is, once it trusts the relay.
+    public struct Introduction: Hashable, Sendable {
         /// Random for each process, so that a relay tells a return from a successor.
         public var instance: ProcessInstance
         public var name: String
         /// Host and port by which the peer reached this relay.
         public var dialled: String
         public var software: String
+        /// It would rather have its data channels without encryption.
+        public var wantsPlain: Bool
 
-        public init(signature: [UInt8], instance: ProcessInstance, name: String, dialled: String, software: String) {
-            self.signature = signature
+        public init(
+            instance: ProcessInstance, name: String, dialled: String, software: String, wantsPlain: Bool = false
+        ) {
             self.instance = instance
             self.name = name
             self.dialled = dialled
             self.software = software
+            self.wantsPlain = wantsPlain
         }
     }
 
@@ -88,8 +102,14 @@ public enum Message: Hashable, Sendable {
         public var software: String
         /// Ready data channels to begin with.
         public var channels: UInt16
+        /// Both ends want data channels without encryption.
+        public var isPlain: Bool
 
-        public init(session: SessionID, name: String, observed: String, software: String, channels: UInt16) {
+        public init(
+            session: SessionID, name: String, observed: String, software: String, channels: UInt16,
+            isPlain: Bool = false
+        ) {
+            self.isPlain = isPlain
             self.session = session
             self.name = name
             self.observed = observed
@@ -158,7 +178,7 @@ public enum CloseReason: UInt8, Sendable, CaseIterable {
     case superseded = 2
     /// The node takes no sessions: it is not started with `--reverse-proxy`.
     case notARelay = 3
-    /// A signature does not fit its key.
+    /// A signature does not fit its key. (Before sessions were encrypted.)
     case badProof = 4
     /// The other end broke the protocol.
     case protocolBreach = 5
@@ -166,6 +186,11 @@ public enum CloseReason: UInt8, Sendable, CaseIterable {
     case silent = 6
     /// A limit of the node is reached.
     case limitReached = 7
+    // 8 and 9: see `RelayCore`.
+    /// The peer proved no mesh key of this relay and holds no token of it. Nothing more is said.
+    case notAMember = 10
+    /// A session without TLS: an older p2prc.
+    case encryptionRequired = 11
 }
 
 /// Why ports were not agreed.

@@ -1,6 +1,7 @@
 /// A node's public key (Ed25519, 32 bytes): its identity. Addresses change, the key stays.
 public struct NodeKey: Hashable, Sendable, CustomStringConvertible {
     public static let byteCount = 32
+    public static let signatureByteCount = 64
 
     public let bytes: [UInt8]
 

@@ -8,7 +8,7 @@
 public enum ReachabilityCheck {
     public static let nonceByteCount = 32
     public static let probeByteCount = Preamble.byteCount + nonceByteCount
-    public static let answerByteCount = Preamble.byteCount + Message.signatureByteCount
+    public static let answerByteCount = Preamble.byteCount + NodeKey.signatureByteCount
 
     public static func probe(nonce: [UInt8]) -> [UInt8] { Preamble(kind: .check).bytes + nonce }
 

@@ -7,8 +7,8 @@ struct P2PRC: AsyncParsableCommand {
         commandName: "p2prc",
         abstract: "Gets services out from behind NAT, through nodes that act as reverse proxies.",
         discussion: """
-            On a public host:    p2prc -s --reverse-proxy
-            At home:             p2prc -s --connect-reverse-proxy 203.0.113.11 --mp 8080
+            On a public host:    p2prc -s --reverse-proxy            (prints a join link)
+            At home:             p2prc -s --connect-reverse-proxy <join link> --mp 8080
             On a running node:   p2prc --mp 9000, --view-rps, --view-rpm, status, unmap
 
             The exit codes are those of the table in docs/cli.md: 0 done, 10 no node runs, 11 refused, 12 no port free, \
@@ -16,7 +16,7 @@ struct P2PRC: AsyncParsableCommand {
             19 home unusable, 21 timed out, 22 not found, 64 usage, 65 damaged, 69 no relay.
             """,
         version: P2PRCVersion.text,
-        subcommands: [Status.self, Unmap.self, Leave.self])
+        subcommands: [Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self])
 
     @Flag(
         name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
@@ -27,8 +27,20 @@ struct P2PRC: AsyncParsableCommand {
 
     @Option(
         name: .customLong("connect-reverse-proxy"),
-        help: ArgumentHelp("Expose services through this reverse proxy; may be repeated.", valueName: "host[:port]"))
+        help: ArgumentHelp(
+            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link"))
     var connectReverseProxy: [String] = []
+
+    @Flag(
+        name: .customLong("accept-open"),
+        help: "With --connect-reverse-proxy: it may take anybody and prove nothing but its key.")
+    var acceptOpen = false
+
+    @Flag(name: .customLong("open"), help: "With --reverse-proxy: let anybody join, not only members.")
+    var isOpen = false
+
+    @Flag(help: "With -s: data channels without encryption, with nodes that ask for that too.")
+    var plain = false
 
     @Flag(name: .customLong("no-server-port"), help: "With -s: do not expose the node's own server port.")
     var noServerPort = false
@@ -87,7 +99,8 @@ struct P2PRC: AsyncParsableCommand {
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
             (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
-            (advertise != nil, "--advertise"), (ports != nil, "--ports"),
+            (advertise != nil, "--advertise"), (ports != nil, "--ports"), (acceptOpen, "--accept-open"),
+            (isOpen, "--open"), (plain, "--plain"),
         ] { try refuse(isGiven, flag, "with \(subcommand)") }
     }
 
@@ -107,7 +120,9 @@ struct P2PRC: AsyncParsableCommand {
         for (isGiven, flag) in [
             (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
             (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (ports != nil, "--ports"),
+            (isOpen, "--open"), (plain, "--plain"),
         ] { try refuse(isGiven, flag, "without -s") }
+        try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         if viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
@@ -121,7 +136,10 @@ struct P2PRC: AsyncParsableCommand {
         }
         try refuse(anyPort, "--any", "without --mp")
         try refuse(target != nil, "--target", "without --mp")
-        if !connectReverseProxy.isEmpty { return .join(home, json: json, connectReverseProxy, isTemporary: temporary) }
+        if !connectReverseProxy.isEmpty {
+            return .connect(
+                home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: temporary)
+        }
         throw CleanExit.helpRequest(self)
     }
 
@@ -140,7 +158,11 @@ struct P2PRC: AsyncParsableCommand {
     private func settings(_ home: String) throws -> NodeSettings {
         var settings = NodeSettings(home: home)
         settings.isRelay = reverseProxy
-        try settings.setRelays(connectReverseProxy)
+        settings.isOpen = isOpen
+        settings.isPlain = plain
+        try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy")
+        try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
+        try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
         try refuse(target != nil && mapPort.isEmpty, "--target", "without --mp")
         settings.mappings = try mappings()
         settings.exposesServerPort = !noServerPort
@@ -164,7 +186,7 @@ enum Request {
     case viewServers(String, json: Bool)
     case viewMappings(String, json: Bool)
     case map(String, json: Bool, [MappingRequest])
-    case join(String, json: Bool, [String], isTemporary: Bool)
+    case connect(String, json: Bool, [String], acceptsOpen: Bool, isTemporary: Bool)
 
     func perform() async throws -> ExitStatus {
         switch self {
@@ -172,8 +194,8 @@ enum Request {
         case .viewServers(let home, let json): try Commands(home: home, json: json).viewServers()
         case .viewMappings(let home, let json): try Commands(home: home, json: json).viewMappings()
         case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
-        case .join(let home, let json, let relays, let isTemporary):
-            try Commands(home: home, json: json).join(relays, isTemporary: isTemporary)
+        case .connect(let home, let json, let relays, let acceptsOpen, let isTemporary):
+            try Commands(home: home, json: json).connect(relays, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
         }
     }
 }

@@ -130,7 +130,7 @@ struct EventLoopTests {
         let told = Awaited<String>()
         let parcels = Handed([first, second, third])
         try loop.run {
-            let fds = parcels.value.map { $0.open()!.release() }
+            let fds = parcels.value.map { $0.open()!.release().fd }
             final class Keeper { var sources: [Probe] = [] }
             let keeper = Keeper()
             func clash(_ me: Int) -> Probe {

@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test func `the numbers of reasons and states never change`() {
-        #expect(CloseReason.allCases.map(\.rawValue) == Array(1...7))
+        #expect(CloseReason.allCases.map(\.rawValue) == Array(1...7) + [10, 11])
         #expect(RefusalReason.allCases.map(\.rawValue) == Array(1...7) + [16, 17])
         #expect(MappingState.allCases.map(\.rawValue) == Array(1...9))
     }
@@ -84,7 +84,8 @@ import Testing
         message: Message
     ) throws {
         let fields = message.frame.fields
-        for (index, field) in fields.enumerated() {
+        for (index, field) in fields.enumerated()
+        where Samples.optionalTags[message.frame.type]?.contains(field.tag) != true {
             var fewer = fields
             fewer.remove(at: index)
             let frame = message.frame.with(fewer)
@@ -106,14 +107,29 @@ import Testing
     ) throws {
         let fields = message.frame.fields
         for (index, field) in fields.enumerated()
-        where Samples.textTags[message.frame.type]?.contains(field.tag) != true {
-            for value in [field.value + [0], Array(field.value.dropLast()), []] {
+        where Samples.textTags[message.frame.type]?.contains(field.tag) != true
+            && Samples.variableTags[message.frame.type]?.contains(field.tag) != true
+        {
+            for value in [field.value + [0], Array(field.value.dropLast()), []] where value != field.value {
                 var changed = fields
                 changed[index].value = value
                 let fault = try #require(wireError(of: message.frame.with(changed)))
                 #expect(fault.code == .malformedField)
                 #expect(fault.detail.contains("field \(field.tag) "))
             }
+        }
+    }
+
+    @Test func `a hello has whole proofs, at most eight, and a token of printable letters`() throws {
+        func hello(_ proofs: Int, _ token: [UInt8]) -> Frame {
+            Message.hello(.init()).frame.with([
+                RawField(tag: 1, value: [UInt8](repeating: 7, count: proofs)), RawField(tag: 2, value: token),
+            ])
+        }
+        #expect(wireError(of: hello(256, [UInt8](repeating: 0x65, count: 4_096))) == nil)
+        let tooLong = [UInt8](repeating: 0x65, count: Message.Hello.maximumToken + 1)
+        for bad in [hello(31, []), hello(288, []), hello(0, [0x20]), hello(0, [0x80]), hello(0, tooLong)] {
+            #expect(wireError(of: bad)?.code == .malformedField)
         }
     }
 
@@ -207,12 +223,16 @@ import Testing
 
     @Test func `the largest message fits a frame many times over`() throws {
         let text = String(repeating: "€", count: 1_000)
-        let proof = Message.proof(
+        let introduction = Message.introduction(
             .init(
-                signature: .counting(from: 0, 64), instance: ProcessInstance(bytes: .counting(from: 0, 16))!,
-                name: text,
-                dialled: text, software: text))
-        #expect(proof.frame.payload.count < Frame.maximumPayload / 8)
-        #expect(throws: Never.self) { try decoded(proof.frame) }
+                instance: ProcessInstance(bytes: .counting(from: 0, 16))!, name: text, dialled: text, software: text))
+        let hello = Message.hello(
+            .init(
+                proofs: Array(repeating: .counting(from: 0), count: 8),
+                token: String(repeating: "e", count: Message.Hello.maximumToken)))
+        for message in [introduction, hello] {
+            #expect(message.frame.payload.count < Frame.maximumPayload / 3)
+            #expect(throws: Never.self) { try decoded(message.frame) }
+        }
     }
 }

@@ -45,24 +45,12 @@ import Testing
         let hello = try #require(DataChannelHello(Samples.dataChannelHello.bytes))
         #expect(hello == Samples.dataChannelHello)
         #expect(hello.isProven(by: Samples.secret))
-        let others = [
-            Samples.peerEphemeral.secret(with: Samples.relayEphemeral.publicBytes, transcript: Array("Said".utf8)),
-            Samples.peerEphemeral.secret(with: Samples.peerEphemeral.publicBytes, transcript: Array("said".utf8)),
-        ]
-        for other in others { #expect(!hello.isProven(by: try #require(other))) }
+        #expect(!hello.isProven(by: Samples.otherSecrets.plainSecret))
     }
 
-    @Test func `both ends come to the same secret`() throws {
-        let secret = try #require(
-            Samples.relayEphemeral.secret(with: Samples.peerEphemeral.publicBytes, transcript: Array("said".utf8)))
-        #expect(Samples.dataChannelHello.isProven(by: secret))
-    }
-
-    @Test func `an ephemeral key that is none gives no secret`() {
-        for bad in [[], [UInt8](repeating: 0, count: 32), .counting(from: 0, 31)] as [[UInt8]] {
-            #expect(Samples.peerEphemeral.secret(with: bad, transcript: []) == nil)
-        }
-        #expect(EphemeralKey(seed: []) == nil)
+    @Test func `what is no secret makes none`() {
+        #expect(SessionSecrets { _ in nil } == nil)
+        #expect(SessionSecrets { $0.hasSuffix("data") ? [1] : .counting(from: 1) } == nil)
         #expect(NodeIdentity(seed: .counting(from: 0, 31)) == nil)
     }
 
@@ -158,9 +146,7 @@ import Testing
     }
 
     @Test func `a signature for a handshake is no answer`() {
-        var transcript = Transcript()
-        transcript.add(Samples.nonce)
-        let signature = Samples.peer.signature(for: transcript.signed(role: "check"))
+        let signature = Samples.peer.signature(for: Array("p2prc/1 handshake".utf8) + Samples.nonce)
         #expect(!Self.isAccepted(Preamble(kind: .checkAnswer).bytes + signature))
     }
 }

@@ -50,6 +50,16 @@ import Testing
         }
     }
 
+    @Test func `the handshake of sessions without encryption is read and passed over`() throws {
+        let retired = try Vector.committed("retired.json")
+        #expect(retired.map(\.name) == ["hello", "challenge", "proof"])
+        for vector in retired {
+            let bytes = try #require(Hex.decode(vector.hex))
+            let frame = try #require(try frames(of: bytes, chunks: bytes.count).first)
+            #expect(try Message(frame) == nil)
+        }
+    }
+
     @Test func `every kind of message has a vector`() throws {
         let committed = try Vector.committed("messages.json")
         var kinds: Set<MessageKind> = []

@@ -19,18 +19,30 @@ extension ProcessTests {
             try String(contentsOf: Self.root.appending(path: path), encoding: .utf8)
         }
 
+        /// What `--help` says, of the program and of each subcommand, those below others included; by their words.
+        private func helps(_ words: [String] = []) async throws -> [String: String] {
+            let text = try await p2prc(words + ["--help"]).stdout
+            var all = [words.joined(separator: " "): text]
+            let below = text.components(separatedBy: "\nSUBCOMMANDS:\n").dropFirst().joined()
+            for line in below.matches(of: #/(?:^|\n)  ([a-z][a-z-]*)/#) {
+                all.merge(try await helps(words + [String(line.output.1)])) { $1 }
+            }
+            return all
+        }
+
+        private func flags(_ texts: some Sequence<String>) -> Set<String> {
+            Set(texts.flatMap { $0.matches(of: #/--[A-Za-z][A-Za-z-]+/#).map { String($0.output) } })
+        }
+
         @Test("docs/cli.md names every flag and subcommand of --help, and no other flag")
         func flags() async throws {
-            let help = try await p2prc(["--help"])
-            let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(help.stdout.matches(of: pattern).map { String($0.output) }).subtracting(["--help", "--version"])
-            let described = Set(try text("docs/cli.md").matches(of: pattern).map { String($0.output) })
-            #expect(offered.subtracting(described) == [], "docs/cli.md does not know these")
-            #expect(described.subtracting(offered) == [], "the program does not know these")
-            for subcommand in ["status", "unmap", "leave"] {
-                #expect(help.stdout.contains("\n  \(subcommand) "))
-                #expect(try text("docs/cli.md").contains("p2prc \(subcommand)"))
-            }
+            let helps = try await helps()
+            let cli = try text("docs/cli.md")
+            let offered = flags(helps.values).subtracting(["--help", "--version"])
+            #expect(offered.subtracting(flags([cli])) == [], "docs/cli.md does not know these")
+            #expect(flags([cli]).subtracting(offered) == [], "the program does not know these")
+            #expect(helps.count > 3)
+            for words in helps.keys where words != "" { #expect(cli.contains("p2prc \(words)")) }
         }
 
         @Test("the manual page is what make man makes of the program, and names every flag and subcommand of --help")
@@ -45,13 +57,13 @@ extension ProcessTests {
             try #require(now.status == 0, "\(now.stderr)")
             #expect(now.stdout == page, "docs/man/p2prc.1 is of another version; run: make man")
 
-            let help = try await p2prc(["--help"]).stdout
+            let helps = try await helps()
             // Hyphens that are to be typed as such are escaped in a page.
             let plain = page.replacing("\\-", with: "-")
-            let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(help.matches(of: pattern).map { String($0.output) })
-            #expect(Set(plain.matches(of: pattern).map { String($0.output) }) == offered)
-            for subcommand in ["status", "unmap", "leave"] { #expect(plain.contains("\\fB\(subcommand)\\fR")) }
+            #expect(flags([plain]) == flags(helps.values))
+            for words in helps.keys where words != "" && helps.keys.allSatisfy({ !$0.hasPrefix(words + " ") }) {
+                #expect(plain.contains("\\fB\(words)\\fR"))
+            }
         }
 
         @Test("every command of the README and of docs/cli.md is one that the program takes")

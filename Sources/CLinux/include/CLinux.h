@@ -47,4 +47,7 @@ int clinux_watch_stop_signals(void);
 // -1 where the system does not tell.
 int clinux_listening_ports(uint16_t *ports, int capacity);
 
+// Gives free memory of the heap back to the system (malloc_trim(3)).
+void clinux_trim_heap(void);
+
 #endif

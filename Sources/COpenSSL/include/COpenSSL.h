@@ -1,4 +1,5 @@
-// OpenSSL for Swift: the headers, and functions for what OpenSSL offers as macros only.
+// OpenSSL (libssl, libcrypto) for Swift: its headers, and in C what it offers as macros or asks for as callbacks.
+// Nothing here knows p2prc's protocol beyond three names of application protocols and the kind of certificate.
 #ifndef COPENSSL_H
 #define COPENSSL_H
 
@@ -6,5 +7,55 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// What a TLS connection is for; the values of the application protocols (ALPN).
+enum copenssl_protocol {
+    copenssl_none = 0,
+    /// "p2prc/1": both ends show certificates.
+    copenssl_session = 1,
+    /// "p2prc-data/1": a pre-shared key and no certificates.
+    copenssl_data = 2,
+    /// "http/1.1": the client may show a certificate.
+    copenssl_http = 3,
+};
+
+enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 8 };
+
+/// Finds the pre-shared key of an identity; false when there is none. May be called on any thread.
+typedef bool (*copenssl_find_key)(
+    void *owner, const uint8_t identity[copenssl_identity_bytes], uint8_t key[copenssl_key_bytes]);
+
+/// Contexts for TLS 1.3 and nothing older, with a self-signed certificate for the Ed25519 key `seed`; NULL when the
+/// library cannot. The owner must outlive the context.
+SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner);
+SSL_CTX *copenssl_client(const uint8_t seed[copenssl_key_bytes]);
+
+/// A connection on a socket, which stays the caller's; NULL when there is no memory.
+SSL *copenssl_accept(SSL_CTX *context, int fd);
+SSL *copenssl_connect(SSL_CTX *context, int fd, enum copenssl_protocol protocol);
+/// Like the above for `copenssl_data`, with the pre-shared key under that identity.
+SSL *copenssl_connect_with_key(
+    SSL_CTX *context, int fd, const uint8_t identity[copenssl_identity_bytes], const uint8_t key[copenssl_key_bytes]);
+
+/// What was agreed; after the handshake only.
+enum copenssl_protocol copenssl_agreed(SSL *ssl);
+/// The identity of the pre-shared key that both ends used; false when none was.
+bool copenssl_used_key(SSL *ssl, uint8_t identity[copenssl_identity_bytes]);
+/// The Ed25519 public key of the other end's certificate; false when it showed none.
+bool copenssl_peer_key(SSL *ssl, uint8_t key[copenssl_key_bytes]);
+/// Keying material of this connection for one purpose (RFC 8446, section 7.5).
+bool copenssl_export(SSL *ssl, const char *label, uint8_t *out, size_t count);
+
+/// The key of a DER certificate that a node may show: Ed25519, signed by itself, nothing behind it. False for others.
+bool copenssl_certificate_key(const uint8_t *der, size_t count, uint8_t key[copenssl_key_bytes]);
+/// The certificate of a context in DER: the number of bytes, of which at most `room` are written.
+size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room);
+
+/// What a read, write, handshake or shutdown came to, from its return value.
+enum copenssl_outcome { copenssl_done, copenssl_wants_read, copenssl_wants_write, copenssl_closed, copenssl_failed };
+enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result);
 
 #endif

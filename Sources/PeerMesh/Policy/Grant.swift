@@ -9,7 +9,7 @@ public struct Grant: Hashable, Sendable {
         /// Holds a token of this relay; `id` is its jti.
         case token(id: String)
         /// The relay is open (`--open`); counted by network like a mesh member.
-        case open(network: String)
+        case openRelay(network: String)
     }
 
     /// Ceilings for one membership; `nil`: none but those of the relay itself.

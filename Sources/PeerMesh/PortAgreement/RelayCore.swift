@@ -36,7 +36,7 @@ public struct RelayCore: Sendable {
     }
 
     public enum Event: Sendable {
-        case sessionProven(SessionID, key: NodeKey, proof: Message.Proof)
+        case sessionProven(SessionID, key: NodeKey, introduction: Message.Introduction)
         case received(SessionID, Message)
         case sessionEnded(SessionID)
         /// Answers to `hold`.
@@ -162,7 +162,7 @@ public struct RelayCore: Sendable {
 
     public mutating func handle(_ event: Event, at now: Instant, wall: WallTime) -> [Action] {
         switch event {
-        case .sessionProven(let id, let key, let proof): return proven(id, key, proof, now, wall)
+        case .sessionProven(let id, let key, let introduction): return proven(id, key, introduction, now, wall)
         case .received(let id, let message):
             guard sessions[id] != nil else { return [] }
             sessions[id]?.lastHeard = now
@@ -185,9 +185,9 @@ public struct RelayCore: Sendable {
     // MARK: Sessions
 
     private mutating func proven(
-        _ id: SessionID, _ key: NodeKey, _ proof: Message.Proof, _ now: Instant, _ wall: WallTime
+        _ id: SessionID, _ key: NodeKey, _ introduction: Message.Introduction, _ now: Instant, _ wall: WallTime
     ) -> [Action] {
-        if fenced[key, default: []].contains(proof.instance) {
+        if fenced[key, default: []].contains(introduction.instance) {
             return [.end(id, .superseded, detail: "a later process proved the same key")]
         }
         guard sessions.count < policy.maximumSessions || live[key] != nil else {
@@ -195,7 +195,7 @@ public struct RelayCore: Sendable {
         }
         var actions: [Action] = []
         if let former = live[key], let session = sessions[former] {
-            if session.instance == proof.instance {
+            if session.instance == introduction.instance {
                 actions += [.end(former, .leaving, detail: "replaced by a new session")]
             } else {
                 if fenced[key] == nil, fenced.count >= Self.maximumFencedKeys, let any = fenced.keys.first {
@@ -210,7 +210,7 @@ public struct RelayCore: Sendable {
             actions += ended(former, wall)
         }
         sessions[id] = Session(
-            key: key, instance: proof.instance, name: proof.name, dialled: proof.dialled, lastHeard: now)
+            key: key, instance: introduction.instance, name: introduction.name, dialled: introduction.dialled, lastHeard: now)
         live[key] = id
         return actions + [.welcome(id)]
     }
@@ -257,8 +257,8 @@ public struct RelayCore: Sendable {
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
         case .pong: return []
-        case .hello, .challenge, .proof, .welcome, .offer, .active, .refusal, .released, .channelsWanted,
-            .checkDone:
+        case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .channelsWanted,
+            .checkDone, .meshKeyRenewed:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }

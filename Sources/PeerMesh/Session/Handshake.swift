@@ -1,26 +1,40 @@
 public import PeerWire
 
+/// How a session's data channels are protected.
+public enum ChannelProtection: Sendable {
+    /// TLS with a key out of the session.
+    case encrypted(ChannelKey)
+    /// Nothing but a proof at the start; both ends asked for that.
+    case plain(PlainSecret)
+
+    public var isPlain: Bool {
+        if case .plain = self { true } else { false }
+    }
+}
+
 /// What a finished handshake leaves behind.
 public struct SessionTerms: Sendable {
     public var session: SessionID
-    public var secret: SessionSecret
-    /// Who the other end proved to be.
+    public var protection: ChannelProtection
+    /// The relay's key, as TLS proved it.
     public var key: NodeKey
     public var name: String
+    /// Why the two trust each other.
+    public var ground: Message.Membership.Ground
 }
 
-/// The peer's half of the handshake.
+/// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
 ///
 /// ```
 /// peer                                relay
-///   preamble, hello(key, ephemeral, nonce) ──▶
-///         ◀── challenge(key, ephemeral, nonce, signature over all of it)
-///   proof(signature over all of it, who I am) ──▶
+///   preamble, hello(proofs of mesh keys, token) ──▶
+///         ◀── membership(the relay's proof) or close(notAMember)
+///   introduction(who I am) ──▶
 ///         ◀── welcome(session) or close(reason)
 /// ```
-/// Can become: sentHello → sentProof → done, and failed from each.
+/// Can become: sentHello → sentIntroduction → done, and failed from each.
 public struct PeerHandshake: Sendable {
-    private enum State: Sendable { case sentHello, sentProof(SessionSecret, NodeKey), done }
+    private enum State: Sendable { case sentHello, sentIntroduction(Message.Membership.Ground), done }
 
     public enum Action: Sendable {
         case send([UInt8])
@@ -28,113 +42,142 @@ public struct PeerHandshake: Sendable {
         case failed(HandshakeFailure)
     }
 
-    public struct Introduction: Sendable {
-        public var instance: ProcessInstance
-        public var name: String
-        public var dialled: String
-        public var software: String
+    /// What the peer can show to a relay, and what it asks of it.
+    public struct Credentials: Sendable {
+        public var meshKeys: [MeshKey]
+        /// Issued by this relay; never shown to another.
+        public var token: String?
+        /// The relay's key was known before: a join link, `trust`, or an earlier session named it.
+        public var isKeyKnown: Bool
+        /// The user allows a relay that proves nothing but its key, and takes anybody.
+        public var acceptsOpen: Bool
 
-        public init(instance: ProcessInstance, name: String, dialled: String, software: String) {
-            self.instance = instance
-            self.name = name
-            self.dialled = dialled
-            self.software = software
+        public init(
+            meshKeys: [MeshKey] = [], token: String? = nil, isKeyKnown: Bool = false, acceptsOpen: Bool = false
+        ) {
+            self.meshKeys = Array(meshKeys.prefix(Message.Hello.maximumProofs))
+            self.token = token
+            self.isKeyKnown = isKeyKnown
+            self.acceptsOpen = acceptsOpen
         }
     }
 
     private var state = State.sentHello
-    private var transcript = Transcript()
-    private let identity: NodeIdentity
-    private let ephemeral: EphemeralKey
-    private let introduction: Introduction
+    private let credentials: Credentials
+    private let introduction: Message.Introduction
+    private let key: NodeKey
+    private let secrets: SessionSecrets
 
     /// What to send first.
     public let opening: [UInt8]
 
-    /// `nonce` has 32 random bytes.
-    public init(identity: NodeIdentity, ephemeral: EphemeralKey, nonce: [UInt8], introduction: Introduction) {
-        self.identity = identity
-        self.ephemeral = ephemeral
+    /// - Parameters:
+    ///   - key: the relay's, as TLS proved it.
+    ///   - secrets: of that TLS connection.
+    public init(
+        with key: NodeKey, secrets: SessionSecrets, credentials: Credentials, introduction: Message.Introduction
+    ) {
+        self.key = key
+        self.secrets = secrets
+        self.credentials = credentials
         self.introduction = introduction
-        let hello = Message.hello(
-            Message.Hello(key: identity.key, ephemeral: ephemeral.publicBytes, nonce: nonce))
-        opening = Preamble(kind: .session).bytes + hello.bytes
-        transcript.add(opening)
+        let proofs = credentials.meshKeys.map { $0.proof(by: .peer, over: secrets.binding) }
+        opening =
+            Preamble(kind: .session).bytes
+            + Message.hello(Message.Hello(proofs: proofs, token: credentials.token ?? "")).bytes
     }
 
     public mutating func received(_ frame: Frame) -> Action {
         let message: Message
         do {
-            guard let known = try Message(frame) else {
-                state = .done
-                return .failed(.unexpected)
-            }
+            guard let known = try Message(frame) else { return fail(.unexpected) }
             message = known
         } catch {
-            state = .done
-            return .failed(.breach(error.description))
+            return fail(.breach(error.description))
         }
-        if case .close(let reason, let detail) = message {
-            state = .done
-            return .failed(.refused(reason, detail))
-        }
+        if case .close(let reason, let detail) = message { return fail(.refused(reason, detail)) }
         switch (state, message) {
-        case (.sentHello, .challenge(let challenge)): return answer(challenge, frame)
-        case (.sentProof(let secret, let key), .welcome(let welcome)):
+        case (.sentHello, .membership(let membership)):
+            guard isTrusted(membership) else { return fail(.unproven) }
+            state = .sentIntroduction(membership.ground)
+            return .send(Message.introduction(introduction).bytes)
+        case (.sentIntroduction(let ground), .welcome(let welcome)):
+            // Without encryption only if this end asked for it too.
+            guard !welcome.isPlain || introduction.wantsPlain else { return fail(.unexpected) }
             state = .done
+            let protection: ChannelProtection =
+                welcome.isPlain ? .plain(secrets.plainSecret) : .encrypted(secrets.channelKey)
             return .established(
-                SessionTerms(session: welcome.session, secret: secret, key: key, name: welcome.name),
+                SessionTerms(
+                    session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground),
                 channels: welcome.channels, observed: welcome.observed)
-        case (.sentHello, _), (.sentProof, _), (.done, _):
-            state = .done
-            return .failed(.unexpected)
+        case (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }
     }
 
-    private mutating func answer(_ challenge: Message.Challenge, _ frame: Frame) -> Action {
-        var unsigned = challenge
-        unsigned.signature = []
-        transcript.add(Message.challenge(unsigned).bytes)
-        guard challenge.key.isSignature(challenge.signature, for: transcript.signed(role: "relay")),
-            let secret = ephemeral.secret(with: challenge.ephemeral, transcript: transcript.bytes)
-        else {
-            state = .done
-            return .failed(.badProof)
+    /// A relay whose key was known needs no further proof. A new one must know a mesh key of ours, unless there is none
+    /// or the user took that risk: otherwise whoever sits in between could just say "open".
+    private func isTrusted(_ membership: Message.Membership) -> Bool {
+        if credentials.isKeyKnown { return true }
+        switch membership.ground {
+        case .mesh:
+            return credentials.meshKeys.contains { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
+        // The token names the relay's key; a token for another key is not shown at all.
+        case .token: return credentials.token != nil
+        case .openRelay: return credentials.meshKeys.isEmpty || credentials.acceptsOpen
         }
-        transcript.add(frame.bytes)
-        let proof = Message.proof(
-            Message.Proof(
-                signature: identity.signature(for: transcript.signed(role: "peer")),
-                instance: introduction.instance, name: introduction.name, dialled: introduction.dialled,
-                software: introduction.software))
-        state = .sentProof(secret, challenge.key)
-        return .send(proof.bytes)
+    }
+
+    private mutating func fail(_ failure: HandshakeFailure) -> Action {
+        state = .done
+        return .failed(failure)
     }
 }
 
-/// The relay's half. It proves its own key first: a peer learns whom it speaks to before it says who it is.
+/// The relay's half.
 ///
-/// Can become: awaitsHello → awaitsProof → done, and failed from each.
+/// Can become: awaitsHello → (judging →) awaitsIntroduction → done, and failed from each.
 public struct RelayHandshake: Sendable {
-    private enum State: Sendable { case awaitsHello, awaitsProof(NodeKey, SessionSecret), done }
+    private enum State: Sendable { case awaitsHello, judging, awaitsIntroduction(Admission), done }
+
+    /// Why a peer was let in.
+    public enum Admission: Sendable {
+        /// `isFormer`: with a key that counts for a while only; it should learn the present one.
+        case mesh(isFormer: Bool)
+        case openRelay
+        case token(Grant)
+    }
 
     public enum Action: Sendable {
         case send([UInt8])
-        /// The key is proven; the relay's core decides whether it is welcome.
-        case proven(NodeKey, SessionSecret, Message.Proof)
+        /// Find out whether this token is good for the peer's key; answer with `judged`.
+        case judge(token: String)
+        /// Nothing to say before the next event.
+        case wait
+        /// The peer may come in and said who it is; the relay's core decides what it gets.
+        case introduced(Admission, Message.Introduction)
         case failed(CloseReason, String)
     }
 
-    private var state = State.awaitsHello
-    private var transcript = Transcript()
-    private let identity: NodeIdentity
-    private let ephemeral: EphemeralKey
-    private let nonce: [UInt8]
+    /// What a relay asks of peers.
+    public struct Door: Sendable {
+        /// The present one first.
+        public var meshKeys: [MeshKey]
+        public var isOpen: Bool
 
-    public init(identity: NodeIdentity, ephemeral: EphemeralKey, nonce: [UInt8]) {
-        self.identity = identity
-        self.ephemeral = ephemeral
-        self.nonce = nonce
+        public init(meshKeys: [MeshKey], isOpen: Bool) {
+            self.meshKeys = meshKeys
+            self.isOpen = isOpen
+        }
+    }
+
+    private var state = State.awaitsHello
+    private let door: Door
+    private let binding: ChannelBinding
+
+    public init(door: Door, binding: ChannelBinding) {
+        self.door = door
+        self.binding = binding
     }
 
     public mutating func received(_ frame: Frame) -> Action {
@@ -144,31 +187,39 @@ public struct RelayHandshake: Sendable {
             message = known
         } catch { return fail(.protocolBreach, error.detail) }
         switch (state, message) {
-        case (.awaitsHello, .hello(let hello)): return answer(hello, frame)
-        case (.awaitsProof(let key, let secret), .proof(let proof)):
+        case (.awaitsHello, .hello(let hello)): return answer(hello)
+        case (.awaitsIntroduction(let admission), .introduction(let introduction)):
             state = .done
-            guard key.isSignature(proof.signature, for: transcript.signed(role: "peer")) else {
-                return .failed(.badProof, "the signature does not fit the key")
-            }
-            return .proven(key, secret, proof)
-        case (.awaitsHello, _), (.awaitsProof, _), (.done, _):
+            return .introduced(admission, introduction)
+        case (.awaitsHello, _), (.judging, _), (.awaitsIntroduction, _), (.done, _):
             return fail(.protocolBreach, "not the message that was expected")
         }
     }
 
-    private mutating func answer(_ hello: Message.Hello, _ frame: Frame) -> Action {
-        transcript.add(Preamble(kind: .session).bytes + frame.bytes)
-        var challenge = Message.Challenge(
-            key: identity.key, ephemeral: ephemeral.publicBytes, nonce: nonce, signature: [])
-        transcript.add(Message.challenge(challenge).bytes)
-        guard let secret = ephemeral.secret(with: hello.ephemeral, transcript: transcript.bytes) else {
-            return fail(.badProof, "the ephemeral key is none")
+    /// The token was judged: `nil` and a reason that the holder may know, or what it allows.
+    public mutating func judged(_ grant: Grant?, reason: String) -> Action {
+        guard case .judging = state else { return .wait }
+        guard let grant else { return fail(.notAMember, reason) }
+        return admit(.token(grant), Message.Membership(ground: .token))
+    }
+
+    private mutating func answer(_ hello: Message.Hello) -> Action {
+        for (index, key) in door.meshKeys.enumerated()
+        where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
+            return admit(
+                .mesh(isFormer: index > 0), Message.Membership(ground: .mesh, proof: key.proof(by: .relay, over: binding)))
         }
-        challenge.signature = identity.signature(for: transcript.signed(role: "relay"))
-        let bytes = Message.challenge(challenge).bytes
-        transcript.add(bytes)
-        state = .awaitsProof(hello.key, secret)
-        return .send(bytes)
+        if !hello.token.isEmpty {
+            state = .judging
+            return .judge(token: hello.token)
+        }
+        // No more than that: a stranger learns neither what is wrong nor who this is.
+        return door.isOpen ? admit(.openRelay, Message.Membership(ground: .openRelay)) : fail(.notAMember, "")
+    }
+
+    private mutating func admit(_ admission: Admission, _ membership: Message.Membership) -> Action {
+        state = .awaitsIntroduction(admission)
+        return .send(Message.membership(membership).bytes)
     }
 
     private mutating func fail(_ reason: CloseReason, _ detail: String) -> Action {
@@ -182,7 +233,8 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
     case refused(CloseReason, String)
     /// The other end speaks no version that this one does; the number is its highest.
     case version(UInt16)
-    case badProof
+    /// The relay did not prove that it knows a mesh key of this node.
+    case unproven
     case unexpected
     case breach(String)
 
@@ -190,13 +242,19 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .refused(.notARelay, _): "it is no relay (it was not started with --reverse-proxy)"
         case .refused(.superseded, _): "another process with this node's key took over"
+        case .refused(.notAMember, ""):
+            "this node is not a member there: ask for its join link (p2prc mesh-key link, on that machine), "
+                + "and give it to p2prc join"
+        case .refused(.notAMember, let detail): "it does not accept this node's token: \(detail)"
         case .refused(let reason, let detail):
             "it refused the session (\(reason)\(detail.isEmpty ? "" : ": " + detail))"
         case .version(let highest):
             highest > Preamble.version
                 ? "it speaks protocol version \(highest), this p2prc \(Preamble.version): update this node"
                 : "it speaks protocol version \(highest), this p2prc \(Preamble.version): update that node"
-        case .badProof: "it could not prove its key"
+        case .unproven:
+            "it takes anybody and does not know this node's mesh key, so it may be somebody in between; "
+                + "if that is meant, join it with --accept-open, or by its join link"
         case .unexpected: "it is no p2prc relay, or it broke the protocol"
         case .breach(let detail): detail
         }

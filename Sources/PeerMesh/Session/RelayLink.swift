@@ -3,9 +3,9 @@ public import PeerWire
 /// A peer's standing with one relay: connecting, proving, staying alive, and coming back. No I/O, no clock.
 ///
 /// ```
-/// waiting ──timePassed──▶ connecting ──connected──▶ opening ──welcome──▶ established
-///    ▲                        │ failed, too long       │ refused, too long     │ closed, silent
-///    └────────────────────────┴────────────────────────┴───────────────────────┘      superseded ──▶ stopped
+/// waiting ──timePassed──▶ connecting ──reached──▶ opening ──secured, welcome──▶ established
+///    ▲                        │ failed, too long     │ refused, too long             │ closed, silent
+///    └────────────────────────┴──────────────────────┴───────────────────────────────┘  superseded ──▶ stopped
 /// ```
 public struct RelayLink: Sendable {
     public enum State: Hashable, Sendable {
@@ -17,7 +17,8 @@ public struct RelayLink: Sendable {
     }
 
     public enum Action: Sendable {
-        /// Look the name up anew and connect; answer with `connected` or `connectionFailed`.
+        /// Look the name up anew and connect; answer with `reached` or `connectionFailed`, then with `secured` or
+        /// `closed`.
         case connect
         case send([UInt8])
         /// Close the stream of this attempt, if there is one.
@@ -83,10 +84,16 @@ public struct RelayLink: Sendable {
         }
     }
 
-    /// The stream is there; `handshake` has fresh keys.
-    public mutating func connected(_ handshake: PeerHandshake, at now: Instant) -> [Action] {
+    /// The stream is there, and TLS begins on it.
+    public mutating func reached(at now: Instant) -> [Action] {
         guard case .connecting = state else { return [.disconnect] }
         state = .opening(since: now)
+        return []
+    }
+
+    /// TLS stands, and the key that it proved is acceptable.
+    public mutating func secured(_ handshake: PeerHandshake, at now: Instant) -> [Action] {
+        guard case .opening = state, self.handshake == nil else { return [.disconnect] }
         self.handshake = handshake
         return [.send(handshake.opening)]
     }
@@ -117,6 +124,14 @@ public struct RelayLink: Sendable {
         case .established: return continueSession(frame, now)
         case .waiting, .connecting, .stopped: return []
         }
+    }
+
+    /// Something changed that may make the next attempt succeed: it comes at once.
+    public mutating func hurry(at now: Instant) -> [Action] {
+        guard case .waiting = state else { return [] }
+        backoff.reset()
+        state = .waiting(until: now)
+        return timePassed(at: now)
     }
 
     public mutating func stop() { state = .stopped }
@@ -150,10 +165,10 @@ public struct RelayLink: Sendable {
                 return fail(
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
-            case .hello, .challenge, .proof, .welcome, .request, .commit, .decline, .release, .report,
+            case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
                 .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .channelsWanted, .checkDone: return [.deliver(message)]
+            case .offer, .active, .refusal, .released, .channelsWanted, .checkDone, .meshKeyRenewed: return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }
     }

@@ -12,8 +12,9 @@ public enum SessionTiming {
     public static let handshakeLimit = Instant.Span.seconds(5)
     /// One attempt to connect, name look-up included.
     public static let connectLimit = Instant.Span.seconds(2)
-    /// What is not yet known to be a session or a data channel is closed after this.
-    public static let strangerLimit = Instant.Span.seconds(5)
+    /// What is not yet known to be a session or a data channel is closed after this, TLS included. With the handshake
+    /// and a second for the last words it stays below 10 s, all that a stranger gets.
+    public static let strangerLimit = Instant.Span.seconds(4)
     /// First wait between two attempts; doubled each time.
     public static let firstBackoff = Instant.Span.milliseconds(50)
     /// Longest wait between the starts of two attempts.

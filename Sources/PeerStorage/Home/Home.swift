@@ -32,7 +32,9 @@ public final class Home: Sendable {
             throw .notWritable(path: paths.folder, reason: StorageError.text(of: errno))
         }
         let home = Home(paths: paths, lock: try HomeLock.take(paths.lock, of: paths.folder, pid: getpid()))
-        for file in [paths.nodeKey, paths.meshKey, paths.reverseProxyServer, paths.reverseProxyMapping] {
+        for file in [
+            paths.nodeKey, paths.meshKey, paths.memberships, paths.reverseProxyServer, paths.reverseProxyMapping,
+        ] {
             Disk.removeLeftovers(of: file)
         }
         return home

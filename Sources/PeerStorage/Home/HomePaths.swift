@@ -15,6 +15,8 @@ public struct HomePaths: Hashable, Sendable {
     public var nodeKey: String { file("node.key") }
     /// The secret that lets nodes join the mesh.
     public var meshKey: String { file("mesh.key") }
+    /// What this node knows of the relays that it uses; secrets among it.
+    public var memberships: String { file("memberships.json") }
     public var ipTable: String { file("ip_table.sqlite") }
     public var reverseProxyServer: String { file("reverse_proxy_server.json") }
     public var reverseProxyMapping: String { file("reverse_proxy_mapping.json") }

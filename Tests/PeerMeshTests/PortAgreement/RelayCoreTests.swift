@@ -13,7 +13,7 @@ import Testing
     }
 
     func start(_ session: UInt64, key: UInt8, instance: UInt8 = 1) -> [RelayCore.Action] {
-        bench.give(.sessionProven(.number(session), key: .number(key), proof: .of(instance)))
+        bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance)))
     }
 
     func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {

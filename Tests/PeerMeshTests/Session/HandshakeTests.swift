@@ -2,26 +2,37 @@ import PeerMesh
 import PeerWire
 import Testing
 
-/// Both halves of a handshake with fixed keys; the shell's parts (`welcome`, session numbers) are played here.
+/// Both halves of a handshake over one TLS connection with made-up secrets; the shell's parts (`welcome`, session
+/// numbers, tokens) are played here.
 struct HandshakePair {
-    static let peerKey = NodeIdentity(seed: .seed(1))!
-    static let relayKey = NodeIdentity(seed: .seed(2))!
+    static let relayKey = NodeIdentity(seed: .seed(2))!.key
+    static let meshKey = MeshKey(bytes: .seed(40))!
+    static let otherMeshKey = MeshKey(bytes: .seed(41))!
     static let welcome = Message.welcome(
         .init(session: .number(77), name: "relay", observed: "203.0.113.1:999", software: "test", channels: 6))
+    static let plainWelcome = Message.welcome(
+        .init(session: .number(77), name: "relay", observed: "", software: "", channels: 6, isPlain: true))
 
     var peer: PeerHandshake
     var relay: RelayHandshake
 
-    /// `run` changes what is drawn for one session: ephemeral keys and nonces.
-    init(run: UInt64 = 0, relayRun: UInt64? = nil) {
-        let relayRun = relayRun ?? run
+    /// - Parameters:
+    ///   - run: tells one connection's secrets from another's.
+    ///   - relayRun: the relay's connection; another one than the peer's when somebody sits in between.
+    init(
+        run: UInt64 = 0, relayRun: UInt64? = nil, credentials: PeerHandshake.Credentials = .init(meshKeys: [meshKey]),
+        door: RelayHandshake.Door = .init(meshKeys: [meshKey], isOpen: false), wantsPlain: Bool = false
+    ) {
         peer = PeerHandshake(
-            identity: Self.peerKey, ephemeral: EphemeralKey(seed: .seed(100 + run))!, nonce: .seed(200 + run),
-            introduction: .init(instance: .number(9), name: "peer", dialled: "relay.example.org:8088", software: "test")
-        )
-        relay = RelayHandshake(
-            identity: Self.relayKey, ephemeral: EphemeralKey(seed: .seed(300 + relayRun))!, nonce: .seed(400 + relayRun)
-        )
+            with: Self.relayKey, secrets: Self.secrets(run), credentials: credentials,
+            introduction: .init(
+                instance: .number(9), name: "peer", dialled: "relay.example.org:8088", software: "test",
+                wantsPlain: wantsPlain))
+        relay = RelayHandshake(door: door, binding: Self.secrets(relayRun ?? run).binding)
+    }
+
+    static func secrets(_ run: UInt64) -> SessionSecrets {
+        SessionSecrets { label in .seed(1_000 * UInt64(label.utf8.count) + run) }!
     }
 
     /// Everything one end sends, as a frame; the preamble is the shell's to judge.
@@ -33,116 +44,214 @@ struct HandshakePair {
     }
 
     enum Outcome {
-        case established(SessionTerms, peer: NodeKey, relaySecret: SessionSecret, proof: Message.Proof)
+        case established(SessionTerms, RelayHandshake.Admission, Message.Introduction)
         case refusedByPeer(HandshakeFailure)
-        case refusedByRelay(CloseReason)
+        case refusedByRelay(CloseReason, String)
         /// The bytes made no frame: the shell closes, or waits until its limit.
         case nothing
 
         var isRefused: Bool { if case .established = self { false } else { true } }
     }
 
-    /// Runs to the end; `onWay` may change each of the four messages, numbered from 0.
-    mutating func run(_ onWay: (Int, [UInt8]) -> [UInt8] = { _, bytes in bytes }) -> Outcome {
+    /// Runs to the end; `onWay` may change each of the four messages, numbered from 0. `judge` plays the token's issuer.
+    mutating func run(
+        welcome: Message = welcome, _ onWay: (Int, [UInt8]) -> [UInt8] = { _, bytes in bytes },
+        judge: (String) -> (Grant?, String) = { _ in (nil, "no") }
+    ) -> Outcome {
         guard let hello = Self.frame(onWay(0, peer.opening)) else { return .nothing }
-        let challenge: [UInt8]
-        switch relay.received(hello) {
-        case .send(let bytes): challenge = bytes
-        case .failed(let reason, _): return .refusedByRelay(reason)
-        case .proven: preconditionFailure("proven by a hello")
+        var answer = relay.received(hello)
+        if case .judge(let token) = answer {
+            let (grant, reason) = judge(token)
+            answer = relay.judged(grant, reason: reason)
         }
-        guard let frame = Self.frame(onWay(1, challenge)) else { return .nothing }
-        let proof: [UInt8]
+        guard case .send(let membership) = answer else { return Self.refusal(answer) }
+        guard let frame = Self.frame(onWay(1, membership)) else { return .nothing }
+        let introduction: [UInt8]
         switch peer.received(frame) {
-        case .send(let bytes): proof = bytes
+        case .send(let bytes): introduction = bytes
         case .failed(let failure): return .refusedByPeer(failure)
-        case .established: preconditionFailure("established by a challenge")
+        case .established: preconditionFailure("established by a membership")
         }
-        guard let proofFrame = Self.frame(onWay(2, proof)) else { return .nothing }
-        switch relay.received(proofFrame) {
-        case .send: preconditionFailure("the relay answers a proof")
-        case .failed(let reason, _): return .refusedByRelay(reason)
-        case .proven(let key, let secret, let words):
-            guard let last = Self.frame(onWay(3, Self.welcome.bytes)) else { return .nothing }
-            switch peer.received(last) {
-            case .send: preconditionFailure("the peer answers a welcome")
-            case .failed(let failure): return .refusedByPeer(failure)
-            case .established(let terms, _, _):
-                return .established(terms, peer: key, relaySecret: secret, proof: words)
-            }
+        guard let words = Self.frame(onWay(2, introduction)) else { return .nothing }
+        let last = relay.received(words)
+        guard case .introduced(let admission, let said) = last else { return Self.refusal(last) }
+        guard let end = Self.frame(onWay(3, welcome.bytes)) else { return .nothing }
+        switch peer.received(end) {
+        case .send: preconditionFailure("the peer answers a welcome")
+        case .failed(let failure): return .refusedByPeer(failure)
+        case .established(let terms, _, _): return .established(terms, admission, said)
         }
+    }
+
+    private static func refusal(_ action: RelayHandshake.Action) -> Outcome {
+        guard case .failed(let reason, let detail) = action else { return .nothing }
+        return .refusedByRelay(reason, detail)
+    }
+}
+
+extension RelayLink {
+    /// The stream and TLS on it, in one step.
+    mutating func connected(_ handshake: PeerHandshake, at now: Instant) -> [Action] {
+        let actions = reached(at: now)
+        return actions.isEmpty ? secured(handshake, at: now) : actions
     }
 }
 
 @Suite struct HandshakeTests {
-    @Test func `both ends prove their keys and share a secret`() throws {
+    @Test func `members of one mesh let each other in`() {
         var pair = HandshakePair()
-        guard case .established(let terms, let peer, let secret, let proof) = pair.run() else {
+        guard case .established(let terms, .mesh(isFormer: false), let said) = pair.run() else {
             Issue.record("not established")
             return
         }
-        #expect(terms.key == HandshakePair.relayKey.key)
-        #expect(peer == HandshakePair.peerKey.key)
+        #expect(terms.key == HandshakePair.relayKey && terms.ground == .mesh && !terms.protection.isPlain)
         #expect(terms.session == .number(77) && terms.name == "relay")
-        #expect(proof.instance == .number(9) && proof.name == "peer" && proof.dialled == "relay.example.org:8088")
-        let hello = DataChannelHello(session: terms.session, number: 1, secret: terms.secret)
-        #expect(hello.isProven(by: secret))
+        #expect(said.instance == .number(9) && said.name == "peer" && said.dialled == "relay.example.org:8088")
     }
 
-    @Test func `two sessions share no secret`() {
-        var (one, other) = (HandshakePair(run: 0), HandshakePair(run: 1))
-        guard case .established(let terms, _, _, _) = one.run(), case .established(_, _, let secret, _) = other.run()
-        else {
-            Issue.record("not established")
-            return
-        }
-        #expect(!DataChannelHello(session: terms.session, number: 1, secret: terms.secret).isProven(by: secret))
-    }
-
-    @Test(arguments: 0..<3)
-    func `with any byte of a message flipped nothing is established, or with the same keys and secret`(
-        message: Int
-    ) {
-        var lengths = [0, 0, 0, 0]
-        var whole = HandshakePair()
-        _ = whole.run { index, bytes in
-            lengths[index] = bytes.count
-            return bytes
-        }
-        for at in (message == 0 ? Preamble.byteCount : 0)..<lengths[message] {
-            var pair = HandshakePair()
-            let outcome = pair.run { index, bytes in
-                guard index == message else { return bytes }
-                var bytes = bytes
-                bytes[at] ^= 1 << UInt8(at % 8)
-                return bytes
-            }
-            // Hello and challenge are signed for from their first byte to their last; of a proof, what the peer calls
-            // itself is not, its keys are.
-            if message < 2 { #expect(outcome.isRefused, "byte \(at)") }
-            guard case .established(let terms, let peer, let secret, _) = outcome else { continue }
-            #expect(terms.key == HandshakePair.relayKey.key && peer == HandshakePair.peerKey.key, "byte \(at)")
-            #expect(DataChannelHello(session: .number(1), number: 1, secret: terms.secret).isProven(by: secret))
-        }
-    }
-
-    @Test func `a proof is refused with any byte of its signature flipped`() {
-        for at in 0..<64 {
-            var pair = HandshakePair()
-            let outcome = pair.run { index, bytes in
-                guard index == 2 else { return bytes }
-                var bytes = bytes
-                bytes[Frame.headerByteCount + 3 + at] ^= 0x10
-                return bytes
-            }
-            guard case .refusedByRelay(.badProof) = outcome else {
-                Issue.record("byte \(at): \(outcome)")
+    @Test func `without the mesh key the relay says no more than that this is no member`() {
+        for keys in [[], [HandshakePair.otherMeshKey]] {
+            var pair = HandshakePair(credentials: .init(meshKeys: keys))
+            guard case .refusedByRelay(.notAMember, "") = pair.run() else {
+                Issue.record("let in with \(keys.count) wrong keys, or told why not")
                 continue
             }
         }
     }
 
-    @Test func `a recorded hello and proof are worth nothing in another session`() {
+    @Test func `a peer with several mesh keys is let in by whichever fits`() {
+        var pair = HandshakePair(credentials: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey]))
+        #expect(!pair.run().isRefused)
+    }
+
+    @Test func `a former mesh key still counts and is told apart`() {
+        var pair = HandshakePair(door: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey], isOpen: false))
+        guard case .established(_, .mesh(isFormer: true), _) = pair.run() else {
+            Issue.record("not established with a former key")
+            return
+        }
+    }
+
+    @Test func `somebody in between with a TLS connection to each end gets nowhere`() {
+        var pair = HandshakePair(run: 1, relayRun: 2)
+        guard case .refusedByRelay(.notAMember, _) = pair.run() else {
+            Issue.record("the relay took a proof of another connection")
+            return
+        }
+    }
+
+    @Test func `a false relay learns nothing that it could use and is not told who the peer is`() {
+        // It has no mesh key, so it hands the peer's own proof back, or makes one up, or says that it is open.
+        let hello = HandshakePair.frame(HandshakePair().peer.opening)!
+        guard case .hello(let words)? = try? Message(hello) else {
+            Issue.record("no hello")
+            return
+        }
+        for answer in [
+            Message.Membership(ground: .mesh, proof: words.proofs[0]), .init(ground: .mesh, proof: .seed(7)),
+            .init(ground: .openRelay), .init(ground: .token),
+        ] {
+            var peer = HandshakePair().peer
+            guard case .failed(.unproven) = peer.received(Message.membership(answer).frame) else {
+                Issue.record("accepted \(answer.ground)")
+                continue
+            }
+        }
+        #expect(words.proofs.count == 1 && words.token.isEmpty)
+    }
+
+    @Test func `an open relay is used by who has no mesh key, who allows it, or who knows its key`() {
+        let open = RelayHandshake.Door(meshKeys: [HandshakePair.otherMeshKey], isOpen: true)
+        for credentials in [
+            PeerHandshake.Credentials(), .init(meshKeys: [HandshakePair.meshKey], acceptsOpen: true),
+            .init(meshKeys: [HandshakePair.meshKey], isKeyKnown: true),
+        ] {
+            var pair = HandshakePair(credentials: credentials, door: open)
+            guard case .established(let terms, .openRelay, _) = pair.run() else {
+                Issue.record("refused: \(credentials)")
+                continue
+            }
+            #expect(terms.ground == .openRelay)
+        }
+        var careful = HandshakePair(door: open)
+        guard case .refusedByPeer(.unproven) = careful.run() else {
+            Issue.record("a peer with a mesh key took an open relay that it does not know")
+            return
+        }
+    }
+
+    @Test func `a token is judged and its grant carried on, and a bad one refused with the reason`() {
+        let grant = Grant(membership: .token(id: "t1"), limits: .init(connections: 3))
+        var good = HandshakePair(credentials: .init(token: "abc"))
+        guard case .established(let terms, .token(let given), _) = good.run(judge: { token in (token == "abc" ? grant : nil, "") })
+        else {
+            Issue.record("the token did not let the peer in")
+            return
+        }
+        #expect(given == grant && terms.ground == .token)
+        var bad = HandshakePair(credentials: .init(token: "abc"))
+        guard case .refusedByRelay(.notAMember, "it expired") = bad.run(judge: { token in (nil, "it expired") }) else {
+            Issue.record("no reason")
+            return
+        }
+    }
+
+    @Test func `while a token is judged nothing else is taken`() {
+        var pair = HandshakePair(credentials: .init(token: "abc"))
+        guard case .judge = pair.relay.received(HandshakePair.frame(pair.peer.opening)!) else {
+            Issue.record("not judged")
+            return
+        }
+        guard case .failed(.protocolBreach, _) = pair.relay.received(HandshakePair.frame(pair.peer.opening)!),
+            case .wait = pair.relay.judged(Grant(membership: .token(id: "t")), reason: "")
+        else {
+            Issue.record("a second hello was taken, or a late judgement")
+            return
+        }
+    }
+
+    @Test func `channels without encryption need both ends to ask`() {
+        var wanted = HandshakePair(wantsPlain: true)
+        guard case .established(let terms, _, let said) = wanted.run(welcome: HandshakePair.plainWelcome) else {
+            Issue.record("refused")
+            return
+        }
+        #expect(terms.protection.isPlain && said.wantsPlain)
+        var unwanted = HandshakePair()
+        guard case .refusedByPeer(.unexpected) = unwanted.run(welcome: HandshakePair.plainWelcome) else {
+            Issue.record("a relay took the encryption away")
+            return
+        }
+        var declined = HandshakePair(wantsPlain: true)
+        guard case .established(let encrypted, _, _) = declined.run() else {
+            Issue.record("refused")
+            return
+        }
+        #expect(!encrypted.protection.isPlain)
+    }
+
+    @Test func `with any bit of a proof flipped nobody is let in`() {
+        for message in 0..<2 {
+            for at in 0..<MeshKey.proofByteCount {
+                for bit in 0..<8 {
+                    var pair = HandshakePair()
+                    let outcome = pair.run { index, bytes in
+                        guard index == message else { return bytes }
+                        var bytes = bytes
+                        // The proof is the first field of a hello, and the last of a membership.
+                        let start =
+                            message == 0
+                            ? Preamble.byteCount + Frame.headerByteCount + 3 : bytes.count - MeshKey.proofByteCount
+                        bytes[start + at] ^= 1 << UInt8(bit)
+                        return bytes
+                    }
+                    if !outcome.isRefused { Issue.record("message \(message), byte \(at), bit \(bit)") }
+                }
+            }
+        }
+    }
+
+    @Test func `a recorded hello is worth nothing on another connection`() {
         var recorded: [[UInt8]] = []
         var first = HandshakePair()
         _ = first.run { _, bytes in
@@ -150,58 +259,13 @@ struct HandshakePair {
             return bytes
         }
         var relay = HandshakePair(run: 5).relay
-        guard case .send = relay.received(HandshakePair.frame(recorded[0])!) else {
-            Issue.record("the relay did not answer the recorded hello")
+        guard case .failed(.notAMember, _) = relay.received(HandshakePair.frame(recorded[0])!) else {
+            Issue.record("the recorded hello was accepted")
             return
         }
-        guard case .failed(.badProof, _) = relay.received(HandshakePair.frame(recorded[2])!) else {
-            Issue.record("the recorded proof was accepted")
-            return
-        }
-    }
-
-    @Test func `a recorded challenge is worth nothing in another session`() {
-        var recorded: [[UInt8]] = []
-        var first = HandshakePair()
-        _ = first.run { _, bytes in
-            recorded.append(bytes)
-            return bytes
-        }
-        var second = HandshakePair(run: 5)
-        guard case .refusedByPeer(.badProof) = second.run({ $0 == 1 ? recorded[1] : $1 }) else {
-            Issue.record("the recorded challenge was accepted")
-            return
-        }
-    }
-
-    @Test func `a challenge with an ephemeral key that is none is refused although it is signed`() {
-        let pair = HandshakePair()
-        var peer = pair.peer
-        var transcript = Transcript()
-        transcript.add(peer.opening)
-        var challenge = Message.Challenge(
-            key: HandshakePair.relayKey.key, ephemeral: [UInt8](repeating: 0, count: 32), nonce: .seed(1), signature: []
-        )
-        transcript.add(Message.challenge(challenge).bytes)
-        challenge.signature = HandshakePair.relayKey.signature(for: transcript.signed(role: "relay"))
-        guard case .failed(.badProof) = peer.received(Message.challenge(challenge).frame) else {
-            Issue.record("accepted")
-            return
-        }
-    }
-
-    @Test func `a signature of one role is none of the other`() {
-        // A relay that sends the peer's own words back proves nothing with them.
-        var peer = HandshakePair().peer
-        var transcript = Transcript()
-        transcript.add(peer.opening)
-        var challenge = Message.Challenge(
-            key: HandshakePair.peerKey.key, ephemeral: EphemeralKey(seed: .seed(1))!.publicBytes, nonce: .seed(1),
-            signature: [])
-        transcript.add(Message.challenge(challenge).bytes)
-        challenge.signature = HandshakePair.peerKey.signature(for: transcript.signed(role: "peer"))
-        guard case .failed(.badProof) = peer.received(Message.challenge(challenge).frame) else {
-            Issue.record("accepted")
+        var peer = HandshakePair(run: 5).peer
+        guard case .failed(.unproven) = peer.received(HandshakePair.frame(recorded[1])!) else {
+            Issue.record("the recorded membership was accepted")
             return
         }
     }
@@ -234,6 +298,7 @@ struct HandshakePair {
         }
         #expect(failure == .refused(.notARelay, ""))
         #expect(failure.description.contains("--reverse-proxy"))
+        #expect(HandshakeFailure.refused(.notAMember, "").description.contains("p2prc join"))
         #expect(HandshakeFailure.version(9).description.contains("update this node"))
         #expect(HandshakeFailure.version(0).description.contains("update that node"))
     }

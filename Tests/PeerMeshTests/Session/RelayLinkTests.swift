@@ -10,7 +10,7 @@ extension RelayLink.Action {
         case .send(let bytes):
             switch HandshakePair.frame(bytes).flatMap({ try? Message($0) }) {
             case .hello: "send hello"
-            case .proof: "send proof"
+            case .introduction: "send introduction"
             case .ping: "send ping"
             case .pong: "send pong"
             case let other: "send \(String(describing: other))"
@@ -91,7 +91,7 @@ struct LinkPair {
         probe = pair
         #expect(Self.names(probe.opening()) == ["send hello"])
         probe = pair
-        #expect(Self.names(probe.proving()) == ["send proof"])
+        #expect(Self.names(probe.proving()) == ["send introduction"])
         #expect(Self.names(pair.established()) == ["established"])
         #expect(pair.link.state == .established)
     }

@@ -51,10 +51,10 @@ extension WallTime {
     static let start = WallTime(seconds: 1_800_000_000)
 }
 
-extension Message.Proof {
-    static func of(_ instance: UInt8, name: String = "peer") -> Message.Proof {
-        Message.Proof(
-            signature: [], instance: .number(instance), name: name, dialled: "relay.example.org", software: "test")
+extension Message.Introduction {
+    static func of(_ instance: UInt8, name: String = "peer") -> Message.Introduction {
+        Message.Introduction(
+            instance: .number(instance), name: name, dialled: "relay.example.org", software: "test")
     }
 }
 

@@ -313,12 +313,12 @@ final class Simulation {
         let link = Link(id: .number(number()), process: process, epoch: epoch)
         process.link = link
         links[link.id] = link
-        let proof = Message.Proof(
-            signature: [], instance: process.instance, name: "peer", dialled: "relay", software: "test")
+        let introduction = Message.Introduction(
+            instance: process.instance, name: "peer", dialled: "relay", software: "test")
         after(delay()) { [self] in
             guard !link.isCut, link.epoch == epoch, relay != nil else { return }
             note("session \(link.id.value) of \(process.home.key.short) is proven")
-            give(.sessionProven(link.id, key: process.home.key, proof: proof))
+            give(.sessionProven(link.id, key: process.home.key, introduction: introduction))
         }
     }
 

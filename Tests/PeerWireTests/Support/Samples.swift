@@ -4,27 +4,33 @@ import PeerWire
 enum Samples {
     static let peer = NodeIdentity(seed: .counting(from: 1))!
     static let relay = NodeIdentity(seed: .counting(from: 65))!
-    static let peerEphemeral = EphemeralKey(seed: .counting(from: 129))!
-    static let relayEphemeral = EphemeralKey(seed: .counting(from: 193))!
-    static let secret = peerEphemeral.secret(with: relayEphemeral.publicBytes, transcript: Array("said".utf8))!
+    static let secrets = SessionSecrets { label in
+        label.hasSuffix("plain")
+            ? Hex.decode("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70")
+            : .counting(from: UInt8(label.utf8.count))
+    }!
+    static let otherSecrets = SessionSecrets { .counting(from: UInt8($0.utf8.count) &+ 100) }!
+    static let secret = secrets.plainSecret
+    static let meshKey = MeshKey(bytes: .counting(from: 33))!
     static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
     static let nonce = [UInt8].counting(from: 0xa0)
 
     static let messages: [(name: String, message: Message)] = [
-        ("hello", .hello(.init(key: peer.key, ephemeral: peerEphemeral.publicBytes, nonce: .counting(from: 16)))),
+        ("hello-mesh", .hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)]))),
+        ("hello-token", .hello(.init(token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"))),
+        ("hello-nothing", .hello(.init())),
         (
-            "challenge",
-            .challenge(
-                .init(
-                    key: relay.key, ephemeral: relayEphemeral.publicBytes, nonce: .counting(from: 48),
-                    signature: .counting(from: 80, 64)))
+            "membership-mesh",
+            .membership(.init(ground: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
         ),
+        ("membership-token", .membership(.init(ground: .token))),
+        ("membership-open", .membership(.init(ground: .openRelay))),
         (
-            "proof",
-            .proof(
+            "introduction",
+            .introduction(
                 .init(
-                    signature: .counting(from: 144, 64), instance: ProcessInstance(bytes: .counting(from: 7, 16))!,
-                    name: "büro-1", dialled: "relay.example.org:8088", software: "p2prc 1.0"))
+                    instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "büro-1",
+                    dialled: "relay.example.org:8088", software: "p2prc 1.0", wantsPlain: true))
         ),
         (
             "welcome",
@@ -33,6 +39,14 @@ enum Samples {
                     session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
                     software: "p2prc 1.0", channels: 4))
         ),
+        (
+            "welcome-plain",
+            .welcome(
+                .init(
+                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+                    software: "p2prc 1.0", channels: 4, isPlain: true))
+        ),
+        ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
         ("close", .close(.superseded, detail: "a later process proved the same key")),
         ("ping", .ping(0x0102_0304_0506_0708)),
         ("pong", .pong(0x0102_0304_0506_0708)),
@@ -106,9 +120,14 @@ enum Samples {
     static let probe = ReachabilityCheck.probe(nonce: nonce)
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
+    /// Tags that may be left out, by frame type.
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6]]
+    /// Tags of values that have no one length.
+    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2]]
+
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [
-        0x03: [3, 4, 5], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
+        0x08: [2, 3, 4], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
         0x39: [3],
     ]
 }
@@ -116,7 +135,7 @@ enum Samples {
 /// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
 /// `VectorTests` until it has a vector.
 enum MessageKind: CaseIterable, Hashable {
-    case hello, challenge, proof, welcome, close, ping, pong
+    case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, channelsWanted, checkWanted, checkDone
 
@@ -124,8 +143,9 @@ enum MessageKind: CaseIterable, Hashable {
         self =
             switch message {
             case .hello: .hello
-            case .challenge: .challenge
-            case .proof: .proof
+            case .membership: .membership
+            case .introduction: .introduction
+            case .meshKeyRenewed: .meshKeyRenewed
             case .welcome: .welcome
             case .close: .close
             case .ping: .ping

@@ -26,22 +26,21 @@ struct Vector: Codable, Equatable {
 func described(_ message: Message) -> [String: String] {
     switch message {
     case .hello(let hello):
-        ["key": "\(hello.key)", "ephemeral": Hex.encode(hello.ephemeral), "nonce": Hex.encode(hello.nonce)]
-    case .challenge(let challenge):
+        ["proofs": hello.proofs.map { Hex.encode($0) }.joined(separator: ", "), "token": hello.token]
+    case .membership(let membership):
+        ["ground": "\(membership.ground) (\(membership.ground.rawValue))", "proof": Hex.encode(membership.proof)]
+    case .introduction(let introduction):
         [
-            "key": "\(challenge.key)", "ephemeral": Hex.encode(challenge.ephemeral),
-            "nonce": Hex.encode(challenge.nonce), "signature": Hex.encode(challenge.signature),
+            "instance": Hex.encode(introduction.instance.bytes), "name": introduction.name,
+            "dialled": introduction.dialled, "software": introduction.software,
+            "wantsPlain": "\(introduction.wantsPlain)",
         ]
-    case .proof(let proof):
-        [
-            "signature": Hex.encode(proof.signature), "instance": Hex.encode(proof.instance.bytes), "name": proof.name,
-            "dialled": proof.dialled, "software": proof.software,
-        ]
+    case .meshKeyRenewed(let key): ["meshKey": key.text]
     case .welcome(let welcome):
         [
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
             "software": welcome.software, "channels": "\(welcome.channels)",
-        ]
+        ].merging(welcome.isPlain ? ["isPlain": "true"] : [:]) { $1 }
     case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .ping(let number), .pong(let number): ["number": "\(number)"]
     case .request(let request):

@@ -35,6 +35,8 @@ public struct NodeSettings: Sendable {
     public var mappings: [String] = []
     public var more: [String] = []
     public var environment: [String: String] = [:]
+    /// Its home begins with this mesh key, so that the nodes of a scenario are members of one mesh; nil: with none.
+    public var meshKey: String? = String(repeating: "5e", count: 32)
 
     public init(_ name: String) { self.name = name }
 
@@ -69,7 +71,14 @@ public final class Node: @unchecked Sendable {
     }
 
     private static func spawn(_ scenario: Scenario, _ settings: NodeSettings, _ home: String) throws -> Program {
-        try scenario.start(
+        let file = "\(home)/mesh.key"
+        if let key = settings.meshKey, !FileManager.default.fileExists(atPath: file) {
+            try? FileManager.default.createDirectory(
+                atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            FileManager.default.createFile(
+                atPath: file, contents: Data("\(key)\n".utf8), attributes: [.posixPermissions: 0o600])
+        }
+        return try scenario.start(
             settings.name, Binaries.product(), settings.arguments(home: home), environment: settings.environment,
             in: settings.place)
     }

@@ -1,0 +1,91 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// Who may join this node, and whom it trusts.
+extension NodeCore {
+    /// Keeps what a join link, a token or `--accept-open` says of a relay.
+    func teach(_ choice: RelayChoice) {
+        if choice.teachesSomething { peer.change(choice.endpoint) { choice.apply(to: &$0) } }
+    }
+
+    /// For new members, with the best address that is known of this relay.
+    var joinLink: JoinLink {
+        let address = Endpoint(host: relay?.publicHost ?? Self.ownHost(settings), port: settings.serverPort)
+        return JoinLink(
+            address: address.description, relay: identity.key, meshKey: settings.isOpen ? nil : meshKey?.current)
+    }
+
+    /// An address of this machine, a public one before a private one. Others may reach it by another: `--advertise`.
+    private static func ownHost(_ settings: NodeSettings) -> String {
+        if let bind = settings.bind, !bind.isUnspecified { return bind.hostText }
+        return AttachedNetworks.likeliestOwnHost ?? settings.name
+    }
+
+    func showJoinLink() -> ControlReply {
+        guard relay != nil else {
+            return ControlReply(
+                status: .notFound, text: "this node is no relay, so nobody can join through it; start it with --reverse-proxy",
+                document: nil)
+        }
+        let link = joinLink.text
+        return ControlReply(status: .success, text: link, document: Self.document(["Join_link": link]))
+    }
+
+    func trust(_ text: String, _ key: String?) -> ControlReply {
+        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort),
+            peer.relayStandings.contains(where: { $0.endpoint == endpoint })
+                || peer.memberships.relays[endpoint.description] != nil
+        else {
+            return ControlReply(
+                status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
+        }
+        var trusted: NodeKey?
+        if let key {
+            guard let known = NodeKey(key) else {
+                return ControlReply(
+                    status: .usage, text: "--key \(key): a key has 64 hexadecimal digits", document: nil)
+            }
+            trusted = known
+        }
+        peer.change(endpoint) { $0.trust(trusted, at: endpoint.description) }
+        let what = trusted.map { "the key \($0.short)" } ?? "the key that it proves next"
+        return ControlReply(
+            status: .success, text: "\(endpoint) is trusted with \(what)",
+            document: Self.reply(documents().servers).document)
+    }
+
+    func rotateMeshKey(keepSeconds: Int64) -> ControlReply {
+        guard let former = meshKey, let key = MeshKey(bytes: HomeAccess.randomBytes(MeshKey.byteCount)) else {
+            return ControlReply(
+                status: .notFound, text: "this node has no mesh key of its own; a relay makes one", document: nil)
+        }
+        let now = WallTime.now
+        let renewed = former.rotated(to: key, keepingUntil: now + keepSeconds, now: now)
+        do throws(StorageError) { try renewed.save(at: home.paths.meshKey) } catch {
+            return ControlReply(status: .homeUnusable, text: "\(error)", document: nil)
+        }
+        meshKey = renewed
+        useMeshKeys(at: now)
+        // A former key must stop to count without a restart.
+        if keepSeconds > 0 {
+            loop.schedule(after: .seconds(UInt64(keepSeconds) + 1)) { [weak self] in self?.useMeshKeys(at: .now) }
+        }
+        let rest = keepSeconds > 0 ? "the former one counts for \(Age.text(keepSeconds)) more" : "the former one counts no more"
+        return ControlReply(
+            status: .success, text: "the mesh has a new key; \(rest). New join link, a secret: \(joinLink.text)",
+            document: Self.document(["Join_link": joinLink.text]))
+    }
+
+    private func useMeshKeys(at now: WallTime) {
+        let keys = meshKey?.keys(at: now) ?? []
+        peer.ownMeshKeys = keys
+        if relay?.terms.door.meshKeys != keys { relay?.renew(keys) }
+    }
+
+    private static func document(_ members: [String: String]) -> String? {
+        (try? OrderedJSON.encode(members)).map { String(decoding: $0, as: UTF8.self) }
+    }
+}

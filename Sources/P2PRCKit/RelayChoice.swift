@@ -1,0 +1,53 @@
+internal import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// A relay that a user names: by address, or by a join link that says why it may be trusted and lets this node in.
+public struct RelayChoice: Hashable, Sendable {
+    /// The environment variable that may hold a join link.
+    public static let variable = "P2PRC_JOIN_LINK"
+
+    public var endpoint: Endpoint
+    public var link: JoinLink?
+    /// A token of this relay (RFC 7519).
+    public var token: String?
+    /// It may take anybody and prove nothing but its key.
+    public var acceptsOpen: Bool
+
+    /// - Parameters:
+    ///   - text: HOST, HOST:PORT or a join link.
+    ///   - what: where the text comes from, for the error.
+    public init(_ text: String, token: String? = nil, acceptsOpen: Bool, named what: String) throws(CommandError) {
+        self.token = token
+        self.acceptsOpen = acceptsOpen
+        if text.hasPrefix(JoinLink.scheme) {
+            // The link is a secret: the message must not repeat it.
+            guard let link = JoinLink(text),
+                let endpoint = Endpoint(link.address, defaultPort: NodeSettings.defaultServerPort)
+            else {
+                throw CommandError(
+                    .usage, "\(what): this join link is not complete; copy all of it, from p2prc:// to its last digit")
+            }
+            self.link = link
+            self.endpoint = endpoint
+        } else {
+            guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
+                throw CommandError(
+                    .usage,
+                    "\(what) \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088, or a join link"
+                )
+            }
+            self.endpoint = endpoint
+        }
+    }
+
+    /// What it teaches about the relay, on top of what is known.
+    func apply(to memberships: inout Memberships) {
+        let address = endpoint.description
+        if let link { memberships.join(link, at: address) }
+        if let token { memberships.join(withToken: token, at: address) }
+        if acceptsOpen { memberships.acceptOpen(at: address) }
+    }
+
+    var teachesSomething: Bool { link != nil || token != nil || acceptsOpen }
+}

@@ -1,0 +1,73 @@
+internal import COpenSSL
+
+/// One TLS connection of OpenSSL, owned; freed without a word to the other end.
+struct TLSConnection: ~Copyable {
+    let ssl: OpaquePointer
+
+    init(_ ssl: OpaquePointer) { self.ssl = ssl }
+
+    deinit {
+        SSL_free(ssl)
+        FreedMemory.noteClosed()
+    }
+
+    /// Hands it to another owner.
+    consuming func release() -> OpaquePointer {
+        let ssl = self.ssl
+        discard self
+        return ssl
+    }
+
+    /// Fills `buffer` from as many records as there are.
+    ///
+    /// What ends the connection behind them is said by the next call: OpenSSL repeats itself.
+    static func read(_ ssl: OpaquePointer, into buffer: UnsafeMutableRawBufferPointer) -> Stream.Outcome {
+        // OpenSSL judges a call by the thread's queue of errors; one that somebody left there would be taken for ours.
+        ERR_clear_error()
+        var total = 0
+        while total < buffer.count {
+            var count = 0
+            let result = SSL_read_ex(ssl, buffer.baseAddress.map { $0 + total }, buffer.count - total, &count)
+            guard result > 0 else { return total > 0 ? .bytes(total) : outcome(ssl, result, "read") }
+            total += count
+        }
+        return .bytes(total)
+    }
+
+    /// Bytes that did not go out must be offered again, the same ones first: a part of their record may have.
+    static func write(_ ssl: OpaquePointer, _ bytes: UnsafeRawBufferPointer) -> Stream.Outcome {
+        ERR_clear_error()
+        var total = 0
+        while total < bytes.count {
+            var count = 0
+            let result = SSL_write_ex(ssl, bytes.baseAddress.map { $0 + total }, bytes.count - total, &count)
+            guard result > 0 else {
+                let outcome = outcome(ssl, result, "write")
+                if case .failed = outcome { return outcome }
+                return total > 0 ? .bytes(total) : outcome
+            }
+            total += count
+        }
+        return .bytes(total)
+    }
+
+    /// Announces the end of what this side sends (close_notify); reading goes on. `false`: the socket takes nothing.
+    static func shutdown(_ ssl: OpaquePointer) -> Bool {
+        ERR_clear_error()
+        let result = SSL_shutdown(ssl)
+        // 0: sent, and the other end's is still to come.
+        return result >= 0 || copenssl_outcome_of(ssl, result) != copenssl_wants_write
+    }
+
+    private static func outcome(_ ssl: OpaquePointer, _ result: Int32, _ call: String) -> Stream.Outcome {
+        switch copenssl_outcome_of(ssl, result) {
+        case copenssl_wants_read, copenssl_wants_write: .wouldBlock
+        // Only a close_notify is an end. A connection that just stops may have been cut.
+        case copenssl_closed: .end
+        default: .failed(SystemError("TLS \(call)", code: Self.broken))
+        }
+    }
+
+    /// EPROTO, whatever it was: a connection whose records do not fit is over.
+    private static let broken: Int32 = 71
+}

@@ -1,0 +1,57 @@
+internal import PeerMesh
+internal import PeerReactor
+public import PeerWire
+
+/// What listings are told of a peer's mappings and relays.
+extension PeerService {
+    public func mappings(_ traffic: [MappingID: TrafficCounters] = [:]) -> [ExposedMapping] {
+        var rows: [ExposedMapping] = []
+        for relay in relays {
+            for agreement in relay.agreements.values.sorted(by: { $0.wish.id.value < $1.wish.id.value }) {
+                var refusal: RefusalReason?
+                if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
+                var reason = agreement.reason
+                if agreement.stage == .offline, let explanation = relay.reason { reason = "no session: \(explanation)" }
+                rows.append(
+                    ExposedMapping(
+                        wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
+                        relayName: relay.name ?? relay.endpoint.host, state: agreement.state, reason: reason,
+                        refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
+                        verifiedBy: agreement.verifiedBy, traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
+            }
+        }
+        return rows
+    }
+
+    public var relayStandings: [RelayStanding] {
+        relays.map { relay in
+            RelayStanding(
+                endpoint: relay.endpoint, name: relay.name, key: relay.key,
+                state: relay.link.state == .established ? .connected : relay.wasRefused ? .refused : .connecting,
+                reason: relay.link.state == .established ? nil : relay.reason, latency: relay.latency,
+                lastHeard: relay.lastHeard)
+        }
+    }
+
+    /// Asks the lanes for their counters and answers on the control loop.
+    public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
+        let bound = LoopBound(self, on: loop)
+        let gathering = LoopBound(TrafficGathering<MappingID>(waitingFor: lanes.count), on: loop)
+        for (index, lane) in lanes.enumerated() {
+            laneLoops[index].execute { [loop] in
+                let traffic = lane.value.traffic()
+                loop.execute {
+                    let all = gathering.value
+                    if all.add(traffic) { answer(bound.value.mappings(all.traffic)) }
+                }
+            }
+        }
+    }
+
+    static func text(_ target: MappingWish.Target) -> String {
+        switch target {
+        case .serverPort: "server port"
+        case .service(let host, let port): Endpoint(host: host, port: port).description
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import FoundationEssentials
+public import PeerMesh
+internal import PeerWire
+
+/// `memberships.json`: what this node knows of the relays it uses (their keys, mesh keys, tokens). 0600.
+///
+/// A damaged or exposed file is refused and left as it is: without it a relay with another key would be taken for new.
+public actor MembershipFile {
+    private nonisolated let executor = DiskExecutor(label: "p2prc.memberships")
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    private let home: Home
+
+    public init(in home: Home) { self.home = home }
+
+    private struct Document: Codable {
+        struct Relay: Codable {
+            var Address: String
+            var Key: String?
+            var Key_from: String?
+            var Mesh_key: String?
+            var Token: String?
+            var Accepts_open: Bool?
+        }
+        var memberships: [Relay]
+    }
+
+    /// Without the home's lock; none where there is no file.
+    public static func load(_ paths: HomePaths) throws(StorageError) -> Memberships {
+        guard let bytes = try SecretFile.read(at: paths.memberships) else { return Memberships() }
+        guard let document = try? JSONDecoder().decode(Document.self, from: Data(bytes)) else {
+            throw damaged(paths, "this is no list of memberships")
+        }
+        var relays: [String: Memberships.Relay] = [:]
+        for row in document.memberships {
+            guard let key = value(row.Key, NodeKey.init), let meshKey = value(row.Mesh_key, MeshKey.init),
+                let source = value(row.Key_from, Memberships.Source.init)
+            else { throw damaged(paths, "the row of \(row.Address) has no proper key") }
+            relays[row.Address] = Memberships.Relay(
+                key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false)
+        }
+        return Memberships(relays: relays)
+    }
+
+    /// Whole and flushed, or not at all.
+    public func save(_ memberships: Memberships) throws(StorageError) {
+        try home.requireHeld()
+        let rows = memberships.relays.sorted { $0.key < $1.key }.map { address, relay in
+            Document.Relay(
+                Address: address, Key: relay.key?.description, Key_from: relay.source?.rawValue,
+                Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil)
+        }
+        let path = home.paths.memberships
+        guard let bytes = try? OrderedJSON.encode(Document(memberships: rows)) else {
+            throw StorageError(.invalid, path: path, detail: "cannot write these memberships")
+        }
+        try SecretFile.replace(bytes, at: path)
+    }
+
+    /// `.some(nil)` for what is not there, `nil` for what is no such value.
+    private static func value<Value>(_ text: String?, _ make: (String) -> Value?) -> Value?? {
+        guard let text else { return .some(nil) }
+        return make(text).map { .some($0) } ?? nil
+    }
+
+    private static func damaged(_ paths: HomePaths, _ detail: String) -> StorageError {
+        StorageError(
+            .damaged, path: paths.memberships, detail: detail,
+            advice: "put it back from a backup, or move it away and join your relays anew")
+    }
+}

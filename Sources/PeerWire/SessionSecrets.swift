@@ -1,0 +1,51 @@
+internal import Crypto
+
+/// What the two ends of a session's TLS connection share and nobody else can know: keying material that TLS exports,
+/// each piece for one purpose (RFC 8446, section 7.5). Another connection has others, so nothing said under them can
+/// be played back.
+public struct SessionSecrets: Sendable {
+    public static let byteCount = 32
+
+    /// Stands for this very connection in proofs of membership.
+    public let binding: ChannelBinding
+    /// The pre-shared key of the session's data channels.
+    public let channelKey: ChannelKey
+    /// Proves data channels that are not encrypted (`--plain`).
+    public let plainSecret: PlainSecret
+
+    /// - Parameter export: keying material under a label, `byteCount` bytes; `nil` when there is none.
+    public init?(export: (String) -> [UInt8]?) {
+        guard let binding = export("EXPORTER-p2prc-membership"), let channelKey = export("EXPORTER-p2prc-data"),
+            let plainSecret = export("EXPORTER-p2prc-plain"),
+            [binding, channelKey, plainSecret].allSatisfy({ $0.count == Self.byteCount })
+        else { return nil }
+        self.binding = ChannelBinding(bytes: binding)
+        self.channelKey = ChannelKey(bytes: channelKey)
+        self.plainSecret = PlainSecret(key: SymmetricKey(data: plainSecret))
+    }
+}
+
+public struct ChannelBinding: Sendable {
+    let bytes: [UInt8]
+}
+
+/// A key of TLS 1.3 that two nodes share out of their session.
+public struct ChannelKey: Sendable {
+    /// 32 bytes, for the TLS library.
+    public let bytes: [UInt8]
+}
+
+/// Known to the two ends of a session only; proves that a plain data channel belongs to it.
+public struct PlainSecret: Sendable {
+    public static let proofByteCount = 32
+    private let key: SymmetricKey
+
+    fileprivate init(key: SymmetricKey) { self.key = key }
+
+    func proof(of bytes: [UInt8]) -> [UInt8] { Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key)) }
+
+    /// Compares in constant time.
+    func isProof(_ proof: [UInt8], of bytes: [UInt8]) -> Bool {
+        HMAC<SHA256>.isValidAuthenticationCode(proof, authenticating: bytes, using: key)
+    }
+}

@@ -1,0 +1,59 @@
+import PeerMesh
+import PeerWire
+import Testing
+
+@Suite struct MembershipsTests {
+    static let key = NodeIdentity(seed: .seed(1))!.key
+    static let otherKey = NodeIdentity(seed: .seed(2))!.key
+    static let mesh = MeshKey(bytes: .seed(3))!
+    static let address = "203.0.113.11:8088"
+
+    @Test func `a key is pinned on first use and another one is then a change`() {
+        var memberships = Memberships()
+        #expect(memberships.verdict(on: Self.key, at: Self.address) == .new)
+        let isLearned = memberships.learn(Self.key, at: Self.address)
+        #expect(isLearned)
+        #expect(memberships[Self.address].source == .firstUse)
+        #expect(memberships.verdict(on: Self.key, at: Self.address) == .known)
+        #expect(memberships.verdict(on: Self.otherKey, at: Self.address) == .changed(from: Self.key))
+        #expect(memberships.verdict(on: Self.otherKey, at: "198.51.100.1:8088") == .new)
+        let isReplaced = memberships.learn(Self.otherKey, at: Self.address)
+        #expect(!isReplaced && memberships[Self.address].key == Self.key)
+    }
+
+    @Test func `a join link and trust are the user's word and go before a pin`() {
+        var memberships = Memberships()
+        memberships.learn(Self.key, at: Self.address)
+        memberships.join(JoinLink(address: Self.address, relay: Self.otherKey, meshKey: Self.mesh), at: Self.address)
+        #expect(memberships.verdict(on: Self.otherKey, at: Self.address) == .known)
+        #expect(memberships[Self.address].meshKey == Self.mesh)
+        memberships.trust(Self.key, at: Self.address)
+        #expect(memberships.verdict(on: Self.key, at: Self.address) == .known)
+        memberships.trust(nil, at: Self.address)
+        #expect(memberships.verdict(on: Self.otherKey, at: Self.address) == .new)
+        #expect(memberships[Self.address].meshKey == Self.mesh, "trust changes no mesh key")
+    }
+
+    @Test func `the relay's own mesh key is shown first and a token to the relay that it names only`() {
+        var memberships = Memberships()
+        let other = MeshKey(bytes: .seed(4))!
+        let own = MeshKey(bytes: .seed(5))!
+        memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh), at: Self.address)
+        memberships.join(JoinLink(address: "b:1", relay: Self.otherKey, meshKey: other), at: "b:1")
+        memberships.join(withToken: "token", at: Self.address)
+        let good = memberships.credentials(for: Self.key, at: Self.address, own: [own]) { $1 == Self.key }
+        #expect(good.meshKeys == [Self.mesh, own, other])
+        #expect(good.token == "token" && good.isKeyKnown)
+        let strange = memberships.credentials(for: Self.otherKey, at: Self.address, own: []) { $1 == Self.key }
+        #expect(strange.token == nil && !strange.isKeyKnown)
+    }
+
+    @Test func `the table has an end`() {
+        var memberships = Memberships()
+        for number in 0..<Memberships.maximumRelays { memberships.learn(Self.key, at: "relay\(number):1") }
+        let isLearned = memberships.learn(Self.key, at: "one-more:1")
+        #expect(!isLearned)
+        let isForgotten = memberships.forget("relay0:1")
+        #expect(isForgotten && memberships.relays.count == Memberships.maximumRelays - 1)
+    }
+}
