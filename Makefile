@@ -3,7 +3,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers man install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz man install format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -34,16 +34,27 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	@[ "$$(id -u)" = 0 ] || echo "The NAT laboratory needs root and is skipped; run it with: sudo make test-laboratory"
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
-test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
-	$(SWIFT) test --sanitize=address --scratch-path .build-asan --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
-	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
+# There are no tests of XCTest, and its runner leaks.
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
 
-test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: an hour or more
+test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
+	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
+		P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan $(SANITIZED)
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/races.txt \
+		P2PRC_SANITIZER=thread $(SWIFT) test --sanitize=thread --scratch-path .build-tsan $(SANITIZED)
+
+FUZZ_SECONDS ?= 60
+
+fuzz: ## Fuzz every parser for FUZZ_SECONDS, two at a time
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: several hours
 	@scripts/setup test
 	$(SWIFT) build -c release --product p2prc
 	$(SWIFT) build --build-tests
 	P2PRC_LONG=1 $(MAKE) --no-print-directory test-unit test-process test-laboratory
 	@$(MAKE) --no-print-directory test-sanitizers
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
 
 man: build ## Write docs/man/p2prc.1 from what the program says of itself
 	scripts/manual $(BINARY) > docs/man/p2prc.1.new

@@ -90,20 +90,29 @@ let package = Package(
         .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
-        .testTarget(name: "PeerWireTests", dependencies: ["PeerWire"], swiftSettings: testing),
+        .target(
+            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
+            swiftSettings: testing),
+        .testTarget(name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
-        .testTarget(name: "PeerTokensTests", dependencies: ["PeerTokens", "PeerMesh", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerTokensTests",
+            dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerAPITests",
             dependencies: [
                 "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: testing),
+        .testTarget(
+            name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),

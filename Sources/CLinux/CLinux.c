@@ -155,3 +155,15 @@ int clinux_listening_ports(uint16_t *ports, int capacity) {
 }
 
 void clinux_trim_heap(void) { malloc_trim(0); }
+
+// Of the sanitizer's runtime; null where none is linked.
+void __tsan_acquire(void *address) __attribute__((weak));
+void __tsan_release(void *address) __attribute__((weak));
+
+void clinux_mutex_taken(void *address) {
+    if (__tsan_acquire) __tsan_acquire(address);
+}
+
+void clinux_mutex_released(void *address) {
+    if (__tsan_release) __tsan_release(address);
+}

@@ -16,6 +16,7 @@ enum ControlRequest: Codable, Sendable {
     /// Seconds for which the former key still counts.
     case rotateMeshKey(keepSeconds: Int64)
     case leave(String)
+    case token(TokenCommand)
 }
 
 /// A relay to use, as `RelayChoice` takes it.

@@ -20,6 +20,8 @@ public enum ExitStatus: Int32, Sendable, CaseIterable, Codable {
     case timedOut = 21
     /// No mapping, or more than one, fits what was named.
     case notFound = 22
+    /// A receipt is none, or is not what relay and peer signed.
+    case notVerified = 23
     /// The command line is wrong (EX_USAGE).
     case usage = 64
     /// A file of the home is damaged and must not be replaced (EX_DATAERR).
@@ -44,6 +46,7 @@ public enum ExitStatus: Int32, Sendable, CaseIterable, Codable {
         case .homeUnusable: "the home cannot be used"
         case .timedOut: "not settled in time"
         case .notFound: "nothing, or more than one thing, has that name"
+        case .notVerified: "a receipt does not verify"
         case .usage: "wrong command line"
         case .damaged: "a file is damaged and must not be replaced"
         case .relayUnavailable: "no relay, or none that answers"

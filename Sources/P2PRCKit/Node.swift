@@ -124,6 +124,7 @@ struct NodeState: Sendable {
     let table: IPTable
     let writer: TableWriter
     let publisher: LatestSaver<Documents>
+    let tokens: TokenDesk
     let leases: [Lease]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
@@ -161,10 +162,12 @@ struct NodeState: Sendable {
                     "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases"
                 )
             }
+            try await table.sweepTokens(at: now)
             return NodeState(
                 home: home, identity: identity, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
-                isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table, writer: TableWriter(table, log: log),
-                publisher: Self.publisher(servers, mappings, log), leases: try await table.leases(),
+                isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
+                writer: TableWriter(table, log: log), publisher: Self.publisher(servers, mappings, log),
+                tokens: try TokenDesk(home: home, relay: identity.key, table: table), leases: try await table.leases(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
@@ -226,6 +229,7 @@ private struct Assembled: Sendable {
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
+        core.tokens = state.tokens
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }

@@ -29,6 +29,10 @@ final class NodeCore {
     private var isPublishing = false
     private var proclaimed: Set<String> = []
     var onPublish: ((Documents) -> Void)?
+    /// The tokens that this node issues and judges, where it does.
+    var tokens: TokenDesk?
+    /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
+    var onTokenRevoked: ((String) -> Void)?
 
     private final class Waiter {
         let mapping: MappingID
@@ -119,6 +123,7 @@ final class NodeCore {
         case .joinLink: answer(showJoinLink())
         case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
+        case .token(let command): token(command, answer)
         }
     }
 

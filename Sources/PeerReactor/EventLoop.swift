@@ -114,7 +114,7 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Runs `job` on the loop's thread, after what is queued already.
     public func execute(_ job: @escaping @Sendable () -> Void) {
-        let mustWake = inbox.withLock { inbox in
+        let mustWake = withInbox { inbox in
             guard !inbox.isClosed else { return false }
             inbox.jobs.append(job)
             defer { inbox.isSignalled = true }
@@ -123,6 +123,14 @@ public final class EventLoop: @unchecked Sendable {
         if mustWake {
             var one: UInt64 = 1
             _ = write(wake, &one, 8)
+        }
+    }
+
+    private func withInbox<Result>(_ body: (inout Inbox) -> Result) -> Result {
+        inbox.withLock { inbox in
+            clinux_mutex_taken(buffer.baseAddress)
+            defer { clinux_mutex_released(buffer.baseAddress) }
+            return body(&inbox)
         }
     }
 
@@ -235,7 +243,7 @@ public final class EventLoop: @unchecked Sendable {
     /// What is registered or scheduled refers to the loop, and the loop to it: without this, a stopped loop and all
     /// its descriptors would stay for ever.
     private func letGo() {
-        let jobs = inbox.withLock { inbox in
+        let jobs = withInbox { inbox in
             inbox.isClosed = true
             defer { inbox.jobs = [] }
             return inbox.jobs
@@ -267,7 +275,7 @@ public final class EventLoop: @unchecked Sendable {
     private func runInbox() {
         var count: UInt64 = 0
         _ = read(wake, &count, 8)
-        let jobs = inbox.withLock { inbox in
+        let jobs = withInbox { inbox in
             inbox.isSignalled = false
             defer { inbox.jobs = [] }
             return inbox.jobs

@@ -193,7 +193,8 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
             host = text[..<colon]
             portText = text[text.index(after: colon)...]
         }
-        let allowed = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") }
+        // Brackets are ours; a zone behind `%` could hold some, and would be read differently the next time.
+        let allowed = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !"/[]".utf8.contains($0) }
         guard !host.isEmpty, host.utf8.count <= 253, allowed else { return nil }
         if let portText {
             let isNumber = portText.utf8.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }

@@ -329,6 +329,7 @@ public final class PeerService {
             lastSeen: moment)
         writer.write("a relay", { table throws(StorageError) in try table.save(record) })
         for id in relay.agreements.keys { handle(.sessionReady, id, relay) }
+        checkWhatIsOpen()
         onChange?()
     }
 
@@ -374,9 +375,9 @@ public final class PeerService {
             guard relay.terms?.ground == .mesh else { return }
             log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
             if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
-        case .released: break
+        case .released, .receipt: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .checkWanted:
+            .report, .receiptSigned, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
     }
@@ -487,6 +488,16 @@ public final class PeerService {
         send(
             .checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)),
             to: third)
+    }
+
+    /// A relay that joined just now can look at what the others opened while there was nobody to ask.
+    private func checkWhatIsOpen() {
+        for relay in relays {
+            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
+                guard let host = agreement.host, let ports = agreement.ports else { continue }
+                askThirdNode(id, host, ports.first, at: relay)
+            }
+        }
     }
 
     private func thirdNodeAnswered(_ number: UInt32, passed: Bool) {

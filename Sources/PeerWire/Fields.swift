@@ -89,6 +89,14 @@ struct FieldReader {
 
     func mapping(_ tag: UInt8) throws(WireError) -> MappingID { MappingID(value: try number(tag, UInt64.self)) }
 
+    /// The terms of a receipt, as the text that is signed.
+    func receiptTerms(_ tag: UInt8) throws(WireError) -> Receipt.Terms {
+        guard let value = values[tag] else { throw WireError(.missingField, "field \(tag) is missing") }
+        do {
+            return try Receipt.Terms(Array(value))
+        } catch { throw WireError(.malformedField, "field \(tag) has no terms of a receipt: \(error)") }
+    }
+
     /// Two numbers of two bytes each: the first port, and how many.
     func ports(_ tag: UInt8) throws(WireError) -> PortRange {
         let packed = try number(tag, UInt32.self)

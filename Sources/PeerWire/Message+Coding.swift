@@ -4,6 +4,7 @@ extension Message {
         case welcome = 0x04, close, hello, membership, introduction
         case ping = 0x10, pong
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
+        case receipt = 0x29, receiptSigned
         case channelsWanted = 0x30
         case meshKeyRenewed = 0x34
         case checkWanted = 0x38, checkDone
@@ -95,6 +96,14 @@ extension Message {
             type = .report
             fields.put(1, mapping.value)
             fields.put(2, state.rawValue)
+        case .receipt(let draft):
+            type = .receipt
+            fields.put(1, draft.terms.bytes)
+            fields.put(2, draft.relaySignature)
+        case .receiptSigned(let mapping, let signature):
+            type = .receiptSigned
+            fields.put(1, mapping.value)
+            fields.put(2, signature)
         case .channelsWanted(let count):
             type = .channelsWanted
             fields.put(1, count)
@@ -176,6 +185,14 @@ extension Message {
         case .release: self = .release(try fields.mapping(1))
         case .released: self = .released(try fields.mapping(1))
         case .report: self = .report(try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2))
+        case .receipt:
+            self = .receipt(
+                Receipt.Draft(
+                    terms: try fields.receiptTerms(1),
+                    relaySignature: try fields.bytes(2, count: NodeKey.signatureByteCount)))
+        case .receiptSigned:
+            self = .receiptSigned(
+                try fields.mapping(1), signature: try fields.bytes(2, count: NodeKey.signatureByteCount))
         case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
         case .meshKeyRenewed:
             guard let key = MeshKey(bytes: try fields.bytes(1, count: MeshKey.byteCount)) else {

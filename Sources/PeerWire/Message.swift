@@ -23,6 +23,10 @@ public enum Message: Hashable, Sendable {
     case released(MappingID)
     /// How the peer sees its mapping, for the relay's listings.
     case report(MappingID, state: MappingState)
+    /// The relay's half of a mapping's receipt.
+    case receipt(Receipt.Draft)
+    /// The peer's signature (64 bytes) under the last receipt of the mapping.
+    case receiptSigned(MappingID, signature: [UInt8])
 
     /// A peer asks a third node to check one of its mappings from where that node is.
     case checkWanted(CheckRequest)

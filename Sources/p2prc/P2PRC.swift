@@ -13,10 +13,12 @@ struct P2PRC: AsyncParsableCommand {
 
             The exit codes are those of the table in docs/cli.md: 0 done, 10 no node runs, 11 refused, 12 no port free, \
             13 port taken, 14 target down, 15 not reachable, 16 superseded, 17 server port in use, 18 home in use, \
-            19 home unusable, 21 timed out, 22 not found, 64 usage, 65 damaged, 69 no relay.
+            19 home unusable, 21 timed out, 22 not found, 23 not verified, 64 usage, 65 damaged, 69 no relay.
             """,
         version: P2PRCVersion.text,
-        subcommands: [Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self])
+        subcommands: [
+            Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, Token.self, ReceiptCommand.self,
+        ])
 
     @Flag(
         name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
@@ -85,23 +87,23 @@ struct P2PRC: AsyncParsableCommand {
     var advertise: String?
 
     @Option(help: ArgumentHelp("With --reverse-proxy: the public ports to give out.", valueName: "low-high"))
-    var ports: String?
+    var ports: [String] = []
 
     mutating func run() async throws {
         try await Execution.end(with: request().perform())
     }
 
-    /// A subcommand would ignore every flag of this one but the common ones.
-    func refuseOwnFlags(for subcommand: String) throws {
+    /// A subcommand would ignore every flag of this one but the common ones, and one that it has too.
+    func refuseOwnFlags(for subcommand: String, but shared: String? = nil) throws {
         for (isGiven, flag) in [
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
             (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
-            (advertise != nil, "--advertise"), (ports != nil, "--ports"), (acceptOpen, "--accept-open"),
+            (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] { try refuse(isGiven, flag, "with \(subcommand)") }
+        ] where flag != shared { try refuse(isGiven, flag, "with \(subcommand)") }
     }
 
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
@@ -119,7 +121,7 @@ struct P2PRC: AsyncParsableCommand {
         }
         for (isGiven, flag) in [
             (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
-            (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (ports != nil, "--ports"),
+            (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"),
             (isOpen, "--open"), (plain, "--plain"),
         ] { try refuse(isGiven, flag, "without -s") }
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
@@ -171,11 +173,12 @@ struct P2PRC: AsyncParsableCommand {
             temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary",
             "without --mp or --connect-reverse-proxy")
         try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy")
-        try refuse(ports != nil && !reverseProxy, "--ports", "without --reverse-proxy")
+        try refuse(!ports.isEmpty && !reverseProxy, "--ports", "without --reverse-proxy")
+        try refuse(ports.count > 1, "--ports", "a second time with -s")
         if let bind { try settings.setBind(bind) }
         if let serverPort { try settings.setServerPort(serverPort) }
         if let advertise { try settings.setAdvertised(advertise) }
-        if let ports { try settings.setPorts(ports) }
+        if let range = ports.first { try settings.setPorts(range) }
         return settings
     }
 }

@@ -18,6 +18,15 @@ struct World {
         }
     }
 
+    /// Another relay, at `Lab.relay2Address`.
+    func secondRelay() async throws -> Node {
+        let place = lab.relay2
+        return try await scenario.relay("relay2", ports: World.ports, serverPort: 8088) {
+            $0.place = place
+            $0.bind = nil
+        }
+    }
+
     /// Started as a user would: the relay's address and nothing else.
     func peer(
         behind nat: Lab.NAT, mappings: [String] = [], _ change: (inout NodeSettings) -> Void = { _ in }

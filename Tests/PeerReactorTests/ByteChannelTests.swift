@@ -23,7 +23,9 @@ struct ByteChannelTests {
         }
 
         func start() {
-            channel.value.start { [self] event in
+            // Weakly: the channel of a loop that stopped is never closed, and would keep this.
+            channel.value.start { [weak self] event in
+                guard let self else { return }
                 switch event {
                 case .received(let bytes): received.withLock { $0 += bytes }
                 case .closed(let reason): closed.tell(reason)

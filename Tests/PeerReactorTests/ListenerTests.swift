@@ -129,18 +129,19 @@ struct ListenerTests {
     @Test("that is paused while it accepts does not keep its loop busy")
     func pausedWhileAccepting() async {
         await #expect(processExitsWith: .success) {
-            let loop = try EventLoop.started()
-            let listener = Handed(try ListenerTests.hold())
-            try listener.value.listen()
-            try loop.run { try listener.value.accept(on: loop) { _, _ in } }
-            listener.value.pause()
-            let spent = try processorSeconds(within: 0.5, on: loop)
-            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
-            // And it takes up its work as soon as it listens again.
-            try listener.value.listen()
-            let came = inBackground { (try? TestSocket.connected(to: listener.value.address.port))?.drain().end }
-            let answer = try came.next("answer")
-            precondition(answer == .reset)
+            try EventLoop.alone { loop in
+                let listener = Handed(try ListenerTests.hold())
+                try listener.value.listen()
+                try loop.run { try listener.value.accept(on: loop) { _, _ in } }
+                listener.value.pause()
+                let spent = try processorSeconds(within: 0.5, on: loop)
+                precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
+                // And it takes up its work as soon as it listens again.
+                try listener.value.listen()
+                let came = inBackground { (try? TestSocket.connected(to: listener.value.address.port))?.drain().end }
+                let answer = try came.next("answer")
+                precondition(answer == .reset)
+            }
         }
     }
 
@@ -223,20 +224,21 @@ struct ListenerTests {
     @Test("whose reserve is gone as well does not spin, and recovers")
     func noReserveLeft() async {
         await #expect(processExitsWith: .success) {
-            let loop = try EventLoop.started()
-            let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
-            let port = listener.value.address.port
-            try listener.value.listen()
-            let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
-            let taken = takeAllDescriptors()
-            // With none left, there is no reserve from the start.
-            try loop.run { try listener.value.accept(on: loop) { stream, _ in stream.closeOrderly() } }
-            let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
-            precondition(status == 0)
-            let spent = try processorSeconds(within: 0.5, on: loop)
-            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
-            for fd in taken { _ = close(fd) }
-            precondition(visitor.drain().end == .clean)
+            try EventLoop.alone { loop in
+                let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
+                let port = listener.value.address.port
+                try listener.value.listen()
+                let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
+                let taken = takeAllDescriptors()
+                // With none left, there is no reserve from the start.
+                try loop.run { try listener.value.accept(on: loop) { stream, _ in stream.closeOrderly() } }
+                let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
+                precondition(status == 0)
+                let spent = try processorSeconds(within: 0.5, on: loop)
+                precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
+                for fd in taken { _ = close(fd) }
+                precondition(visitor.drain().end == .clean)
+            }
         }
     }
 

@@ -91,7 +91,8 @@ struct EndpointTests {
             "", ":", ":80", "host:", "host:0",
             "host:65536", "host:-1", "host:+80", "host:80x", "host: 80", "host:８０",
             "ho st:80", "host/path:80", "http://host:80", "[::1", "[::1]80", "[::1]:", "[::1]:0", "[]:80",
-            "[host]:80", "::1:99999", "hôte:80", "host\n:80", "a:b:c", String(repeating: "a", count: 254) + ":80",
+            "[host]:80", "::1:99999", "hôte:80", "host\n:80", "a:b:c", "::1%lo:1]:1", "host]:80",
+            String(repeating: "a", count: 254) + ":80",
         ])
     func bad(_ text: String) {
         #expect(Endpoint(text, defaultPort: 7) == nil)

@@ -126,10 +126,7 @@ import Testing
         #expect(!Self.isAccepted(ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: Samples.relay)))
     }
 
-    @Test func `an answer with any byte flipped is refused`() {
-        for index in Samples.answer.indices {
-            #expect(!Self.isAccepted(Samples.answer.flipping(bit: UInt8(index % 8), at: index)), "byte \(index)")
-        }
+    @Test func `an answer that is too short or too long is refused`() {
         #expect(!Self.isAccepted(Array(Samples.answer.dropLast())))
         #expect(!Self.isAccepted(Samples.answer + [0]))
     }

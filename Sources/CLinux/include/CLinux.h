@@ -50,4 +50,9 @@ int clinux_listening_ports(uint16_t *ports, int capacity);
 // Gives free memory of the heap back to the system (malloc_trim(3)).
 void clinux_trim_heap(void);
 
+// For the thread sanitizer, and nothing without one: a Swift Mutex that is contended is handed over inside the kernel,
+// which the sanitizer does not see. Called while the Mutex is held, first and last, with an address that stands for it.
+void clinux_mutex_taken(void *address);
+void clinux_mutex_released(void *address);
+
 #endif

@@ -256,9 +256,9 @@ public struct RelayCore: Sendable {
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
-        case .pong: return []
-        case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .channelsWanted,
-            .checkDone, .meshKeyRenewed:
+        case .pong, .receiptSigned: return []
+        case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
+            .channelsWanted, .checkDone, .meshKeyRenewed:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }

@@ -166,9 +166,10 @@ public struct RelayLink: Sendable {
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
             case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
-                .checkWanted:
+                .receiptSigned, .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .channelsWanted, .checkDone, .meshKeyRenewed: return [.deliver(message)]
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed:
+                return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }
     }

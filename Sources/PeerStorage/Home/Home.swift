@@ -33,7 +33,8 @@ public final class Home: Sendable {
         }
         let home = Home(paths: paths, lock: try HomeLock.take(paths.lock, of: paths.folder, pid: getpid()))
         for file in [
-            paths.nodeKey, paths.meshKey, paths.memberships, paths.reverseProxyServer, paths.reverseProxyMapping,
+            paths.nodeKey, paths.meshKey, paths.memberships, paths.tokenKey, paths.previousTokenKey,
+            paths.reverseProxyServer, paths.reverseProxyMapping,
         ] {
             Disk.removeLeftovers(of: file)
         }

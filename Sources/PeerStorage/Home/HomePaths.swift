@@ -17,6 +17,11 @@ public struct HomePaths: Hashable, Sendable {
     public var meshKey: String { file("mesh.key") }
     /// What this node knows of the relays that it uses; secrets among it.
     public var memberships: String { file("memberships.json") }
+    /// The private key that signs tokens, and the one before it.
+    public var tokenKey: String { file("token.key") }
+    public var previousTokenKey: String { file("token.key.previous") }
+    /// The folder of the receipts.
+    public var receipts: String { file("receipts") }
     public var ipTable: String { file("ip_table.sqlite") }
     public var reverseProxyServer: String { file("reverse_proxy_server.json") }
     public var reverseProxyMapping: String { file("reverse_proxy_mapping.json") }

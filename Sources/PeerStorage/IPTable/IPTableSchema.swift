@@ -24,6 +24,7 @@ enum IPTableSchema {
     private static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1 first tables") { try $0.execute(sql: firstTables) }
+        migrator.registerMigration("2 tokens") { try $0.execute(sql: tokens) }
         return migrator
     }
 
@@ -77,6 +78,32 @@ enum IPTableSchema {
         CREATE TABLE joined_relay (
             address TEXT NOT NULL PRIMARY KEY,
             added INTEGER NOT NULL
+        );
+        """
+
+    /// Times: Unix seconds, as in the tokens. `scope`: the token's claim, JSON. `node`: the only node key that may use
+    /// it, where it was issued for one. What is revoked or bound need not have been issued here: the key may have been
+    /// used elsewhere, or the table was put aside.
+    private static let tokens = """
+        CREATE TABLE issued_token (
+            jti TEXT NOT NULL PRIMARY KEY CHECK (length(jti) BETWEEN 1 AND 64),
+            name TEXT NOT NULL,
+            kid TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            node TEXT CHECK (length(node) = 64 AND node NOT GLOB '*[^0-9a-f]*'),
+            issued INTEGER NOT NULL,
+            expires INTEGER NOT NULL
+        );
+        CREATE TABLE revoked_token (
+            jti TEXT NOT NULL PRIMARY KEY CHECK (length(jti) BETWEEN 1 AND 64),
+            revoked INTEGER NOT NULL,
+            expires INTEGER NOT NULL
+        );
+        CREATE TABLE token_binding (
+            jti TEXT NOT NULL PRIMARY KEY CHECK (length(jti) BETWEEN 1 AND 64),
+            node TEXT NOT NULL CHECK (length(node) = 64 AND node NOT GLOB '*[^0-9a-f]*'),
+            bound INTEGER NOT NULL,
+            expires INTEGER NOT NULL
         );
         """
 }

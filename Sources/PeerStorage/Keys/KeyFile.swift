@@ -50,7 +50,8 @@ public enum KeyFile {
     }
 
     static func seed(inPEM text: String) -> [UInt8]? {
-        let lines = text.split(whereSeparator: \.isNewline).map(trimmed).filter { !$0.isEmpty }
+        // Not `isNewline`: a damaged file could have other separators, such as a vertical tab, which nobody wrote.
+        let lines = text.split { $0 == "\n" || $0 == "\r\n" || $0 == "\r" }.map(trimmed).filter { !$0.isEmpty }
         guard lines.count >= 3, lines.first == header, lines.last == footer,
             let der = Data(base64Encoded: lines[1..<(lines.count - 1)].joined()),
             der.count == prefix.count + seedLength, der.starts(with: prefix)

@@ -40,8 +40,9 @@ final class Simulation {
         var alive: [Process] { processes.filter(\.isAlive) }
     }
 
+    // Upwards unowned, or the two would keep each other; homes stay as long as the simulation.
     private final class Process {
-        let home: Home
+        unowned let home: Home
         let instance: ProcessInstance
         var agreements: [PeerPortAgreement] = []
         var wakes: [MappingID: Instant] = [:]
@@ -55,7 +56,7 @@ final class Simulation {
 
     private final class Link {
         let id: SessionID
-        let process: Process
+        unowned let process: Process
         let epoch: Int
         /// Nothing passes any more, whether the ends know or not.
         var isCut = false
@@ -80,6 +81,8 @@ final class Simulation {
     // MARK: The run
 
     func run() {
+        // What is still due refers to the simulation, and would keep it.
+        defer { queue = EventQueue() }
         for _ in 0..<number(0...6) { busy.insert(port()) }
         startRelay()
         for index in 0..<number(2...4) {

@@ -24,6 +24,19 @@ extension EventLoop {
         return loop
     }
 
+    /// A loop for `body` alone; it is gone when this returns. For processes of their own that the address sanitizer
+    /// watches: of an object that lives on when the process ends it takes the record of its weak references for a leak.
+    static func alone(_ body: (EventLoop) throws -> Void) throws {
+        func used() throws -> WeakReference {
+            let loop = try started()
+            defer { loop.stop() }
+            try body(loop)
+            return WeakReference(loop)
+        }
+        let loop = try used()
+        try eventually("the loop is gone") { loop.isGone }
+    }
+
     /// Runs `body` on the loop and waits for what it returns.
     @discardableResult
     func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) throws -> Result {

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import PeerStorage
+import PeerWire
 import Testing
 
 @Suite struct KeyFileTests {
@@ -79,6 +80,36 @@ import Testing
         #expect(error?.description.contains("\n") == false)
         #expect(bytes(of: path) == Array(text.utf8))
         #expect(folder.names == ["node.key"])
+    }
+
+    /// Blanks and line ends around the text are nobody's identity; all else is.
+    @Test func `with any byte changed it is refused or another identity, never taken for the same`() throws {
+        _ = try KeyFile.loadOrCreate(at: path) { seed }
+        let original = try #require(bytes(of: path))
+        let key = try #require(NodeIdentity(seed: seed)).key
+        let blanks: Set<UInt8> = [0x09, 0x0a, 0x0d, 0x20]
+        let handle = try #require(FileHandle(forUpdatingAtPath: path))
+        defer { try? handle.close() }
+        var others = 0
+        for index in original.indices {
+            for value in UInt8.min ... .max where value != original[index] {
+                try handle.seek(toOffset: UInt64(index))
+                try handle.write(contentsOf: [value])
+                guard let read = try? KeyFile.load(at: path) else { continue }
+                if read == seed {
+                    let isBlankForBlank = blanks.contains(value) && blanks.contains(original[index])
+                    #expect(isBlankForBlank, "byte \(index) as \(value) is taken for the same key")
+                } else {
+                    others += 1
+                    #expect(NodeIdentity(seed: read)?.key != key, "byte \(index) as \(value)")
+                }
+            }
+            try handle.seek(toOffset: UInt64(index))
+            try handle.write(contentsOf: [original[index]])
+        }
+        #expect(try KeyFile.load(at: path) == seed)
+        // Of the 64 letters of the text 43 are the seed's; each has 63 others.
+        #expect(others > 40 * 63)
     }
 
     @Test func `spaces and line ends of other systems do not damage a key`() throws {

@@ -14,6 +14,15 @@ enum Samples {
     static let meshKey = MeshKey(bytes: .counting(from: 33))!
     static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
     static let nonce = [UInt8].counting(from: 0xa0)
+    static let terms = Receipt.Terms(
+        relay: relay.key, peer: peer.key, mapping: mapping, protocols: .tcp, host: "relay.example.org",
+        ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
+    static let limits: Receipt.Terms.Limits = {
+        var limits = Receipt.Terms.Limits()
+        limits.connections = 100
+        limits.bytesPerSecond = 10_000_000
+        return limits
+    }()
 
     static let messages: [(name: String, message: Message)] = [
         ("hello-mesh", .hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)]))),
@@ -81,6 +90,8 @@ enum Samples {
         ("release", .release(mapping)),
         ("released", .released(mapping)),
         ("report", .report(mapping, state: .verified)),
+        ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
+        ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32)),
         (
             "checkWanted",
@@ -137,7 +148,8 @@ enum Samples {
 enum MessageKind: CaseIterable, Hashable {
     case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed
     case requestAny, requestExactly, requestPreferably
-    case offer, commit, decline, active, refusal, release, released, report, channelsWanted, checkWanted, checkDone
+    case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
+    case channelsWanted, checkWanted, checkDone
 
     init(_ message: Message) {
         self =
@@ -164,6 +176,8 @@ enum MessageKind: CaseIterable, Hashable {
             case .release: .release
             case .released: .released
             case .report: .report
+            case .receipt: .receipt
+            case .receiptSigned: .receiptSigned
             case .channelsWanted: .channelsWanted
             case .checkWanted: .checkWanted
             case .checkDone: .checkDone

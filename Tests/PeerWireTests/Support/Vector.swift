@@ -62,6 +62,13 @@ func described(_ message: Message) -> [String: String] {
         ["mapping": "\(mapping)", "reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .release(let mapping), .released(let mapping): ["mapping": "\(mapping)"]
     case .report(let mapping, let state): ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
+    case .receipt(let draft):
+        [
+            "terms": String(decoding: draft.terms.bytes, as: UTF8.self),
+            "relaySignature": Hex.encode(draft.relaySignature),
+        ]
+    case .receiptSigned(let mapping, let signature):
+        ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
     case .channelsWanted(let count): ["count": "\(count)"]
     case .checkWanted(let request):
         [

@@ -16,6 +16,7 @@ public enum ExitCode {
     public static let homeUnusable = 19
     public static let timedOut = 21
     public static let notFound = 22
+    public static let notVerified = 23
     public static let usage = 64
     public static let damagedData = 65
     public static let relayUnreachable = 69

@@ -1,0 +1,123 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerStorage
+internal import PeerWire
+
+/// `token issue`, `list`, `revoke` and `rotate-key`: through the running node, so that they take effect at once, and
+/// where none runs directly on the home, under its lock.
+public struct TokenCommands: Sendable {
+    /// While a node starts it holds its home and does not answer yet: this often, and so far apart, it is asked again.
+    private static let tries = 20
+    private static let pause = Duration.milliseconds(100)
+
+    private let home: String
+    private let json: Bool
+
+    public init(home: String, json: Bool) {
+        self.home = home
+        self.json = json
+    }
+
+    public func issue(_ request: TokenRequest) async throws(CommandError) -> ExitStatus {
+        try await finish(.issue(request))
+    }
+
+    public func list() async throws(CommandError) -> ExitStatus { try await finish(.list) }
+
+    public func revoke(_ name: String) async throws(CommandError) -> ExitStatus { try await finish(.revoke(name)) }
+
+    /// - Parameter keep: how long the tokens of the key before still count, such as `7d`; `0s` ends them at once.
+    public func rotateKey(keep: String) async throws(CommandError) -> ExitStatus {
+        guard let seconds = Quantity.seconds(keep), (0...TokenRequest.longestLife).contains(seconds) else {
+            throw CommandError(.usage, "--keep \(keep): write a time up to ten years with a unit, such as --keep 7d")
+        }
+        return try await finish(.rotateKey(keepSeconds: seconds))
+    }
+
+    // MARK: -
+
+    private func finish(_ command: TokenCommand) async throws(CommandError) -> ExitStatus {
+        let reply = try await answer(to: command)
+        guard reply.status == .success else { throw CommandError(reply.status, reply.text) }
+        if json, let document = reply.document {
+            Output.document(Array(document.utf8))
+        } else {
+            Output.result(reply.text)
+        }
+        return .success
+    }
+
+    private func answer(to command: TokenCommand) async throws(CommandError) -> ControlReply {
+        var attempt = 1
+        while true {
+            let paths = try inspect()
+            if let reply = try ControlClient.ask(.token(command), socket: paths.controlSocket) { return reply }
+            if let held = try take(isLastTry: attempt == Self.tries) {
+                defer { held.close() }
+                return try await carryOut(command, in: held)
+            }
+            attempt += 1
+            try? await Task.sleep(for: Self.pause)
+        }
+    }
+
+    /// The home, locked; `nil` when a node that may be just starting has it.
+    private func take(isLastTry: Bool) throws(CommandError) -> Home? {
+        do throws(HomeError) {
+            return try Home.open(at: home)
+        } catch {
+            if case .inUse = error, !isLastTry { return nil }
+            throw CommandError(error)
+        }
+    }
+
+    private func inspect() throws(CommandError) -> HomePaths {
+        do throws(HomeError) {
+            return try Home.inspect(at: home)
+        } catch {
+            if case .missing = error { throw noNode }
+            throw CommandError(error)
+        }
+    }
+
+    /// A mistyped home must not become a new node.
+    private var noNode: CommandError {
+        CommandError(.notRunning, "no node ever ran with the home \(home); start one: p2prc -s --reverse-proxy")
+    }
+
+    private func carryOut(_ command: TokenCommand, in held: Home) async throws(CommandError) -> ControlReply {
+        do throws(StorageError) {
+            guard let seed = try KeyFile.load(at: held.paths.nodeKey) else { throw noNodeKey(held) }
+            guard let identity = NodeIdentity(seed: seed) else {
+                throw StorageError(.damaged, path: held.paths.nodeKey, detail: "it holds no node key")
+            }
+            let (table, warnings) = try IPTable.open(in: held, now: .now)
+            for warning in warnings { Output.error("p2prc: \(warning)") }
+            let desk = try TokenDesk(home: held, relay: identity.key, table: table)
+            let reply = await desk.carryOut(command, at: .now).reply
+            try await table.close()
+            return reply
+        } catch {
+            if error.kind == .missing { throw noNode }
+            throw CommandError(error)
+        }
+    }
+
+    private func noNodeKey(_ held: Home) -> StorageError {
+        StorageError(.missing, path: held.paths.nodeKey, detail: "there is no node key")
+    }
+}
+
+extension CommandError {
+    init(_ error: HomeError) {
+        if case .inUse = error { self.init(.homeInUse, "\(error)") } else { self.init(.homeUnusable, "\(error)") }
+    }
+
+    init(_ error: StorageError) {
+        switch error.kind {
+        case .damaged, .newer: self.init(.damaged, "\(error)")
+        case .full, .denied, .missing, .notAFile, .exposed, .busy, .invalid, .notHeld, .failed:
+            self.init(.homeUnusable, "\(error)")
+        }
+    }
+}

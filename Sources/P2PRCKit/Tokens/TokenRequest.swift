@@ -1,0 +1,98 @@
+internal import PeerTokens
+internal import PeerWire
+
+/// What `token issue` asks for, checked.
+public struct TokenRequest: Hashable, Sendable, Codable {
+    /// Ten years, in seconds.
+    static let longestLife: Int64 = 3_650 * 86_400
+
+    var name: String
+    var scope: TokenScope
+    /// Seconds.
+    var lifetime: Int64
+    /// The only node key that may use it, 64 hexadecimal digits.
+    var node: String?
+
+    /// The flags as texts; lists may hold several values with commas between. What cannot be is a usage error that
+    /// names flag, value and a right example.
+    public init(
+        name: String, ports: [String], protocols: [String], domains: [String], maxConnections: String?, rate: String?,
+        mappings: String?, leases: String?, expires: String, node: String?
+    ) throws(CommandError) {
+        guard (1...64).contains(name.utf8.count), !name.unicodeScalars.contains(where: { $0.value <= 0x20 }) else {
+            throw Self.usage("--name '\(name)': write 1 to 64 bytes without blanks, such as --name ci-box")
+        }
+        self.name = name
+        scope = TokenScope()
+        scope.ports = try Self.list(ports) { text throws(CommandError) in try PortRange.parse(text) }
+        let kinds = try Self.list(protocols) { text throws(CommandError) -> TransportProtocols in
+            switch text {
+            case "tcp": .tcp
+            case "udp": .udp
+            default: throw Self.usage("--protocol \(text): write tcp or udp")
+            }
+        }
+        scope.protocols = kinds?.reduce(into: TransportProtocols()) { $0.formUnion($1) }
+        scope.domains = try Self.list(domains) { text throws(CommandError) in
+            let name = text.lowercased()
+            guard TokenScope.isDomainPattern(name) else {
+                throw Self.usage(
+                    "--domains \(text): write names such as www.example.org, or '*.example.org' for all below one")
+            }
+            return name
+        }
+        scope.maxConnections = try Self.count(maxConnections, "--max-connections")
+        scope.maxMappings = try Self.count(mappings, "--mappings")
+        scope.maxLeases = try Self.count(leases, "--leases")
+        if let rate {
+            guard let bytes = Quantity.bytes(rate), bytes > 0, let rate = Int(exactly: bytes) else {
+                throw Self.usage("--rate \(rate): write bytes per second with a unit, such as --rate 10MB")
+            }
+            scope.rate = rate
+        }
+        guard let seconds = Quantity.seconds(expires), (1...Self.longestLife).contains(seconds) else {
+            throw Self.usage("--expires \(expires): write a time up to ten years with a unit, such as --expires 30d")
+        }
+        lifetime = seconds
+        if let node {
+            guard let key = NodeKey(node) else {
+                throw Self.usage("--for \(node): write a node key, 64 hexadecimal digits, as p2prc status shows it")
+            }
+            self.node = key.description
+        }
+    }
+
+    /// `nil` for none. Values may come one by one or with commas between.
+    private static func list<Value>(
+        _ texts: [String], _ read: (String) throws(CommandError) -> Value
+    ) throws(CommandError) -> [Value]? {
+        if texts.isEmpty { return nil }
+        var values: [Value] = []
+        for text in texts {
+            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+                values.append(try read(String(part)))
+            }
+        }
+        return values
+    }
+
+    private static func count(_ text: String?, _ flag: String) throws(CommandError) -> Int? {
+        guard let text else { return nil }
+        guard let number = Int(text), number > 0, number <= Int(Int32.max) else {
+            throw usage("\(flag) \(text): write a number above 0, such as \(flag) 100")
+        }
+        return number
+    }
+
+    private static func usage(_ text: String) -> CommandError { CommandError(.usage, text) }
+}
+
+/// What a command asks of a relay's tokens; carried out by `TokenDesk`, in a running node or without one.
+enum TokenCommand: Codable, Sendable {
+    case issue(TokenRequest)
+    case list
+    /// A jti, or a name: then all tokens of that name.
+    case revoke(String)
+    /// For how many seconds the tokens of the key before still count.
+    case rotateKey(keepSeconds: Int64)
+}

@@ -1,2 +1,0 @@
-/// Begins with the next commits.
-enum PeerTokensModule {}

@@ -1,0 +1,115 @@
+internal import PeerReactor
+internal import PeerWire
+
+extension FuzzTarget {
+    /// Every parser of bytes that others send. A new one is a line here and a corpus, `Tests/Fuzz/Corpus/<name>.txt`.
+    public static let all: [FuzzTarget] = [
+        opening("preamble", limit: Preamble.byteCount, read: readPreamble),
+        opening("proxy-preface", limit: ProxyPreface.maximumByteCount, read: readPreface),
+        opening("check-probe", limit: ReachabilityCheck.probeByteCount, read: readProbe),
+        proof("check-answer", only: Known.answer, longestInput: 128) { Known.isAnswer($0) },
+        whole("data-channel-hello", parse: { DataChannelHello($0) }, write: { $0.bytes }),
+        proof("data-channel-proof", only: Known.hello.bytes, longestInput: 128) {
+            DataChannelHello($0)?.isProven(by: Known.secret) == true
+        },
+        whole("visitor-start", parse: { VisitorStart($0) }, write: { $0.bytes }, meaning: clearedVisitorStart),
+        stream(
+            "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
+            rewrite: { $0.message?.bytes }),
+        text("node-key", parse: { NodeKey($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
+        text("mapping-id", parse: { MappingID($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
+        text("hex", parse: { Hex.decode($0) }, write: { Hex.encode($0) }, meaning: { $0.lowercased() }),
+        text("join-link", parse: { JoinLink($0) }, write: { $0.text }, meaning: { _ in nil }),
+        text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
+    ]
+
+    /// A judge of proofs: nothing but the one right input may pass.
+    private static func proof(
+        _ name: String, only right: [UInt8], longestInput: Int, accepts: @escaping @Sendable ([UInt8]) -> Bool
+    ) -> FuzzTarget {
+        FuzzTarget(name, longestInput: longestInput) { input in
+            switch (accepts(input), input == right) {
+            case (true, true): .accepted
+            case (false, false): .refused
+            case (true, false): .flawed("taken for the right one")
+            case (false, true): .flawed("the right one is refused")
+            }
+        }
+    }
+
+    @Sendable private static func readPreamble(_ bytes: [UInt8]) -> Reading {
+        switch Preamble.read(bytes) {
+        case .incomplete: .incomplete
+        case .preamble(let preamble): .settled(preamble.bytes)
+        case .foreign: .foreign
+        }
+    }
+
+    /// What follows LOCAL is passed over, so it is not written again.
+    @Sendable private static func readPreface(_ bytes: [UInt8]) -> Reading {
+        switch ProxyPreface.read(bytes) {
+        case .incomplete: .incomplete
+        case .preface(.local, let count): .settled(Array(bytes.prefix(count)))
+        case .preface(let preface, _): .settled(preface.bytes)
+        case .refused: .foreign
+        }
+    }
+
+    @Sendable private static func readProbe(_ bytes: [UInt8]) -> Reading {
+        switch ReachabilityCheck.read(bytes) {
+        case .incomplete: .incomplete
+        case .probe(let nonce): .settled(ReachabilityCheck.probe(nonce: nonce))
+        case .foreign: .foreign
+        }
+    }
+
+    /// Flags that are not known, and the byte that is kept free, are passed over (docs/protocol.md, "Data channel").
+    @Sendable private static func clearedVisitorStart(_ input: [UInt8]) -> [UInt8] {
+        var bytes = input
+        bytes[1] &= 1
+        bytes[21] = 0
+        return bytes
+    }
+
+    /// A frame of a session: a message, or the type of one that is skipped.
+    struct SessionEvent: Equatable, Sendable {
+        var type: UInt8
+        var message: Message?
+    }
+
+    @Sendable private static func session(_ chunks: [ArraySlice<UInt8>]) -> Decoded<SessionEvent> {
+        var decoded = Decoded<SessionEvent>()
+        var decoder = FrameDecoder()
+        for chunk in chunks {
+            decoder.append(chunk)
+            do throws(WireError) {
+                while let frame = try decoder.next() {
+                    decoded.events.append(SessionEvent(type: frame.type, message: try Message(frame)))
+                }
+            } catch {
+                decoded.fault = error.description
+                return decoded
+            }
+            decoded.largestBuffer = max(decoded.largestBuffer, decoder.bufferedByteCount)
+        }
+        return decoded
+    }
+}
+
+/// Keys and secrets that never change, so that the corpus can hold what they prove. The same as those of the vectors.
+private enum Known {
+    static let nonce = counting(from: 0xa0)
+    static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
+    static let identity = NodeIdentity(seed: counting(from: 1))!
+    static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: identity)
+    static let secret = SessionSecrets { _ in
+        Hex.decode("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70")
+    }!.plainSecret
+    static let hello = DataChannelHello(session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+
+    static func isAnswer(_ bytes: [UInt8]) -> Bool {
+        ReachabilityCheck.isAnswer(bytes, nonce: nonce, mapping: mapping, by: identity.key)
+    }
+
+    private static func counting(from first: UInt8) -> [UInt8] { (0..<32).map { first &+ $0 } }
+}

@@ -1,0 +1,50 @@
+import TestSupport
+import Testing
+
+extension LaboratoryTests {
+    /// A peer joined to two relays has each look at its port of the other: from outside, and not through its own NAT.
+    @Suite(.serialized, .timeLimit(.minutes(3)))
+    struct ThirdNodeTests {
+        /// Waits until the mapping of 7000 at each of these relays is verified by this node and by one more.
+        private func expectTwoVerifiers(_ peer: Node, at relays: [String]) async throws {
+            for relay in relays {
+                var seen: [MappingRow] = []
+                try await eventually("the mapping at \(relay) has two verifiers", within: .seconds(15)) {
+                    seen = try await peer.viewRPM().filter { $0.leads(to: 7000) }
+                    let row = seen.first { $0.relay == "\(relay):8088" && $0.state == "verified" }
+                    guard let verifiers = row?.verifiedBy, verifiers.contains("this node") else { return false }
+                    return Set(verifiers).count == 2
+                }
+            }
+        }
+
+        @Test("a port at one relay is verified by the other relay too, each way", arguments: Lab.NAT.allCases)
+        func both(_ nat: Lab.NAT) async throws {
+            try await scenario { s in
+                let world = try await World(s)
+                _ = try await world.secondRelay()
+                _ = try await s.service("echo", port: 7000, in: world.lab.home(nat))
+                let peer = try await world.peer(behind: nat, mappings: ["7000"]) {
+                    $0.relays = [Lab.relayAddress, Lab.relay2Address]
+                }
+                try await expectTwoVerifiers(peer, at: [Lab.relayAddress, Lab.relay2Address])
+            }
+        }
+
+        @Test("a relay that comes later verifies what was there before it")
+        func later() async throws {
+            try await scenario { s in
+                let world = try await World(s)
+                _ = try await s.service("echo", port: 7000, in: world.lab.home(.ordinary))
+                let peer = try await world.peer(behind: .ordinary, mappings: ["7000"]) {
+                    $0.relays = [Lab.relayAddress, Lab.relay2Address]
+                }
+                let alone = try await peer.verified(7000)
+                try #require(alone.relay == "\(Lab.relayAddress):8088")
+                try #require(alone.verifiedBy == ["this node"])
+                _ = try await world.secondRelay()
+                try await expectTwoVerifiers(peer, at: [Lab.relayAddress, Lab.relay2Address])
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Foundation
+import PeerMesh
+import PeerStorage
+import PeerTokens
+import PeerWire
+import Testing
+
+@testable import P2PRCKit
+
+@Suite final class TokenDeskTests {
+    let path: String
+    let home: Home
+    let table: IPTable
+    let desk: TokenDesk
+    static let now = WallTime(seconds: 1_800_000_000)
+    static let relay = NodeKey(bytes: [UInt8](repeating: 1, count: 32))!
+    static let (peer, other) = (
+        NodeKey(bytes: [UInt8](repeating: 2, count: 32))!, NodeKey(bytes: [UInt8](repeating: 3, count: 32))!
+    )
+
+    init() throws {
+        var template = Array("/tmp/p2prc-desk-XXXXXX".utf8CString)
+        path = String(cString: mkdtemp(&template)!)
+        home = try Home.open(at: path)
+        table = try IPTable.open(in: home, now: Self.now).table
+        desk = try TokenDesk(home: home, relay: Self.relay, table: table)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    static func request(_ name: String = "ci", expires: String = "1h", node: NodeKey? = nil) throws -> TokenRequest {
+        try TokenRequest(
+            name: name, ports: ["30000-30010,40000"], protocols: ["tcp"], domains: [], maxConnections: "9", rate: nil,
+            mappings: nil, leases: nil, expires: expires, node: node?.description)
+    }
+
+    func issue(_ request: TokenRequest, at now: WallTime = now) async throws -> String {
+        let reply = await desk.carryOut(.issue(request), at: now).reply
+        try #require(reply.status == .success, "\(reply.text)")
+        return reply.text
+    }
+
+    func refusal(_ token: String, from node: NodeKey = peer, at now: WallTime = now) async throws -> TokenRefusal? {
+        guard case .refused(let refusal) = try await desk.judge(token, from: node, at: now) else { return nil }
+        return refusal
+    }
+
+    @Test func `a relay that never issued a token takes none`() async throws {
+        #expect(try await refusal("a.b.c") != nil)
+        #expect(!FileManager.default.fileExists(atPath: home.paths.tokenKey), "judging makes no key")
+    }
+
+    @Test func `an issued token opens what its flags said, to the first node key that shows it`() async throws {
+        let token = try await issue(try Self.request())
+        guard case .granted(let grant, let id) = try await desk.judge(token, from: Self.peer, at: Self.now) else {
+            Issue.record("refused")
+            return
+        }
+        #expect(grant.membership == .token(id: id) && grant.protocols == .tcp && grant.limits.connections == 9)
+        #expect(grant.ports == [PortRange(first: 30_000, last: 30_010)!, PortRange(first: 40_000, count: 1)!])
+        #expect(grant.expires == Self.now + 3_600)
+        #expect(try await refusal(token, from: Self.other) == .boundToAnotherKey)
+        // Another process with the same home knows it too.
+        let later = try TokenDesk(home: home, relay: Self.relay, table: table)
+        #expect(
+            try await later.judge(token, from: Self.other, at: Self.now) == .refused(.boundToAnotherKey))
+        #expect(try await table.tokens().map(\.boundTo) == [Self.peer])
+    }
+
+    @Test func `a revoked token is over at once, and its jti is told once`() async throws {
+        let tokens = [try await issue(try Self.request()), try await issue(try Self.request())]
+        _ = try await issue(try Self.request("else"))
+        let ended = await desk.carryOut(.revoke("ci"), at: Self.now).ended
+        let ids = try tokens.map { try UnverifiedToken($0).id }
+        #expect(Set(ended) == Set(ids.map { TokenDesk.Ending(id: $0, at: Self.now) }))
+        for token in tokens { #expect(try await refusal(token) == .revoked) }
+        #expect(await desk.carryOut(.revoke(ids[0]), at: Self.now).ended == [])
+        #expect(await desk.carryOut(.revoke("nobody"), at: Self.now).reply.status == .notFound)
+    }
+
+    @Test func `a rotation tells which tokens end, and when`() async throws {
+        let short = try await issue(try Self.request("short", expires: "10m"))
+        let long = try await issue(try Self.request("long", expires: "2d"))
+        let first = await desk.carryOut(.rotateKey(keepSeconds: 86_400), at: Self.now)
+        let id = try UnverifiedToken(long).id
+        #expect(first.ended == [.init(id: id, at: Self.now + 86_400)])
+        #expect(try await refusal(short) == nil)
+        #expect(try await refusal(long, at: Self.now + 86_399) == nil)
+        guard case .retiredKey = try await refusal(long, at: Self.now + 86_400) else {
+            Issue.record("the old key counts for ever")
+            return
+        }
+        let new = try await issue(try Self.request("new"))
+        let second = await desk.carryOut(.rotateKey(keepSeconds: 0), at: Self.now)
+        #expect(Set(second.ended.map(\.id)) == Set(try [short, long, new].map { try UnverifiedToken($0).id }))
+        #expect(second.ended.allSatisfy { $0.at == Self.now })
+        for token in [short, long, new] { #expect(try await refusal(token) != nil) }
+    }
+
+    @Test func `rotations at once come one after the other`() async throws {
+        await withTaskGroup { group in
+            for _ in 0..<10 {
+                group.addTask { [desk] in
+                    let reply = await desk.carryOut(.rotateKey(keepSeconds: 60), at: Self.now).reply
+                    #expect(reply.status == .success)
+                }
+            }
+        }
+        let token = try await issue(try Self.request())
+        #expect(try await refusal(token) == nil)
+        let again = try TokenDesk(home: home, relay: Self.relay, table: table)
+        guard case .granted = try await again.judge(token, from: Self.peer, at: Self.now) else {
+            Issue.record("the key on the disk is another one than the one that signed")
+            return
+        }
+    }
+
+    @Test func `when the table cannot be written a token opens nothing, and none is issued`() async throws {
+        let token = try await issue(try Self.request())
+        home.close()
+        await #expect(throws: StorageError.self) { try await desk.judge(token, from: Self.peer, at: Self.now) }
+        #expect(await desk.carryOut(.issue(try Self.request()), at: Self.now).reply.status == .homeUnusable)
+        #expect(await desk.carryOut(.rotateKey(keepSeconds: 0), at: Self.now).reply.status == .homeUnusable)
+    }
+
+    @Test(arguments: [("90s", 90), ("45m", 2_700), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600), ("0s", 0)])
+    func `a time has a unit`(text: String, seconds: Int64) { #expect(Quantity.seconds(text) == seconds) }
+
+    @Test(arguments: [
+        "", "30", "d", "-1d", "+1d", "1.5d", "1 d", "1D", "99999999999999999999s", "9999999999999999w", "٣d",
+    ])
+    func `what is no time is not read as one`(text: String) { #expect(Quantity.seconds(text) == nil) }
+
+    @Test(arguments: [
+        ("1B", 1), ("500kB", 500_000), ("10MB", 10_000_000), ("10MiB", 10_485_760), ("2GiB", 2_147_483_648),
+    ])
+    func `a size has a unit`(text: String, bytes: Int64) { #expect(Quantity.bytes(text) == bytes) }
+}
