@@ -4,6 +4,7 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
+internal import PeerTokens
 internal import PeerWire
 internal import Synchronization
 
@@ -49,11 +50,9 @@ public enum Node {
     private static func startAPI(
         _ assembled: Assembled, _ state: NodeState, on control: EventLoop, _ log: Logger
     ) async throws(CommandError) -> APIService {
-        let own = state.identity.key
-        return try await APIService.start(
+        try await APIService.start(
             at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
-            // The node itself alone, until the server port brings callers here.
-            isMember: { $0 == own }, log: log)
+            isMember: { key in await onLoop(control) { assembled.isMember(key) } }, log: log)
     }
 
     private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
@@ -237,6 +236,17 @@ private struct Assembled: Sendable {
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
         FreedMemory(on: control).start()
+        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket)
+        server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
+        let tokens = state.tokens
+        peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
+        relay?.judge = { token, key, answer in
+            let answer = LoopBound(answer, on: control)
+            Task {
+                let (grant, reason) = await tokens.grant(for: token, from: key, log)
+                control.execute { answer.value(grant, reason) }
+            }
+        }
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)
@@ -309,6 +319,13 @@ private struct Assembled: Sendable {
     }
 
     /// What members are told of this node.
+    /// This node itself, who has a session here, and the relays that it has sessions to.
+    func isMember(_ key: NodeKey) -> Bool {
+        let core = core.value
+        return key == core.identity.key || core.relay?.hasSession(of: key) == true
+            || core.peer.relayStandings.contains { $0.key == key && $0.state == .connected }
+    }
+
     func facts() -> NodeFacts {
         let core = core.value
         return NodeFacts(

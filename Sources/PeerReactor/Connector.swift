@@ -99,6 +99,16 @@ public final class Connector {
         return stream
     }
 
+    /// A stream to a Unix socket of this machine, connected at once or not at all.
+    public static func openUnix(path: String) throws(SystemError) -> Stream {
+        guard let address = UnixAddress(path: path) else { throw SystemError("connect", code: ENAMETOOLONG) }
+        let fd = clinux_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
+        guard fd >= 0 else { throw SystemError("socket") }
+        let stream = Stream(Descriptor(fd))
+        guard address.withSystemAddress({ connect(fd, $0, $1) }) == 0 else { throw SystemError("connect") }
+        return stream
+    }
+
     private func attemptIsReady(_ attempt: Attempt, _ readiness: Readiness) {
         guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return }
         let code = attempt.stream?.pendingError ?? 0

@@ -135,6 +135,11 @@ public final class RelayService {
     public private(set) var publicHost: String?
 
     public var sessionCount: Int { core.sessionCount }
+
+    public func hasSession(of key: NodeKey) -> Bool {
+        sessions.values.contains { $0.isAdmitted && $0.key == key }
+    }
+
     public var policy: RelayCore.Policy { core.policy }
 
     /// Asks the lanes for their counters and answers on the control loop.

@@ -1,5 +1,7 @@
 internal import FoundationEssentials
+internal import Logging
 internal import PeerMesh
+internal import PeerReactor
 internal import PeerStorage
 internal import PeerTokens
 internal import PeerWire
@@ -44,6 +46,19 @@ actor TokenDesk {
             boundKey: { id, node, expires throws(StorageError) in
                 try await table.bindToken(id, to: node, at: now, expires: expires)
             })
+    }
+
+    /// Like `judge`, for a handshake: what the token allows, or what its holder may know of the reason.
+    func grant(for token: String, from node: NodeKey, _ log: Logger) async -> (Grant?, reason: String) {
+        do throws(StorageError) {
+            switch try await judge(token, from: node, at: .now) {
+            case .granted(let grant, _): return (grant, "")
+            case .refused(let refusal): return (nil, refusal.description)
+            }
+        } catch {
+            log.error("a token could not be judged: \(error)")
+            return (nil, "the relay cannot judge tokens at the moment")
+        }
     }
 
     func carryOut(_ command: TokenCommand, at now: WallTime) async -> Outcome {

@@ -1,0 +1,41 @@
+internal import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// Brings HTTP callers from the one server port to the API's private socket, with a PROXY preface that says who they
+/// are. Belongs to the control loop.
+public final class APIGateway {
+    private static let maximumCallers = 128
+    /// All the time that a caller without a certificate gets: long enough to ask whether this node is alive.
+    private static let strangerLimit = Instant.Span.seconds(5)
+
+    private let loop: EventLoop
+    private let path: String
+    private var forwarders: [ObjectIdentifier: Forwarder] = [:]
+
+    /// - Parameter path: of the API's Unix socket.
+    public init(on loop: EventLoop, socket path: String) {
+        self.loop = loop
+        self.path = path
+    }
+
+    /// - Parameters:
+    ///   - caller: a stream that is registered with the loop.
+    ///   - key: the node key that it proved, if any.
+    public func carry(_ caller: consuming Stream, from key: NodeKey?) {
+        guard forwarders.count < Self.maximumCallers, let source = caller.remoteAddress,
+            let destination = caller.localAddress,
+            let preface = ProxyPreface.Connection(
+                source: source.visitorAddress, destination: destination.visitorAddress, nodeKey: key),
+            let socket = try? Connector.openUnix(path: path)
+        else { return }
+        let forwarder = Forwarder(
+            on: loop, left: caller, right: socket, early: ProxyPreface.proxied(preface).bytes
+        ) { [weak self] forwarder, _ in self?.forwarders[ObjectIdentifier(forwarder)] = nil }
+        forwarders[ObjectIdentifier(forwarder)] = forwarder
+        if key == nil {
+            loop.schedule(after: Self.strangerLimit) { [weak forwarder] in forwarder?.abort() }
+        }
+        forwarder.start(isLeftRegistered: true)
+    }
+}
