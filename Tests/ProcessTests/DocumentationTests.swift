@@ -55,13 +55,16 @@ extension ProcessTests {
             try #require(now.status == 0, "\(now.stderr)")
             #expect(now.stdout == page, "docs/man/p2prc.1 is of another version; run: make man")
 
-            let help = try await p2prc(["--help"]).stdout
+            var help = try await p2prc(["--help"]).stdout
+            for words in Self.subcommands { help += try await p2prc(words + ["--help"]).stdout }
             // Hyphens that are to be typed as such are escaped in a page.
             let plain = page.replacing("\\-", with: "-")
             let pattern = #/--[A-Za-z][A-Za-z-]+/#
             let offered = Set(help.matches(of: pattern).map { String($0.output) })
             #expect(Set(plain.matches(of: pattern).map { String($0.output) }) == offered)
-            for subcommand in ["status", "unmap", "leave"] { #expect(plain.contains("\\fB\(subcommand)\\fR")) }
+            for words in Self.subcommands {
+                #expect(plain.contains("\\fB\(words.joined(separator: " "))\\fR"))
+            }
         }
 
         @Test("every command of the README and of docs/cli.md is one that the program takes")

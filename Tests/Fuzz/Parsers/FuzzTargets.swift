@@ -5,6 +5,7 @@ extension FuzzTarget {
     /// Every parser of bytes that others send. A new one is a line here and a corpus, `Tests/Fuzz/Corpus/<name>.txt`.
     public static let all: [FuzzTarget] = [
         opening("preamble", limit: Preamble.byteCount, read: readPreamble),
+        opening("proxy-preface", limit: ProxyPreface.maximumByteCount, read: readPreface),
         opening("check-probe", limit: ReachabilityCheck.probeByteCount, read: readProbe),
         proof("check-answer", only: Known.answer, longestInput: 128) { Known.isAnswer($0) },
         whole("data-channel-hello", parse: { DataChannelHello($0) }, write: { $0.bytes }),
@@ -41,6 +42,16 @@ extension FuzzTarget {
         case .incomplete: .incomplete
         case .preamble(let preamble): .settled(preamble.bytes)
         case .foreign: .foreign
+        }
+    }
+
+    /// What follows LOCAL is passed over, so it is not written again.
+    @Sendable private static func readPreface(_ bytes: [UInt8]) -> Reading {
+        switch ProxyPreface.read(bytes) {
+        case .incomplete: .incomplete
+        case .preface(.local, let count): .settled(Array(bytes.prefix(count)))
+        case .preface(let preface, _): .settled(preface.bytes)
+        case .refused: .foreign
         }
     }
 
