@@ -1,7 +1,6 @@
 internal import CLinux
 import Glibc
 public import PeerMesh
-import Synchronization
 
 /// What epoll says of a descriptor.
 struct Readiness: OptionSet {
@@ -54,8 +53,8 @@ public final class EventLoop: @unchecked Sendable {
 
     private let epoll: Int32
     private let wake: Int32
-    private let inbox = Mutex(Inbox())
-    private let thread = Mutex<pthread_t?>(nil)
+    private let inbox = Guarded(Inbox())
+    private let thread = Guarded<pthread_t?>(nil)
 
     // Owned by the loop's thread.
     private var slots: [Slot] = []
@@ -114,7 +113,7 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Runs `job` on the loop's thread, after what is queued already.
     public func execute(_ job: @escaping @Sendable () -> Void) {
-        let mustWake = withInbox { inbox in
+        let mustWake = inbox.withLock { inbox in
             guard !inbox.isClosed else { return false }
             inbox.jobs.append(job)
             defer { inbox.isSignalled = true }
@@ -123,14 +122,6 @@ public final class EventLoop: @unchecked Sendable {
         if mustWake {
             var one: UInt64 = 1
             _ = write(wake, &one, 8)
-        }
-    }
-
-    private func withInbox<Result>(_ body: (inout Inbox) -> Result) -> Result {
-        inbox.withLock { inbox in
-            clinux_mutex_taken(buffer.baseAddress)
-            defer { clinux_mutex_released(buffer.baseAddress) }
-            return body(&inbox)
         }
     }
 
@@ -243,7 +234,7 @@ public final class EventLoop: @unchecked Sendable {
     /// What is registered or scheduled refers to the loop, and the loop to it: without this, a stopped loop and all
     /// its descriptors would stay for ever.
     private func letGo() {
-        let jobs = withInbox { inbox in
+        let jobs = inbox.withLock { inbox in
             inbox.isClosed = true
             defer { inbox.jobs = [] }
             return inbox.jobs
@@ -275,7 +266,7 @@ public final class EventLoop: @unchecked Sendable {
     private func runInbox() {
         var count: UInt64 = 0
         _ = read(wake, &count, 8)
-        let jobs = withInbox { inbox in
+        let jobs = inbox.withLock { inbox in
             inbox.isSignalled = false
             defer { inbox.jobs = [] }
             return inbox.jobs

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// Looks names up off the loops (getaddrinfo(3) blocks), on at most `limit` threads at a time.
 public final class Resolver: Sendable {
@@ -17,7 +16,7 @@ public final class Resolver: Sendable {
     }
 
     private static let limit = 8
-    private let running = Mutex(0)
+    private let running = Guarded(0)
 
     public init() {}
 

@@ -12,7 +12,7 @@ import Testing
     }
 
     /// Fields that say yes with 1 and no with anything else, by frame type.
-    static let yesOrElse: [UInt8: Set<UInt8>] = [0x39: [2]]
+    static let yesOrElse: [UInt8: Set<UInt8>] = [0x04: [6], 0x08: [5], 0x39: [2]]
 
     /// Places in a message's bytes where a flip may change nothing: the tag of a text that is empty, which is the same
     /// as one that is left out, and the bits of a no.
@@ -99,6 +99,27 @@ import Testing
         for flip in Self.flips(of: seed) {
             let other = try #require(NodeIdentity(seed: flip.bytes))
             #expect(other.key != Samples.peer.key, "byte \(flip.index), bit \(flip.bit)")
+        }
+    }
+
+    @Test func `a proof of a mesh key is for one key, one side and one connection, to the bit`() throws {
+        let (key, binding) = (Samples.meshKey, Samples.secrets.binding)
+        let proof = key.proof(by: .peer, over: binding)
+        #expect(key.isProof(proof, by: .peer, over: binding))
+        #expect(!key.isProof(proof, by: .relay, over: binding))
+        #expect(!key.isProof(proof, by: .peer, over: Samples.otherSecrets.binding))
+        for flip in Self.flips(of: proof) { #expect(!key.isProof(flip.bytes, by: .peer, over: binding)) }
+        for flip in Self.flips(of: key.bytes) {
+            let other = try #require(MeshKey(bytes: flip.bytes))
+            #expect(other != key && !other.isProof(proof, by: .peer, over: binding))
+        }
+    }
+
+    @Test func `a join link with a bit flipped is refused or another, but for small and capital digits`() throws {
+        let link = JoinLink(address: "203.0.113.11:8088", relay: Samples.relay.key, meshKey: Samples.meshKey)
+        for flip in Self.flips(of: Array(link.text.utf8)) {
+            guard let text = String(validating: flip.bytes, as: UTF8.self) else { continue }
+            #expect(JoinLink(text) != link || text.lowercased() == link.text, "byte \(flip.index), bit \(flip.bit)")
         }
     }
 

@@ -1,9 +1,8 @@
 public import PeerWire
-internal import Synchronization
 
 /// The pre-shared keys by which data channels prove their sessions, by the session's number. Any thread may ask.
 public final class ChannelKeys: Sendable {
-    private let keys = Mutex<[UInt64: [UInt8]]>([:])
+    private let keys = Guarded<[UInt64: [UInt8]]>([:])
 
     public init() {}
 

@@ -45,7 +45,7 @@ public struct Corpus {
     }
 
     /// Not the product's `Hex`: that one is under test here.
-    private static func bytes(_ digits: [UInt8]) -> [UInt8]? {
+    static func bytes(_ digits: [UInt8]) -> [UInt8]? {
         guard digits.count.isMultiple(of: 2) else { return nil }
         var bytes: [UInt8] = []
         for index in stride(from: 0, to: digits.count, by: 2) {

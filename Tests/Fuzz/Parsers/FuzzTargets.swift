@@ -17,9 +17,11 @@ extension FuzzTarget {
             "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
             rewrite: { $0.message?.bytes }),
         text("node-key", parse: { NodeKey($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
+        text("mesh-key", parse: { MeshKey($0) }, write: { $0.text }, meaning: { $0.lowercased() }),
+        text("join-link", parse: { JoinLink($0) }, write: { $0.text }, meaning: smallKeys),
         text("mapping-id", parse: { MappingID($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
         text("hex", parse: { Hex.decode($0) }, write: { Hex.encode($0) }, meaning: { $0.lowercased() }),
-        text("join-link", parse: { JoinLink($0) }, write: { $0.text }, meaning: { _ in nil }),
+        FuzzTarget("certificate", longestInput: 1_024) { readCertificate($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]
 
@@ -63,6 +65,19 @@ extension FuzzTarget {
         }
     }
 
+    /// A certificate that is accepted stands for the one key whose signatures are in the corpus.
+    private static func readCertificate(_ bytes: [UInt8]) -> Outcome {
+        guard let key = TLSContext.key(ofCertificate: bytes) else { return .refused }
+        return key == Known.identity.key ? .accepted : .flawed("a certificate of \(key), which signed nothing")
+    }
+
+    /// A link as it is written: the keys behind the address in small letters.
+    @Sendable private static func smallKeys(_ link: String) -> String? {
+        let behindScheme = link.dropFirst(JoinLink.scheme.count)
+        guard let slash = behindScheme.firstIndex(of: "/") else { return nil }
+        return link[..<slash] + link[slash...].lowercased()
+    }
+
     /// Flags that are not known, and the byte that is kept free, are passed over (docs/protocol.md, "Data channel").
     @Sendable private static func clearedVisitorStart(_ input: [UInt8]) -> [UInt8] {
         var bytes = input
@@ -103,7 +118,7 @@ private enum Known {
     static let identity = NodeIdentity(seed: counting(from: 1))!
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: identity)
     static let secret = SessionSecrets { _ in
-        Hex.decode("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70")
+        Corpus.bytes(Array("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70".utf8))
     }!.plainSecret
     static let hello = DataChannelHello(session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
 
