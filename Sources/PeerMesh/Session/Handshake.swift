@@ -115,13 +115,15 @@ public struct PeerHandshake: Sendable {
         }
     }
 
-    /// A relay whose key was known needs no further proof. A new one must know a mesh key of ours, unless there is none
-    /// or the user took that risk: otherwise whoever sits in between could just say "open".
+    /// Whoever says that it knows a mesh key of ours has to prove it, also when its own key was known: to a relay of the
+    /// mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A new
+    /// one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in between
+    /// could just say "open".
     private func isTrusted(_ membership: Message.Membership) -> Bool {
-        if credentials.isKeyKnown { return true }
         switch membership.ground {
         case .mesh:
             return credentials.meshKeys.contains { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
+        case .token where credentials.isKeyKnown, .openRelay where credentials.isKeyKnown: return true
         // The token names the relay's key; a token for another key is not shown at all.
         case .token: return credentials.token != nil
         case .openRelay: return credentials.meshKeys.isEmpty || credentials.acceptsOpen
