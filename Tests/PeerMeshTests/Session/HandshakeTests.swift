@@ -146,6 +146,24 @@ extension RelayLink {
         #expect(!pair.run().isRefused)
     }
 
+    @Test func `a mesh key that was replaced meanwhile lets nobody in who is only halfway`() {
+        let renewed = HandshakePair.otherMeshKey
+        for (keys, isLetIn) in [([renewed], false), ([renewed, HandshakePair.meshKey], true)] {
+            var pair = HandshakePair()
+            guard case .send = pair.relay.received(HandshakePair.frame(pair.peer.opening)!) else {
+                Issue.record("the proof was not taken")
+                continue
+            }
+            pair.relay.doorChanged(.init(meshKeys: keys, isOpen: false))
+            let last = pair.relay.received(Message.introduction(.of(9)).frame)
+            switch last {
+            case .introduced(.mesh(isFormer: true), _): #expect(isLetIn)
+            case .failed(.notAMember, ""): #expect(!isLetIn)
+            default: Issue.record("\(last)")
+            }
+        }
+    }
+
     @Test func `somebody in between with a TLS connection to each end gets nowhere`() {
         var pair = HandshakePair(run: 1, relayRun: 2)
         guard case .refusedByRelay(.notAMember, _) = pair.run() else {
