@@ -97,7 +97,7 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
-        .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux"], swiftSettings: testing),
+        .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
         .testTarget(
             name: "PeerTokensTests",
             dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],

@@ -69,20 +69,24 @@ extension NodeCore {
         }
         meshKey = renewed
         useMeshKeys(at: now)
-        // A former key must stop to count without a restart.
-        if keepSeconds > 0 {
-            loop.schedule(after: .seconds(UInt64(keepSeconds) + 1)) { [weak self] in self?.useMeshKeys(at: .now) }
-        }
         let rest = keepSeconds > 0 ? "the former one counts for \(Age.text(keepSeconds)) more" : "the former one counts no more"
         return ControlReply(
             status: .success, text: "the mesh has a new key; \(rest). New join link, a secret: \(joinLink.text)",
             document: Self.document(["Join_link": joinLink.text]))
     }
 
-    private func useMeshKeys(at now: WallTime) {
+    /// Those that count now; looked at again when the next of them ends, for a former key must not live until somebody
+    /// happens to restart the node.
+    func useMeshKeys(at now: WallTime) {
         let keys = meshKey?.keys(at: now) ?? []
         peer.ownMeshKeys = keys
         if relay?.terms.door.meshKeys != keys { relay?.renew(keys) }
+        meshKeyTimer?.cancel()
+        meshKeyTimer = nil
+        guard let end = meshKey?.nextEnd(after: now) else { return }
+        // An hour at most: the wall clock may be set meanwhile, and this one is not.
+        let wait = UInt64(clamping: min(end.seconds - now.seconds, 3_600))
+        meshKeyTimer = loop.schedule(after: .seconds(wait)) { [weak self] in self?.useMeshKeys(at: .now) }
     }
 
     private static func document(_ members: [String: String]) -> String? {

@@ -22,6 +22,8 @@ final class NodeCore {
     let peer: PeerService
     private let writer: TableWriter
     var meshKey: MeshKeyFile?
+    /// For the end of a former mesh key.
+    var meshKeyTimer: LoopTimer?
     let home: Home
     private let log: Logger
     private let started = EventLoop.clock()
@@ -58,7 +60,7 @@ final class NodeCore {
         self.meshKey = meshKey
         self.home = home
         self.log = log
-        peer.ownMeshKeys = meshKey?.keys(at: .now) ?? []
+        useMeshKeys(at: .now)
         relay?.onChange = { [unowned self] in changed() }
         peer.onChange = { [unowned self] in changed() }
     }

@@ -277,6 +277,7 @@ public final class RelayService {
     public func renew(_ meshKeys: [MeshKey]) {
         let former = terms.door.meshKeys.first
         terms.door.meshKeys = meshKeys
+        for session in sessions.values where !session.isAdmitted { session.handshake.doorChanged(terms.door) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
         for session in sessions.values where session.isAdmitted {

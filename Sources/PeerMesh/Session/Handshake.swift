@@ -115,13 +115,15 @@ public struct PeerHandshake: Sendable {
         }
     }
 
-    /// A relay whose key was known needs no further proof. A new one must know a mesh key of ours, unless there is none
-    /// or the user took that risk: otherwise whoever sits in between could just say "open".
+    /// Whoever says that it knows a mesh key of ours has to prove it, also when its own key was known: to a relay of the
+    /// mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A new
+    /// one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in between
+    /// could just say "open".
     private func isTrusted(_ membership: Message.Membership) -> Bool {
-        if credentials.isKeyKnown { return true }
         switch membership.ground {
         case .mesh:
             return credentials.meshKeys.contains { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
+        case .token where credentials.isKeyKnown, .openRelay where credentials.isKeyKnown: return true
         // The token names the relay's key; a token for another key is not shown at all.
         case .token: return credentials.token != nil
         case .openRelay: return credentials.meshKeys.isEmpty || credentials.acceptsOpen
@@ -138,7 +140,10 @@ public struct PeerHandshake: Sendable {
 ///
 /// Can become: awaitsHello → (judging →) awaitsIntroduction → done, and failed from each.
 public struct RelayHandshake: Sendable {
-    private enum State: Sendable { case awaitsHello, judging, awaitsIntroduction(Admission), done }
+    private enum State: Sendable { case awaitsHello, judging, awaitsIntroduction(Ground), done }
+
+    /// What a peer showed. Whether that is enough is looked at again when it says who it is: the door may have changed.
+    private enum Ground: Sendable { case mesh(MeshKey), openRelay, token(Grant) }
 
     /// Why a peer was let in.
     public enum Admission: Sendable {
@@ -172,7 +177,7 @@ public struct RelayHandshake: Sendable {
     }
 
     private var state = State.awaitsHello
-    private let door: Door
+    private var door: Door
     private let binding: ChannelBinding
 
     public init(door: Door, binding: ChannelBinding) {
@@ -188,7 +193,8 @@ public struct RelayHandshake: Sendable {
         } catch { return fail(.protocolBreach, error.detail) }
         switch (state, message) {
         case (.awaitsHello, .hello(let hello)): return answer(hello)
-        case (.awaitsIntroduction(let admission), .introduction(let introduction)):
+        case (.awaitsIntroduction(let ground), .introduction(let introduction)):
+            guard let admission = admission(by: ground) else { return fail(.notAMember, "") }
             state = .done
             return .introduced(admission, introduction)
         case (.awaitsHello, _), (.judging, _), (.awaitsIntroduction, _), (.done, _):
@@ -203,11 +209,23 @@ public struct RelayHandshake: Sendable {
         return admit(.token(grant), Message.Membership(ground: .token))
     }
 
+    /// The relay's door is another from here on; a mesh key that was replaced because it leaked lets nobody in who is
+    /// only halfway.
+    public mutating func doorChanged(_ door: Door) { self.door = door }
+
+    /// `nil` when what the peer showed counts no more.
+    private func admission(by ground: Ground) -> Admission? {
+        switch ground {
+        case .mesh(let key): door.meshKeys.firstIndex(of: key).map { .mesh(isFormer: $0 > 0) }
+        case .openRelay: door.isOpen ? .openRelay : nil
+        case .token(let grant): .token(grant)
+        }
+    }
+
     private mutating func answer(_ hello: Message.Hello) -> Action {
-        for (index, key) in door.meshKeys.enumerated()
-        where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
+        for key in door.meshKeys where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
             return admit(
-                .mesh(isFormer: index > 0), Message.Membership(ground: .mesh, proof: key.proof(by: .relay, over: binding)))
+                .mesh(key), Message.Membership(ground: .mesh, proof: key.proof(by: .relay, over: binding)))
         }
         if !hello.token.isEmpty {
             state = .judging
@@ -217,8 +235,8 @@ public struct RelayHandshake: Sendable {
         return door.isOpen ? admit(.openRelay, Message.Membership(ground: .openRelay)) : fail(.notAMember, "")
     }
 
-    private mutating func admit(_ admission: Admission, _ membership: Message.Membership) -> Action {
-        state = .awaitsIntroduction(admission)
+    private mutating func admit(_ ground: Ground, _ membership: Message.Membership) -> Action {
+        state = .awaitsIntroduction(ground)
         return .send(Message.membership(membership).bytes)
     }
 

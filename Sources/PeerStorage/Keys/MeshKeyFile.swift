@@ -22,6 +22,9 @@ public struct MeshKeyFile: Hashable, Sendable {
         [current] + former.filter { now < $0.until }.map(\.key)
     }
 
+    /// When the next of the former keys stops to count; `nil` when none of them does.
+    public func nextEnd(after now: WallTime) -> WallTime? { former.map(\.until).filter { now < $0 }.min() }
+
     /// `nil` when there is no file.
     public static func load(at path: String) throws(StorageError) -> MeshKeyFile? {
         guard let bytes = try SecretFile.read(at: path) else { return nil }
@@ -54,10 +57,11 @@ public struct MeshKeyFile: Hashable, Sendable {
         self.former = former
     }
 
-    /// A new key; the present one counts until then.
+    /// A new key; the present one counts until then. Where that is not kept, no former key is: somebody may have them all.
     public func rotated(to key: MeshKey, keepingUntil until: WallTime, now: WallTime) -> MeshKeyFile {
-        let kept = now < until ? [Former(key: current, until: until)] : []
-        return MeshKeyFile(current: key, former: (kept + former.filter { now < $0.until }).prefix(Self.maximumFormer).map(\.self))
+        guard now < until else { return MeshKeyFile(current: key, former: []) }
+        let kept = [Former(key: current, until: until)] + former.filter { now < $0.until }
+        return MeshKeyFile(current: key, former: Array(kept.prefix(Self.maximumFormer)))
     }
 
     public func save(at path: String) throws(StorageError) { try SecretFile.replace(Array(text.utf8), at: path) }

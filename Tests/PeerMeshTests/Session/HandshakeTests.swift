@@ -132,6 +132,38 @@ extension RelayLink {
         }
     }
 
+    @Test func `a relay whose key is known still has to prove the mesh key that it claims to know`() {
+        let known = PeerHandshake.Credentials(meshKeys: [HandshakePair.meshKey], isKeyKnown: true)
+        for proof in [[], [UInt8](repeating: 7, count: MeshKey.proofByteCount)] {
+            var pair = HandshakePair(credentials: known)
+            let claim = Message.membership(.init(ground: .mesh, proof: proof)).bytes
+            guard case .refusedByPeer = pair.run({ number, bytes in number == 1 ? claim : bytes }) else {
+                Issue.record("a proof of \(proof.count) bytes that proves nothing was taken")
+                continue
+            }
+        }
+        var pair = HandshakePair(credentials: known)
+        #expect(!pair.run().isRefused)
+    }
+
+    @Test func `a mesh key that was replaced meanwhile lets nobody in who is only halfway`() {
+        let renewed = HandshakePair.otherMeshKey
+        for (keys, isLetIn) in [([renewed], false), ([renewed, HandshakePair.meshKey], true)] {
+            var pair = HandshakePair()
+            guard case .send = pair.relay.received(HandshakePair.frame(pair.peer.opening)!) else {
+                Issue.record("the proof was not taken")
+                continue
+            }
+            pair.relay.doorChanged(.init(meshKeys: keys, isOpen: false))
+            let last = pair.relay.received(Message.introduction(.of(9)).frame)
+            switch last {
+            case .introduced(.mesh(isFormer: true), _): #expect(isLetIn)
+            case .failed(.notAMember, ""): #expect(!isLetIn)
+            default: Issue.record("\(last)")
+            }
+        }
+    }
+
     @Test func `somebody in between with a TLS connection to each end gets nowhere`() {
         var pair = HandshakePair(run: 1, relayRun: 2)
         guard case .refusedByRelay(.notAMember, _) = pair.run() else {
