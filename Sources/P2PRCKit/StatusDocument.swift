@@ -22,6 +22,7 @@ struct StatusDocument: Codable {
         var Other_version: UInt64
         var Crowded: UInt64
         var Unproven: UInt64
+        var Broken_TLS: UInt64
         var Broken_handshakes: UInt64
     }
 
@@ -61,7 +62,8 @@ struct StatusDocument: Codable {
             + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
         Strangers = Turned_away(
             Foreign: strangers.foreign, Silent: strangers.silent, Other_version: strangers.otherVersion,
-            Crowded: strangers.crowded, Unproven: strangers.unproven, Broken_handshakes: strangers.brokenHandshakes)
+            Crowded: strangers.crowded, Unproven: strangers.unproven, Broken_TLS: strangers.brokenTLS,
+            Broken_handshakes: strangers.brokenHandshakes)
     }
 
     private static func traffic(_ id: MappingID, _ role: String, _ counters: TrafficCounters) -> Traffic {

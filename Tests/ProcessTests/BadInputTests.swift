@@ -23,6 +23,13 @@ extension ProcessTests {
                 (["-s", "--bind", "not an address"], "not an address"),
                 (["-s", "--mp", "22", "--target", "192.168.1.5:99999"], "99999"),
                 (["-s", "--frobnicate"], "--frobnicate"),
+                (["-s", "--reverse-proxy", "--allow-visitors", "10.0.0.0/33"], "10.0.0.0/33"),
+                (["-s", "--reverse-proxy", "--deny-peers", "192.168.1.5/24"], "192.168.1.0/24"),
+                (["-s", "--deny-visitors", "10.0.0.0/8"], "--deny-visitors"),
+                (["-s", "--mp", "22", "--allow", "home"], "--allow home"),
+                (["-s", "--deny", "10.0.0.0/8"], "--deny"),
+                (["--allow-peers", "10.0.0.0/8", "--mp", "22"], "--allow-peers"),
+                (["status", "--deny", "10.0.0.0/8"], "--deny"),
                 (["status", "--ports", "1-2"], "--ports"),
                 (["unmap", "8080", "--bind", "127.0.0.1"], "--bind"),
                 (["--view-rpm", "--mp", "9000"], "--mp"),
@@ -165,6 +172,27 @@ extension ProcessTests {
                         try await s.expectEcho("127.0.0.1", row.port)
                     }
                 }
+            }
+        }
+
+        @Test(
+            "a config.toml that cannot be understood is named with its line and its key, and left as it is",
+            arguments: [
+                ("server_prot = 9000\n", "line 1: there is no key server_prot; did you mean server_port?"),
+                ("\nopen = \"yes\"\n", "line 2: open:"), ("[limits]\nkeys = [=]\n", "line 2: "),
+                ("bind = \"nowhere\"\n", "config.toml: bind nowhere"),
+            ])
+        func damagedConfig(_ text: String, _ culprit: String) async throws {
+            try await scenario { s in
+                let home = "\(s.folder)/home"
+                try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+                let path = URL(fileURLWithPath: "\(home)/config.toml")
+                try Data(text.utf8).write(to: path)
+                let node = try s.node(settings(), home: home)
+                try #require(try await node.program.exit() == ExitCode.damagedData)
+                try expectOneLine(node, naming: culprit)
+                try expectOneLine(node, naming: "\(home)/config.toml")
+                try #require(try Data(contentsOf: path) == Data(text.utf8))
             }
         }
 

@@ -21,6 +21,7 @@ extension FuzzTarget {
         text("join-link", parse: { JoinLink($0) }, write: { $0.text }, meaning: smallKeys),
         text("mapping-id", parse: { MappingID($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
         text("hex", parse: { Hex.decode($0) }, write: { Hex.encode($0) }, meaning: { $0.lowercased() }),
+        text("network", parse: { try? Network($0) }, write: { "\($0)" }, meaning: { _ in nil }),
         FuzzTarget("certificate", longestInput: 1_024) { readCertificate($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]

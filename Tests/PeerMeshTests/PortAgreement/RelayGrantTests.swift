@@ -254,9 +254,8 @@ import Testing
         for number in UInt64(1)...1_000 {
             let key = NodeKey(bytes: .seed(number))!
             let network = HostAddress("192.0.2.\(number % 250)")!
-            let actions = bench.give(
-                .sessionProven(.number(number), key: key, introduction: .of(1), grant: Grant(membership: .mesh(from: network)))
-            )
+            let grant = Grant(membership: .mesh(from: network))
+            let actions = bench.give(.sessionProven(.number(number), key: key, introduction: .of(1), grant: grant))
             if actions.contains(.welcome(.number(number))) { welcome += 1 }
         }
         #expect(welcome == RelayCore.Policy.usualLimits.keys)
