@@ -39,7 +39,7 @@ public final class NodeServer {
     private static let maximumUndecided = 1_024
 
     private let loop: EventLoop
-    private let tls: TLSContext
+    private var tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: Undecided] = [:]
     public private(set) var strangers = Strangers()
@@ -74,6 +74,9 @@ public final class NodeServer {
         try listener.accept(on: loop) { [weak self] stream, _ in self?.admit(stream) }
         listeners[listener.address.port] = listener
     }
+
+    /// Proves another key to whoever comes from now on.
+    public func renew(_ tls: TLSContext) { self.tls = tls }
 
     func listens(on port: UInt16) -> Bool { listeners[port] != nil }
 

@@ -20,8 +20,6 @@ extension PeerService {
         var key: NodeKey?
         var reason: String?
         var wasRefused = false
-        /// Another key than the pinned one was proven; nothing is said to it.
-        var strangeKey: NodeKey?
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         var lastSaved = Instant.zero

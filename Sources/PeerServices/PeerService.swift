@@ -22,8 +22,10 @@ public final class PeerService {
 
     let loop: EventLoop
     let laneLoops: [EventLoop]
-    private let identity: NodeIdentity
-    private let tls: TLSContext
+    private var identity: NodeIdentity
+    private var tls: TLSContext
+    /// How this node came to its key.
+    private var history: KeyHistory
     private let instance: ProcessInstance
     private let name: String
     private let software: String
@@ -59,12 +61,13 @@ public final class PeerService {
     public var onSuperseded: ((Endpoint) -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext,
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
         receipts: ReceiptWriter, log: Logger
     ) {
         self.receipts = receipts
+        self.history = history
         self.tls = tls
         self.memberships = memberships
         self.wantsPlain = wantsPlain
@@ -106,6 +109,24 @@ public final class PeerService {
             relay.link.stop()
         }
         for watch in watches.values { watch.stop() }
+    }
+
+    /// This node has another key from now on: every relay learns it in a new session, and what visitors have open goes
+    /// on meanwhile.
+    public func renew(_ identity: NodeIdentity, _ tls: TLSContext, _ history: KeyHistory) {
+        self.identity = identity
+        self.tls = tls
+        self.history = history
+        for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.renew(identity, tls) } }
+        let reason = "this node has another key from now on"
+        for relay in relays {
+            send(.close(.leaving, detail: reason), to: relay)
+            relay.channel?.closeAfterFlush()
+            relay.channel = nil
+            let now = EventLoop.clock()
+            run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
+            run(relay.link.hurry(at: now), relay)
+        }
     }
 
     // MARK: What users ask for
@@ -266,14 +287,15 @@ public final class PeerService {
     private func secured(_ relay: Relay, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
         guard let key = facts.key, let secrets = facts.secrets else { return }
         let address = relay.endpoint.description
+        var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
-            relay.strangeKey = key
-            let reason =
-                "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
-                + "accept it: p2prc trust \(address) --key \(key)"
-            return run(relay.link.closed(reason, at: EventLoop.clock()), relay)
+            pin = PeerHandshake.Pin(
+                key: pinned,
+                complaint:
+                    "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
+                    + "accept it: p2prc trust \(address) --key \(key)",
+                now: .now)
         }
-        relay.strangeKey = nil
         let channel = ByteChannel(on: loop, stream, isRegistered: true)
         relay.channel = channel
         relay.decoder = FrameDecoder()
@@ -288,9 +310,12 @@ public final class PeerService {
         }
         let handshake = PeerHandshake(
             with: key, secrets: secrets,
-            credentials: memberships.credentials(for: key, at: address, own: ownMeshKeys, isTokenFor: isTokenFor),
+            credentials: memberships.credentials(
+                for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
+                isTokenFor: isTokenFor),
             introduction: Message.Introduction(
-                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain))
+                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain),
+            pin: pin)
         run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
     }
 
@@ -332,6 +357,7 @@ public final class PeerService {
         if terms.ground == .openRelay {
             log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }
+        follow(relay, terms.formerKeys, to: terms.key)
         if memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
         if let address = relay.channel?.remoteAddress {
             let lane = lanes[relay.lane]
@@ -389,14 +415,29 @@ public final class PeerService {
             guard relay.terms?.ground == .mesh else { return }
             log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
             if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        case .keyHistory(let history):
+            guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
+            do throws(KeyHistoryFault) {
+                let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)
+                if keys.contains(key) { follow(relay, keys, to: next) }
+            } catch { log.warning("relay \(relay.endpoint): its word about another key counts for nothing: \(error)") }
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
         case .released: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .receiptSigned, .checkWanted:
+            .report, .receiptSigned, .checkWanted, .keyHistoryWanted:
             break  // `RelayLink` delivers none of these.
         }
+    }
+
+    /// The relay has handed its key over to another one, as it has proven.
+    private func follow(_ relay: Relay, _ formerKeys: [NodeKey], to key: NodeKey) {
+        guard let pinned = memberships[relay.endpoint.description].key,
+            memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
+        else { return }
+        log.warning("relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
+        onMemberships?(memberships)
     }
 
     private func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }

@@ -7,6 +7,8 @@ public import PeerWire
 public protocol LeaseStore: Sendable {
     func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void)
     func remove(_ claim: Claim)
+    /// A node key was handed over to another one, for good.
+    func retire(_ former: NodeKey, for next: NodeKey)
 }
 
 /// What a relay tells about one mapping that it carries.
@@ -48,8 +50,11 @@ public final class RelayService {
         }
     }
 
-    /// Judges a token for the key that shows it: what it allows, or why it is worth nothing. Answers on the control loop.
-    public typealias TokenJudge = (String, NodeKey, _ answer: @escaping (Grant?, String) -> Void) -> Void
+    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is worth
+    /// nothing. Answers on the control loop.
+    public typealias TokenJudge = (
+        String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
+    ) -> Void
 
     /// What a relay asks of peers, and says to them.
     public struct Terms: Sendable {
@@ -65,13 +70,14 @@ public final class RelayService {
 
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
+    private static let maximumInheritedLanes = 16_384
 
     private let loop: EventLoop
     /// Signs receipts.
     private var identity: NodeIdentity
     private let channelKeys: ChannelKeys
     public var terms: Terms
-    public var judge: TokenJudge = { _, _, answer in answer(nil, "this relay issues no tokens") }
+    public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
     private let bindHost: SocketAddress.Host?
@@ -86,6 +92,8 @@ public final class RelayService {
     private let laneLoops: [EventLoop]
     private var sessions: [SessionID: Session] = [:]
     private var ports: [Claim: [Listener]] = [:]
+    /// Where a key that took over from another one stays, while this process runs.
+    private var inheritedLanes: [NodeKey: Int] = [:]
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
@@ -110,7 +118,9 @@ public final class RelayService {
     }
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
-    public func start(at server: NodeServer, leases: [Lease], wall: WallTime) {
+    public func start(
+        at server: NodeServer, leases: [Lease], retired: [NodeKey: NodeKey] = [:], wall: WallTime
+    ) {
         let bound = LoopBound(self, on: loop)
         let control = loop
         lanes = laneLoops.map { laneLoop in
@@ -120,7 +130,7 @@ public final class RelayService {
                 }, on: laneLoop)
         }
         self.server = server
-        run(core.restore(leases, at: wall))
+        run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
@@ -221,11 +231,16 @@ public final class RelayService {
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
         case .judge(let token):
-            judge(token, session.key) { [weak self] grant, reason in
+            let shown = (try? session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)) ?? []
+            judge(token, session.key, shown + core.formerKeys(of: session.key)) { [weak self] grant, reason in
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
         case .introduced(let admission, var introduction):
+            let formerly: [NodeKey]
+            do throws(KeyHistoryFault) {
+                formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
+            } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
             session.admission = admission
             session.isAdmitted = true
@@ -236,7 +251,8 @@ public final class RelayService {
             publicHost = introduction.dialled
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel)))
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel),
+                    formerly: heirs(of: formerly, session.key)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
@@ -289,6 +305,37 @@ public final class RelayService {
         for session in sessions.values where session.isAdmitted {
             guard case .mesh = session.admission else { continue }
             if isFormerGood { tellMeshKey(session) } else { drop(session.id, .notAMember, "") }
+        }
+    }
+
+    /// This relay has another key from now on: its members learn how it came to that, and come back to find it. What
+    /// visitors have open goes on meanwhile.
+    public func renew(_ identity: NodeIdentity, _ history: KeyHistory) {
+        self.identity = identity
+        terms.door.history = history
+        for session in sessions.values {
+            session.handshake.doorChanged(terms.door)
+            if session.isAdmitted { session.channel.send(Message.keyHistory(history).bytes) }
+            drop(session.id, .leaving, "this relay has another key from now on")
+        }
+    }
+
+    /// All that belongs to a key stays on one lane, also when the key is handed over. Where former keys of the same node
+    /// still have ports on different lanes, those on the lane of the latest move with it, and the leases of the others
+    /// run out.
+    private func heirs(of formerly: [NodeKey], _ key: NodeKey) -> [NodeKey] {
+        guard let latest = formerly.last(where: { former in ports.keys.contains { $0.key == former } }) else {
+            return formerly
+        }
+        let lane = laneIndex(of: latest)
+        if inheritedLanes[key] == nil, !ports.keys.contains(where: { $0.key == key }) {
+            if inheritedLanes.count >= Self.maximumInheritedLanes { inheritedLanes = inheritedLanes.filter { entry in
+                ports.keys.contains { $0.key == entry.key } || sessions.values.contains { $0.key == entry.key }
+            } }
+            inheritedLanes[key] = lane
+        }
+        return formerly.filter { former in
+            laneIndex(of: former) == laneIndex(of: key) || !ports.keys.contains { $0.key == former }
         }
     }
 
@@ -378,6 +425,10 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
+        case .rename(let former, let claim): ports[claim] = ports.removeValue(forKey: former)
+        case .retire(let former, let next):
+            log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
+            store.retire(former, for: next)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
             let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
@@ -485,6 +536,6 @@ public final class RelayService {
     /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
     /// in which it was said.
     private func laneIndex(of key: NodeKey) -> Int {
-        key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
+        inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 }

@@ -1,7 +1,7 @@
 extension Message {
     private enum FrameType: UInt8 {
         // 01 to 03 were a handshake of sessions without encryption, which are answered with `encryptionRequired`.
-        case welcome = 0x04, close, hello, membership, introduction
+        case welcome = 0x04, close, hello, membership, introduction, keyHistoryWanted, keyHistory
         case ping = 0x10, pong
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
         case receipt = 0x29, receiptSigned
@@ -21,6 +21,7 @@ extension Message {
             type = .hello
             fields.put(1, Array(hello.proofs.joined()))
             fields.put(2, Array(hello.token.utf8))
+            if !hello.history.isEmpty { fields.put(3, hello.history.bytes) }
         case .membership(let membership):
             type = .membership
             fields.put(1, membership.ground.rawValue)
@@ -112,6 +113,12 @@ extension Message {
         case .meshKeyRenewed(let key):
             type = .meshKeyRenewed
             fields.put(1, key.bytes)
+        case .keyHistoryWanted(let key):
+            type = .keyHistoryWanted
+            fields.put(1, key.bytes)
+        case .keyHistory(let history):
+            type = .keyHistory
+            fields.put(1, history.bytes)
         case .checkWanted(let request):
             type = .checkWanted
             fields.put(1, request.number)
@@ -201,6 +208,8 @@ extension Message {
                 throw WireError(.malformedField, "field 1 is no mesh key")
             }
             self = .meshKeyRenewed(key)
+        case .keyHistoryWanted: self = .keyHistoryWanted(try fields.nodeKey(1))
+        case .keyHistory: self = .keyHistory(try fields.keyHistory(1))
         case .checkWanted:
             self = .checkWanted(
                 CheckRequest(
@@ -227,7 +236,8 @@ extension Message {
         return Hello(
             proofs: stride(from: 0, to: proofs.count, by: MeshKey.proofByteCount).map {
                 Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
-            }, token: String(decoding: token, as: UTF8.self))
+            }, token: String(decoding: token, as: UTF8.self),
+            history: fields.has(3) ? try fields.keyHistory(3) : KeyHistory())
     }
 
     private static func request(_ fields: FieldReader) throws(WireError) -> Request {
