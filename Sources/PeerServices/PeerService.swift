@@ -22,10 +22,10 @@ public final class PeerService {
 
     let loop: EventLoop
     let laneLoops: [EventLoop]
-    private var identity: NodeIdentity
-    private var tls: TLSContext
+    var identity: NodeIdentity
+    var tls: TLSContext
     /// How this node came to its key.
-    private var history: KeyHistory
+    var history: KeyHistory
     private let instance: ProcessInstance
     private let name: String
     private let software: String
@@ -33,14 +33,14 @@ public final class PeerService {
     private let serverPort: UInt16
     private let bindHost: SocketAddress.Host?
     private let writer: TableWriter
-    private let receipts: ReceiptWriter
-    private let log: Logger
+    let receipts: ReceiptWriter
+    let log: Logger
     private let resolver = Resolver()
     private let tables: ListenerTables
     private(set) var lanes: [LoopBound<PeerLane>] = []
     private(set) var relays: [Relay] = []
-    private var wishes: [MappingID: MappingWish] = [:]
-    private var temporary: Set<MappingID> = []
+    var wishes: [MappingID: MappingWish] = [:]
+    var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
     private var routes: [MappingID: Route] = [:]
     private var remembered: [AgreedPorts]
@@ -48,7 +48,7 @@ public final class PeerService {
     private var nextCheck: UInt32 = 0
     private var isStopped = false
     /// What is known of relays; changes that come of sessions are told to `onMemberships`.
-    public private(set) var memberships: Memberships
+    public internal(set) var memberships: Memberships
     /// Of this node's own mesh.
     public var ownMeshKeys: [MeshKey] = []
     /// Whether a token names the relay with that key.
@@ -109,24 +109,6 @@ public final class PeerService {
             relay.link.stop()
         }
         for watch in watches.values { watch.stop() }
-    }
-
-    /// This node has another key from now on: every relay learns it in a new session, and what visitors have open goes
-    /// on meanwhile.
-    public func renew(_ identity: NodeIdentity, _ tls: TLSContext, _ history: KeyHistory) {
-        self.identity = identity
-        self.tls = tls
-        self.history = history
-        for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.renew(identity, tls) } }
-        let reason = "this node has another key from now on"
-        for relay in relays {
-            send(.close(.leaving, detail: reason), to: relay)
-            relay.channel?.closeAfterFlush()
-            relay.channel = nil
-            let now = EventLoop.clock()
-            run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
-            run(relay.link.hurry(at: now), relay)
-        }
     }
 
     // MARK: What users ask for
@@ -244,7 +226,7 @@ public final class PeerService {
         }
     }
 
-    private func run(_ actions: [RelayLink.Action], _ relay: Relay) {
+    func run(_ actions: [RelayLink.Action], _ relay: Relay) {
         for action in actions { perform(action, relay) }
         arm(relay)
     }
@@ -312,7 +294,7 @@ public final class PeerService {
             with: key, secrets: secrets,
             credentials: memberships.credentials(
                 for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
-                isTokenFor: isTokenFor),
+                isPinned: pin != nil, isTokenFor: isTokenFor),
             introduction: Message.Introduction(
                 instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain),
             pin: pin)
@@ -415,12 +397,7 @@ public final class PeerService {
             guard relay.terms?.ground == .mesh else { return }
             log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
             if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
-        case .keyHistory(let history):
-            guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
-            do throws(KeyHistoryFault) {
-                let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)
-                if keys.contains(key) { follow(relay, keys, to: next) }
-            } catch { log.warning("relay \(relay.endpoint): its word about another key counts for nothing: \(error)") }
+        case .keyHistory(let history): told(history, by: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
@@ -431,16 +408,7 @@ public final class PeerService {
         }
     }
 
-    /// The relay has handed its key over to another one, as it has proven.
-    private func follow(_ relay: Relay, _ formerKeys: [NodeKey], to key: NodeKey) {
-        guard let pinned = memberships[relay.endpoint.description].key,
-            memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
-        else { return }
-        log.warning("relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
-        onMemberships?(memberships)
-    }
-
-    private func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
+    func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
 
     // MARK: Agreements
 
@@ -480,22 +448,6 @@ public final class PeerService {
         case .object(let objection):
             log.warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed: onChange?()
-        }
-    }
-
-    /// What is temporary leaves no file behind, so its receipt is signed and not kept.
-    private func countersign(_ draft: Receipt.Draft, _ relay: Relay) {
-        let receipt = draft.countersigned(byPeer: identity)
-        let mapping = draft.terms.mapping
-        send(.receiptSigned(mapping, signature: receipt.peerSignature), to: relay)
-        guard !temporary.contains(mapping) else { return }
-        let bound = LoopBound((self, relay), on: loop)
-        receipts.save(receipt) { [loop] in
-            loop.execute {
-                let (service, relay) = bound.value
-                guard service.wishes[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
-                service.onChange?()
-            }
         }
     }
 

@@ -96,7 +96,9 @@ struct FieldReader {
         return key
     }
 
+    /// A list that may be left out; then it is empty.
     func keyHistory(_ tag: UInt8) throws(WireError) -> KeyHistory {
+        guard has(tag) else { return KeyHistory() }
         guard let history = KeyHistory(bytes: try bytes(tag, upTo: KeyHistory.maximumByteCount)) else {
             throw WireError(.malformedField, "field \(tag) ends within a change of key")
         }

@@ -237,7 +237,7 @@ extension Message {
             proofs: stride(from: 0, to: proofs.count, by: MeshKey.proofByteCount).map {
                 Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
             }, token: String(decoding: token, as: UTF8.self),
-            history: fields.has(3) ? try fields.keyHistory(3) : KeyHistory())
+            history: try fields.keyHistory(3))
     }
 
     private static func request(_ fields: FieldReader) throws(WireError) -> Request {

@@ -65,17 +65,19 @@ public struct Memberships: Hashable, Sendable {
     /// - Parameters:
     ///   - own: the keys of this node's own mesh.
     ///   - history: how this node came to its own key.
-    ///   - isTokenFor: whether a token names that relay; to any other it is not shown. The key that is pinned, and those
-    ///     before it, are names of the relay too: before it has explained another one, `PeerHandshake` shows nothing.
+    ///   - isPinned: the handshake is given the pinned key and shows nothing of this before the relay explained how it
+    ///     came from that to the present one.
+    ///   - isTokenFor: whether a token names that relay; to any other it is not shown.
     public func credentials(
         for key: NodeKey, at address: String, own: [MeshKey], history: KeyHistory = KeyHistory(),
-        isTokenFor: (String, NodeKey) -> Bool
+        isPinned: Bool = false, isTokenFor: (String, NodeKey) -> Bool
     ) -> PeerHandshake.Credentials {
         let relay = self[address]
         var keys: [MeshKey] = []
         let others = relays.sorted { $0.key < $1.key }.compactMap(\.value.meshKey)
         for key in [relay.meshKey].compactMap({ $0 }) + own + others where !keys.contains(key) { keys.append(key) }
-        let names = [key, relay.key].compactMap { $0 } + relay.formerKeys
+        var names = [key]
+        if isPinned || relay.key == key { names += [relay.key].compactMap { $0 } + relay.formerKeys }
         return PeerHandshake.Credentials(
             meshKeys: keys, token: relay.token.flatMap { token in names.contains { isTokenFor(token, $0) } ? token : nil },
             isKeyKnown: relay.key == key, acceptsOpen: relay.acceptsOpen, history: history)

@@ -114,6 +114,10 @@ import Testing
         refused(memberships.follow([Self.old.key], to: Self.new.key, at: "relay:1"))
         let shown = memberships.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == Self.old.key }
         #expect(shown.token == "t" && shown.isKeyKnown)
+        let strange = memberships.credentials(for: .number(8), at: "relay:1", own: []) { $1 == Self.new.key }
+        #expect(strange.token == nil && !strange.isKeyKnown)
+        let asked = memberships.credentials(for: .number(8), at: "relay:1", own: [], isPinned: true) { $1 == Self.old.key }
+        #expect(asked.token == "t" && !asked.isKeyKnown)
         let foreign = memberships.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == .number(7) }
         #expect(foreign.token == nil)
         memberships.trust(.number(8), at: "relay:1")

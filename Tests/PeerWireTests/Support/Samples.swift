@@ -156,7 +156,7 @@ enum Samples {
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 
     /// Tags of lists, which may be left out or be empty, by frame type.
-    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8], 0x06: [3]]
+    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8], 0x06: [3], 0x0a: [1]]
 
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [
