@@ -123,12 +123,17 @@ public final class PeerService {
 
     /// Changes what is known of relays, and tries those at once that are affected.
     public func change(_ address: Endpoint, _ body: (inout Memberships) -> Void) {
+        let former = memberships[address.description].token
         body(&memberships)
         onMemberships?(memberships)
-        guard let relay = relays.first(where: { $0.endpoint == address }), relay.link.state != .established else {
-            return
+        guard let relay = relays.first(where: { $0.endpoint == address }) else { return }
+        guard let terms = relay.terms, relay.link.state == .established else {
+            return run(relay.link.hurry(at: EventLoop.clock()), relay)
         }
-        run(relay.link.hurry(at: EventLoop.clock()), relay)
+        let token = memberships[address.description].token
+        if let token, token != former, terms.ground == .token, isTokenFor(token, terms.key) {
+            send(.tokenRenewed(token), to: relay)
+        }
     }
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
@@ -383,9 +388,15 @@ public final class PeerService {
             guard relay.terms?.ground == .mesh else { return }
             log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
             if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        case .tokenJudged(let reason):
+            if reason.isEmpty {
+                log.info("relay \(relay.endpoint): the new token counts")
+            } else {
+                log.warning("relay \(relay.endpoint): the new token counts for nothing, \(reason)")
+            }
         case .released, .receipt: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .receiptSigned, .checkWanted:
+            .report, .receiptSigned, .tokenRenewed, .checkWanted:
             break  // `RelayLink` delivers none of these.
         }
     }

@@ -33,6 +33,12 @@ public final class RelayService {
         /// The handshake is over, and the core knows of it.
         var isAdmitted = false
         var admission: RelayHandshake.Admission?
+        let source: HostAddress?
+        /// Called once, when the handshake is over.
+        var settled: (() -> Void)?
+        var isVouchedFor = false
+        /// A newer token is being looked at.
+        var isTokenJudged = false
         /// Both ends asked for data channels without encryption.
         var isPlain = false
         var timer: LoopTimer?
@@ -43,6 +49,8 @@ public final class RelayService {
             channel = arrival.channel
             key = arrival.key
             secrets = arrival.secrets
+            source = arrival.source
+            settled = arrival.settled
         }
     }
 
@@ -77,7 +85,9 @@ public final class RelayService {
     private let log: Logger
     private let resolver = Resolver()
     private weak var server: NodeServer?
+    private let visitorPolicy: VisitorPolicy
     private var core: RelayCore
+    private var accounts = Accounts()
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
     private var sessions: [SessionID: Session] = [:]
@@ -88,7 +98,7 @@ public final class RelayService {
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], channelKeys: ChannelKeys, terms: Terms, name: String,
         software: String, bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy,
-        store: any LeaseStore, log: Logger
+        visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
     ) {
         self.loop = loop
         self.laneLoops = laneLoops
@@ -99,6 +109,7 @@ public final class RelayService {
         self.bindHost = bindHost
         self.advertised = advertised
         publicHost = advertised
+        self.visitorPolicy = visitorPolicy
         self.store = store
         self.log = log
         core = RelayCore(policy: policy, seed: UInt64.random(in: 0 ... .max))
@@ -108,9 +119,10 @@ public final class RelayService {
     public func start(at server: NodeServer, leases: [Lease], wall: WallTime) {
         let bound = LoopBound(self, on: loop)
         let control = loop
+        let policy = visitorPolicy.share(of: laneLoops.count)
         lanes = laneLoops.map { laneLoop in
             LoopBound(
-                RelayLane(on: laneLoop) { session, count in
+                RelayLane(on: laneLoop, policy: policy) { session, count in
                     control.execute { bound.value.wantChannels(session, count) }
                 }, on: laneLoop)
         }
@@ -174,6 +186,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         guard sessions.values.lazy.filter({ !$0.isAdmitted }).count < Self.maximumUnadmitted else {
+            arrival.settled()
             arrival.channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
             return arrival.channel.closeAfterFlush()
         }
@@ -202,7 +215,9 @@ public final class RelayService {
                     continueHandshake(session, session.handshake.received(frame))
                     continue
                 }
-                if let message = try Message(frame) { handle(.received(id, message)) }
+                guard let message = try Message(frame) else { continue }
+                if case .tokenRenewed(let token) = message { renewToken(token, session) }
+                handle(.received(id, message))
             }
         } catch {
             drop(id, .protocolBreach, error.detail)
@@ -221,6 +236,7 @@ public final class RelayService {
             }
         case .introduced(let admission, var introduction):
             session.timer?.cancel()
+            session.settled.take()?()
             session.admission = admission
             session.isAdmitted = true
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
@@ -230,15 +246,14 @@ public final class RelayService {
             publicHost = introduction.dialled
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel)))
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
 
     /// What a peer may do that came in so, and on whose account.
-    private func grant(_ admission: RelayHandshake.Admission, _ channel: ByteChannel) -> Grant {
-        // A stream that is gone already has no address; what little it still does is on one account.
-        let network = channel.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }?.accountNetwork ?? "unknown"
+    private func grant(_ admission: RelayHandshake.Admission, from source: HostAddress?) -> Grant {
+        let network = source?.accountNetwork ?? "unknown"
         switch admission {
         case .mesh: return Grant(membership: .mesh(network: network))
         case .openRelay: return Grant(membership: .openRelay(network: network))
@@ -248,8 +263,7 @@ public final class RelayService {
 
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
-        session.timer?.cancel()
-        channelKeys.remove(id)
+        letGo(session)
         guard session.isAdmitted else {
             server?.countBrokenHandshake()
             return
@@ -264,6 +278,14 @@ public final class RelayService {
         session.channel.send(Message.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
         closed(id)
+    }
+
+    private func letGo(_ session: Session) {
+        session.timer?.cancel()
+        session.settled.take()?()
+        channelKeys.remove(session.id)
+        if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
+        session.isVouchedFor = false
     }
 
     private func closeLane(_ session: Session) {
@@ -284,6 +306,28 @@ public final class RelayService {
             guard case .mesh = session.admission else { continue }
             if isFormerGood { tellMeshKey(session) } else { drop(session.id, .notAMember, "") }
         }
+    }
+
+    /// What the new one allows counts from now on, and nothing that it still allows is interrupted. Whoever came in by
+    /// the mesh key needs none.
+    private func renewToken(_ token: String, _ session: Session) {
+        guard case .token = session.admission, !session.isTokenJudged else { return }
+        session.isTokenJudged = true
+        judge(token, session.key) { [weak self] grant, reason in
+            guard let self, sessions[session.id] === session else { return }
+            session.isTokenJudged = false
+            session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : "").bytes)
+            guard let grant else { return }
+            session.admission = .token(grant)
+            handle(.grantRenewed(session.id, grant))
+            let (id, lane, account) = (session.id, lanes[session.lane], account(of: session.id))
+            laneLoops[session.lane].execute { lane.value.change(id, account) }
+        }
+    }
+
+    /// A token was revoked, or its time is over: whoever is here by it has to go.
+    public func tokenEnded(_ id: String) {
+        handle(.membershipEnded(.token(id: id), .revoked, detail: "the token was revoked"))
     }
 
     private func tellMeshKey(_ session: Session) {
@@ -325,6 +369,7 @@ public final class RelayService {
         loop.schedule(after: Self.tick) { [weak self] in
             guard let self else { return }
             handle(.timePassed)
+            accounts.timePassed(at: loop.now) { core.isInUse($0) }
             for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
             scheduleTick()
         }
@@ -357,12 +402,12 @@ public final class RelayService {
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
             if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
-            channelKeys.remove(id)
+            letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
             closeLane(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
-        case .listen(let claim, let id, _): listen(claim, id)
+        case .listen(let claim, let id, let filter): listen(claim, id, filter)
         case .pause(let claim): pause(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):
@@ -387,7 +432,12 @@ public final class RelayService {
         let key = known.key
         session.lane = laneIndex(of: key)
         let lane = lanes[session.lane]
-        laneLoops[session.lane].execute { lane.value.open(id, key: key) }
+        let (source, account) = (session.source, account(of: id))
+        laneLoops[session.lane].execute { lane.value.open(id, key: key, from: source, account) }
+        if let source {
+            session.isVouchedFor = true
+            server?.vouch(for: source)
+        }
         if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
         log.info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
@@ -397,6 +447,12 @@ public final class RelayService {
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum), isPlain: session.isPlain)
             ).bytes)
+    }
+
+    /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
+    private func account(of id: SessionID) -> Account? {
+        guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
+        return accounts.account(for: membership, limits, at: EventLoop.clock())
     }
 
     /// Dials a public port of a peer for it, as the third node that sees it from outside.
@@ -430,7 +486,7 @@ public final class RelayService {
         return .portsHeld(claim, range)
     }
 
-    private func listen(_ claim: Claim, _ id: SessionID) {
+    private func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
         guard sessions[id] != nil, let listeners = ports[claim] else { return }
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
@@ -439,7 +495,7 @@ public final class RelayService {
             }
         }
         let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
-        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }
+        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter) }
     }
 
     private func pause(_ claim: Claim) {

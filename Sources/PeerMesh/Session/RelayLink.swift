@@ -166,9 +166,10 @@ public struct RelayLink: Sendable {
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
             case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
-                .receiptSigned, .checkWanted:
+                .receiptSigned, .tokenRenewed, .checkWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed:
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed,
+                .tokenJudged:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }

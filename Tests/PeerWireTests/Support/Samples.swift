@@ -56,6 +56,8 @@ enum Samples {
                     software: "p2prc 1.0", channels: 4, isPlain: true))
         ),
         ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
+        ("tokenRenewed", .tokenRenewed("eyJhbGciOiJFZERTQSJ9.e30.c2ln")),
+        ("tokenJudged", .tokenJudged(reason: "it was issued by another relay")),
         ("close", .close(.superseded, detail: "a later process proved the same key")),
         ("ping", .ping(0x0102_0304_0506_0708)),
         ("pong", .pong(0x0102_0304_0506_0708)),
@@ -133,6 +135,12 @@ enum Samples {
                 address: VisitorAddress(
                     isIPv6: true, host: [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], port: 443))
         ),
+        (
+            "visitor-start-check",
+            VisitorStart(
+                mapping: mapping, portOffset: 0, visitor: 79, wantsAnswer: false, isCheckOnly: true,
+                address: VisitorAddress(isIPv6: false, host: [198, 51, 100, 7], port: 49_153))
+        ),
     ]
 
     static let probe = ReachabilityCheck.probe(nonce: nonce)
@@ -141,7 +149,7 @@ enum Samples {
     /// Tags that may be left out, by frame type.
     static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6]]
     /// Tags of values that have no one length.
-    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2]]
+    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1]]
 
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 
@@ -151,7 +159,7 @@ enum Samples {
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [
         0x08: [2, 3, 4], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
-        0x39: [3],
+        0x39: [3], 0x37: [1],
     ]
 }
 
@@ -159,6 +167,7 @@ enum Samples {
 /// `VectorTests` until it has a vector.
 enum MessageKind: CaseIterable, Hashable {
     case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed
+    case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
     case channelsWanted, checkWanted, checkDone
@@ -170,6 +179,8 @@ enum MessageKind: CaseIterable, Hashable {
             case .membership: .membership
             case .introduction: .introduction
             case .meshKeyRenewed: .meshKeyRenewed
+            case .tokenRenewed: .tokenRenewed
+            case .tokenJudged: .tokenJudged
             case .welcome: .welcome
             case .close: .close
             case .ping: .ping

@@ -36,6 +36,8 @@ func described(_ message: Message) -> [String: String] {
             "wantsPlain": "\(introduction.wantsPlain)",
         ]
     case .meshKeyRenewed(let key): ["meshKey": key.text]
+    case .tokenRenewed(let token): ["token": token]
+    case .tokenJudged(let reason): ["reason": reason]
     case .welcome(let welcome):
         [
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
@@ -96,7 +98,7 @@ func described(_ start: VisitorStart) -> [String: String] {
         "wantsAnswer": "\(start.wantsAnswer)", "portOffset": "\(start.portOffset)", "mapping": "\(start.mapping)",
         "visitor": "\(start.visitor)", "family": start.address.isIPv6 ? "6" : "4", "port": "\(start.address.port)",
         "address": Hex.encode(start.address.host),
-    ]
+    ].merging(start.isCheckOnly ? ["isCheckOnly": "true"] : [:]) { $1 }
 }
 
 private func described(_ protocols: TransportProtocols) -> String {
