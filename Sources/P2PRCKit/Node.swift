@@ -60,6 +60,7 @@ public enum Node {
         state.publisher.save(last)
         await state.publisher.finish()
         await state.membershipSaver.finish()
+        await state.receipts.finish()
         await state.writer.finish()
         for loop in loops { loop.stop() }
         await state.close()
@@ -122,6 +123,7 @@ struct NodeState: Sendable {
     let membershipSaver: LatestSaver<Memberships>
     let table: IPTable
     let writer: TableWriter
+    let receipts: ReceiptWriter
     let publisher: LatestSaver<Documents>
     let tokens: TokenDesk
     let leases: [Lease]
@@ -165,7 +167,8 @@ struct NodeState: Sendable {
             return NodeState(
                 home: home, identity: identity, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
-                writer: TableWriter(table, log: log), publisher: Self.publisher(servers, mappings, log),
+                writer: TableWriter(table, log: log),
+                receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
                 tokens: try TokenDesk(home: home, relay: identity.key, table: table), leases: try await table.leases(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
@@ -212,7 +215,7 @@ private struct Assembled: Sendable {
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
-                on: control, lanes: lanes, channelKeys: state.channelKeys,
+                on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
                 terms: RelayService.Terms(
                     door: RelayHandshake.Door(
                         meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen),
@@ -226,7 +229,7 @@ private struct Assembled: Sendable {
         let peer = PeerService(
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, log: log)
+            writer: state.writer, receipts: state.receipts, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)

@@ -69,7 +69,7 @@ final class NodeCore {
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
 
     func documents() -> Documents {
-        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings()) }
+        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
         return Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings,
             exposed: peer.mappings(), now: .now)

@@ -10,11 +10,11 @@ enum TextTable {
             return "no reverse-proxy server is known; join one: p2prc -s --connect-reverse-proxy HOST"
         }
         return table(
-            ["SERVER", "ADDRESS", "LATENCY", "STATE", "KEY", "REMARK"],
+            ["SERVER", "ADDRESS", "LATENCY", "STATE", "ENCRYPTION", "KEY", "REMARK"],
             registry.servers.map { server in
                 [
                     server.name, server.address, server.state == .isSelf ? "-" : latency(server.latency),
-                    server.state.rawValue, server.key?.short ?? "-", server.reason ?? "",
+                    server.state.rawValue, server.encryption?.rawValue ?? "-", server.key?.short ?? "-", server.reason ?? "",
                 ]
             })
     }
@@ -22,11 +22,12 @@ enum TextTable {
     static func mappings(_ registry: MappingRegistry) -> String {
         guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
         return table(
-            ["PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "SERVER", "PEER", "MAPPING", "REMARK"],
+            ["PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "REMARK"],
             registry.mappings.map { row in
                 [
                     row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-",
-                    row.type.rawValue, row.target, row.state.rawValue, row.serverName, row.peerName,
+                    row.type.rawValue, row.target, row.state.rawValue,
+                    row.encryption?.rawValue ?? "-", row.serverName, row.peerName,
                     row.mapping.description, row.reason ?? "",
                 ]
             })

@@ -29,6 +29,8 @@ extension PeerService {
         var isLocal = false
         /// What this node's server listens on for this relay.
         var ownPort: UInt16?
+        /// Mappings whose receipt of this relay lies in the home.
+        var receipts: Set<MappingID> = []
 
         init(_ endpoint: Endpoint, link: RelayLink) {
             self.endpoint = endpoint

@@ -31,6 +31,7 @@ public final class PeerService {
     private let serverPort: UInt16
     private let bindHost: SocketAddress.Host?
     private let writer: TableWriter
+    private let receipts: ReceiptWriter
     private let log: Logger
     private let resolver = Resolver()
     private let tables: ListenerTables
@@ -60,8 +61,10 @@ public final class PeerService {
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
-        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter, log: Logger
+        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
+        receipts: ReceiptWriter, log: Logger
     ) {
+        self.receipts = receipts
         self.tls = tls
         self.memberships = memberships
         self.wantsPlain = wantsPlain
@@ -144,6 +147,7 @@ public final class PeerService {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
             send(.close(.leaving, detail: ""), to: relay)
         }
+        if let key = relay.key { for id in relay.agreements.keys { receipts.remove(relay: key, mapping: id) } }
         relay.channel?.closeAfterFlush()
         relay.channel = nil
         relay.timer?.cancel()
@@ -186,7 +190,9 @@ public final class PeerService {
         temporary.remove(id)
         watches.removeValue(forKey: id)?.stop()
         setRoute(nil, for: id)
+        receipts.removeAll(of: id)
         for relay in relays {
+            relay.receipts.remove(id)
             guard relay.agreements.removeValue(forKey: id) != nil else { continue }
             if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
@@ -394,7 +400,10 @@ public final class PeerService {
             } else {
                 log.warning("relay \(relay.endpoint): the new token counts for nothing, \(reason)")
             }
-        case .released, .receipt: break
+        case .receipt(let draft):
+            guard let key = relay.terms?.key else { return }
+            handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
+        case .released: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
             .report, .receiptSigned, .tokenRenewed, .checkWanted:
             break  // `RelayLink` delivers none of these.
@@ -437,7 +446,26 @@ public final class PeerService {
             remembered.append(agreed)
             guard !temporary.contains(id) else { return }
             writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
+        case .countersign(let draft): countersign(draft, relay)
+        case .object(let objection):
+            log.warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed: onChange?()
+        }
+    }
+
+    /// What is temporary leaves no file behind, so its receipt is signed and not kept.
+    private func countersign(_ draft: Receipt.Draft, _ relay: Relay) {
+        let receipt = draft.countersigned(byPeer: identity)
+        let mapping = draft.terms.mapping
+        send(.receiptSigned(mapping, signature: receipt.peerSignature), to: relay)
+        guard !temporary.contains(mapping) else { return }
+        let bound = LoopBound((self, relay), on: loop)
+        receipts.save(receipt) { [loop] in
+            loop.execute {
+                let (service, relay) = bound.value
+                guard service.wishes[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
+                service.onChange?()
+            }
         }
     }
 

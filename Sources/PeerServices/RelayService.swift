@@ -15,6 +15,8 @@ public struct CarriedMapping: Sendable {
     public var isLive: Bool
     /// The host by which visitors reach it, as far as the peer's way here tells.
     public var host: String?
+    /// Whether its data channels go without encryption; `nil` without a session.
+    public var isPlain: Bool?
     public var traffic: TrafficCounters
 }
 
@@ -73,6 +75,8 @@ public final class RelayService {
     private static let maximumUnadmitted = 512
 
     private let loop: EventLoop
+    /// Signs receipts.
+    private var identity: NodeIdentity
     private let channelKeys: ChannelKeys
     public var terms: Terms
     public var judge: TokenJudge = { _, _, answer in answer(nil, "this relay issues no tokens") }
@@ -96,11 +100,12 @@ public final class RelayService {
     public var onChange: (() -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], channelKeys: ChannelKeys, terms: Terms, name: String,
-        software: String, bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy,
-        visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
+        terms: Terms, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
+        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
     ) {
         self.loop = loop
+        self.identity = identity
         self.laneLoops = laneLoops
         self.channelKeys = channelKeys
         self.terms = terms
@@ -178,6 +183,7 @@ public final class RelayService {
             let session = standing.session.flatMap { core.session($0) }
             return CarriedMapping(
                 standing: standing, isLive: session != nil, host: advertised ?? session?.dialled,
+                isPlain: standing.session.flatMap { sessions[$0]?.isPlain },
                 traffic: traffic[claim] ?? TrafficCounters())
         }
     }
@@ -417,6 +423,9 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
+        case .draftReceipt(let claim, let id, let lease, let grant, let host):
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
+            return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }

@@ -58,6 +58,8 @@ public struct RelayCore: Sendable {
         case portsBusy(Claim, PortRange)
         /// Answer to `saveLease`.
         case leaseSaved(Claim, succeeded: Bool)
+        /// Answer to `draftReceipt`.
+        case receiptDrafted(Claim, SessionID, Receipt.Draft)
         /// The peer showed a newer token. What it still allows goes on untouched, mappings that it does not are
         /// refused and their ports given back; counts that are over a lower limit stay until they are given back.
         case grantRenewed(SessionID, Grant)
@@ -84,6 +86,9 @@ public struct RelayCore: Sendable {
         /// Write the lease down; answer with `leaseSaved`.
         case saveLease(Lease)
         case removeLease(Claim)
+        /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
+        /// say it, the mapping goes without.
+        case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
         /// Dial what a peer wants checked, unless `DialPolicy` forbids it, and send the result to that session.
         case check(SessionID, Message.CheckRequest, by: NodeKey)
         /// Abort what visitors still have open through this session.
@@ -130,6 +135,8 @@ public struct RelayCore: Sendable {
         var reported: MappingState?
         /// Whether `free` was not called since the last `hold`.
         var isHeld = false
+        /// Receipts that were sent and not answered yet, the oldest first.
+        var receipts: [Receipt.Draft] = []
     }
 
     /// An offer that nobody answers is withdrawn after this.
@@ -142,7 +149,7 @@ public struct RelayCore: Sendable {
     static let checkBurst = 16
 
     public private(set) var policy: Policy
-    // Shared with `RelayCore+Agreement`, and nobody else.
+    // Shared with `RelayCore+Agreement` and `RelayCore+Receipt`, and nobody else.
     var sessions: [SessionID: Session] = [:]
     private var live: [NodeKey: SessionID] = [:]
     private var fenced: [NodeKey: [ProcessInstance]] = [:]
@@ -207,6 +214,7 @@ public struct RelayCore: Sendable {
         case .portsHeld(let claim, let ports): return portsHeld(claim, ports, now)
         case .portsBusy(let claim, let ports): return portsBusy(claim, ports)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
+        case .receiptDrafted(let claim, let id, let draft): return receiptDrafted(claim, id, draft)
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
         case .membershipEnded(let membership, let reason, let detail):
             return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
@@ -329,8 +337,13 @@ public struct RelayCore: Sendable {
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
+        case .receiptSigned(let mapping, let signature):
+            guard isReceiptSigned(Claim(key: key, mapping: mapping), id, signature) else {
+                return ended(id, wall) + [.end(id, .protocolBreach, detail: "a signature that fits no receipt")]
+            }
+            return []
         // A token is judged outside, and comes back as `grantRenewed`.
-        case .pong, .receiptSigned, .tokenRenewed: return []
+        case .pong, .tokenRenewed: return []
         case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
             .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
@@ -354,7 +367,9 @@ public struct RelayCore: Sendable {
         // relay what is on disk still has time left.
         for claim in leases.expired(at: wall + Int64(policy.leaseSeconds / 2)).sorted(by: Claim.precedes) {
             if let agreement = agreements[claim] {
-                if agreement.stage == .active || agreement.stage == .paused { actions += prolong(claim, wall) }
+                if agreement.stage == .active || agreement.stage == .paused {
+                    actions += prolong(claim, wall) + promise(claim)
+                }
             } else if let lease = leases[claim], lease.expires <= wall {
                 leases.remove(claim)
                 rebook(claim)

@@ -14,6 +14,9 @@ final class RelayBench {
         }
     }
 
+    /// The relay's own.
+    static let identity = NodeIdentity(seed: .seed(1))!
+
     private(set) var core: RelayCore
     var now: Instant
     var wall: WallTime { WallTime(seconds: WallTime.start.seconds + Int64(now.nanoseconds / 1_000_000_000)) }
@@ -131,6 +134,10 @@ final class RelayBench {
             saving.removeAll { $0.key == claim.key && $0.mapping == claim.mapping }
             saved[claim] = nil
             unheld.remove(claim)
+        case .draftReceipt(let claim, let id, let lease, let grant, let host):
+            expect(saved[claim] != nil, "a receipt for a lease that is not written down: \(claim)")
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: Self.identity.key, host: host, now: wall)
+            return (terms?.signed(byRelay: Self.identity)).map { .receiptDrafted(claim, id, $0) }
         case .check, .abortVisitors: break
         }
         return nil
@@ -256,4 +263,12 @@ extension RelayCore {
 extension RelayCore.Action {
     /// The message, if it is one for a peer.
     var message: Message? { if case .send(_, let message) = self { message } else { nil } }
+
+    /// Whether it only brings a receipt on its way.
+    var isAboutReceipt: Bool {
+        switch self {
+        case .draftReceipt, .send(_, .receipt): true
+        default: false
+        }
+    }
 }

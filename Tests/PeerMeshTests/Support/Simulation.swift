@@ -33,15 +33,18 @@ final class Simulation {
     private(set) var steps = 0
 
     private final class Home {
-        let key: NodeKey
+        let identity: NodeIdentity
         var grant: Grant
         var wishes: [MappingWish] = []
+        /// The latest of each mapping that the peer signed.
+        var receipts: [MappingID: Receipt] = [:]
         var remembered: [MappingID: PortRange] = [:]
         var processes: [Process] = []
-        init(key: NodeKey, grant: Grant) {
-            self.key = key
+        init(_ identity: NodeIdentity, grant: Grant) {
+            self.identity = identity
             self.grant = grant
         }
+        var key: NodeKey { identity.key }
         var alive: [Process] { processes.filter(\.isAlive) }
     }
 
@@ -91,7 +94,7 @@ final class Simulation {
         for _ in 0..<number(0...6) { busy.insert(port()) }
         startRelay()
         for index in 0..<number(2...4) {
-            let home = Home(key: .number(UInt8(index + 1)), grant: makeGrant())
+            let home = Home(NodeIdentity(seed: .seed(UInt64(index + 2)))!, grant: makeGrant())
             for _ in 0..<number(1...2) { home.wishes.append(makeWish()) }
             homes.append(home)
             after(milliseconds(0...1_000)) { [self] in startProcess(home) }
@@ -189,6 +192,9 @@ final class Simulation {
                         relay.held[claim]?.ports == agreement.ports
                     else { return "verified, but the relay does not listen: \(claim)" }
                     let left = (relay.saved[claim]?.expires.seconds ?? 0) - relay.wall.seconds
+                    guard let receipt = home.receipts[agreement.wish.id], receipt.terms.ports == agreement.ports,
+                        (try? receipt.verify()) != nil
+                    else { return "verified, but there is no receipt for these ports: \(claim)" }
                     guard didDiskFail || left >= Int64(policy.leaseSeconds / 2) - 4 else {
                         return "verified, but on the disk its lease has \(left) s left: \(claim)"
                     }
@@ -377,6 +383,7 @@ final class Simulation {
 
     private func ended(_ link: Link, _ reason: CloseReason) {
         link.isCut = true
+        if reason == .protocolBreach { fail("a peer of ours is said to break the protocol") }
         guard reason == .superseded else { return lost(link) }
         note("process of \(link.process.home.key.short) stops: superseded")
         links[link.id] = nil
@@ -398,6 +405,10 @@ final class Simulation {
         case .active(let mapping, _, let host): handle(.activated(host: host), mapping, link.process)
         case .refusal(let mapping, let reason, let detail):
             handle(.refused(reason, detail: detail), mapping, link.process)
+        case .receipt(let draft):
+            let peer = link.process.home.key
+            handle(
+                .receiptOffered(draft, relay: RelayBench.identity.key, peer: peer), draft.terms.mapping, link.process)
         default: break
         }
     }
@@ -428,6 +439,11 @@ final class Simulation {
                 let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports == ports
                 handle(isOpen ? .checkPassed(by: "this node") : .checkFailed(reason: "refused"), id, process)
             }
+        case .countersign(let draft):
+            let receipt = draft.countersigned(byPeer: process.home.identity)
+            process.home.receipts[id] = receipt
+            process.link.map { toRelay($0, .receiptSigned(id, signature: receipt.peerSignature)) }
+        case .object(let objection): fail("\(process.home.key.short) objects to a receipt: \(objection)")
         case .freeOwnPort, .changed: break
         }
     }

@@ -219,6 +219,9 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public let peerKey: String?
     public let verifiedBy: [String]?
     public let reason: String?
+    /// Its place in the home.
+    public let receipt: String?
+    public let encryption: String?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -233,6 +236,8 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
         case peerKey = "Peer_key"
         case verifiedBy = "Verified_by"
         case reason = "Reason"
+        case receipt = "Receipt"
+        case encryption = "Encryption"
     }
 
     public var port: Int { blindPort ?? -1 }
@@ -255,6 +260,7 @@ public struct ServerRow: Decodable, Sendable {
     public let state: String?
     public let key: String?
     public let reason: String?
+    public let encryption: String?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -263,6 +269,7 @@ public struct ServerRow: Decodable, Sendable {
         case state = "State"
         case key = "Key"
         case reason = "Reason"
+        case encryption = "Encryption"
     }
 }
 
