@@ -35,7 +35,7 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage|Services)Tests'
 
 test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \

@@ -69,7 +69,7 @@ public enum Node {
     private static func makeLoops() throws(CommandError) -> [EventLoop] {
         var loops: [EventLoop] = []
         do throws(SystemError) {
-            for _ in 0..<SystemFacts.processorCount { loops.append(try EventLoop()) }
+            for _ in 0...SystemFacts.processorCount { loops.append(try EventLoop()) }
         } catch {
             throw CommandError(
                 .failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
@@ -206,10 +206,11 @@ private struct Assembled: Sendable {
         _ settings: NodeSettings, _ state: NodeState, _ loops: [EventLoop], _ log: Logger,
         _ endings: AsyncStream<ExitStatus>.Continuation
     ) throws(CommandError) {
-        let control = loops[0]
+        // Handshakes are apart from the bytes of visitors, so that a flood of the former does not hold the latter up.
+        let (control, lanes) = (loops[0], Array(loops.dropFirst()))
         let software = "p2prc/\(P2PRCVersion.text)"
         let bindHost = settings.bind?.host
-        let server = NodeServer(on: control, tls: state.tls)
+        let server = NodeServer(on: control, tls: state.tls, policy: settings.arrivalPolicy)
         let listener: Listener
         do throws(SystemError) {
             listener = try Listener.hold(port: settings.serverPort, on: bindHost, .betweenNodes)
@@ -219,19 +220,20 @@ private struct Assembled: Sendable {
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
-                on: control, lanes: loops, identity: state.identity, channelKeys: state.channelKeys,
+                on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
                 terms: RelayService.Terms(
                     door: RelayHandshake.Door(
                         meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
-                policy: settings.relayPolicy, store: state.writer, log: log)
+                policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
+                store: state.writer, log: log)
             let retired = Dictionary(state.retired.map { ($0.former, $0.next) }) { first, _ in first }
             service.start(at: server, leases: state.leases, retired: retired, wall: .now)
             relay = service
         }
         let peer = PeerService(
-            on: control, lanes: loops, identity: state.identity, tls: state.tls, history: state.history,
+            on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
             memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, log: log)
@@ -240,6 +242,7 @@ private struct Assembled: Sendable {
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
+        core.onTokenRevoked = { relay?.tokenEnded($0) }
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }

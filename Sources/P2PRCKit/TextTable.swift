@@ -48,10 +48,10 @@ enum TextTable {
             lines += [
                 "",
                 table(
-                    ["MAPPING", "ROLE", "CONNECTIONS", "OPEN", "FAILED", "FROM VISITORS", "TO VISITORS"],
+                    ["MAPPING", "ROLE", "CONNECTIONS", "OPEN", "FAILED", "REFUSED", "FROM VISITORS", "TO VISITORS"],
                     status.Mapping_traffic.map { row in
                         [
-                            row.Mapping, row.Role, "\(row.Connections)", "\(row.Open)", "\(row.Failed)",
+                            row.Mapping, row.Role, "\(row.Connections)", "\(row.Open)", "\(row.Failed)", "\(row.Refused)",
                             size(row.Bytes_from_visitors), size(row.Bytes_to_visitors),
                         ]
                     }),
@@ -59,8 +59,8 @@ enum TextTable {
         }
         let strangers = status.Strangers
         let turnedAway =
-            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Unproven
-            + strangers.Broken_handshakes
+            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Filtered
+            + strangers.Unproven + strangers.Broken_TLS + strangers.Broken_handshakes
         if turnedAway > 0 { lines += ["", "turned away at the server port: \(turnedAway)"] }
         return lines.joined(separator: "\n")
     }

@@ -217,7 +217,10 @@ final class PeerLane {
                 channel.sendAtOnce([VisitorStart.answer])
             else { return }
         }
-        guard !route.pendingChecks.isEmpty else { return connect(start, channel, early: []) }
+        guard !route.pendingChecks.isEmpty else {
+            if start.isCheckOnly { return }
+            return connect(start, channel, early: [])
+        }
         let waiting = FirstBytes(
             on: loop, channel, maximum: ReachabilityCheck.probeByteCount, limit: Self.checkPatience,
             isEnough: { ReachabilityCheck.read($0) != .incomplete },
@@ -234,6 +237,7 @@ final class PeerLane {
             let farewell = ByteChannel(on: loop, channel)
             return farewell.closeAfterFlush()
         }
+        if start.isCheckOnly { return }
         connect(start, channel, early: bytes)
     }
 

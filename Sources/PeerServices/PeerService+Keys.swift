@@ -1,3 +1,4 @@
+internal import Logging
 internal import PeerMesh
 public import PeerReactor
 internal import PeerStorage
@@ -20,6 +21,22 @@ extension PeerService {
             let now = EventLoop.clock()
             run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
             run(relay.link.hurry(at: now), relay)
+        }
+    }
+
+    /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key before.
+    func told(_ meshKey: MeshKey, by relay: Relay) {
+        guard relay.terms?.ground == .mesh else { return }
+        log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
+        if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships) }
+    }
+
+    /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
+    func judged(_ reason: String, by relay: Relay) {
+        if reason.isEmpty {
+            log.info("relay \(relay.endpoint): the new token counts")
+        } else {
+            log.warning("relay \(relay.endpoint): the new token counts for nothing, \(reason)")
         }
     }
 

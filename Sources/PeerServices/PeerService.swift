@@ -129,12 +129,17 @@ public final class PeerService {
 
     /// Changes what is known of relays, and tries those at once that are affected.
     public func change(_ address: Endpoint, _ body: (inout Memberships) -> Void) {
+        let former = memberships[address.description].token
         body(&memberships)
         onMemberships?(memberships)
-        guard let relay = relays.first(where: { $0.endpoint == address }), relay.link.state != .established else {
-            return
+        guard let relay = relays.first(where: { $0.endpoint == address }) else { return }
+        guard let terms = relay.terms, relay.link.state == .established else {
+            return run(relay.link.hurry(at: EventLoop.clock()), relay)
         }
-        run(relay.link.hurry(at: EventLoop.clock()), relay)
+        let token = memberships[address.description].token
+        if let token, token != former, terms.ground == .token, isTokenFor(token, terms.key) {
+            send(.tokenRenewed(token), to: relay)
+        }
     }
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
@@ -392,18 +397,15 @@ public final class PeerService {
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
-        case .meshKeyRenewed(let key):
-            // Only the relay that this key is for can say so, and only to one who knew the key before.
-            guard relay.terms?.ground == .mesh else { return }
-            log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
-            if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        case .meshKeyRenewed(let key): told(key, by: relay)
         case .keyHistory(let history): told(history, by: relay)
+        case .tokenJudged(let reason): judged(reason, by: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
         case .released: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .receiptSigned, .checkWanted, .keyHistoryWanted:
+            .report, .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
             break  // `RelayLink` delivers none of these.
         }
     }

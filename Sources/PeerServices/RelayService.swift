@@ -24,7 +24,7 @@ public struct CarriedMapping: Sendable {
 
 /// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
 public final class RelayService {
-    private final class Session {
+    final class Session {
         let id: SessionID
         let channel: ByteChannel
         var decoder = FrameDecoder()
@@ -37,6 +37,12 @@ public final class RelayService {
         /// The handshake is over, and the core knows of it.
         var isAdmitted = false
         var admission: RelayHandshake.Admission?
+        let source: HostAddress?
+        /// Called once, when the handshake is over.
+        var settled: (() -> Void)?
+        var isVouchedFor = false
+        /// A newer token is being looked at.
+        var isTokenJudged = false
         /// Both ends asked for data channels without encryption.
         var isPlain = false
         var timer: LoopTimer?
@@ -47,6 +53,8 @@ public final class RelayService {
             channel = arrival.channel
             key = arrival.key
             secrets = arrival.secrets
+            source = arrival.source
+            settled = arrival.settled
         }
     }
 
@@ -70,11 +78,11 @@ public final class RelayService {
 
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
-    private static let maximumInheritedLanes = 16_384
+    static let maximumInheritedLanes = 16_384
 
     private let loop: EventLoop
     /// Signs receipts.
-    private var identity: NodeIdentity
+    var identity: NodeIdentity
     private let channelKeys: ChannelKeys
     public var terms: Terms
     public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
@@ -87,20 +95,22 @@ public final class RelayService {
     private let log: Logger
     private let resolver = Resolver()
     private weak var server: NodeServer?
-    private var core: RelayCore
+    private let visitorPolicy: VisitorPolicy
+    var core: RelayCore
+    private var accounts = Accounts()
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
-    private var sessions: [SessionID: Session] = [:]
-    private var ports: [Claim: [Listener]] = [:]
+    var sessions: [SessionID: Session] = [:]
+    var ports: [Claim: [Listener]] = [:]
     /// Where a key that took over from another one stays, while this process runs.
-    private var inheritedLanes: [NodeKey: Int] = [:]
+    var inheritedLanes: [NodeKey: Int] = [:]
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
         terms: Terms, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
-        policy: RelayCore.Policy, store: any LeaseStore, log: Logger
+        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
     ) {
         self.loop = loop
         self.identity = identity
@@ -112,6 +122,7 @@ public final class RelayService {
         self.bindHost = bindHost
         self.advertised = advertised
         publicHost = advertised
+        self.visitorPolicy = visitorPolicy
         self.store = store
         self.log = log
         core = RelayCore(policy: policy, seed: UInt64.random(in: 0 ... .max))
@@ -123,9 +134,10 @@ public final class RelayService {
     ) {
         let bound = LoopBound(self, on: loop)
         let control = loop
+        let policy = visitorPolicy.share(of: laneLoops.count)
         lanes = laneLoops.map { laneLoop in
             LoopBound(
-                RelayLane(on: laneLoop) { session, count in
+                RelayLane(on: laneLoop, policy: policy) { session, count in
                     control.execute { bound.value.wantChannels(session, count) }
                 }, on: laneLoop)
         }
@@ -190,6 +202,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         guard sessions.values.lazy.filter({ !$0.isAdmitted }).count < Self.maximumUnadmitted else {
+            arrival.settled()
             arrival.channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
             return arrival.channel.closeAfterFlush()
         }
@@ -218,7 +231,9 @@ public final class RelayService {
                     continueHandshake(session, session.handshake.received(frame))
                     continue
                 }
-                if let message = try Message(frame) { handle(.received(id, message)) }
+                guard let message = try Message(frame) else { continue }
+                if case .tokenRenewed(let token) = message { renewToken(token, session) }
+                handle(.received(id, message))
             }
         } catch {
             drop(id, .protocolBreach, error.detail)
@@ -231,8 +246,7 @@ public final class RelayService {
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
         case .judge(let token):
-            let shown = (try? session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)) ?? []
-            judge(token, session.key, shown + core.formerKeys(of: session.key)) { [weak self] grant, reason in
+            judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
@@ -242,6 +256,7 @@ public final class RelayService {
                 formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
             } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
+            session.settled.take()?()
             session.admission = admission
             session.isAdmitted = true
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
@@ -251,16 +266,15 @@ public final class RelayService {
             publicHost = introduction.dialled
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel),
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source),
                     formerly: heirs(of: formerly, session.key)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
 
     /// What a peer may do that came in so, and on whose account.
-    private func grant(_ admission: RelayHandshake.Admission, _ channel: ByteChannel) -> Grant {
-        // A stream that is gone already has no address; what little it still does is on one account.
-        let network = channel.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }?.accountNetwork ?? "unknown"
+    private func grant(_ admission: RelayHandshake.Admission, from source: HostAddress?) -> Grant {
+        let network = source?.accountNetwork ?? "unknown"
         switch admission {
         case .mesh: return Grant(membership: .mesh(network: network))
         case .openRelay: return Grant(membership: .openRelay(network: network))
@@ -270,8 +284,7 @@ public final class RelayService {
 
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
-        session.timer?.cancel()
-        channelKeys.remove(id)
+        letGo(session)
         guard session.isAdmitted else {
             server?.countBrokenHandshake()
             return
@@ -281,11 +294,19 @@ public final class RelayService {
         handle(.sessionEnded(id))
     }
 
-    private func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
+    func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
         guard let session = sessions[id] else { return }
         session.channel.send(Message.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
         closed(id)
+    }
+
+    private func letGo(_ session: Session) {
+        session.timer?.cancel()
+        session.settled.take()?()
+        channelKeys.remove(session.id)
+        if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
+        session.isVouchedFor = false
     }
 
     private func closeLane(_ session: Session) {
@@ -308,35 +329,26 @@ public final class RelayService {
         }
     }
 
-    /// This relay has another key from now on: its members learn how it came to that, and come back to find it. What
-    /// visitors have open goes on meanwhile.
-    public func renew(_ identity: NodeIdentity, _ history: KeyHistory) {
-        self.identity = identity
-        terms.door.history = history
-        for session in sessions.values {
-            session.handshake.doorChanged(terms.door)
-            if session.isAdmitted { session.channel.send(Message.keyHistory(history).bytes) }
-            drop(session.id, .leaving, "this relay has another key from now on")
+    /// What the new one allows counts from now on, and nothing that it still allows is interrupted. Whoever came in by
+    /// the mesh key needs none.
+    private func renewToken(_ token: String, _ session: Session) {
+        guard case .token = session.admission, !session.isTokenJudged else { return }
+        session.isTokenJudged = true
+        judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
+            guard let self, sessions[session.id] === session else { return }
+            session.isTokenJudged = false
+            session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : "").bytes)
+            guard let grant else { return }
+            session.admission = .token(grant)
+            handle(.grantRenewed(session.id, grant))
+            let (id, lane, account) = (session.id, lanes[session.lane], account(of: session.id))
+            laneLoops[session.lane].execute { lane.value.change(id, account) }
         }
     }
 
-    /// All that belongs to a key stays on one lane, also when the key is handed over. Where former keys of the same node
-    /// still have ports on different lanes, those on the lane of the latest move with it, and the leases of the others
-    /// run out.
-    private func heirs(of formerly: [NodeKey], _ key: NodeKey) -> [NodeKey] {
-        guard let latest = formerly.last(where: { former in ports.keys.contains { $0.key == former } }) else {
-            return formerly
-        }
-        let lane = laneIndex(of: latest)
-        if inheritedLanes[key] == nil, !ports.keys.contains(where: { $0.key == key }) {
-            if inheritedLanes.count >= Self.maximumInheritedLanes { inheritedLanes = inheritedLanes.filter { entry in
-                ports.keys.contains { $0.key == entry.key } || sessions.values.contains { $0.key == entry.key }
-            } }
-            inheritedLanes[key] = lane
-        }
-        return formerly.filter { former in
-            laneIndex(of: former) == laneIndex(of: key) || !ports.keys.contains { $0.key == former }
-        }
+    /// A token was revoked, or its time is over: whoever is here by it has to go.
+    public func tokenEnded(_ id: String) {
+        handle(.membershipEnded(.token(id: id), .revoked, detail: "the token was revoked"))
     }
 
     private func tellMeshKey(_ session: Session) {
@@ -378,6 +390,7 @@ public final class RelayService {
         loop.schedule(after: Self.tick) { [weak self] in
             guard let self else { return }
             handle(.timePassed)
+            accounts.timePassed(at: loop.now) { core.isInUse($0) }
             for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
             scheduleTick()
         }
@@ -410,12 +423,12 @@ public final class RelayService {
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
             if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
-            channelKeys.remove(id)
+            letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
             closeLane(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
-        case .listen(let claim, let id, _): listen(claim, id)
+        case .listen(let claim, let id, let filter): listen(claim, id, filter)
         case .pause(let claim): pause(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):
@@ -447,7 +460,12 @@ public final class RelayService {
         let key = known.key
         session.lane = laneIndex(of: key)
         let lane = lanes[session.lane]
-        laneLoops[session.lane].execute { lane.value.open(id, key: key) }
+        let (source, account) = (session.source, account(of: id))
+        laneLoops[session.lane].execute { lane.value.open(id, key: key, from: source, account) }
+        if let source {
+            session.isVouchedFor = true
+            server?.vouch(for: source)
+        }
         if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
         log.info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
@@ -457,6 +475,12 @@ public final class RelayService {
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum), isPlain: session.isPlain)
             ).bytes)
+    }
+
+    /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
+    private func account(of id: SessionID) -> Account? {
+        guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
+        return accounts.account(for: membership, limits, at: EventLoop.clock())
     }
 
     /// Dials a public port of a peer for it, as the third node that sees it from outside.
@@ -490,7 +514,7 @@ public final class RelayService {
         return .portsHeld(claim, range)
     }
 
-    private func listen(_ claim: Claim, _ id: SessionID) {
+    private func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
         guard sessions[id] != nil, let listeners = ports[claim] else { return }
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
@@ -499,7 +523,7 @@ public final class RelayService {
             }
         }
         let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
-        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }
+        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter) }
     }
 
     private func pause(_ claim: Claim) {
@@ -535,7 +559,7 @@ public final class RelayService {
 
     /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
     /// in which it was said.
-    private func laneIndex(of key: NodeKey) -> Int {
+    func laneIndex(of key: NodeKey) -> Int {
         inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 }

@@ -96,9 +96,7 @@ struct FieldReader {
         return key
     }
 
-    /// A list that may be left out; then it is empty.
     func keyHistory(_ tag: UInt8) throws(WireError) -> KeyHistory {
-        guard has(tag) else { return KeyHistory() }
         guard let history = KeyHistory(bytes: try bytes(tag, upTo: KeyHistory.maximumByteCount)) else {
             throw WireError(.malformedField, "field \(tag) ends within a change of key")
         }

@@ -7,6 +7,7 @@ extension Message {
         case receipt = 0x29, receiptSigned
         case channelsWanted = 0x30
         case meshKeyRenewed = 0x34
+        case tokenRenewed = 0x36, tokenJudged
         case checkWanted = 0x38, checkDone
     }
 
@@ -119,6 +120,12 @@ extension Message {
         case .keyHistory(let history):
             type = .keyHistory
             fields.put(1, history.bytes)
+        case .tokenRenewed(let token):
+            type = .tokenRenewed
+            fields.put(1, Array(token.utf8))
+        case .tokenJudged(let reason):
+            type = .tokenJudged
+            fields.put(1, reason)
         case .checkWanted(let request):
             type = .checkWanted
             fields.put(1, request.number)
@@ -210,6 +217,8 @@ extension Message {
             self = .meshKeyRenewed(key)
         case .keyHistoryWanted: self = .keyHistoryWanted(try fields.nodeKey(1))
         case .keyHistory: self = .keyHistory(try fields.keyHistory(1))
+        case .tokenRenewed: self = .tokenRenewed(try Self.token(fields, 1))
+        case .tokenJudged: self = .tokenJudged(reason: try fields.text(1))
         case .checkWanted:
             self = .checkWanted(
                 CheckRequest(
@@ -228,16 +237,20 @@ extension Message {
         guard proofs.count % MeshKey.proofByteCount == 0 else {
             throw WireError(.malformedField, "field 1 ends within a proof")
         }
-        let token = try fields.bytes(2, upTo: Hello.maximumToken)
-        // A token is letters, digits and a few marks (RFC 7515, section 7.1).
-        guard token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw WireError(.malformedField, "field 2 is no token")
-        }
         return Hello(
             proofs: stride(from: 0, to: proofs.count, by: MeshKey.proofByteCount).map {
                 Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
-            }, token: String(decoding: token, as: UTF8.self),
-            history: try fields.keyHistory(3))
+            }, token: try token(fields, 2),
+            history: fields.has(3) ? try fields.keyHistory(3) : KeyHistory())
+    }
+
+    private static func token(_ fields: FieldReader, _ tag: UInt8) throws(WireError) -> String {
+        let token = try fields.bytes(tag, upTo: Hello.maximumToken)
+        // A token is letters, digits and a few marks (RFC 7515, section 7.1).
+        guard token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw WireError(.malformedField, "field \(tag) is no token")
+        }
+        return String(decoding: token, as: UTF8.self)
     }
 
     private static func request(_ fields: FieldReader) throws(WireError) -> Request {

@@ -37,6 +37,10 @@ public enum Message: Hashable, Sendable {
 
     /// The mesh has a new key; the former one counts for a while. From a relay to members, inside TLS.
     case meshKeyRenewed(MeshKey)
+    /// A newer token takes the place of the one that the session was opened with. From a peer that came in by a token.
+    case tokenRenewed(String)
+    /// The relay's answer: why it counts for nothing, or an empty text. The session goes on by the former one then.
+    case tokenJudged(reason: String)
 
     /// A peer that knew the relay by another key asks how it came to this one, before it says anything else.
     case keyHistoryWanted(NodeKey)

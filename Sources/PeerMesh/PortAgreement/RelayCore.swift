@@ -178,6 +178,9 @@ public struct RelayCore: Sendable {
     public func session(_ id: SessionID) -> Session? { sessions[id] }
     public var sessionCount: Int { sessions.count }
 
+    /// Whether any session belongs to it.
+    public func isInUse(_ membership: Grant.Membership) -> Bool { ledger.use(of: membership).keys > 0 }
+
     /// The ceilings that count for a session's membership, of which its lane holds visitors, rates and bytes.
     public func limits(of id: SessionID) -> Grant.Limits? { sessions[id].map { policy.limits(of: $0.grant) } }
 
@@ -354,9 +357,10 @@ public struct RelayCore: Sendable {
                 return ended(id, wall) + [.end(id, .protocolBreach, detail: "a signature that fits no receipt")]
             }
             return []
-        case .pong: return []
+        // A token is judged outside, and comes back as `grantRenewed`.
+        case .pong, .tokenRenewed: return []
         case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
-            .channelsWanted, .checkDone, .meshKeyRenewed, .keyHistoryWanted, .keyHistory:
+            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }

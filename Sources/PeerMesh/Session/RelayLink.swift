@@ -166,10 +166,10 @@ public struct RelayLink: Sendable {
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
             case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
-                .receiptSigned, .checkWanted, .keyHistoryWanted:
+                .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
             case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed,
-                .keyHistory:
+                .tokenJudged, .keyHistory:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }

@@ -84,7 +84,7 @@ extension FuzzTarget {
     /// Flags that are not known, and the byte that is kept free, are passed over (docs/protocol.md, "Data channel").
     @Sendable private static func clearedVisitorStart(_ input: [UInt8]) -> [UInt8] {
         var bytes = input
-        bytes[1] &= 1
+        bytes[1] &= 3
         bytes[21] = 0
         return bytes
     }

@@ -39,6 +39,8 @@ func described(_ message: Message) -> [String: String] {
     case .meshKeyRenewed(let key): ["meshKey": key.text]
     case .keyHistoryWanted(let key): ["key": "\(key)"]
     case .keyHistory(let history): described(history)
+    case .tokenRenewed(let token): ["token": token]
+    case .tokenJudged(let reason): ["reason": reason]
     case .welcome(let welcome):
         [
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
@@ -99,7 +101,7 @@ func described(_ start: VisitorStart) -> [String: String] {
         "wantsAnswer": "\(start.wantsAnswer)", "portOffset": "\(start.portOffset)", "mapping": "\(start.mapping)",
         "visitor": "\(start.visitor)", "family": start.address.isIPv6 ? "6" : "4", "port": "\(start.address.port)",
         "address": Hex.encode(start.address.host),
-    ]
+    ].merging(start.isCheckOnly ? ["isCheckOnly": "true"] : [:]) { $1 }
 }
 
 private func described(_ protocols: TransportProtocols) -> String {

@@ -26,9 +26,9 @@ extension ProcessTests {
             try await scenario { s in
                 let relay = try await s.relay()
                 let fared = try await s.stranger(manner, at: relay.settings.serverPort ?? 0)
-                // close, reason 10, no detail: docs/protocol.md.
-                try #require(fared.answer == "0500000401000" + "10a" || fared.answer.hasPrefix("05000004" + "0100010a"))
-                try #require(fared.milliseconds < 3_000)
+                // close with reason 10 and an empty detail, to the last byte: docs/protocol.md.
+                try #require(fared.answer == "05000007" + "0100010a" + "020000", "\(fared.answer)")
+                try #require(fared.isOver && fared.milliseconds < 3_000, "\(fared.milliseconds) ms")
             }
         }
 
