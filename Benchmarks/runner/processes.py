@@ -1,0 +1,160 @@
+"""Child processes that never outlive the benchmark, and what the system says of them."""
+
+import ctypes
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_PR_SET_PDEATHSIG = 1
+
+
+class BenchError(Exception):
+    """Says what could not be measured, and why."""
+
+
+def _die_with_parent():
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_for(what, condition, limit=20.0, alive=()):
+    """Calls `condition` until it returns something true, and returns that; BenchError after `limit` seconds, or when
+    one of the processes `alive` is not."""
+    deadline = time.monotonic() + limit
+    while True:
+        value = condition()
+        if value:
+            return value
+        for child in alive:
+            if child.poll() is not None:
+                raise BenchError(f"{what}: {child.args[0]} ended with {child.returncode}: {last_line(child.log)}")
+        if time.monotonic() > deadline:
+            raise BenchError(f"{what}: not within {limit:g} s")
+        time.sleep(0.01)
+
+
+class Scope:
+    """Everything that is started and written; `close` ends and removes it, in reverse order."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="p2prc-bench-"))
+        self._children = []
+        self._ports = set()
+
+    def start(self, name, words, **more):
+        """Starts a program with its output in a file; it dies with the benchmark, whatever ends that."""
+        log = self.folder / f"{name}.log"
+        with open(log, "ab") as output:
+            more.setdefault("stdin", subprocess.DEVNULL)
+            more.setdefault("stdout", output)
+            child = subprocess.Popen(
+                [str(word) for word in words], stderr=output, start_new_session=True, preexec_fn=_die_with_parent, **more)
+        child.log = log
+        self._children.append(child)
+        return child
+
+    def stop(self, child):
+        """SIGTERM to its process group, SIGKILL after 3 s."""
+        if child in self._children:
+            self._children.remove(child)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(child.pid, number)
+                child.wait(3)
+            except ProcessLookupError:
+                pass
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                pipe.close()
+
+    def port(self, count=1):
+        """The first of `count` free neighbours on loopback: public ports of a relay, below the ephemeral ones."""
+        for _ in range(1000):
+            first = random.randrange(20000, 32700 - count)
+            wanted = range(first, first + count)
+            if self._ports.isdisjoint(wanted) and all(_is_free(port) for port in wanted):
+                self._ports.update(wanted)
+                return first
+        raise BenchError("no free ports between 20000 and 32700")
+
+    def close(self):
+        while self._children:
+            self.stop(self._children[-1])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def last_line(path):
+    """What a program said last; empty when it said nothing."""
+    with open(path, encoding="utf8", errors="replace") as file:
+        return next((line.strip() for line in reversed(file.readlines()) if line.strip()), "")
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _stat(pid):
+    """Fields of /proc/PID/stat from the third on (proc(5)); None when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def descendants(roots):
+    """The processes with these ids and all below them."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (fields := _stat(name)):
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found, queue = [], list(roots)
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        queue += children.get(pid, [])
+    return found
+
+
+def cpu_seconds(pids):
+    """User plus system time of processes."""
+    return sum((int(fields[11]) + int(fields[12])) * TICK for pid in pids if (fields := _stat(pid)))
+
+
+def own_cpu_seconds():
+    """User plus system time of this process and of all below it, those that ended included."""
+    mine = _stat(os.getpid())
+    ended = (int(mine[13]) + int(mine[14])) * TICK
+    return cpu_seconds(descendants([os.getpid()])) + ended
+
+
+def machine_cpu_seconds():
+    """What all processors did for processes (user, nice, system), and what was stolen from this machine (proc(5)).
+    Interrupts are left out: they are nobody's, or the load's own."""
+    user, nice, system, _, _, _, _, steal = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + steal) * TICK
+
+
+def memory(pid):
+    """PSS, anonymous and resident bytes (proc(5), smaps_rollup)."""
+    kinds = {"Pss": "pss", "Anonymous": "anonymous", "Rss": "resident"}
+    found = {}
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        key, _, rest = line.partition(":")
+        if key in kinds:
+            found[kinds[key]] = int(rest.split()[0]) * 1024
+    return found
