@@ -20,7 +20,10 @@ class BenchError(Exception):
     """Says what could not be measured, and why."""
 
 
-def _die_with_parent():
+def _begin_life():
+    """In the child: it dies with the benchmark, and has a process group to be ended by. No session of its own: where
+    the scheduler groups by sessions, shares would then depend on who is split how."""
+    os.setpgid(0, 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -55,7 +58,7 @@ class Scope:
             more.setdefault("stdin", subprocess.DEVNULL)
             more.setdefault("stdout", output)
             child = subprocess.Popen(
-                [str(word) for word in words], stderr=output, start_new_session=True, preexec_fn=_die_with_parent, **more)
+                [str(word) for word in words], stderr=output, preexec_fn=_begin_life, **more)
         child.log = log
         self._children.append(child)
         return child
