@@ -60,7 +60,8 @@ def number(value):
 def memory(rows, subjects):
     row = rows.get("memory", {})
     lines = [
-        [subject.label] + [number(row[subject.key][figure]["median"]) for _, figure in MEMORY]
+        [subject.label] + [
+            number(row[subject.key][figure]["median"]) if figure in row[subject.key] else "-" for _, figure in MEMORY]
         for subject in subjects if subject.key in row]
     return table(["memory of all processes"] + [title for title, _ in MEMORY], lines) if lines else ""
 
