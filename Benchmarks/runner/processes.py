@@ -81,15 +81,16 @@ class Scope:
             if pipe:
                 pipe.close()
 
-    def port(self, count=1):
-        """The first of `count` free neighbours on loopback: public ports of a relay, below the ephemeral ones."""
+    def port(self, count=1, low=20000):
+        """The first of `count` free neighbours on loopback, from `low` on and below the ephemeral ones. A relay gives
+        out those from 20000 on."""
         for _ in range(1000):
-            first = random.randrange(20000, 32700 - count)
+            first = random.randrange(low, 32700 - count)
             wanted = range(first, first + count)
             if self._ports.isdisjoint(wanted) and all(_is_free(port) for port in wanted):
                 self._ports.update(wanted)
                 return first
-        raise BenchError("no free ports between 20000 and 32700")
+        raise BenchError(f"{count} free ports side by side are not to be found between {low} and 32700")
 
     def close(self):
         while self._children:

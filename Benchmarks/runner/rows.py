@@ -239,21 +239,24 @@ class Grown:
 
     def __init__(self):
         self.grown = {}
+        self.service = None
 
     def measure(self, bench, subject):
         if subject.key not in self.grown:
             self.grown[subject.key] = self.grow(bench, subject)
         among = self.grown[subject.key]
         alone, crowded = ([], [])
-        for _ in range(3):
+        for _ in range(5):
             for port, p50s in ((subject.port, alone), (among.port, crowded)):
-                result = visit(bench, subject, "ping", "--port", port, "--connections", 1, "--seconds", bench.seconds / 3)
+                result = visit(bench, subject, "ping", "--port", port, "--connections", 1, "--seconds", bench.seconds / 4)
                 p50s.append(result["p50_us"])
-        return {"alone_us": sorted(alone)[1], "p50_us": sorted(crowded)[1], "ratio": sorted(crowded)[1] / sorted(alone)[1],
+        # Where the system puts the four processes on the processors makes a third; the best of five compares like
+        # with like.
+        return {"alone_us": min(alone), "p50_us": min(crowded), "ratio": min(crowded) / min(alone),
                 "others": result["others"]}
 
     def grow(self, bench, subject):
-        service = Service(bench.scope, bench.load, ports=self.mappings - 1)
+        service = self.service = self.service or Service(bench.scope, bench.load, ports=self.mappings - 1)
         more = range(service.port + 1, service.port + self.mappings - 1)
         kind = type("Grown", (type(subject),), {"key": f"{subject.key}-grown"})
         among = kind(bench.scope, service.port, subject.web_behind, subject.web_says, more=more)

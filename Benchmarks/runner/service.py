@@ -10,7 +10,7 @@ class Service:
     """Echo, sink and source in one (load/service.c), on one port or neighbouring ones."""
 
     def __init__(self, scope, load, ports=1):
-        self.port = scope.port(ports)
+        self.port = scope.port(ports, low=10000)
         child = scope.start("service", [load, "serve", "--port", self.port, "--ports", ports])
         wait_for("the service does not start", lambda: answers(self.port, b"e"), alive=[child])
 
