@@ -1,6 +1,6 @@
 """Tables for people (Markdown, so that they can be pasted into docs/performance.md)."""
 
-from .statistics import is_wide
+from .statistics import is_doubtful
 
 COLUMNS = [
     ("bulk up, 1", "bulk-up-1", "gbit_s"), ("bulk down, 1", "bulk-down-1", "gbit_s"),
@@ -22,7 +22,7 @@ def table(head, lines):
 
 
 def ratios(rows, subjects):
-    """Every subject by H; `~` marks what lay far apart."""
+    """Every subject by H; `~` marks what lay far apart or was disturbed."""
     columns = [(title, row, figure) for title, row, figure in COLUMNS if REFERENCE in rows.get(row, {})]
     lines = [
         [subject.label] + [_ratio(rows[row], subject.key, figure) for _, row, figure in columns]
@@ -31,10 +31,11 @@ def ratios(rows, subjects):
 
 
 def _ratio(row, subject, figure):
-    ours, theirs = (row.get(key, {}).get(figure) for key in (subject, REFERENCE))
-    if not ours or not theirs or not theirs["median"]:
+    ours, theirs = (row.get(key, {}) for key in (subject, REFERENCE))
+    if figure not in ours or not theirs.get(figure, {}).get("median"):
         return "-"
-    return f"{ours['median'] / theirs['median']:.2f}" + ("~" if is_wide(ours) or is_wide(theirs) else "")
+    mark = "~" if is_doubtful(ours, figure) or is_doubtful(theirs, figure) else ""
+    return f"{ours[figure]['median'] / theirs[figure]['median']:.2f}{mark}"
 
 
 def absolutes(rows, subjects):
@@ -74,7 +75,7 @@ def bounds(verdicts):
             continue
         side = "at_least" if "at_least" in verdict else "at_most"
         limit = f"{side.replace('_', ' ')} {verdict[side]:g}" + (f" of {verdict['of']}" if "of" in verdict else "")
-        value = f"{verdict['value']:.3g}" + ("~" if verdict["is_wide"] else "")
+        value = f"{verdict['value']:.3g}" + ("~" if verdict["is_doubtful"] else "")
         state = "met" if verdict["met"] else "**missed**"
         lines.append([verdict["subject"], verdict["row"], verdict["figure"], limit, value, state])
     return table(["subject", "row", "figure", "bound", "measured", ""], lines) if lines else ""

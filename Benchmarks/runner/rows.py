@@ -25,6 +25,7 @@ class Bench:
     service: int
     spare: int
     seconds: float
+    held: tuple
 
 
 class Window:
@@ -47,7 +48,8 @@ def visit(bench, subject, tool, *options, **more):
     words = [bench.load, tool, "--seconds", bench.seconds, "--warm", WARM, *options]
     log = open(bench.scope.folder / "visitors.log", "a+", encoding="utf8")
     with log, subprocess.Popen(
-        [str(word) for word in words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=log, text=True) as child:
+        [str(word) for word in words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=log, text=True
+    ) as child:
         try:
             window = result = None
             for line in child.stdout:
@@ -135,7 +137,8 @@ class HTTP:
         seconds = max(1, round(bench.seconds))
         try:
             done = subprocess.run(
-                [find("wrk"), "-t", "1", "-c", "64", "-d", f"{seconds}s", "--latency", f"http://127.0.0.1:{subject.web}/"],
+                [find("wrk"), "-t", "1", "-c", "64", "-d", f"{seconds}s", "--latency",
+                 f"http://127.0.0.1:{subject.web}/"],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 20, check=True)
         except subprocess.SubprocessError as error:
             raise BenchError(f"wrk: {error}") from error
@@ -180,7 +183,6 @@ class Memory:
     key = "memory"
     once = True
     only = tuple(kind for kind in ALL if kind is not Direct)
-    counts = (1000, 4000)
 
     def measure(self, bench, subject):
         pids = descendants(child.pid for child in subject.processes)
@@ -189,7 +191,7 @@ class Memory:
             "pss_mib": sum(each["pss"] for each in idle) / (1 << 20),
             "anonymous_mib": max(each["anonymous"] for each in idle) / (1 << 20),
             "resident_mib": max(each["resident"] for each in idle) / (1 << 20)}
-        for count in self.counts:
+        for count in bench.held:
             try:
                 visitor = hold(bench, subject, count)
             except BenchError:
@@ -248,7 +250,8 @@ class Grown:
         alone, crowded = ([], [])
         for _ in range(5):
             for port, p50s in ((subject.port, alone), (among.port, crowded)):
-                result = visit(bench, subject, "ping", "--port", port, "--connections", 1, "--seconds", bench.seconds / 4)
+                result = visit(
+                    bench, subject, "ping", "--port", port, "--connections", 1, "--seconds", bench.seconds / 4)
                 p50s.append(result["p50_us"])
         # Where the system puts the four processes on the processors makes a third; the best of five compares like
         # with like.

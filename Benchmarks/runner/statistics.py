@@ -2,15 +2,18 @@
 
 from statistics import median
 
-# A median whose samples lie further apart than this share of it says so.
+# A median whose samples lie further apart than this share of it says so, and one where strangers kept more than this
+# share of a processor busy in half of the samples.
 WIDE = 0.25
+QUIET = 0.15
 
 
 def summarize(samples):
     """{row: {subject: {figure: {median, low, high}}}} of the samples that succeeded."""
     collected = {}
     for sample in samples:
-        for figure, value in sample.get("figures", {}).items():
+        disturbance = {"others": sample["others"]} if "others" in sample else {}
+        for figure, value in (sample.get("figures", {}) | disturbance).items():
             place = collected.setdefault(sample["row"], {}).setdefault(sample["subject"], {})
             place.setdefault(figure, []).append(value)
     rows = {
@@ -37,25 +40,23 @@ def _mean_cpu(rows):
                 key: sum(figure[key] for figure in figures) / len(figures) for key in ("median", "low", "high")}}
 
 
-def is_wide(figure):
-    return figure["high"] - figure["low"] > WIDE * abs(figure["median"])
+def is_doubtful(figures, name):
+    """Whether the samples of a figure lie far apart, or were disturbed."""
+    figure = figures[name]
+    is_wide = figure["high"] - figure["low"] > WIDE * abs(figure["median"])
+    return is_wide or figures.get("others", {"median": 0})["median"] > QUIET
 
 
 def judge(bounds, rows):
     """Each bound with its value, the spread of that, and whether it is met; None where it was not measured."""
     verdicts = []
     for bound in bounds:
-        ours, theirs = (_find(rows, bound, subject) for subject in (bound["subject"], bound.get("of")))
+        ours, theirs = (rows.get(bound["row"], {}).get(subject, {}) for subject in (bound["subject"], bound.get("of")))
         verdict = dict(bound, value=None, met=None)
-        if ours and (theirs or "of" not in bound):
-            by = theirs["median"] if theirs else 1
-            verdict["value"] = value = ours["median"] / by if by else None
-            if value is not None:
-                verdict["met"] = value >= bound.get("at_least", value) and value <= bound.get("at_most", value)
-                verdict["is_wide"] = is_wide(ours) or bool(theirs and is_wide(theirs))
+        name = bound["figure"]
+        if name in ours and ("of" not in bound or theirs.get(name, {}).get("median")):
+            verdict["value"] = value = ours[name]["median"] / (theirs[name]["median"] if theirs else 1)
+            verdict["met"] = value >= bound.get("at_least", value) and value <= bound.get("at_most", value)
+            verdict["is_doubtful"] = is_doubtful(ours, name) or bool(theirs) and is_doubtful(theirs, name)
         verdicts.append(verdict)
     return verdicts
-
-
-def _find(rows, bound, subject):
-    return rows.get(bound["row"], {}).get(subject, {}).get(bound["figure"])

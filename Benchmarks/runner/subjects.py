@@ -191,9 +191,10 @@ class Rathole(Subject):
     def launch(self):
         port = self.scope.port()
         ways = {"service": (self.port, self.behind), "web": (self.web, self.web_behind)}
-        server = self.write("server.toml", f'[server]\nbind_addr = "127.0.0.1:{port}"\ndefault_token = "bench"\n' + "".join(
+        token = 'default_token = "bench"\n'
+        server = self.write("server.toml", f'[server]\nbind_addr = "127.0.0.1:{port}"\n{token}' + "".join(
             f'[server.services.{name}]\nbind_addr = "127.0.0.1:{public}"\n' for name, (public, _) in ways.items()))
-        client = self.write("client.toml", f'[client]\nremote_addr = "127.0.0.1:{port}"\ndefault_token = "bench"\n' + "".join(
+        client = self.write("client.toml", f'[client]\nremote_addr = "127.0.0.1:{port}"\n{token}' + "".join(
             f'[client.services.{name}]\nlocal_addr = "127.0.0.1:{target}"\n' for name, (_, target) in ways.items()))
         self.run("server", [find("rathole"), "--server", server])
         self.run("client", [find("rathole"), "--client", client])
