@@ -391,7 +391,7 @@ import Testing
         #expect(agree(1, 2, .exactly(.only(1_002))) != .nothing)
         _ = say(1, .wants(3, .any(count: 1)))
         let lower = Grant.token("t", limits: Grant.Limits(leases: 1))
-        #expect(bench.give(.grantRenewed(.number(1), lower)).allSatisfy(\.isAboutReceipt))
+        #expect(bench.give(.grantRenewed(.number(1), lower)).allSatisfy { $0.isAboutReceipt })
         #expect(details(in: say(1, .commit(.number(3), attempt: 1))).count == 1)
         #expect(agree(1, 3, .any(count: 1)) == .refused(.limitReached))
         #expect(bench.held.count == 2)
