@@ -22,6 +22,8 @@ extension PeerService {
         var wasRefused = false
         /// Another key than the pinned one was proven; nothing is said to it.
         var strangeKey: NodeKey?
+        /// There is a token for it, which names the key of another; it is not shown.
+        var hidesToken = false
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         var lastSaved = Instant.zero

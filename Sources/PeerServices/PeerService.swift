@@ -242,7 +242,8 @@ public final class PeerService {
         case .deliver(let message): deliver(message, relay)
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
-        case .explain(let reason):
+        case .explain(let failure):
+            let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
             relay.wasRefused = false
             log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
@@ -273,6 +274,7 @@ public final class PeerService {
         let address = relay.endpoint.description
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
             relay.strangeKey = key
+            relay.hidesToken = false
             let reason =
                 "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
                 + "accept it: p2prc trust \(address) --key \(key)"
@@ -291,9 +293,10 @@ public final class PeerService {
             case .closed(let reason): run(relay.link.closed(reason, at: EventLoop.clock()), relay)
             }
         }
+        let credentials = memberships.credentials(for: key, at: address, own: ownMeshKeys, isTokenFor: isTokenFor)
+        relay.hidesToken = memberships[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
-            with: key, secrets: secrets,
-            credentials: memberships.credentials(for: key, at: address, own: ownMeshKeys, isTokenFor: isTokenFor),
+            with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
                 instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain))
         run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
