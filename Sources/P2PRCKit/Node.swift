@@ -18,6 +18,8 @@ public enum Node {
         let loops = try makeLoops()
         let control = loops[0]
         let endings = AsyncStream<ExitStatus>.makeStream()
+        // Before anybody is told that it runs: whoever reads that may stop it at once.
+        listenForSignals(endings.continuation, log)
         let assembled: Assembled
         do throws(CommandError) {
             assembled = try await onLoop(control) { () throws(CommandError) in
@@ -28,7 +30,6 @@ public enum Node {
             await state.close()
             throw error
         }
-        listenForSignals(endings.continuation, log)
         let api: APIService
         do throws(CommandError) {
             api = try await startAPI(assembled, state, on: control, log)

@@ -20,6 +20,8 @@ extension PeerService {
         var key: NodeKey?
         var reason: String?
         var wasRefused = false
+        /// There is a token for it, which names the key of another; it is not shown.
+        var hidesToken = false
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         var lastSaved = Instant.zero

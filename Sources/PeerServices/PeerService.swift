@@ -245,7 +245,8 @@ public final class PeerService {
         case .deliver(let message): deliver(message, relay)
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
-        case .explain(let reason):
+        case .explain(let failure):
+            let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
             relay.wasRefused = false
             log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
@@ -295,11 +296,12 @@ public final class PeerService {
             case .closed(let reason): run(relay.link.closed(reason, at: EventLoop.clock()), relay)
             }
         }
+        let credentials = memberships.credentials(
+            for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
+            isPinned: pin != nil, isTokenFor: isTokenFor)
+        relay.hidesToken = memberships[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
-            with: key, secrets: secrets,
-            credentials: memberships.credentials(
-                for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
-                isPinned: pin != nil, isTokenFor: isTokenFor),
+            with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
                 instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain),
             pin: pin)

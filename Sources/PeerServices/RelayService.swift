@@ -79,6 +79,7 @@ public final class RelayService {
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
     static let maximumInheritedLanes = 16_384
+    private static let revoked = "the token was revoked; ask for a new one"
 
     private let loop: EventLoop
     /// Signs receipts.
@@ -104,6 +105,8 @@ public final class RelayService {
     var ports: [Claim: [Listener]] = [:]
     /// Where a key that took over from another one stays, while this process runs.
     var inheritedLanes: [NodeKey: Int] = [:]
+    /// Revoked so lately that somebody may have shown one before and not be in yet.
+    private var endedTokens: Set<Grant.Membership> = []
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
@@ -250,6 +253,8 @@ public final class RelayService {
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
+        case .introduced(.token(let grant), _) where endedTokens.contains(grant.membership):
+            drop(session.id, .revoked, Self.revoked)
         case .introduced(let admission, var introduction):
             let formerly: [NodeKey]
             do throws(KeyHistoryFault) {
@@ -323,10 +328,17 @@ public final class RelayService {
         for session in sessions.values where !session.isAdmitted { session.handshake.doorChanged(terms.door) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
+        var ended: Set<Grant.Membership> = []
         for session in sessions.values where session.isAdmitted {
             guard case .mesh = session.admission else { continue }
-            if isFormerGood { tellMeshKey(session) } else { drop(session.id, .notAMember, "") }
+            if isFormerGood {
+                tellMeshKey(session)
+            } else if let account = core.session(session.id)?.grant.membership {
+                ended.insert(account)
+            }
         }
+        // Not only the sessions: what their visitors have open is broken off too.
+        for account in ended { handle(.membershipEnded(account, .notAMember, detail: "")) }
     }
 
     /// What the new one allows counts from now on, and nothing that it still allows is interrupted. Whoever came in by
@@ -337,8 +349,10 @@ public final class RelayService {
         judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
             guard let self, sessions[session.id] === session else { return }
             session.isTokenJudged = false
-            session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : "").bytes)
-            guard let grant else { return }
+            guard let grant, !endedTokens.contains(grant.membership) else {
+                return session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : Self.revoked).bytes)
+            }
+            session.channel.send(Message.tokenJudged(reason: "").bytes)
             session.admission = .token(grant)
             handle(.grantRenewed(session.id, grant))
             let (id, lane, account) = (session.id, lanes[session.lane], account(of: session.id))
@@ -348,7 +362,11 @@ public final class RelayService {
 
     /// A token was revoked, or its time is over: whoever is here by it has to go.
     public func tokenEnded(_ id: String) {
-        handle(.membershipEnded(.token(id: id), .revoked, detail: "the token was revoked"))
+        let membership = Grant.Membership.token(id: id)
+        endedTokens.insert(membership)
+        // No handshake that began before this lasts longer; later ones are judged by what is written down.
+        loop.schedule(after: SessionTiming.handshakeLimit * 2) { [weak self] in self?.endedTokens.remove(membership) }
+        handle(.membershipEnded(membership, .revoked, detail: Self.revoked))
     }
 
     private func tellMeshKey(_ session: Session) {
