@@ -115,6 +115,8 @@ public enum Node {
 struct NodeState: Sendable {
     let home: Home
     let identity: NodeIdentity
+    /// How the node came to its key.
+    let history: KeyHistory
     let tls: TLSContext
     let channelKeys: ChannelKeys
     /// Of this node's own mesh; made for a relay that has none.
@@ -128,6 +130,7 @@ struct NodeState: Sendable {
     let publisher: LatestSaver<Documents>
     let tokens: TokenDesk
     let leases: [Lease]
+    let retired: [RetiredKey]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
     let relays: [JoinedRelay]
@@ -141,6 +144,7 @@ struct NodeState: Sendable {
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: home.paths.nodeKey, detail: "it holds no node key")
             }
+            let history = try KeyHistoryFile.load(home.paths, of: identity.key, at: WallTime.now.seconds)
             let channelKeys = ChannelKeys()
             let tls: TLSContext
             do throws(TLSFailure) { tls = try TLSContext(seed: seed, keys: channelKeys) } catch {
@@ -166,11 +170,12 @@ struct NodeState: Sendable {
             }
             try await table.sweepTokens(at: now)
             return NodeState(
-                home: home, identity: identity, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
+                home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
                 writer: TableWriter(table, log: log),
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
-                tokens: try TokenDesk(home: home, relay: identity.key, table: table), leases: try await table.leases(),
+                tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
+                leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
@@ -219,20 +224,23 @@ private struct Assembled: Sendable {
                 on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
                 terms: RelayService.Terms(
                     door: RelayHandshake.Door(
-                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen),
+                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
                 policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
                 store: state.writer, log: log)
-            service.start(at: server, leases: state.leases, wall: .now)
+            let retired = Dictionary(state.retired.map { ($0.former, $0.next) }) { first, _ in first }
+            service.start(at: server, leases: state.leases, retired: retired, wall: .now)
             relay = service
         }
         let peer = PeerService(
-            on: control, lanes: lanes, identity: state.identity, tls: state.tls, memberships: state.memberships,
+            on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
+            memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, log: log)
         let core = NodeCore(
-            on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
+            on: control, settings: settings, identity: state.identity, history: state.history,
+            channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
         core.onTokenRevoked = { relay?.tokenEnded($0) }
@@ -247,10 +255,10 @@ private struct Assembled: Sendable {
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
         let tokens = state.tokens
         peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
-        relay?.judge = { token, key, answer in
+        relay?.judge = { token, key, formerly, answer in
             let answer = LoopBound(answer, on: control)
             Task {
-                let (grant, reason) = await tokens.grant(for: token, from: key, log)
+                let (grant, reason) = await tokens.grant(for: token, from: key, formerly: formerly, log)
                 control.execute { answer.value(grant, reason) }
             }
         }

@@ -45,7 +45,7 @@ public final class NodeServer {
     private let policy: ArrivalPolicy
     private var gate: SourceGate
     private let loop: EventLoop
-    private let tls: TLSContext
+    private var tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: Undecided] = [:]
     public private(set) var strangers = Strangers()
@@ -89,6 +89,9 @@ public final class NodeServer {
         try listener.accept(on: loop) { [weak self] stream, address in self?.admit(stream, address) }
         listeners[listener.address.port] = listener
     }
+
+    /// Proves another key to whoever comes from now on.
+    public func renew(_ tls: TLSContext) { self.tls = tls }
 
     func listens(on port: UInt16) -> Bool { listeners[port] != nil }
 

@@ -20,8 +20,6 @@ extension PeerService {
         var key: NodeKey?
         var reason: String?
         var wasRefused = false
-        /// Another key than the pinned one was proven; nothing is said to it.
-        var strangeKey: NodeKey?
         /// There is a token for it, which names the key of another; it is not shown.
         var hidesToken = false
         var latency: Instant.Span?

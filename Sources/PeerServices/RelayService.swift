@@ -7,6 +7,8 @@ public import PeerWire
 public protocol LeaseStore: Sendable {
     func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void)
     func remove(_ claim: Claim)
+    /// A node key was handed over to another one, for good.
+    func retire(_ former: NodeKey, for next: NodeKey)
 }
 
 /// What a relay tells about one mapping that it carries.
@@ -22,7 +24,7 @@ public struct CarriedMapping: Sendable {
 
 /// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
 public final class RelayService {
-    private final class Session {
+    final class Session {
         let id: SessionID
         let channel: ByteChannel
         var decoder = FrameDecoder()
@@ -56,8 +58,11 @@ public final class RelayService {
         }
     }
 
-    /// Judges a token for the key that shows it: what it allows, or why it is worth nothing. Answers on the control loop.
-    public typealias TokenJudge = (String, NodeKey, _ answer: @escaping (Grant?, String) -> Void) -> Void
+    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is worth
+    /// nothing. Answers on the control loop.
+    public typealias TokenJudge = (
+        String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
+    ) -> Void
 
     /// What a relay asks of peers, and says to them.
     public struct Terms: Sendable {
@@ -74,13 +79,14 @@ public final class RelayService {
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
     private static let revoked = "the token was revoked; ask for a new one"
+    static let maximumInheritedLanes = 16_384
 
     private let loop: EventLoop
     /// Signs receipts.
-    private var identity: NodeIdentity
+    var identity: NodeIdentity
     private let channelKeys: ChannelKeys
     public var terms: Terms
-    public var judge: TokenJudge = { _, _, answer in answer(nil, "this relay issues no tokens") }
+    public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
     private let bindHost: SocketAddress.Host?
@@ -91,14 +97,16 @@ public final class RelayService {
     private let resolver = Resolver()
     private weak var server: NodeServer?
     private let visitorPolicy: VisitorPolicy
-    private var core: RelayCore
+    var core: RelayCore
     private var accounts = Accounts()
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
-    private var sessions: [SessionID: Session] = [:]
-    private var ports: [Claim: [Listener]] = [:]
+    var sessions: [SessionID: Session] = [:]
+    var ports: [Claim: [Listener]] = [:]
     /// Revoked so lately that somebody may have shown one before and not be in yet.
     private var endedTokens: Set<Grant.Membership> = []
+    /// Where a key that took over from another one stays, while this process runs.
+    var inheritedLanes: [NodeKey: Int] = [:]
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
@@ -124,7 +132,9 @@ public final class RelayService {
     }
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
-    public func start(at server: NodeServer, leases: [Lease], wall: WallTime) {
+    public func start(
+        at server: NodeServer, leases: [Lease], retired: [NodeKey: NodeKey] = [:], wall: WallTime
+    ) {
         let bound = LoopBound(self, on: loop)
         let control = loop
         let policy = visitorPolicy.share(of: laneLoops.count)
@@ -135,7 +145,7 @@ public final class RelayService {
                 }, on: laneLoop)
         }
         self.server = server
-        run(core.restore(leases, at: wall))
+        run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
@@ -239,13 +249,17 @@ public final class RelayService {
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
         case .judge(let token):
-            judge(token, session.key) { [weak self] grant, reason in
+            judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
         case .introduced(.token(let grant), _) where endedTokens.contains(grant.membership):
             drop(session.id, .revoked, Self.revoked)
         case .introduced(let admission, var introduction):
+            let formerly: [NodeKey]
+            do throws(KeyHistoryFault) {
+                formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
+            } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
             session.settled.take()?()
             session.admission = admission
@@ -257,7 +271,8 @@ public final class RelayService {
             publicHost = introduction.dialled
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source)))
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source),
+                    formerly: heirs(of: formerly, session.key)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
@@ -284,7 +299,7 @@ public final class RelayService {
         handle(.sessionEnded(id))
     }
 
-    private func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
+    func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
         guard let session = sessions[id] else { return }
         session.channel.send(Message.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
@@ -331,7 +346,7 @@ public final class RelayService {
     private func renewToken(_ token: String, _ session: Session) {
         guard case .token = session.admission, !session.isTokenJudged else { return }
         session.isTokenJudged = true
-        judge(token, session.key) { [weak self] grant, reason in
+        judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
             guard let self, sessions[session.id] === session else { return }
             session.isTokenJudged = false
             guard let grant, !endedTokens.contains(grant.membership) else {
@@ -441,6 +456,10 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
+        case .rename(let former, let claim): ports[claim] = ports.removeValue(forKey: former)
+        case .retire(let former, let next):
+            log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
+            store.retire(former, for: next)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
             let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
@@ -558,7 +577,7 @@ public final class RelayService {
 
     /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
     /// in which it was said.
-    private func laneIndex(of key: NodeKey) -> Int {
-        key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
+    func laneIndex(of key: NodeKey) -> Int {
+        inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 }

@@ -49,8 +49,10 @@ public struct RelayCore: Sendable {
     }
 
     public enum Event: Sendable {
-        /// A handshake is done, and whoever judged it says what the session may do.
-        case sessionProven(SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant)
+        /// A handshake is done, and whoever judged it says what the session may do. `formerly`: keys that were handed
+        /// over to this one, as it has proven, the oldest first.
+        case sessionProven(
+            SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant, formerly: [NodeKey] = [])
         case received(SessionID, Message)
         case sessionEnded(SessionID)
         /// Answers to `hold`.
@@ -86,6 +88,10 @@ public struct RelayCore: Sendable {
         /// Write the lease down; answer with `leaseSaved`.
         case saveLease(Lease)
         case removeLease(Claim)
+        /// The ports that are held for a claim are held for another one from now on; none of them accepts at present.
+        case rename(Claim, to: Claim)
+        /// Write down that a key was handed over to another one, for good.
+        case retire(NodeKey, for: NodeKey)
         /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
         /// say it, the mapping goes without.
         case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
@@ -149,10 +155,12 @@ public struct RelayCore: Sendable {
     static let checkBurst = 16
 
     public private(set) var policy: Policy
-    // Shared with `RelayCore+Agreement` and `RelayCore+Receipt`, and nobody else.
+    // Shared with the extensions in files of their own, and nobody else.
     var sessions: [SessionID: Session] = [:]
-    private var live: [NodeKey: SessionID] = [:]
-    private var fenced: [NodeKey: [ProcessInstance]] = [:]
+    var live: [NodeKey: SessionID] = [:]
+    var fenced: [NodeKey: [ProcessInstance]] = [:]
+    /// Keys that were handed over, and to which; they open nothing any more.
+    var retired: [NodeKey: NodeKey] = [:]
     var leases = LeaseTable()
     /// Claims whose ports are bound though no session uses them.
     var held: Set<Claim> = []
@@ -188,7 +196,12 @@ public struct RelayCore: Sendable {
     // MARK: Events
 
     /// Takes over the leases of a former run and binds their ports at once, before others can.
-    public mutating func restore(_ saved: [Lease], at wall: WallTime) -> [Action] {
+    ///
+    /// - Parameter retired: keys that were handed over, and to which.
+    public mutating func restore(
+        _ saved: [Lease], retired: [NodeKey: NodeKey] = [:], at wall: WallTime
+    ) -> [Action] {
+        self.retired = retired
         var actions: [Action] = []
         for lease in saved {
             let claim = Claim(key: lease.key, mapping: lease.mapping)
@@ -204,8 +217,10 @@ public struct RelayCore: Sendable {
 
     public mutating func handle(_ event: Event, at now: Instant, wall: WallTime) -> [Action] {
         switch event {
-        case .sessionProven(let id, let key, let introduction, let grant):
-            return proven(id, key, introduction, grant, now, wall)
+        case .sessionProven(let id, let key, let introduction, let grant, let formerly):
+            guard retired[key] == nil else { return [.end(id, .superseded, detail: Self.retirement)] }
+            let taken = formerly.flatMap { succeed($0, to: key, introduction.instance, wall) }
+            return taken + proven(id, key, introduction, grant, now, wall)
         case .received(let id, let message):
             guard sessions[id] != nil else { return [] }
             sessions[id]?.lastHeard = now
@@ -294,7 +309,7 @@ public struct RelayCore: Sendable {
         }
     }
 
-    private mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
+    mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
         guard let session = sessions.removeValue(forKey: id) else { return [] }
         if live[session.key] == id { live[session.key] = nil }
         ledger.sessionClosed(session.grant.membership)
@@ -345,7 +360,7 @@ public struct RelayCore: Sendable {
         // A token is judged outside, and comes back as `grantRenewed`.
         case .pong, .tokenRenewed: return []
         case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
-            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged:
+            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }

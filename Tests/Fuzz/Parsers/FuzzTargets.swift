@@ -22,6 +22,8 @@ extension FuzzTarget {
         text("mapping-id", parse: { MappingID($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
         text("hex", parse: { Hex.decode($0) }, write: { Hex.encode($0) }, meaning: { $0.lowercased() }),
         text("network", parse: { try? Network($0) }, write: { "\($0)" }, meaning: { _ in nil }),
+        // Layout alone: what is signed is judged in KeySuccessionTests, with every byte changed.
+        whole("key-history", longestInput: 1_100, parse: { KeyHistory(bytes: $0) }, write: { $0.bytes }),
         FuzzTarget("certificate", longestInput: 1_024) { readCertificate($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]

@@ -68,6 +68,7 @@ import Testing
         flipped[7] ^= 1
         #expect(endings(say(1, .receiptSigned(.number(1), signature: flipped))) == [.protocolBreach])
         #expect(bench.core.session(.number(1)) == nil)
+        bench.now = bench.now + .seconds(1)
         start(2)
         _ = try agree(2)
         #expect(endings(say(2, signature(draft))) == [.protocolBreach], "of an earlier session")

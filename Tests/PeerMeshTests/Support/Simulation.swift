@@ -19,6 +19,8 @@ final class Simulation {
     private var queue = EventQueue()
     private var isRough = true
     private var didDiskFail = false
+    /// Signatures take a hundred times as long as all the rest of a run.
+    private let signsReceipts: Bool
 
     private let policy: RelayCore.Policy
     private var relay: RelayBench?
@@ -80,6 +82,7 @@ final class Simulation {
 
     init(seed: UInt64) {
         self.seed = seed
+        signsReceipts = seed % 50 == 12
         random = SeededGenerator(seed: seed)
         let leaseSeconds: UInt32 = seed % 3 == 0 ? 40 : 86_400
         policy = RelayCore.Policy(
@@ -192,9 +195,9 @@ final class Simulation {
                         relay.held[claim]?.ports == agreement.ports
                     else { return "verified, but the relay does not listen: \(claim)" }
                     let left = (relay.saved[claim]?.expires.seconds ?? 0) - relay.wall.seconds
-                    guard let receipt = home.receipts[agreement.wish.id], receipt.terms.ports == agreement.ports,
-                        (try? receipt.verify()) != nil
-                    else { return "verified, but there is no receipt for these ports: \(claim)" }
+                    guard !signsReceipts || home.receipts[agreement.wish.id]?.terms.ports == agreement.ports else {
+                        return "verified, but there is no receipt for these ports: \(claim)"
+                    }
                     guard didDiskFail || left >= Int64(policy.leaseSeconds / 2) - 4 else {
                         return "verified, but on the disk its lease has \(left) s left: \(claim)"
                     }
@@ -257,6 +260,7 @@ final class Simulation {
         note("relay starts")
         let bench = RelayBench(policy, seed: number(), at: now, busy: busy, saved: disk)
         bench.savesAtOnce = false
+        bench.signsReceipts = signsReceipts
         bench.onWelcome = { [unowned self] id in toPeer(id) { [self] link in welcomed(link) } }
         bench.onSend = { [unowned self] id, message in toPeer(id) { [self] link in received(message, link) } }
         bench.onEnd = { [unowned self] id, reason in

@@ -17,6 +17,13 @@ enum Samples {
     static let terms = Receipt.Terms(
         relay: relay.key, peer: peer.key, mapping: mapping, protocols: .tcp, host: "relay.example.org",
         ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
+    /// Two changes of key; what stands in place of the signatures is made up, for a library may add randomness to them.
+    static let history = KeyHistory([
+        KeySuccession(bytes: [UInt8].counting(from: 1) + relay.key.bytes + [UInt8](repeating: 0, count: 16)
+            + .counting(from: 9, 128))!,
+        KeySuccession(bytes: relay.key.bytes + peer.key.bytes + [UInt8](repeating: 1, count: 16)
+            + .counting(from: 19, 128))!,
+    ])
     static let limits: Receipt.Terms.Limits = {
         var limits = Receipt.Terms.Limits()
         limits.connections = 100
@@ -28,6 +35,7 @@ enum Samples {
         ("hello-mesh", .hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)]))),
         ("hello-token", .hello(.init(token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"))),
         ("hello-nothing", .hello(.init())),
+        ("hello-history", .hello(.init(proofs: [.counting(from: 5)], history: history))),
         (
             "membership-mesh",
             .membership(.init(ground: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
@@ -56,6 +64,8 @@ enum Samples {
                     software: "p2prc 1.0", channels: 4, isPlain: true))
         ),
         ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
+        ("keyHistoryWanted", .keyHistoryWanted(peer.key)), ("keyHistory", .keyHistory(history)),
+        ("keyHistory-none", .keyHistory(KeyHistory())),
         ("tokenRenewed", .tokenRenewed("eyJhbGciOiJFZERTQSJ9.e30.c2ln")),
         ("tokenJudged", .tokenJudged(reason: "it was issued by another relay")),
         ("close", .close(.superseded, detail: "a later process proved the same key")),
@@ -149,12 +159,12 @@ enum Samples {
     /// Tags that may be left out, by frame type.
     static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6]]
     /// Tags of values that have no one length.
-    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1]]
+    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 
     /// Tags of lists, which may be left out or be empty, by frame type.
-    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8]]
+    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8], 0x06: [3]]
 
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [
@@ -166,7 +176,7 @@ enum Samples {
 /// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
 /// `VectorTests` until it has a vector.
 enum MessageKind: CaseIterable, Hashable {
-    case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed
+    case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed, keyHistoryWanted, keyHistory
     case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
@@ -179,6 +189,8 @@ enum MessageKind: CaseIterable, Hashable {
             case .membership: .membership
             case .introduction: .introduction
             case .meshKeyRenewed: .meshKeyRenewed
+            case .keyHistoryWanted: .keyHistoryWanted
+            case .keyHistory: .keyHistory
             case .tokenRenewed: .tokenRenewed
             case .tokenJudged: .tokenJudged
             case .welcome: .welcome
