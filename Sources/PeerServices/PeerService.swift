@@ -299,7 +299,7 @@ public final class PeerService {
         let credentials = memberships.credentials(
             for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
             isPinned: pin != nil, isTokenFor: isTokenFor)
-        relay.hidesToken = memberships[address].token != nil && credentials.token == nil
+        relay.hidesToken = pin == nil && memberships[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
