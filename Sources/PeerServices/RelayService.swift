@@ -418,6 +418,8 @@ public final class RelayService {
 
     private func handle(_ event: RelayCore.Event) {
         run(core.handle(event, at: EventLoop.clock(), wall: .now))
+        // Nothing is to be done about it, and listings show it.
+        if case .received(_, .report) = event { onChange?() }
     }
 
     private func run(_ actions: [RelayCore.Action]) {
