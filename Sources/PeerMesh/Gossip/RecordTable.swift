@@ -1,0 +1,275 @@
+public import PeerWire
+
+/// The records of all nodes that this one knows of: the newest of each key, genuine and not expired.
+///
+/// Bounded, and a flood of made-up keys pushes nobody out: a newcomer that was heard of while the table is full takes
+/// the place of the youngest that came from the most talkative source, and only where that source has brought more
+/// than the newcomer's own. Nodes that were met, and records that were renewed for ten minutes, keep their places.
+public struct RecordTable: Sendable {
+    /// What became of a record that came in.
+    public enum Verdict: Hashable, Sendable {
+        case added
+        case renewed
+        /// It is there already, or a newer one is.
+        case known
+        case refused(Refusal)
+    }
+
+    public enum Refusal: String, Hashable, Sendable, CaseIterable {
+        /// The time of the record is over.
+        case expired
+        /// It was issued in the future: its node's clock is wrong, or this one's.
+        case early
+        case forged
+        /// Its key has issued too many lately.
+        case tooOften
+        /// The table is full, and nobody has to go for it.
+        case full
+        /// Another key with the same tag is there.
+        case sameTag
+    }
+
+    struct Entry: Sendable {
+        var record: SignedRecord
+        /// Where it was heard from first.
+        var source: Network
+        var firstSeen: Instant
+        var isMet = false
+        /// Renewed long after it came: keeps its place.
+        var isSettled = false
+        var renewals = 1
+        var renewalsSince: Instant
+        /// Its place in `contacts`, if it has addresses.
+        var contact: Int?
+    }
+
+    public let limits: GossipLimits
+    private(set) var entries: [UInt64: Entry] = [:]
+    /// Sums and tags of the finest buckets.
+    private var sums: [UInt64]
+    private var buckets: [[UInt64]]
+    /// The coarser sums that were asked for last, until something changes.
+    private var folded: [UInt64]?
+    /// Tags of the records that have addresses, in no order.
+    private(set) var contacts: [UInt64] = []
+    /// Records for each host.
+    private(set) var hosts: [HostAddress: Int] = [:]
+    /// Tags that may have to go, the youngest last, by the network that brought them. May hold tags that have gone.
+    private var young: [Network: [UInt64]] = [:]
+    private var metCount: [Network: Int] = [:]
+    /// Nothing expires before. Seconds.
+    private var nextExpiry = Int64.max
+
+    public init(_ limits: GossipLimits = GossipLimits()) {
+        self.limits = limits
+        sums = Array(repeating: 0, count: 1 << GossipDigest.maximumBucketBits)
+        buckets = Array(repeating: [], count: 1 << GossipDigest.maximumBucketBits)
+    }
+
+    public var count: Int { entries.count }
+    public var records: [SignedRecord] { entries.values.map(\.record) }
+    public subscript(key: NodeKey) -> SignedRecord? {
+        entries[key.tag].flatMap { $0.record.key == key ? $0.record : nil }
+    }
+    public func isMet(_ key: NodeKey) -> Bool { entries[key.tag]?.isMet == true }
+
+    /// Takes a record in, cheap checks first; `isGenuine` is asked last, and only where everything else speaks for it.
+    ///
+    /// - Parameters:
+    ///   - time: seconds since 1970, as the mesh has it (`MeshClock`).
+    ///   - source: the network that it came from, as seen on the connection.
+    public mutating func take(
+        _ record: SignedRecord, from source: Network, time: Int64, at now: Instant, isGenuine: (SignedRecord) -> Bool
+    ) -> Verdict {
+        let tag = record.tag
+        if let known = entries[tag] {
+            guard known.record.key == record.key else { return .refused(.sameTag) }
+            guard record.issue > known.record.issue else { return .known }
+            if let refusal = timeliness(of: record, time) { return .refused(refusal) }
+            let isNewSpan = now - known.renewalsSince >= limits.renewalSpan
+            guard isNewSpan || known.renewals < limits.renewals else { return .refused(.tooOften) }
+            guard isGenuine(record) else { return .refused(.forged) }
+            replace(tag, by: record, isNewSpan: isNewSpan, now)
+            return .renewed
+        }
+        if let refusal = timeliness(of: record, time) { return .refused(refusal) }
+        var leaving: UInt64?
+        if count >= limits.capacity - limits.reserved {
+            leaving = displaceable(for: source)
+            guard leaving != nil else { return .refused(.full) }
+        }
+        guard isGenuine(record) else { return .refused(.forged) }
+        if let leaving { remove(tag: leaving) }
+        add(record, source, now)
+        young[source, default: []].append(tag)
+        return .added
+    }
+
+    /// The node itself was talked to, from or at that network; its record, if it is not there yet, comes with it and
+    /// may take a reserved place. `false` when its network has met this one often enough.
+    @discardableResult
+    public mutating func meet(_ key: NodeKey, at source: Network) -> Bool {
+        guard let entry = entries[key.tag], entry.record.key == key else { return false }
+        guard !entry.isMet else { return true }
+        guard metCount[source, default: 0] < limits.metPerSource else { return false }
+        metCount[source, default: 0] += 1
+        entries[key.tag]?.isMet = true
+        entries[key.tag]?.source = source
+        dropFromYoung(key.tag, entry.source)
+        return true
+    }
+
+    /// As `take` and `meet`, for the record of the node that is talking: it finds room where hearsay would not.
+    public mutating func takeOwn(
+        _ record: SignedRecord, from source: Network, time: Int64, at now: Instant, isGenuine: (SignedRecord) -> Bool
+    ) -> Verdict {
+        var verdict = take(record, from: source, time: time, at: now, isGenuine: isGenuine)
+        if verdict == .refused(.full), metCount[source, default: 0] < limits.metPerSource {
+            let leaving = count < limits.capacity ? nil : displaceable(for: nil)
+            guard count < limits.capacity || leaving != nil else { return verdict }
+            guard isGenuine(record) else { return .refused(.forged) }
+            if let leaving { remove(tag: leaving) }
+            add(record, source, now)
+            verdict = .added
+        }
+        meet(record.key, at: source)
+        return verdict
+    }
+
+    /// Drops what has expired, and says what that was.
+    public mutating func removeExpired(time: Int64) -> [NodeKey] {
+        guard time >= nextExpiry else { return [] }
+        let gone = entries.values.filter { $0.record.record.expires <= time }.map(\.record.key)
+        for key in gone { remove(tag: key.tag) }
+        nextExpiry = entries.values.map(\.record.record.expires).min() ?? .max
+        for (source, tags) in young {
+            let left = tags.filter { entries[$0] != nil }
+            young[source] = left.isEmpty ? nil : left
+        }
+        return gone
+    }
+
+    // MARK: Digests
+
+    /// Fine enough that a bucket has about eight records.
+    public var digestBits: Int {
+        let buckets = max(1, count / 8)
+        return min(GossipDigest.maximumBucketBits, Int.bitWidth - 1 - buckets.leadingZeroBitCount)
+    }
+
+    public mutating func digestSums(bits: Int) -> [UInt64] {
+        guard bits < GossipDigest.maximumBucketBits else { return sums }
+        if let folded, folded.count == 1 << bits { return folded }
+        let width = 1 << (GossipDigest.maximumBucketBits - bits)
+        var coarse = [UInt64](repeating: 0, count: 1 << bits)
+        for index in 0..<sums.count { coarse[index / width] &+= sums[index] }
+        folded = coarse
+        return coarse
+    }
+
+    /// The tags of a bucket.
+    public func tags(inBucket bucket: Int, bits: Int) -> [UInt64] {
+        guard bits < GossipDigest.maximumBucketBits else { return buckets[bucket] }
+        let width = 1 << (GossipDigest.maximumBucketBits - bits)
+        return Array(buckets[(bucket * width)..<((bucket + 1) * width)].joined())
+    }
+
+    func record(tag: UInt64) -> SignedRecord? { entries[tag]?.record }
+
+    // MARK: Places
+
+    private func timeliness(of record: SignedRecord, _ time: Int64) -> Refusal? {
+        if record.record.expires <= time { return .expired }
+        // The issue is a time too: one far ahead could not be outdone by its own node for as long.
+        let latest = time + limits.clockTolerance
+        let isEarly = record.record.issued > latest || record.issue > UInt64(max(0, latest)) * 1_000
+        return isEarly ? .early : nil
+    }
+
+    /// The youngest of the source that brought most, unless the newcomer's own has brought as much (`nil`: a node that
+    /// was met, which goes before all hearsay).
+    private mutating func displaceable(for source: Network?) -> UInt64? {
+        while let (largest, tags) = young.max(by: { $0.value.count < $1.value.count }) {
+            if let source, tags.count <= young[source, default: []].count + 1 { return nil }
+            guard let last = tags.last else { return nil }
+            if let entry = entries[last], !entry.isMet, !entry.isSettled, entry.source == largest { return last }
+            dropFromYoung(last, largest)
+        }
+        return nil
+    }
+
+    private mutating func dropFromYoung(_ tag: UInt64, _ source: Network) {
+        guard let place = young[source]?.lastIndex(of: tag) else { return }
+        young[source]?.remove(at: place)
+        if young[source]?.isEmpty == true { young[source] = nil }
+    }
+
+    private mutating func add(_ record: SignedRecord, _ source: Network, _ now: Instant) {
+        let tag = record.tag
+        entries[tag] = Entry(record: record, source: source, firstSeen: now, renewalsSince: now)
+        let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
+        count(GossipDigest.mark(tag: tag, issue: record.issue), in: bucket)
+        buckets[bucket].append(tag)
+        index(record)
+        nextExpiry = min(nextExpiry, record.record.expires)
+    }
+
+    private mutating func replace(_ tag: UInt64, by record: SignedRecord, isNewSpan: Bool, _ now: Instant) {
+        guard var entry = entries[tag] else { return }
+        let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
+        let former = GossipDigest.mark(tag: tag, issue: entry.record.issue)
+        count(GossipDigest.mark(tag: tag, issue: record.issue) &- former, in: bucket)
+        let isMoved = entry.record.record.addresses != record.record.addresses
+        if isMoved { unindex(entry.record) }
+        entry = entries[tag] ?? entry
+        entry.record = record
+        entry.renewals = isNewSpan ? 1 : entry.renewals + 1
+        if isNewSpan { entry.renewalsSince = now }
+        if !entry.isSettled, now - entry.firstSeen >= limits.settlesAfter {
+            entry.isSettled = true
+            dropFromYoung(tag, entry.source)
+        }
+        entries[tag] = entry
+        if isMoved { index(record) }
+        nextExpiry = min(nextExpiry, record.record.expires)
+    }
+
+    private mutating func remove(tag: UInt64) {
+        guard let entry = entries[tag] else { return }
+        unindex(entry.record)
+        entries[tag] = nil
+        let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
+        count(0 &- GossipDigest.mark(tag: tag, issue: entry.record.issue), in: bucket)
+        if let place = buckets[bucket].firstIndex(of: tag) {
+            buckets[bucket].swapAt(place, buckets[bucket].count - 1)
+            buckets[bucket].removeLast()
+        }
+        if entry.isMet, let met = metCount[entry.source] { metCount[entry.source] = met > 1 ? met - 1 : nil }
+        if !entry.isMet, !entry.isSettled, young[entry.source]?.last == tag { dropFromYoung(tag, entry.source) }
+    }
+
+    private mutating func count(_ mark: UInt64, in bucket: Int) {
+        sums[bucket] &+= mark
+        guard let width = folded.map({ sums.count / $0.count }) else { return }
+        folded?[bucket / width] &+= mark
+    }
+
+    private mutating func index(_ record: SignedRecord) {
+        guard !record.record.addresses.isEmpty else { return }
+        entries[record.tag]?.contact = contacts.count
+        contacts.append(record.tag)
+        for address in record.record.addresses { hosts[address.host, default: 0] += 1 }
+    }
+
+    private mutating func unindex(_ record: SignedRecord) {
+        guard let place = entries[record.tag]?.contact, let last = contacts.last else { return }
+        contacts[place] = last
+        entries[last]?.contact = place
+        contacts.removeLast()
+        entries[record.tag]?.contact = nil
+        for address in record.record.addresses {
+            guard let count = hosts[address.host] else { continue }
+            hosts[address.host] = count > 1 ? count - 1 : nil
+        }
+    }
+}
