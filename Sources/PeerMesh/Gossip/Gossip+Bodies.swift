@@ -26,8 +26,11 @@ extension Gossip {
                 tags = Array(tags.prefix(room))
             }
             room -= tags.count
-            let entries = tags.compactMap { tag in
-                table.record(tag: tag).map { GossipDifference.Entry(tag: tag, issue: $0.issue) }
+            var entries: [GossipDifference.Entry] = []
+            entries.reserveCapacity(tags.count)
+            for tag in tags {
+                guard let issue = table.record(tag: tag)?.issue else { continue }
+                entries.append(.init(tag: tag, issue: issue))
             }
             answer.lists.append(
                 .init(bits: UInt8(bits), bucket: UInt16(bucket), isWhole: isWhole, entries: entries))
@@ -40,18 +43,21 @@ extension Gossip {
         var wants: [UInt64] = []
         var newer: [UInt64] = []
         for list in difference.lists {
-            var listed: Set<UInt64> = []
+            var common = 0
             for entry in list.entries {
-                listed.insert(entry.tag)
                 guard let issue = table.record(tag: entry.tag)?.issue else {
                     wants.append(entry.tag)
                     continue
                 }
+                common += 1
                 if entry.issue > issue { wants.append(entry.tag) }
                 if entry.issue < issue { newer.append(entry.tag) }
             }
             guard list.isWhole else { continue }
             let here = table.tags(inBucket: Int(list.bucket), bits: Int(list.bits))
+            // Mostly nothing is missing there.
+            guard here.count > common else { continue }
+            let listed = Set(list.entries.map(\.tag))
             newer += here.filter { !listed.contains($0) }
         }
         isCatchingUp = wants.count > limits.muchMissing

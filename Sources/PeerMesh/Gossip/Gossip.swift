@@ -80,6 +80,7 @@ public struct Gossip: Sendable {
     var changes: [Change] = []
     private var nextNumber: UInt64 = 1
     private var nextRound = Instant.zero
+    private var replacementsLeft = 0
     /// Much was missing in the last answer.
     var isCatchingUp = false
     private var sources: SourceGate
@@ -112,6 +113,9 @@ public struct Gossip: Sendable {
         return min(nextRound, oldest)
     }
 
+    /// Exchanges that this node has begun and that are not over.
+    public var exchangeCount: Int { exchanges.count }
+
     /// Changes since the last call.
     public mutating func takeChanges() -> [Change] {
         defer { changes = [] }
@@ -137,7 +141,7 @@ public struct Gossip: Sendable {
         var actions: [Action] = []
         for number in exchanges.keys.sorted() {
             guard let exchange = exchanges[number], now >= exchange.started + limits.exchangeLimit else { continue }
-            actions += failed(number, at: now)
+            actions += failed(number, at: now, wall: wall)
         }
         guard now >= nextRound else { return actions }
         let time = clock.time(at: wall)
@@ -146,19 +150,22 @@ public struct Gossip: Sendable {
         let isFast = counts.rounds < limits.fastRounds || isCatchingUp
         let interval = isFast ? limits.fastInterval : limits.roundInterval
         nextRound = now + interval * UInt64.random(in: 80...120, using: &random) / 100
+        replacementsLeft = limits.replacements
         // An exchange that is still under way has its partner's place.
         let free = (isCatchingUp ? 1 : limits.partners) - exchanges.count
         guard free > 0 else { return actions }
-        let wantsSeed = counts.rounds % limits.seedRounds == 0
+        return actions + begin(free, wantsSeed: counts.rounds % limits.seedRounds == 0, now, time)
+    }
+
+    private mutating func begin(_ count: Int, wantsSeed: Bool, _ now: Instant, _ time: Int64) -> [Action] {
         let partners = book.choose(
-            free, from: table, own: own, wantsSeed: wantsSeed, at: now, mayDial: mayDial, using: &random)
-        guard let digest = digest(time) else { return actions }
-        for partner in partners {
+            count, from: table, own: own, wantsSeed: wantsSeed, at: now, mayDial: mayDial, using: &random)
+        guard !partners.isEmpty, let digest = digest(time) else { return [] }
+        return partners.map { partner in
             exchanges[nextNumber] = Exchange(partner: partner, started: now)
-            actions.append(.exchange(nextNumber, partner, digest))
-            nextNumber += 1
+            defer { nextNumber += 1 }
+            return .exchange(nextNumber, partner, digest)
         }
-        return actions
     }
 
     /// An answer came, from the node with this key at this host.
@@ -186,11 +193,13 @@ public struct Gossip: Sendable {
         return [.send(number, reply)]
     }
 
-    /// No answer, or none that can be used; `busy` counts as none.
-    public mutating func failed(_ number: UInt64, at now: Instant) -> [Action] {
+    /// No answer, or none that can be used; `busy` counts as none. Somebody else is tried, so many times a round.
+    public mutating func failed(_ number: UInt64, at now: Instant, wall: WallTime) -> [Action] {
         guard let exchange = exchanges.removeValue(forKey: number) else { return [] }
         book.failed(exchange.partner, at: now)
-        return [.finish(number)]
+        guard exchange.key == nil, replacementsLeft > 0 else { return [.finish(number)] }
+        replacementsLeft -= 1
+        return [.finish(number)] + begin(1, wantsSeed: false, now, clock.time(at: wall))
     }
 
     // MARK: Answering

@@ -20,6 +20,9 @@ public struct GossipLimits: Hashable, Sendable {
 
     /// Partners of a round.
     public var partners = 3
+    /// Others that are tried in a round in the place of those that do not answer: while most rows are made up, one
+    /// attempt in ten meets somebody.
+    public var replacements = 8
     public var roundInterval = Instant.Span.seconds(5)
     /// The first rounds of a process, and those in which much is missing, follow faster.
     public var fastInterval = Instant.Span.seconds(1)
@@ -27,7 +30,7 @@ public struct GossipLimits: Hashable, Sendable {
     /// Every so many rounds a seed is asked, whatever else is known: so a mesh that was cut in two finds together.
     public var seedRounds = 12
     /// An exchange that takes longer has failed.
-    public var exchangeLimit = Instant.Span.seconds(10)
+    public var exchangeLimit = Instant.Span.seconds(6)
     /// An address that did not answer is left alone, twice as long each time, up to the second.
     public var firstPause = Instant.Span.seconds(5)
     public var longestPause = Instant.Span.seconds(60)
@@ -37,7 +40,7 @@ public struct GossipLimits: Hashable, Sendable {
     // MARK: Bytes
 
     /// Entries listed in the answer to a digest.
-    public var listedEntries = 512
+    public var listedEntries = 256
     /// Of records, in one step of an exchange.
     public var recordBytes = 6_144
     /// The same while much is missing; then a round has one partner.

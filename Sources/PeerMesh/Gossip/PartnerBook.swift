@@ -18,7 +18,14 @@ public struct PartnerBook: Sendable {
         var until: Instant
     }
 
+    /// Partners that answered, remembered at most; the one that answered longest ago goes.
+    public static let maximumProven = 64
+    /// One that fails so often in a row is forgotten.
+    static let patience: UInt64 = 12
+
     public private(set) var seeds: [String] = []
+    /// Nodes that answered, also those whose records have expired since: after a long cut they are the way back.
+    public private(set) var proven: [Partner] = []
     private var failures: [Partner: Failure] = [:]
     private var nextSeed = 0
     private let limits: GossipLimits
@@ -38,7 +45,13 @@ public struct PartnerBook: Sendable {
         failures[.seed(seed)] = nil
     }
 
-    mutating func answered(_ partner: Partner) { failures[partner] = nil }
+    mutating func answered(_ partner: Partner) {
+        failures[partner] = nil
+        guard case .node = partner else { return }
+        proven.removeAll { $0 == partner }
+        proven.append(partner)
+        if proven.count > Self.maximumProven { proven.removeFirst() }
+    }
 
     mutating func failed(_ partner: Partner, at now: Instant) {
         let count = (failures[partner]?.count ?? 0) + 1
@@ -49,7 +62,11 @@ public struct PartnerBook: Sendable {
                 failures[soonest.key] = nil
             }
         }
-        let pause = min(limits.longestPause, limits.firstPause * (1 << min(count - 1, 16)))
+        if count >= Self.patience { proven.removeAll { $0 == partner } }
+        // Without a partner there is nothing but the seeds.
+        let longest = proven.isEmpty && seeds.contains(where: { partner == .seed($0) })
+            ? limits.firstPause * 2 : limits.longestPause
+        let pause = min(longest, limits.firstPause * (1 << min(count - 1, 16)))
         failures[partner] = Failure(count: count, until: now + pause)
     }
 
@@ -57,28 +74,31 @@ public struct PartnerBook: Sendable {
         failures[partner].map { $0.until > now } ?? false
     }
 
-    /// Partners for one round, no two the same. All but the last are nodes that were met, where there are any; the last
-    /// is anybody. So rows that somebody made up get a third of a node's attention at most.
+    /// Partners for one round, no two the same. All but the last are nodes that have answered before, where there are
+    /// any; the last is anybody. So rows that somebody made up get a third of a node's attention at most.
     mutating func choose(
         _ count: Int, from table: RecordTable, own: NodeKey, wantsSeed: Bool, at now: Instant,
         mayDial: (HostAddress) -> Bool, using random: inout SeededGenerator
     ) -> [Partner] {
         var chosen: [Partner] = []
-        for place in 0..<count {
-            if wantsSeed || table.contacts.isEmpty, place == count - 1 || chosen.isEmpty,
-                let seed = seed(now), !chosen.contains(seed)
-            {
-                chosen.append(seed)
-                continue
-            }
-            let isExploring = place == count - 1
-            let found =
-                (isExploring ? nil : node(table, own, met: true, now, mayDial, chosen, &random))
-                ?? node(table, own, met: false, now, mayDial, chosen, &random)
-            if let found { chosen.append(found) }
+        // A newcomer keeps to its seed until others have answered: rows alone may all be made up.
+        if wantsSeed || proven.count < count, let seed = seed(now) { chosen.append(seed) }
+        while chosen.count < count - 1, let partner = provenPartner(now, chosen, &random) { chosen.append(partner) }
+        while chosen.count < count, let partner = node(table, own, now, mayDial, chosen, &random) {
+            chosen.append(partner)
         }
-        if chosen.isEmpty, let seed = seed(now) { chosen.append(seed) }
+        if chosen.isEmpty, let partner = provenPartner(now, chosen, &random) ?? seed(now) { chosen.append(partner) }
         return chosen
+    }
+
+    private func provenPartner(
+        _ now: Instant, _ chosen: [Partner], _ random: inout SeededGenerator
+    ) -> Partner? {
+        for _ in 0..<min(8, proven.count) {
+            let partner = proven[Int(random.next() % UInt64(proven.count))]
+            if !chosen.contains(partner), !isResting(partner, now) { return partner }
+        }
+        return nil
     }
 
     /// One after the other.
@@ -94,13 +114,13 @@ public struct PartnerBook: Sendable {
     /// Each host is as likely as any other, however many rows name it: who fills tables with rows that point to
     /// somebody else's host gets no more dials there than one row would.
     private func node(
-        _ table: RecordTable, _ own: NodeKey, met: Bool, _ now: Instant, _ mayDial: (HostAddress) -> Bool,
+        _ table: RecordTable, _ own: NodeKey, _ now: Instant, _ mayDial: (HostAddress) -> Bool,
         _ chosen: [Partner], _ random: inout SeededGenerator
     ) -> Partner? {
         guard !table.contacts.isEmpty else { return nil }
-        for _ in 0..<(met ? 8 : 24) {
+        for _ in 0..<24 {
             let tag = table.contacts[Int(random.next() % UInt64(table.contacts.count))]
-            guard let entry = table.entries[tag], entry.isMet || !met, entry.record.key != own else { continue }
+            guard let entry = table.entries[tag], entry.record.key != own else { continue }
             let addresses = entry.record.record.addresses
             let address = addresses[Int(random.next() % UInt64(addresses.count))]
             let sharers = UInt64(table.hosts[address.host] ?? 1)

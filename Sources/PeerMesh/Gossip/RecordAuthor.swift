@@ -6,6 +6,8 @@ public struct RecordAuthor: Sendable {
     /// Seconds that a record lives, and after which it is written anew.
     public static let lifetime: UInt32 = 3_600
     public static let renewal: Int64 = 1_200
+    /// Records in a minute: below what others take of one key (`GossipLimits.renewals`), or they would have to wait.
+    public static let perMinute = 4
 
     /// What the node says of itself.
     public struct Content: Hashable, Sendable {
@@ -44,6 +46,7 @@ public struct RecordAuthor: Sendable {
     public private(set) var lastIssue: UInt64
     private var firstIssue: UInt64?
     private var last: (content: Content, issued: Int64)?
+    private var recent: [Int64] = []
 
     /// - Parameters:
     ///   - instance: drawn at random by this process.
@@ -54,11 +57,15 @@ public struct RecordAuthor: Sendable {
         self.lastIssue = lastIssue
     }
 
-    /// The next record, if the content is another than before or the last one grows old; `time` as the mesh has it.
+    /// The next record, if the content is another than before or the last one grows old, and it is not the fifth in a
+    /// minute: then ask again later. `time` as the mesh has it.
     public mutating func write(_ content: Content, time: Int64, force: Bool = false) -> NodeRecord? {
         if !force, let last, last.content == content, time >= last.issued, time - last.issued < Self.renewal {
             return nil
         }
+        recent.removeAll { time - $0 >= 60 || $0 > time }
+        guard recent.count < Self.perMinute else { return nil }
+        recent.append(time)
         // Milliseconds of the clock; one more where the clock is behind, or two records fall into one second.
         lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000)
         let first = firstIssue ?? lastIssue

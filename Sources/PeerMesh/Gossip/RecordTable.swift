@@ -174,7 +174,7 @@ public struct RecordTable: Sendable {
         return Array(buckets[(bucket * width)..<((bucket + 1) * width)].joined())
     }
 
-    func record(tag: UInt64) -> SignedRecord? { entries[tag]?.record }
+    public func record(tag: UInt64) -> SignedRecord? { entries[tag]?.record }
 
     // MARK: Places
 

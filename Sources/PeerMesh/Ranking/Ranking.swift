@@ -124,7 +124,7 @@ public struct Ranking: Sendable {
         case (let one?, let other?) where one != other: one < other
         case (_?, nil): true
         case (nil, _?): false
-        default: (left.name, left.key.description) < (right.name, right.key.description)
+        default: left.name == right.name ? left.key.tag < right.key.tag : left.name < right.name
         }
     }
 }

@@ -23,6 +23,8 @@ public struct RelayFigures: Hashable, Sendable {
     public var setUp: Instant.Span?
     /// 0 to 1.
     public var loss: Double
+    /// How much of the loss is not chance: 2 of 40 that are lost may well be 2 of 400. What `cost` counts.
+    public var certainLoss: Double
     public var load: Double
     public var answers: Int
     public var samples: Int
@@ -41,6 +43,7 @@ public struct RelayFigures: Hashable, Sendable {
         let last = current.suffix(Self.lossSamples)
         let lost = last.count { $0.roundTrip == nil }
         loss = last.isEmpty ? 0 : Double(lost) / Double(last.count)
+        certainLoss = Self.leastShare(lost, of: last.count)
         let said: Double = current.last { $0.load != nil }?.load ?? 0
         // What is no number at all is no load either.
         load = said > 0 ? min(1, said) : 0
@@ -48,6 +51,14 @@ public struct RelayFigures: Hashable, Sendable {
         samples = current.count
         isSilent = current.count >= Self.silentLosses
             && current.suffix(Self.silentLosses).allSatisfy { $0.roundTrip == nil }
+    }
+
+    /// The lower end of the Wilson interval, for two standard deviations.
+    private static func leastShare(_ count: Int, of all: Int) -> Double {
+        guard count > 0, all > 0 else { return 0 }
+        let (n, share, z2) = (Double(all), Double(count) / Double(all), 4.0)
+        let root: Double = (z2 * (share * (1 - share) / n + z2 / (4 * n * n))).squareRoot()
+        return max(0, (share + z2 / (2 * n) - root) / (1 + z2 / n))
     }
 
     /// How much each differs from the one before, the least first.
@@ -90,10 +101,10 @@ public struct RelayFigures: Hashable, Sendable {
     /// is not known.
     public var cost: Instant.Span? {
         guard let latency, answers >= Self.fewestAnswers, !isSilent else { return nil }
-        // A lost segment costs a retransmission time-out, 200 ms at least (Linux, TCP_RTO_MIN), and twice that when
-        // the first one to go missing is an early one. A busy relay queues: nothing to speak of at half its load.
+        // A lost segment costs a retransmission time-out, 200 ms at least (Linux, TCP_RTO_MIN). A busy relay queues:
+        // nothing to speak of at half its load.
         let queue: Double = load * load
-        let milliseconds: Double = latency.milliseconds * (1 + queue) + loss * 400 + queue * 20
+        let milliseconds: Double = latency.milliseconds * (1 + queue) + certainLoss * 200 + queue * 20
         return .microseconds(UInt64(milliseconds * 1_000))
     }
 }

@@ -60,7 +60,6 @@ public struct Reachability: Sendable {
     private var pending: [NodeKey: Pending] = [:]
     private var nextAsking = Instant.zero
     private var pause = Reachability.firstPause
-    private var told: [DialBackStatement] = []
     private let isGenuine: @Sendable (DialBackStatement, NodeKey) -> Bool
 
     /// - Parameter port: the server port, as others would dial it.
@@ -77,12 +76,22 @@ public struct Reachability: Sendable {
         min(nextAsking, pending.values.map { $0.since + Self.askLimit }.min() ?? nextAsking)
     }
 
-    /// Statements for the record: the newest, each of an address that counts as reachable.
-    public var statements: [DialBackStatement] {
+    /// Statements for the record, each of an address that counts as reachable. They stay the same until they are half
+    /// as old as they may become: each change is a record that goes to everybody.
+    public private(set) var statements: [DialBackStatement] = []
+
+    private func chosenStatements(_ now: Instant) -> [DialBackStatement] {
         guard case .reachable(let addresses) = standing else { return [] }
+        let kept = statements.filter { statement in
+            words[statement.witness].map { now - $0.at < Self.lifetime / 2 && $0.statement?.address == statement.address }
+                ?? false
+        }
+        if kept.count >= min(Self.witnesses, max(1, available)), kept.allSatisfy({ addresses.contains($0.address) }) {
+            return kept
+        }
         let fit = words.values.compactMap(\.statement).filter { addresses.contains($0.address) }
-        return Array(fit.sorted { ($0.time, $1.witness.tag) > ($1.time, $0.witness.tag) }
-            .prefix(NodeRecord.maximumWitnesses))
+        return Array(
+            fit.sorted { ($0.time, $1.witness.tag) > ($1.time, $0.witness.tag) }.prefix(NodeRecord.maximumWitnesses))
     }
 
     /// Where others see this node, by how many of them: the most first.
@@ -181,9 +190,9 @@ public struct Reachability: Sendable {
             pause = Self.firstPause
             nextAsking = min(nextAsking, now)
         }
-        let statements = statements
-        guard standing != former || statements != told else { return [] }
-        told = statements
+        let next = chosenStatements(now)
+        guard standing != former || next != statements else { return [] }
+        statements = next
         return [.changed(standing)]
     }
 }

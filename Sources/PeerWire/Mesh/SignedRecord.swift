@@ -82,5 +82,9 @@ public struct SignedRecord: Hashable, Sendable, CustomStringConvertible {
 extension NodeKey {
     /// The first eight bytes as a number: names a key in digests. To find a key with the tag of another takes 2⁶⁴
     /// attempts; who has the same tag as a key that is known is refused.
-    public var tag: UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+    public var tag: UInt64 {
+        var tag: UInt64 = 0
+        for index in 0..<8 { tag = tag << 8 | UInt64(bytes[index]) }
+        return tag
+    }
 }

@@ -11,25 +11,35 @@ struct Seal {
         key = NodeKey(bytes: .seed(UInt64(number)))!
     }
 
-    private static func sealed(_ bytes: [UInt8], _ key: NodeKey) -> [UInt8] {
+    private static func hash(_ parts: UnsafeRawBufferPointer, _ key: NodeKey) -> UInt64 {
         var hasher = Hasher()
         hasher.combine("the secret of")
         hasher.combine(key.tag)
-        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
-        let hash = UInt64(bitPattern: Int64(hasher.finalize()))
+        hasher.combine(bytes: parts)
+        return UInt64(bitPattern: Int64(hasher.finalize()))
+    }
+
+    private static func sealed(_ bytes: [UInt8], _ key: NodeKey) -> [UInt8] {
+        let hash = bytes.withUnsafeBytes { Self.hash($0, key) }
         return (0..<64).map { UInt8(truncatingIfNeeded: hash >> UInt64($0 % 8 * 8)) }
     }
 
     func sign(_ record: NodeRecord) -> SignedRecord {
-        try! SignedRecord(record) { Self.sealed($0, key) }
+        // Without the words that say what is signed: `isGenuine` hashes the bytes where they are.
+        try! SignedRecord(record) { Self.sealed(Array($0.dropFirst(Self.wordCount)), key) }
     }
 
     func sign(_ content: DialBackStatement.Content) -> DialBackStatement {
         DialBackStatement(content, signature: Self.sealed(content.signedBytes, key))
     }
 
+    private static let wordCount = "p2prc/1 node record".utf8.count
+
     static let isGenuine: @Sendable (SignedRecord) -> Bool = { record in
-        record.signature == sealed(record.signedBytes, record.key)
+        record.bytes.withUnsafeBytes { bytes in
+            let hash = hash(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - 64)]), record.key)
+            return bytes.loadUnaligned(fromByteOffset: bytes.count - 64, as: UInt64.self) == hash
+        }
     }
 
     static let isStatement: @Sendable (DialBackStatement, NodeKey) -> Bool = { statement, subject in
