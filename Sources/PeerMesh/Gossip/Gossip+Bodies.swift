@@ -60,6 +60,8 @@ extension Gossip {
             let listed = Set(list.entries.map(\.tag))
             newer += here.filter { !listed.contains($0) }
         }
+        // Much at once only in a round that has no other partner: three at a time would be three times as much.
+        let isAlone = isCatchingUp && exchanges.count == 1
         isCatchingUp = wants.count > limits.muchMissing
         wants = Array(wants.prefix(GossipDifference.maximumWants))
         newer.rotate(by: newer.isEmpty ? 0 : Int(random.next() % UInt64(newer.count)))
@@ -67,7 +69,7 @@ extension Gossip {
         if let place = newer.firstIndex(of: own.tag) { newer.swapAt(0, place) }
         let room = min(Int(difference.room), limits.recordBytes)
         return GossipDifference(
-            time: time, room: UInt32(isCatchingUp ? limits.catchUpBytes : limits.recordBytes), wants: wants,
+            time: time, room: UInt32(isCatchingUp && isAlone ? limits.catchUpBytes : limits.recordBytes), wants: wants,
             records: fitting(newer, room, time))
     }
 

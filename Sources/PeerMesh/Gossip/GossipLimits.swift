@@ -43,7 +43,7 @@ public struct GossipLimits: Hashable, Sendable {
     public var listedEntries = 256
     /// Of records, in one step of an exchange.
     public var recordBytes = 6_144
-    /// The same while much is missing; then a round has one partner.
+    /// What is asked for while much is missing, in rounds that have one partner then.
     public var catchUpBytes = 49_152
     /// So many records missing at once are much.
     public var muchMissing = 64

@@ -1,8 +1,8 @@
 public import PeerWire
 
 /// What time it is in the mesh, for a node whose own clock may be wrong by a day: its clock, corrected by the median of
-/// what its partners' clocks say. It takes three partners to correct anything, so nobody shifts it alone, and as long as
-/// most partners are honest a liar does not shift it at all. Small deviations are left alone.
+/// what its partners' clocks say. It takes three partners to correct anything, so nobody shifts it alone, and as long
+/// as most partners are honest a liar does not shift it at all. Small deviations are left alone.
 public struct MeshClock: Sendable {
     /// Partners that are remembered.
     public static let maximumPartners = 32

@@ -7,7 +7,7 @@ public struct ProbePlan: Sendable {
         /// Samples of one probe, in parallel.
         public var samples = 5
         /// Probes at once.
-        public var open = 4
+        public var atOnce = 4
         /// Candidates that are measured; of more, the best and some drawn at random, others each time.
         public var candidates = 64
         public var drawn = 16
@@ -101,7 +101,7 @@ public struct ProbePlan: Sendable {
         for (key, entry) in entries {
             if let since = entry.since, now >= since + limits.probeLimit { ended(key, answered: false, at: now) }
         }
-        let free = limits.open - entries.values.count { $0.since != nil }
+        let free = limits.atOnce - entries.values.count { $0.since != nil }
         guard free > 0 else { return [] }
         let due = entries.filter { $0.value.since == nil && $0.value.due <= now }
             .sorted { ($0.value.due, $0.key.tag) < ($1.value.due, $1.key.tag) }

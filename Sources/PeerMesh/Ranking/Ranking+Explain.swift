@@ -30,7 +30,8 @@ extension Ranking {
         case .notProven(.tooFewWitnesses(let count, of: let needed)):
             return "no candidate: \(count) of \(needed) other nodes say that it can be reached"
         case .notProven(.notDialled):
-            return "no candidate: this node does not dial its address on others' word; add it by hand, or allow its network"
+            return "no candidate: this node does not dial its address on others' word; add it by hand, "
+                + "or allow its network"
         case .notProven(.proven), .notMeasured:
             let left = max(1, RelayFigures.fewestAnswers - row.figures.answers)
             return "no candidate yet: \(left) more answer\(left == 1 ? "" : "s") needed"

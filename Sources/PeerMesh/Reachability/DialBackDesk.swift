@@ -16,7 +16,7 @@ public struct DialBackDesk: Sendable {
         /// Dials a second, for all.
         public var dialsPerSecond = 4
         /// At once.
-        public var open = 8
+        public var atOnce = 8
         /// A dial that takes longer, TLS included, has failed.
         public var dialLimit = Instant.Span.seconds(4)
         /// Sources and keys that are counted each for itself; while there are more, further ones are refused.
@@ -60,7 +60,7 @@ public struct DialBackDesk: Sendable {
         case key(NodeKey)
     }
 
-    private struct Open: Sendable {
+    private struct Dial: Sendable {
         var asker: Asker
         var address: NodeAddress
         var deadline: Instant
@@ -69,7 +69,7 @@ public struct DialBackDesk: Sendable {
     public let own: NodeKey
     private let limits: Limits
     private let mayDial: @Sendable (HostAddress) -> Bool
-    private var open: [UInt64: Open] = [:]
+    private var dials: [UInt64: Dial] = [:]
     /// When each of the last dials was, for whoever they count against.
     private var recent: [Payer: [Instant]] = [:]
     private var all: RateBucket
@@ -83,7 +83,7 @@ public struct DialBackDesk: Sendable {
     }
 
     /// When `timePassed` is due; `nil` while nothing is under way.
-    public var nextDeadline: Instant? { open.values.map(\.deadline).min() }
+    public var nextDeadline: Instant? { dials.values.map(\.deadline).min() }
 
     /// Those that are counted, for tests of the bound.
     var countedPayers: Int { recent.count }
@@ -93,19 +93,19 @@ public struct DialBackDesk: Sendable {
             let address = NodeAddress(host: asker.observed.host, port: request.port)
         else { return .answer(.notDialled, observed: asker.observed) }
         let payers = [Payer.source(SourceGate.source(of: asker.observed.host)), .key(asker.key)]
-        let isUnderWay = open.values.contains { $0.asker.observed.host == asker.observed.host }
-        guard !isUnderWay, open.count < limits.open, mayPay(payers, now), all.take(1, at: now) else {
+        let isUnderWay = dials.values.contains { $0.asker.observed.host == asker.observed.host }
+        guard !isUnderWay, dials.count < limits.atOnce, mayPay(payers, now), all.take(1, at: now) else {
             return .answer(.busy, observed: asker.observed)
         }
         for payer in payers { recent[payer, default: []].append(now) }
         defer { nextNumber += 1 }
-        open[nextNumber] = Open(asker: asker, address: address, deadline: now + limits.dialLimit)
+        dials[nextNumber] = Dial(asker: asker, address: address, deadline: now + limits.dialLimit)
         return .dial(nextNumber, address, key: asker.key, nonce: request.nonce)
     }
 
     /// The dial has ended: `reached` if the asker's key answered and the nonce was handed over.
     public mutating func dialled(_ number: UInt64, reached: Bool, at wall: WallTime) -> Result? {
-        guard let dial = open.removeValue(forKey: number) else { return nil }
+        guard let dial = dials.removeValue(forKey: number) else { return nil }
         guard reached else { return .answer(.notReached, observed: dial.asker.observed) }
         return .attest(
             DialBackStatement.Content(
@@ -115,9 +115,9 @@ public struct DialBackDesk: Sendable {
 
     /// Dials that took too long: close them, and answer.
     public mutating func timePassed(at now: Instant) -> [(number: UInt64, result: Result)] {
-        let late = open.filter { $0.value.deadline <= now }.keys.sorted()
+        let late = dials.filter { $0.value.deadline <= now }.keys.sorted()
         return late.compactMap { number in
-            open.removeValue(forKey: number).map { (number, .answer(.notReached, observed: $0.asker.observed)) }
+            dials.removeValue(forKey: number).map { (number, .answer(.notReached, observed: $0.asker.observed)) }
         }
     }
 
@@ -127,8 +127,8 @@ public struct DialBackDesk: Sendable {
         }
         guard recent.count + payers.count <= limits.counted else { return false }
         for payer in payers {
-            guard let dials = recent[payer] else { continue }
-            let left = dials.filter { now - $0 < limits.span }
+            guard let former = recent[payer] else { continue }
+            let left = former.filter { now - $0 < limits.span }
             recent[payer] = left.isEmpty ? nil : left
             guard left.count < limits.dialsPerSource else { return false }
         }

@@ -33,7 +33,7 @@ public struct NATKind: Hashable, Sendable {
 
     public enum Filtering: String, Hashable, Sendable {
         /// Who was never talked to gets in.
-        case open
+        case none
         /// He does not.
         case filtered
         case unknown
@@ -55,7 +55,7 @@ public struct NATKind: Hashable, Sendable {
         let filtering: Filtering =
             switch standing {
             case .unknown: .unknown
-            case .reachable: .open
+            case .reachable: .none
             case .notReachable: .filtered
             }
         return NATKind(

@@ -83,8 +83,8 @@ public struct Reachability: Sendable {
     private func chosenStatements(_ now: Instant) -> [DialBackStatement] {
         guard case .reachable(let addresses) = standing else { return [] }
         let kept = statements.filter { statement in
-            words[statement.witness].map { now - $0.at < Self.lifetime / 2 && $0.statement?.address == statement.address }
-                ?? false
+            guard let word = words[statement.witness] else { return false }
+            return now - word.at < Self.lifetime / 2 && word.statement?.address == statement.address
         }
         if kept.count >= min(Self.witnesses, max(1, available)), kept.allSatisfy({ addresses.contains($0.address) }) {
             return kept

@@ -58,7 +58,8 @@ extension SignedRecord {
         guard let format = reader.read(UInt8.self), format == Self.format else {
             throw WireError(.malformedFrame, "a record in a format that is not known here")
         }
-        guard let key = reader.readKey(), let issue = reader.read(UInt64.self), let rest = reader.read(count: reader.count)
+        guard let key = reader.readKey(), let issue = reader.read(UInt64.self),
+            let rest = reader.read(count: reader.count)
         else { throw WireError(.malformedFrame, "a record that ends in its head") }
         let fields = try FieldReader(Array(rest))
         let lifetime = try fields.number(Tag.lifetime, UInt32.self)

@@ -9,7 +9,9 @@ import Testing
     /// Seconds.
     static let round = 5
 
-    static func replay(_ world: MeshWorld) -> String { "\(world.violation ?? "")\nreplay it with P2PRC_SEED=\(world.seed)" }
+    static func replay(_ world: MeshWorld) -> String {
+        "\(world.violation ?? "")\nreplay it with P2PRC_SEED=\(world.seed)"
+    }
 
     /// Rounds until it holds; `nil` after so many.
     static func rounds(_ world: MeshWorld, atMost limit: Int, _ holds: () -> Bool) -> Int? {

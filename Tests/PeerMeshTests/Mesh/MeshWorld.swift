@@ -200,7 +200,9 @@ final class MeshWorld {
                 exchanges += 1
                 guard let other = self.node(at: partner), other.isUp, other !== node else {
                     // Nobody there: a connection is refused.
-                    after(.milliseconds(100)) { [self] in perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node) }
+                    after(.milliseconds(100)) { [self] in
+                        perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
+                    }
                     continue
                 }
                 count(digest.byteCount, node)
@@ -280,7 +282,9 @@ final class MeshWorld {
         for action in node.reach.timePassed(at: now, partners: partners.map(\.key), using: &random) {
             guard case .ask(let key, let request) = action, let witness = partners.first(where: { $0.key == key })
             else { continue }
-            carry(request.bytes.count, node, witness) { [self] in bearWitness(witness, for: node, request, partners.count) }
+            carry(request.bytes.count, node, witness) { [self] in
+                bearWitness(witness, for: node, request, partners.count)
+            }
         }
     }
 

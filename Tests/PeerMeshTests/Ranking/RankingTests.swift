@@ -9,7 +9,9 @@ import Testing
         jitter: Double = 0, loss: Double = 0, load: Double = 0, seed: UInt64 = 1
     ) -> SampleLog {
         var log = SampleLog()
-        add(&log, milliseconds, from: start, to: end, every: interval, jitter: jitter, loss: loss, load: load, seed: seed)
+        add(
+            &log, milliseconds, from: start, to: end, every: interval, jitter: jitter, loss: loss, load: load,
+            seed: seed)
         return log
     }
 
@@ -254,7 +256,7 @@ import Testing
             for key in open { plan.ended(key, answered: true, at: now) }
             open = Set(plan.timePassed(at: now).map(\.key))
             seen.formUnion(open)
-            #expect(open.count <= plan.limits.open)
+            #expect(open.count <= plan.limits.atOnce)
             #expect(plan.planned <= plan.limits.candidates)
         }
         #expect(seen.count == 250)
@@ -281,6 +283,6 @@ import Testing
         }
         plan.update(keys, held: [keys[0]], isUrgent: true, at: .at(60_000))
         let due = Set(plan.timePassed(at: .at(60_000)).map(\.key))
-        #expect(due.isSuperset(of: keys[1...4].prefix(plan.limits.open)))
+        #expect(due.isSuperset(of: keys[1...4].prefix(plan.limits.atOnce)))
     }
 }

@@ -284,6 +284,6 @@ import Testing
         let kind = NATKind.judge(
             [.init(witness: Seal(1).key, remote: .number(1), local: own, seen: own)],
             standing: .reachable([.number(5)]))
-        #expect(kind.mapping == .none && kind.filtering == .open && kind.keepsPorts == nil)
+        #expect(kind.mapping == .none && kind.filtering == NATKind.Filtering.none && kind.keepsPorts == nil)
     }
 }

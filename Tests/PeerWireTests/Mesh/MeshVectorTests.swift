@@ -34,7 +34,9 @@ import Testing
 
     // What is signed is not compared with what is signed now: a library may add randomness to its signatures.
     @Test(arguments: [("record", Samples.record), ("record-plain", Samples.plainRecord)])
-    func `a committed record is understood, genuine, and passed on as it is`(name: String, expected: NodeRecord) throws {
+    func `a committed record is understood, genuine, and passed on as it is`(
+        name: String, expected: NodeRecord
+    ) throws {
         let (_, bytes) = try VectorTests.row(name, in: Self.file)
         let record = try SignedRecord(bytes)
         #expect(described(record.record) == described(expected))
