@@ -84,7 +84,7 @@ extension Gossip {
         var room = room
         var records: [SignedRecord] = []
         for tag in tags {
-            guard let record = table.record(tag: tag), record.record.expires > time else { continue }
+            guard let record = table.record(tag: tag), record.expires > time else { continue }
             room -= record.bytes.count + 2
             guard room >= 0, records.count < GossipDifference.maximumRecords else { break }
             records.append(record)

@@ -120,12 +120,12 @@ public struct PartnerBook: Sendable {
         guard !table.contacts.isEmpty else { return nil }
         for _ in 0..<24 {
             let tag = table.contacts[Int(random.next() % UInt64(table.contacts.count))]
-            guard let entry = table.entries[tag], entry.record.key != own else { continue }
-            let addresses = entry.record.record.addresses
+            guard let record = table.record(tag: tag), record.key != own else { continue }
+            let addresses = record.record.addresses
             let address = addresses[Int(random.next() % UInt64(addresses.count))]
             let sharers = UInt64(table.hosts[address.host] ?? 1)
             guard sharers == 1 || random.next() % sharers == 0 else { continue }
-            let partner = Partner.node(entry.record.key, address)
+            let partner = Partner.node(record.key, address)
             guard mayDial(address.host), !chosen.contains(partner), !isResting(partner, now) else { continue }
             return partner
         }

@@ -29,8 +29,8 @@ public struct RecordTable: Sendable {
         case sameTag
     }
 
-    struct Entry: Sendable {
-        var record: SignedRecord
+    /// What is kept beside a record.
+    struct Note: Sendable {
         /// Where it was heard from first.
         var source: Network
         var firstSeen: Instant
@@ -44,7 +44,9 @@ public struct RecordTable: Sendable {
     }
 
     public let limits: GossipLimits
-    private(set) var entries: [UInt64: Entry] = [:]
+    /// By tag; each with its note.
+    private var all: [UInt64: SignedRecord] = [:]
+    private var notes: [UInt64: Note] = [:]
     /// Sums and tags of the finest buckets.
     private var sums: [UInt64]
     private var buckets: [[UInt64]]
@@ -66,12 +68,12 @@ public struct RecordTable: Sendable {
         buckets = Array(repeating: [], count: 1 << GossipDigest.maximumBucketBits)
     }
 
-    public var count: Int { entries.count }
-    public var records: [SignedRecord] { entries.values.map(\.record) }
+    public var count: Int { all.count }
+    public var records: [SignedRecord] { Array(all.values) }
     public subscript(key: NodeKey) -> SignedRecord? {
-        entries[key.tag].flatMap { $0.record.key == key ? $0.record : nil }
+        all[key.tag].flatMap { $0.key == key ? $0 : nil }
     }
-    public func isMet(_ key: NodeKey) -> Bool { entries[key.tag]?.isMet == true }
+    public func isMet(_ key: NodeKey) -> Bool { notes[key.tag]?.isMet == true }
 
     /// Takes a record in, cheap checks first; `isGenuine` is asked last, and only where everything else speaks for it.
     ///
@@ -82,12 +84,12 @@ public struct RecordTable: Sendable {
         _ record: SignedRecord, from source: Network, time: Int64, at now: Instant, isGenuine: (SignedRecord) -> Bool
     ) -> Verdict {
         let tag = record.tag
-        if let known = entries[tag] {
-            guard known.record.key == record.key else { return .refused(.sameTag) }
-            guard record.issue > known.record.issue else { return .known }
+        if let known = all[tag], let note = notes[tag] {
+            guard known.key == record.key else { return .refused(.sameTag) }
+            guard record.issue > known.issue else { return .known }
             if let refusal = timeliness(of: record, time) { return .refused(refusal) }
-            let isNewSpan = now - known.renewalsSince >= limits.renewalSpan
-            guard isNewSpan || known.renewals < limits.renewals else { return .refused(.tooOften) }
+            let isNewSpan = now - note.renewalsSince >= limits.renewalSpan
+            guard isNewSpan || note.renewals < limits.renewals else { return .refused(.tooOften) }
             guard isGenuine(record) else { return .refused(.forged) }
             replace(tag, by: record, isNewSpan: isNewSpan, now)
             return .renewed
@@ -109,13 +111,13 @@ public struct RecordTable: Sendable {
     /// may take a reserved place. `false` when its network has met this one often enough.
     @discardableResult
     public mutating func meet(_ key: NodeKey, at source: Network) -> Bool {
-        guard let entry = entries[key.tag], entry.record.key == key else { return false }
-        guard !entry.isMet else { return true }
+        guard all[key.tag]?.key == key, let note = notes[key.tag] else { return false }
+        guard !note.isMet else { return true }
         guard metCount[source, default: 0] < limits.metPerSource else { return false }
         metCount[source, default: 0] += 1
-        entries[key.tag]?.isMet = true
-        entries[key.tag]?.source = source
-        dropFromYoung(key.tag, entry.source)
+        notes[key.tag]?.isMet = true
+        notes[key.tag]?.source = source
+        dropFromYoung(key.tag, note.source)
         return true
     }
 
@@ -139,11 +141,11 @@ public struct RecordTable: Sendable {
     /// Drops what has expired, and says what that was.
     public mutating func removeExpired(time: Int64) -> [NodeKey] {
         guard time >= nextExpiry else { return [] }
-        let gone = entries.values.filter { $0.record.record.expires <= time }.map(\.record.key)
+        let gone = all.values.filter { $0.expires <= time }.map(\.key)
         for key in gone { remove(tag: key.tag) }
-        nextExpiry = entries.values.map(\.record.record.expires).min() ?? .max
+        nextExpiry = all.values.map(\.expires).min() ?? .max
         for (source, tags) in young {
-            let left = tags.filter { entries[$0] != nil }
+            let left = tags.filter { notes[$0] != nil }
             young[source] = left.isEmpty ? nil : left
         }
         return gone
@@ -174,12 +176,12 @@ public struct RecordTable: Sendable {
         return Array(buckets[(bucket * width)..<((bucket + 1) * width)].joined())
     }
 
-    public func record(tag: UInt64) -> SignedRecord? { entries[tag]?.record }
+    public func record(tag: UInt64) -> SignedRecord? { all[tag] }
 
     // MARK: Places
 
     private func timeliness(of record: SignedRecord, _ time: Int64) -> Refusal? {
-        if record.record.expires <= time { return .expired }
+        if record.expires <= time { return .expired }
         // The issue is a time too: one far ahead could not be outdone by its own node for as long.
         let latest = time + limits.clockTolerance
         let isEarly = record.record.issued > latest || record.issue > UInt64(max(0, latest)) * 1_000
@@ -192,7 +194,7 @@ public struct RecordTable: Sendable {
         while let (largest, tags) = young.max(by: { $0.value.count < $1.value.count }) {
             if let source, tags.count <= young[source, default: []].count + 1 { return nil }
             guard let last = tags.last else { return nil }
-            if let entry = entries[last], !entry.isMet, !entry.isSettled, entry.source == largest { return last }
+            if let note = notes[last], !note.isMet, !note.isSettled, note.source == largest { return last }
             dropFromYoung(last, largest)
         }
         return nil
@@ -206,46 +208,48 @@ public struct RecordTable: Sendable {
 
     private mutating func add(_ record: SignedRecord, _ source: Network, _ now: Instant) {
         let tag = record.tag
-        entries[tag] = Entry(record: record, source: source, firstSeen: now, renewalsSince: now)
+        all[tag] = record
+        notes[tag] = Note(source: source, firstSeen: now, renewalsSince: now)
         let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
         count(GossipDigest.mark(tag: tag, issue: record.issue), in: bucket)
         buckets[bucket].append(tag)
         index(record)
-        nextExpiry = min(nextExpiry, record.record.expires)
+        nextExpiry = min(nextExpiry, record.expires)
     }
 
     private mutating func replace(_ tag: UInt64, by record: SignedRecord, isNewSpan: Bool, _ now: Instant) {
-        guard var entry = entries[tag] else { return }
+        guard let former = all[tag] else { return }
         let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
-        let former = GossipDigest.mark(tag: tag, issue: entry.record.issue)
-        count(GossipDigest.mark(tag: tag, issue: record.issue) &- former, in: bucket)
-        let isMoved = entry.record.record.addresses != record.record.addresses
-        if isMoved { unindex(entry.record) }
-        entry = entries[tag] ?? entry
-        entry.record = record
-        entry.renewals = isNewSpan ? 1 : entry.renewals + 1
-        if isNewSpan { entry.renewalsSince = now }
-        if !entry.isSettled, now - entry.firstSeen >= limits.settlesAfter {
-            entry.isSettled = true
-            dropFromYoung(tag, entry.source)
-        }
-        entries[tag] = entry
+        let mark = GossipDigest.mark(tag: tag, issue: former.issue)
+        count(GossipDigest.mark(tag: tag, issue: record.issue) &- mark, in: bucket)
+        let isMoved = former.record.addresses != record.record.addresses
+        if isMoved { unindex(former) }
+        all[tag] = record
         if isMoved { index(record) }
-        nextExpiry = min(nextExpiry, record.record.expires)
+        nextExpiry = min(nextExpiry, record.expires)
+        guard var note = notes[tag] else { return }
+        note.renewals = isNewSpan ? 1 : note.renewals + 1
+        if isNewSpan { note.renewalsSince = now }
+        if !note.isSettled, now - note.firstSeen >= limits.settlesAfter {
+            note.isSettled = true
+            dropFromYoung(tag, note.source)
+        }
+        notes[tag] = note
     }
 
     private mutating func remove(tag: UInt64) {
-        guard let entry = entries[tag] else { return }
-        unindex(entry.record)
-        entries[tag] = nil
+        guard let record = all[tag], let note = notes[tag] else { return }
+        unindex(record)
+        all[tag] = nil
+        notes[tag] = nil
         let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
-        count(0 &- GossipDigest.mark(tag: tag, issue: entry.record.issue), in: bucket)
+        count(0 &- GossipDigest.mark(tag: tag, issue: record.issue), in: bucket)
         if let place = buckets[bucket].firstIndex(of: tag) {
             buckets[bucket].swapAt(place, buckets[bucket].count - 1)
             buckets[bucket].removeLast()
         }
-        if entry.isMet, let met = metCount[entry.source] { metCount[entry.source] = met > 1 ? met - 1 : nil }
-        if !entry.isMet, !entry.isSettled, young[entry.source]?.last == tag { dropFromYoung(tag, entry.source) }
+        if note.isMet, let met = metCount[note.source] { metCount[note.source] = met > 1 ? met - 1 : nil }
+        if !note.isMet, !note.isSettled, young[note.source]?.last == tag { dropFromYoung(tag, note.source) }
     }
 
     private mutating func count(_ mark: UInt64, in bucket: Int) {
@@ -256,17 +260,17 @@ public struct RecordTable: Sendable {
 
     private mutating func index(_ record: SignedRecord) {
         guard !record.record.addresses.isEmpty else { return }
-        entries[record.tag]?.contact = contacts.count
+        notes[record.tag]?.contact = contacts.count
         contacts.append(record.tag)
         for address in record.record.addresses { hosts[address.host, default: 0] += 1 }
     }
 
     private mutating func unindex(_ record: SignedRecord) {
-        guard let place = entries[record.tag]?.contact, let last = contacts.last else { return }
+        guard let place = notes[record.tag]?.contact, let last = contacts.last else { return }
         contacts[place] = last
-        entries[last]?.contact = place
+        notes[last]?.contact = place
         contacts.removeLast()
-        entries[record.tag]?.contact = nil
+        notes[record.tag]?.contact = nil
         for address in record.record.addresses {
             guard let count = hosts[address.host] else { continue }
             hosts[address.host] = count > 1 ? count - 1 : nil

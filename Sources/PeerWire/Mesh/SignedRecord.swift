@@ -17,12 +17,19 @@ public struct SignedRecord: Hashable, Sendable, CustomStringConvertible {
     private final class Storage: Sendable {
         let record: NodeRecord
         let bytes: [UInt8]
+        // What is asked for most, without a copy of the record.
+        let key: NodeKey
         let tag: UInt64
+        let issue: UInt64
+        let expires: Int64
 
         init(_ record: NodeRecord, _ bytes: [UInt8]) {
             self.record = record
             self.bytes = bytes
+            key = record.key
             tag = record.key.tag
+            issue = record.issue
+            expires = record.expires
         }
     }
 
@@ -30,8 +37,10 @@ public struct SignedRecord: Hashable, Sendable, CustomStringConvertible {
 
     public var record: NodeRecord { storage.record }
     public var bytes: [UInt8] { storage.bytes }
-    public var key: NodeKey { storage.record.key }
-    public var issue: UInt64 { storage.record.issue }
+    public var key: NodeKey { storage.key }
+    public var issue: UInt64 { storage.issue }
+    /// Seconds since 1970; from then on the record counts for nothing.
+    public var expires: Int64 { storage.expires }
     /// The key's tag (`NodeKey.tag`).
     public var tag: UInt64 { storage.tag }
 

@@ -448,7 +448,7 @@ final class MeshWorld {
                 if let known = published[record.tag], known[record.issue] != record {
                     fail("\(node.number) has a record that \(record.key.short) did not sign")
                 }
-                if record.record.expires <= wall.seconds - 30 { fail("\(node.number) keeps \(record), which is over") }
+                if record.expires <= wall.seconds - 30 { fail("\(node.number) keeps \(record), which is over") }
             }
         }
         if connectedToPretender { fail("a session to a node that only says that it can be reached") }
