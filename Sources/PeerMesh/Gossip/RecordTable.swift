@@ -173,7 +173,9 @@ public struct RecordTable: Sendable {
     public func tags(inBucket bucket: Int, bits: Int) -> [UInt64] {
         guard bits < GossipDigest.maximumBucketBits else { return buckets[bucket] }
         let width = 1 << (GossipDigest.maximumBucketBits - bits)
-        return Array(buckets[(bucket * width)..<((bucket + 1) * width)].joined())
+        var tags: [UInt64] = []
+        for fine in (bucket * width)..<((bucket + 1) * width) where !buckets[fine].isEmpty { tags += buckets[fine] }
+        return tags
     }
 
     public func record(tag: UInt64) -> SignedRecord? { all[tag] }

@@ -12,6 +12,8 @@ final class MeshWorld {
         var loss = 0.05
         /// Peers whose ranking and failover run too.
         var peers = 40
+        /// One in so many of those that are neither public nor liars has a record; the others listen only.
+        var publishers = 1
         /// Made-up records, in all.
         var flood = 600
         var limits = GossipLimits()
@@ -127,7 +129,12 @@ final class MeshWorld {
         after(.seconds(1)) { [self] in if node.epoch == epoch { tick(node) } }
     }
 
+    private func isPublisher(_ node: MeshNode) -> Bool {
+        node.isPublic || node.isLiar || node.number % plan.publishers == 0
+    }
+
     func publish(_ node: MeshNode, force: Bool) {
+        guard isPublisher(node) else { return }
         let time = node.gossip.clock.time(at: wall(of: node))
         guard let record = node.author.write(node.content, time: time, force: force) else { return }
         let signed = node.seal.sign(record)
@@ -436,7 +443,7 @@ final class MeshWorld {
 
     /// The rows of all honest nodes as they are now.
     var rows: [GossipDifference.Entry] {
-        honest.map { .init(tag: $0.key.tag, issue: $0.gossip.ownRecord?.issue ?? 0) }
+        honest.filter(isPublisher).map { .init(tag: $0.key.tag, issue: $0.gossip.ownRecord?.issue ?? 0) }
     }
 
     /// Invariants of every table; `everyNth` of them, for there are many.
