@@ -3,7 +3,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz man install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick man install format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -35,7 +35,7 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage)Tests'
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage|Services)Tests'
 
 test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
@@ -55,6 +55,16 @@ test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: several hour
 	P2PRC_LONG=1 $(MAKE) --no-print-directory test-unit test-process test-laboratory
 	@$(MAKE) --no-print-directory test-sanitizers
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=600
+
+BENCH ?=
+
+bench: ## Measure p2prc beside its peers, about 40 minutes; BENCH='--rows ping-1 …' (Benchmarks/bench --help)
+	@scripts/setup bench
+	$(SWIFT) build -c release --product p2prc
+	@Benchmarks/bench $(BENCH)
+
+bench-quick: ## The same in about 3 minutes, coarser
+	@$(MAKE) --no-print-directory bench BENCH='--quick $(BENCH)'
 
 man: build ## Write docs/man/p2prc.1 from what the program says of itself
 	scripts/manual $(BINARY) > docs/man/p2prc.1.new

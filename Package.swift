@@ -99,6 +99,8 @@ let package = Package(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
         .testTarget(
+            name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
+        .testTarget(
             name: "PeerTokensTests",
             dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: testing),

@@ -50,7 +50,15 @@ extension Commands {
             return key
         }
         if let reply = try askIfRunning(.trust(relay, key: key)) { return finish(reply) }
-        try await inHome { (memberships, _) throws(StorageError) in memberships.trust(trusted, at: endpoint.description) }
+        let address = endpoint.description
+        var isKnown = false
+        try await inHome { (memberships, table) throws(StorageError) in
+            let joined = try await table.joinedRelays()
+            isKnown = memberships.relays[address] != nil || joined.contains { $0.address == address }
+            if isKnown { memberships.trust(trusted, at: address) }
+        }
+        // Under a mistyped address trust would mend nothing, and be there when somebody comes by that address one day.
+        guard isKnown else { throw CommandError(.notFound, "no relay is called \(relay); --view-rps lists them") }
         Output.result("\(endpoint) is trusted with \(trusted.map { "the key \($0.short)" } ?? "the key that it proves next")")
         return .success
     }

@@ -15,6 +15,8 @@ enum ControlRequest: Codable, Sendable {
     case joinLink
     /// Seconds for which the former key still counts.
     case rotateMeshKey(keepSeconds: Int64)
+    /// Seconds for which the former key's name still counts.
+    case rotateNodeKey(keepSeconds: Int64)
     case leave(String)
     case token(TokenCommand)
 }

@@ -13,6 +13,8 @@ struct Documents: Sendable {
     struct OwnRelay: Sendable {
         var endpoint: Endpoint
         var carried: [CarriedMapping]
+        /// Data channels go without encryption where the peer asks for that too.
+        var allowsPlain = false
     }
 
     init(name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], exposed: [ExposedMapping], now: WallTime)
@@ -21,7 +23,7 @@ struct Documents: Sendable {
             servers.servers.append(
                 ServerRegistry.Server(
                     name: name, address: own.endpoint.description, latency: .zero, state: .isSelf, key: key,
-                    reason: nil, lastSeen: now))
+                    reason: nil, lastSeen: now, encryption: own.allowsPlain ? .plain : .tls))
             for carried in own.carried.sorted(by: { $0.standing.lease.ports.first < $1.standing.lease.ports.first }) {
                 mappings.mappings += Self.rows(carried, name: name, own: own.endpoint)
             }
@@ -36,10 +38,12 @@ struct Documents: Sendable {
         for index in copy.mappings.mappings.indices {
             copy.mappings.mappings[index].state = .offline
             copy.mappings.mappings[index].verifiedBy = []
+            copy.mappings.mappings[index].encryption = nil
             copy.mappings.mappings[index].reason = "the node is stopped"
         }
         for index in copy.servers.servers.indices where copy.servers.servers[index].state != .isSelf {
             copy.servers.servers[index].state = .connecting
+            copy.servers.servers[index].encryption = nil
             copy.servers.servers[index].reason = "the node is stopped"
         }
         return copy
@@ -54,8 +58,11 @@ struct Documents: Sendable {
             }
         return ServerRegistry.Server(
             name: relay.name ?? relay.endpoint.host, address: relay.endpoint.description, latency: relay.latency,
-            state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard)
+            state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard,
+            encryption: encryption(relay.isPlain))
     }
+
+    private static func encryption(_ isPlain: Bool?) -> ChannelEncryption? { isPlain.map { $0 ? .plain : .tls } }
 
     private static func rows(_ mapping: ExposedMapping, name: String, key: NodeKey) -> [MappingRegistry.Mapping] {
         let hasPorts =
@@ -70,7 +77,8 @@ struct Documents: Sendable {
                     serverName: mapping.relayName, address: port == nil ? nil : mapping.host, type: type,
                     blindPort: port, state: state(mapping.state), target: target(mapping.targetText, offset),
                     mapping: mapping.wish.id, relay: mapping.relay.description, role: .peer, peerName: name,
-                    peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason)
+                    peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason, receipt: mapping.receipt,
+                    encryption: encryption(mapping.isPlain))
             }
         }
     }
@@ -96,7 +104,7 @@ struct Documents: Sendable {
                     state: state(shown), target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
                     reason: carried.isLive ? nil : "no session of this peer; its port refuses",
-                    leaseExpires: carried.isLive ? nil : lease.expires)
+                    leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain))
             }
         }
     }

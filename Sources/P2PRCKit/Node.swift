@@ -18,6 +18,8 @@ public enum Node {
         let loops = try makeLoops()
         let control = loops[0]
         let endings = AsyncStream<ExitStatus>.makeStream()
+        // Before anybody is told that it runs: whoever reads that may stop it at once.
+        listenForSignals(endings.continuation, log)
         let assembled: Assembled
         do throws(CommandError) {
             assembled = try await onLoop(control) { () throws(CommandError) in
@@ -28,7 +30,6 @@ public enum Node {
             await state.close()
             throw error
         }
-        listenForSignals(endings.continuation, log)
         let api: APIService
         do throws(CommandError) {
             api = try await startAPI(assembled, state, on: control, log)
@@ -60,6 +61,7 @@ public enum Node {
         state.publisher.save(last)
         await state.publisher.finish()
         await state.membershipSaver.finish()
+        await state.receipts.finish()
         await state.writer.finish()
         for loop in loops { loop.stop() }
         await state.close()
@@ -68,7 +70,7 @@ public enum Node {
     private static func makeLoops() throws(CommandError) -> [EventLoop] {
         var loops: [EventLoop] = []
         do throws(SystemError) {
-            for _ in 0..<SystemFacts.processorCount { loops.append(try EventLoop()) }
+            for _ in 0...SystemFacts.processorCount { loops.append(try EventLoop()) }
         } catch {
             throw CommandError(
                 .failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
@@ -113,6 +115,8 @@ public enum Node {
 struct NodeState: Sendable {
     let home: Home
     let identity: NodeIdentity
+    /// How the node came to its key.
+    let history: KeyHistory
     let tls: TLSContext
     let channelKeys: ChannelKeys
     /// Of this node's own mesh; made for a relay that has none.
@@ -122,9 +126,11 @@ struct NodeState: Sendable {
     let membershipSaver: LatestSaver<Memberships>
     let table: IPTable
     let writer: TableWriter
+    let receipts: ReceiptWriter
     let publisher: LatestSaver<Documents>
     let tokens: TokenDesk
     let leases: [Lease]
+    let retired: [RetiredKey]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
     let relays: [JoinedRelay]
@@ -138,6 +144,7 @@ struct NodeState: Sendable {
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: home.paths.nodeKey, detail: "it holds no node key")
             }
+            let history = try KeyHistoryFile.load(home.paths, of: identity.key, at: WallTime.now.seconds)
             let channelKeys = ChannelKeys()
             let tls: TLSContext
             do throws(TLSFailure) { tls = try TLSContext(seed: seed, keys: channelKeys) } catch {
@@ -163,10 +170,12 @@ struct NodeState: Sendable {
             }
             try await table.sweepTokens(at: now)
             return NodeState(
-                home: home, identity: identity, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
+                home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
-                writer: TableWriter(table, log: log), publisher: Self.publisher(servers, mappings, log),
-                tokens: try TokenDesk(home: home, relay: identity.key, table: table), leases: try await table.leases(),
+                writer: TableWriter(table, log: log),
+                receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
+                tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
+                leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
@@ -198,10 +207,11 @@ private struct Assembled: Sendable {
         _ settings: NodeSettings, _ state: NodeState, _ loops: [EventLoop], _ log: Logger,
         _ endings: AsyncStream<ExitStatus>.Continuation
     ) throws(CommandError) {
-        let control = loops[0]
+        // Handshakes are apart from the bytes of visitors, so that a flood of the former does not hold the latter up.
+        let (control, lanes) = (loops[0], Array(loops.dropFirst()))
         let software = "p2prc/\(P2PRCVersion.text)"
         let bindHost = settings.bind?.host
-        let server = NodeServer(on: control, tls: state.tls)
+        let server = NodeServer(on: control, tls: state.tls, policy: settings.arrivalPolicy)
         let listener: Listener
         do throws(SystemError) {
             listener = try Listener.hold(port: settings.serverPort, on: bindHost, .betweenNodes)
@@ -211,24 +221,29 @@ private struct Assembled: Sendable {
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
-                on: control, lanes: loops, channelKeys: state.channelKeys,
+                on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
                 terms: RelayService.Terms(
                     door: RelayHandshake.Door(
-                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen),
+                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
-                policy: settings.relayPolicy, store: state.writer, log: log)
-            service.start(at: server, leases: state.leases, wall: .now)
+                policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
+                store: state.writer, log: log)
+            let retired = Dictionary(state.retired.map { ($0.former, $0.next) }) { first, _ in first }
+            service.start(at: server, leases: state.leases, retired: retired, wall: .now)
             relay = service
         }
         let peer = PeerService(
-            on: control, lanes: loops, identity: state.identity, tls: state.tls, memberships: state.memberships,
+            on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
+            memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, log: log)
+            writer: state.writer, receipts: state.receipts, log: log)
         let core = NodeCore(
-            on: control, settings: settings, identity: state.identity, server: server, relay: relay, peer: peer,
+            on: control, settings: settings, identity: state.identity, history: state.history,
+            channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
+        core.onTokenRevoked = { relay?.tokenEnded($0) }
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }
@@ -240,10 +255,10 @@ private struct Assembled: Sendable {
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
         let tokens = state.tokens
         peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
-        relay?.judge = { token, key, answer in
+        relay?.judge = { token, key, formerly, answer in
             let answer = LoopBound(answer, on: control)
             Task {
-                let (grant, reason) = await tokens.grant(for: token, from: key, log)
+                let (grant, reason) = await tokens.grant(for: token, from: key, formerly: formerly, log)
                 control.execute { answer.value(grant, reason) }
             }
         }

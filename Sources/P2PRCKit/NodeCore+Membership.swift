@@ -89,7 +89,7 @@ extension NodeCore {
         meshKeyTimer = loop.schedule(after: .seconds(wait)) { [weak self] in self?.useMeshKeys(at: .now) }
     }
 
-    private static func document(_ members: [String: String]) -> String? {
+    static func document(_ members: [String: String]) -> String? {
         (try? OrderedJSON.encode(members)).map { String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -16,7 +16,10 @@ final class NodeCore {
 
     let loop: EventLoop
     let settings: NodeSettings
-    let identity: NodeIdentity
+    var identity: NodeIdentity
+    /// How this node came to its key.
+    var history: KeyHistory
+    let channelKeys: ChannelKeys
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
@@ -47,12 +50,14 @@ final class NodeCore {
     }
 
     init(
-        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, server: NodeServer, relay: RelayService?,
-        peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?, home: Home, log: Logger
+        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, history: KeyHistory, channelKeys: ChannelKeys,
+        server: NodeServer, relay: RelayService?, peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?, home: Home, log: Logger
     ) {
         self.loop = loop
         self.settings = settings
         self.identity = identity
+        self.history = history
+        self.channelKeys = channelKeys
         self.server = server
         self.relay = relay
         self.peer = peer
@@ -69,7 +74,7 @@ final class NodeCore {
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
 
     func documents() -> Documents {
-        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings()) }
+        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
         return Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings,
             exposed: peer.mappings(), now: .now)
@@ -82,7 +87,7 @@ final class NodeCore {
 
     // MARK: Changes
 
-    private func changed() {
+    func changed() {
         settleWaiters()
         guard !isPublishing else { return }
         isPublishing = true
@@ -124,6 +129,7 @@ final class NodeCore {
         case .trust(let text, let key): answer(trust(text, key))
         case .joinLink: answer(showJoinLink())
         case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
+        case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
         case .token(let command): token(command, answer)
         }

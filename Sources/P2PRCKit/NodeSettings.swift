@@ -1,5 +1,6 @@
 public import PeerMesh
 public import PeerReactor
+internal import PeerServices
 public import PeerStorage
 public import PeerWire
 
@@ -71,7 +72,23 @@ public struct NodeSettings: Sendable {
             ports: ports, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600), membershipLimits: config.limits)
     }
 
-    /// What of descriptors and memory is for whom; `openFiles` is the process's limit of descriptors.
+    /// Who may come to the server port.
+    var arrivalPolicy: ArrivalPolicy {
+        // Strangers never hold more than half of what is kept for sessions.
+        let reserve = usualReserveGate.descriptors.reserve
+        let undecided = min(ArrivalPolicy.usualUndecided, max(16, reserve / 2))
+        return ArrivalPolicy(peers: config.peers, sources: config.sources, maximumUndecided: undecided)
+    }
+
+    /// Which visitors a relay lets in.
+    var visitorPolicy: VisitorPolicy { VisitorPolicy(filter: config.visitors, reserve: usualReserveGate) }
+
+    /// With what this process may have; buffers get a quarter of the memory.
+    private var usualReserveGate: ReserveGate {
+        reserveGate(openFiles: SystemFacts.descriptorLimit, memory: SystemFacts.memory / 4)
+    }
+
+    /// What of descriptors and memory is for whom.
     public func reserveGate(openFiles: Int, memory: Int) -> ReserveGate {
         ReserveGate(
             descriptors: .init(limit: openFiles, reserve: config.reserve.descriptors),

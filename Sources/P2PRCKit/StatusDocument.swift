@@ -12,6 +12,7 @@ struct StatusDocument: Codable {
         var Connections: UInt64
         var Open: Int
         var Failed: UInt64
+        var Refused: UInt64
         var Bytes_from_visitors: UInt64
         var Bytes_to_visitors: UInt64
     }
@@ -21,6 +22,7 @@ struct StatusDocument: Codable {
         var Silent: UInt64
         var Other_version: UInt64
         var Crowded: UInt64
+        var Filtered: UInt64
         var Unproven: UInt64
         var Broken_TLS: UInt64
         var Broken_handshakes: UInt64
@@ -62,14 +64,14 @@ struct StatusDocument: Codable {
             + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
         Strangers = Turned_away(
             Foreign: strangers.foreign, Silent: strangers.silent, Other_version: strangers.otherVersion,
-            Crowded: strangers.crowded, Unproven: strangers.unproven, Broken_TLS: strangers.brokenTLS,
+            Crowded: strangers.crowded, Filtered: strangers.filtered, Unproven: strangers.unproven, Broken_TLS: strangers.brokenTLS,
             Broken_handshakes: strangers.brokenHandshakes)
     }
 
     private static func traffic(_ id: MappingID, _ role: String, _ counters: TrafficCounters) -> Traffic {
         Traffic(
             Mapping: id.description, Role: role, Connections: counters.connections, Open: counters.open,
-            Failed: counters.failed, Bytes_from_visitors: counters.bytesFromVisitors,
+            Failed: counters.failed, Refused: counters.refused, Bytes_from_visitors: counters.bytesFromVisitors,
             Bytes_to_visitors: counters.bytesToVisitors)
     }
 }

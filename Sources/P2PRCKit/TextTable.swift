@@ -10,11 +10,11 @@ enum TextTable {
             return "no reverse-proxy server is known; join one: p2prc -s --connect-reverse-proxy HOST"
         }
         return table(
-            ["SERVER", "ADDRESS", "LATENCY", "STATE", "KEY", "REMARK"],
+            ["SERVER", "ADDRESS", "LATENCY", "STATE", "ENCRYPTION", "KEY", "REMARK"],
             registry.servers.map { server in
                 [
                     server.name, server.address, server.state == .isSelf ? "-" : latency(server.latency),
-                    server.state.rawValue, server.key?.short ?? "-", server.reason ?? "",
+                    server.state.rawValue, server.encryption?.rawValue ?? "-", server.key?.short ?? "-", server.reason ?? "",
                 ]
             })
     }
@@ -22,11 +22,12 @@ enum TextTable {
     static func mappings(_ registry: MappingRegistry) -> String {
         guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
         return table(
-            ["PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "SERVER", "PEER", "MAPPING", "REMARK"],
+            ["PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "REMARK"],
             registry.mappings.map { row in
                 [
                     row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-",
-                    row.type.rawValue, row.target, row.state.rawValue, row.serverName, row.peerName,
+                    row.type.rawValue, row.target, row.state.rawValue,
+                    row.encryption?.rawValue ?? "-", row.serverName, row.peerName,
                     row.mapping.description, row.reason ?? "",
                 ]
             })
@@ -47,10 +48,10 @@ enum TextTable {
             lines += [
                 "",
                 table(
-                    ["MAPPING", "ROLE", "CONNECTIONS", "OPEN", "FAILED", "FROM VISITORS", "TO VISITORS"],
+                    ["MAPPING", "ROLE", "CONNECTIONS", "OPEN", "FAILED", "REFUSED", "FROM VISITORS", "TO VISITORS"],
                     status.Mapping_traffic.map { row in
                         [
-                            row.Mapping, row.Role, "\(row.Connections)", "\(row.Open)", "\(row.Failed)",
+                            row.Mapping, row.Role, "\(row.Connections)", "\(row.Open)", "\(row.Failed)", "\(row.Refused)",
                             size(row.Bytes_from_visitors), size(row.Bytes_to_visitors),
                         ]
                     }),
@@ -58,8 +59,8 @@ enum TextTable {
         }
         let strangers = status.Strangers
         let turnedAway =
-            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Unproven
-            + strangers.Broken_handshakes
+            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Filtered
+            + strangers.Unproven + strangers.Broken_TLS + strangers.Broken_handshakes
         if turnedAway > 0 { lines += ["", "turned away at the server port: \(turnedAway)"] }
         return lines.joined(separator: "\n")
     }

@@ -66,6 +66,8 @@ public final class EventLoop: @unchecked Sendable {
     public private(set) var now: Instant
     let buffer: UnsafeMutableRawBufferPointer
     let pipes = PipePool()
+    /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
+    public internal(set) var buffered = 0
 
     public init() throws(SystemError) {
         epoll = clinux_epoll_create()

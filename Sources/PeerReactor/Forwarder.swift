@@ -19,6 +19,8 @@ public final class Forwarder: EventSource {
 
     private struct Flow {
         var isReadable = false
+        /// The allowance is used up; a timer is set for more.
+        var isHeldBack = false
         var isWritable = false
         /// The source announced its end, or urgent bytes, at which a read stops: short reads no longer mean that
         /// there is nothing more.
@@ -48,6 +50,8 @@ public final class Forwarder: EventSource {
     private var leftToRight = Flow()
     private var rightToLeft = Flow()
     private var onEnd: ((Forwarder, Ending) -> Void)?
+    /// Holds both directions to a rate; `nil` for as fast as it goes. May change at any time.
+    public var allowance: (any ByteAllowance)?
 
     /// Bytes moved so far.
     public var bytesLeftToRight: UInt64 { leftToRight.bytes }
@@ -77,6 +81,7 @@ public final class Forwarder: EventSource {
         self.onEnd = onEnd
         super.init()
         leftToRight.spill = early
+        loop.buffered += early.count
         leftToRight.isWritable = !isConnecting
         rightToLeft.isWritable = true
     }
@@ -145,6 +150,8 @@ public final class Forwarder: EventSource {
     /// off. No end is passed on here, whatever the read says; the reset follows.
     private func broken() {
         if !isConnecting, left != nil {
+            // It is the end: whatever is left comes now or never, and is at most one turn.
+            allowance = nil
             passRestOn(&leftToRight, isLeftToRight: true)
             passRestOn(&rightToLeft, isLeftToRight: false)
         }
@@ -185,7 +192,7 @@ public final class Forwarder: EventSource {
                 flow.isDone = true
                 return true
             }
-            guard flow.isReadable else {
+            guard flow.isReadable, !flow.isHeldBack else {
                 if flow.inPipe == 0 { dropPipe(&flow) }
                 return true
             }
@@ -193,7 +200,8 @@ public final class Forwarder: EventSource {
                 isHungry = true
                 return true
             }
-            let moved = flow.fullReads >= 2 && isSpliceable ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
+            let isBulk = flow.fullReads >= 2 && isSpliceable && allowance == nil
+            let moved = isBulk ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
             guard let moved else { return false }
             budget -= moved
         }
@@ -202,8 +210,14 @@ public final class Forwarder: EventSource {
 
     /// Bytes read, or `nil` when a side broke.
     private func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        let buffer = loop.buffer
-        switch source(isLeftToRight, { $0.read(into: buffer) }) {
+        var buffer = loop.buffer
+        if allowance != nil {
+            guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+            buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<room])
+        }
+        let outcome = source(isLeftToRight, { $0.read(into: buffer) })
+        if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
+        switch outcome {
         case .wouldBlock:
             flow.isReadable = false
             return 0
@@ -232,9 +246,32 @@ public final class Forwarder: EventSource {
                 flow.isWritable = false
                 flow.spill = Array(buffer[written..<count])
                 flow.spillStart = 0
+                loop.buffered += flow.spill.count
             }
             return count
         }
+    }
+
+    /// How much may be read now; `nil`: nothing, until a timer says so.
+    private func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        guard let allowance else { return loop.buffer.count }
+        let room = allowance.take(upTo: loop.buffer.count, isLeftToRight, at: loop.now)
+        guard room == 0 else { return room }
+        flow.isHeldBack = true
+        let wait = max(allowance.ready(isLeftToRight), loop.now) - loop.now
+        loop.schedule(after: wait) { [weak self] in
+            if isLeftToRight { self?.leftToRight.isHeldBack = false } else { self?.rightToLeft.isHeldBack = false }
+            self?.pump()
+        }
+        return nil
+    }
+
+    private func giveBack(
+        _ taken: Int, _ outcome: Stream.Outcome, to allowance: any ByteAllowance, _ isLeftToRight: Bool
+    ) {
+        var used = 0
+        if case .bytes(let count) = outcome { used = count }
+        if used < taken { allowance.putBack(taken - used, isLeftToRight) }
     }
 
     private func spliceIn(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
@@ -273,10 +310,7 @@ public final class Forwarder: EventSource {
         switch outcome {
         case .bytes(let written):
             flow.spillStart += written
-            if flow.spillStart == flow.spill.count {
-                flow.spill = []
-                flow.spillStart = 0
-            }
+            if flow.spillStart == flow.spill.count { dropSpill(&flow) }
         case .wouldBlock: flow.isWritable = false
         case .end, .failed: return false
         }
@@ -305,6 +339,12 @@ public final class Forwarder: EventSource {
         (isLeftToRight ? right?.shutdownWrite() : left?.shutdownWrite()) ?? true
     }
 
+    private func dropSpill(_ flow: inout Flow) {
+        loop.buffered -= flow.spill.count
+        flow.spill = []
+        flow.spillStart = 0
+    }
+
     private func dropPipe(_ flow: inout Flow) {
         guard let pipe = flow.pipe else { return }
         loop.pipes.giveBack(pipe, isEmpty: flow.inPipe == 0)
@@ -321,8 +361,8 @@ public final class Forwarder: EventSource {
         loop.forget(self)
         dropPipe(&leftToRight)
         dropPipe(&rightToLeft)
-        leftToRight.spill = []
-        rightToLeft.spill = []
+        dropSpill(&leftToRight)
+        dropSpill(&rightToLeft)
         switch ending {
         case .clean:
             left.take()?.closeOrderly()

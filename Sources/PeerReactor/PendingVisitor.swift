@@ -108,6 +108,7 @@ public final class PendingVisitor: EventSource {
         switch visitor?.read(into: buffer) {
         case .bytes(let count):
             outgoing.append(contentsOf: buffer[..<count])
+            loop.buffered += count
             for tag in candidates.keys { flush(tag) }
         // The error is told once; the forwarder would take the break for an orderly end.
         case .failed: fail()
@@ -164,6 +165,7 @@ public final class PendingVisitor: EventSource {
 
     private func end() -> ((consuming Outcome) -> Void)? {
         loop.forget(self)
+        loop.buffered -= outgoing.count - announcement.count
         limit?.cancel()
         patience?.cancel()
         candidates = [:]

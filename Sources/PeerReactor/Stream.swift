@@ -35,6 +35,8 @@ public struct Stream: ~Copyable {
     }
 
     var fd: Int32 { descriptor.raw }
+    /// How many descriptors this process has open at the least: the system gives out the lowest that is free.
+    public var openDescriptors: Int { Int(fd) + 1 }
     var isTLS: Bool { ssl != nil }
 
     /// A stream without an owner, on its way to another loop; it must arrive.

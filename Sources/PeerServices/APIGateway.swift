@@ -6,12 +6,15 @@ public import PeerWire
 /// are. Belongs to the control loop.
 public final class APIGateway {
     private static let maximumCallers = 128
+    /// Of these, so many at most are callers without a certificate, so that those never keep the others out.
+    private static let maximumStrangers = 64
     /// All the time that a caller without a certificate gets: long enough to ask whether this node is alive.
     private static let strangerLimit = Instant.Span.seconds(5)
 
     private let loop: EventLoop
     private let path: String
     private var forwarders: [ObjectIdentifier: Forwarder] = [:]
+    private var strangers: Set<ObjectIdentifier> = []
 
     /// - Parameter path: of the API's Unix socket.
     public init(on loop: EventLoop, socket path: String) {
@@ -23,7 +26,8 @@ public final class APIGateway {
     ///   - caller: a stream that is registered with the loop.
     ///   - key: the node key that it proved, if any.
     public func carry(_ caller: consuming Stream, from key: NodeKey?) {
-        guard forwarders.count < Self.maximumCallers, let source = caller.remoteAddress,
+        guard forwarders.count < Self.maximumCallers, key != nil || strangers.count < Self.maximumStrangers,
+            let source = caller.remoteAddress,
             let destination = caller.localAddress,
             let preface = ProxyPreface.Connection(
                 source: source.visitorAddress, destination: destination.visitorAddress, nodeKey: key),
@@ -31,9 +35,13 @@ public final class APIGateway {
         else { return }
         let forwarder = Forwarder(
             on: loop, left: caller, right: socket, early: ProxyPreface.proxied(preface).bytes
-        ) { [weak self] forwarder, _ in self?.forwarders[ObjectIdentifier(forwarder)] = nil }
+        ) { [weak self] forwarder, _ in
+            self?.forwarders[ObjectIdentifier(forwarder)] = nil
+            self?.strangers.remove(ObjectIdentifier(forwarder))
+        }
         forwarders[ObjectIdentifier(forwarder)] = forwarder
         if key == nil {
+            strangers.insert(ObjectIdentifier(forwarder))
             loop.schedule(after: Self.strangerLimit) { [weak forwarder] in forwarder?.abort() }
         }
         forwarder.start(isLeftRegistered: true)

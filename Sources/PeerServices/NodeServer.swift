@@ -14,8 +14,10 @@ public final class NodeServer {
         public var silent: UInt64 = 0
         /// A version that is not spoken here.
         public var otherVersion: UInt64 = 0
-        /// Turned away because too many were undecided at once.
+        /// Turned away because too many were undecided at once, or came too fast, from one source or altogether.
         public var crowded: UInt64 = 0
+        /// From an address that may not come here.
+        public var filtered: UInt64 = 0
         /// A data channel without a valid proof.
         public var unproven: UInt64 = 0
         /// TLS that did not come about: another version, no known application protocol, no certificate of a node.
@@ -31,15 +33,19 @@ public final class NodeServer {
         let secrets: SessionSecrets
         /// What came after the preamble.
         let rest: [UInt8]
+        /// Where it comes from.
+        let source: HostAddress?
+        /// To be called when it is decided whether it is a session: its source has one handshake less open.
+        let settled: () -> Void
     }
 
     /// The first byte of TLS (RFC 8446, section 5.1: a record of the handshake).
     private static let tlsByte: UInt8 = 0x16
-    /// Connections that have not yet said what they are.
-    private static let maximumUndecided = 1_024
 
+    private let policy: ArrivalPolicy
+    private var gate: SourceGate
     private let loop: EventLoop
-    private let tls: TLSContext
+    private var tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: Undecided] = [:]
     public private(set) var strangers = Strangers()
@@ -54,6 +60,8 @@ public final class NodeServer {
 
     /// A connection that has not yet said what it is: it holds whatever reads it at the moment.
     private final class Undecided {
+        let source: HostAddress?
+        var ticket: SourceGate.Ticket?
         var bytes: [UInt8] = []
         var timer: LoopTimer?
         var firstByte: FirstByte?
@@ -61,19 +69,29 @@ public final class NodeServer {
         var channel: ByteChannel?
         /// Set once TLS stands, for sessions.
         var proven: (key: NodeKey, secrets: SessionSecrets)?
+
+        init(from source: HostAddress?, _ ticket: SourceGate.Ticket?) {
+            self.source = source
+            self.ticket = ticket
+        }
     }
 
-    public init(on loop: EventLoop, tls: TLSContext) {
+    public init(on loop: EventLoop, tls: TLSContext, policy: ArrivalPolicy = ArrivalPolicy()) {
         self.loop = loop
         self.tls = tls
+        self.policy = policy
+        gate = SourceGate(policy.sources, seed: UInt64.random(in: 0 ... .max))
     }
 
     /// Listens on a port held before.
     public func listen(_ listener: Listener) throws(SystemError) {
         try listener.listen()
-        try listener.accept(on: loop) { [weak self] stream, _ in self?.admit(stream) }
+        try listener.accept(on: loop) { [weak self] stream, address in self?.admit(stream, address) }
         listeners[listener.address.port] = listener
     }
+
+    /// Proves another key to whoever comes from now on.
+    public func renew(_ tls: TLSContext) { self.tls = tls }
 
     func listens(on port: UInt16) -> Bool { listeners[port] != nil }
 
@@ -84,16 +102,33 @@ public final class NodeServer {
         for newcomer in undecided.values { dismiss(newcomer) }
     }
 
+    /// A session from there stands, until `unvouch`: its data channels come as fast as its visitors do.
+    func vouch(for source: HostAddress) { gate.vouch(for: source) }
+    func unvouch(for source: HostAddress) { gate.unvouch(for: source) }
+
     func countBrokenHandshake() { strangers.brokenHandshakes += 1 }
 
     // MARK: The first byte
 
-    private func admit(_ stream: consuming Stream) {
-        guard undecided.count < Self.maximumUndecided else {
+    private func admit(_ stream: consuming Stream, _ address: SocketAddress) {
+        let source = HostAddress(bytes: address.hostBytes)
+        guard source.map(policy.peers.admits) != false else {
+            strangers.filtered += 1
+            return
+        }
+        guard undecided.count < policy.maximumUndecided else {
             strangers.crowded += 1
             return
         }
-        let newcomer = Undecided()
+        var ticket: SourceGate.Ticket?
+        if let source {
+            guard case .admitted(let admitted) = gate.admit(source, at: loop.now) else {
+                strangers.crowded += 1
+                return
+            }
+            ticket = admitted
+        }
+        let newcomer = Undecided(from: source, ticket)
         undecided[ObjectIdentifier(newcomer)] = newcomer
         // One limit for all of it, so that nobody gets a new one with each step.
         newcomer.timer = loop.schedule(after: SessionTiming.strangerLimit) { [weak self, weak newcomer] in
@@ -210,9 +245,14 @@ public final class NodeServer {
             channel.send(Message.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
             return dismiss(newcomer)
         }
+        // Its handshake goes on, and is one until it is decided what it is.
+        let ticket = newcomer.ticket.take()
         forget(newcomer)
         let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
-        onSession(Arrival(channel: channel, key: key, secrets: secrets, rest: rest))
+        onSession(
+            Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source) { [weak self] in
+                if let ticket { self?.gate.finished(ticket) }
+            })
     }
 
     // MARK: Endings
@@ -220,6 +260,7 @@ public final class NodeServer {
     private func forget(_ newcomer: Undecided) {
         undecided[ObjectIdentifier(newcomer)] = nil
         newcomer.timer?.cancel()
+        if let ticket = newcomer.ticket.take() { gate.finished(ticket) }
     }
 
     private func dismiss(_ newcomer: Undecided) {

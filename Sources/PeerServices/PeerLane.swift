@@ -50,8 +50,8 @@ final class PeerLane {
     private static let rememberedVisitors = 4_096
 
     let loop: EventLoop
-    private let identity: NodeIdentity
-    private let tls: TLSContext
+    private var identity: NodeIdentity
+    private var tls: TLSContext
     private var pools: [SessionID: Pool] = [:]
     private var routes: [MappingID: Route] = [:]
     private var forwarders: [ObjectIdentifier: (MappingID, Forwarder)] = [:]
@@ -73,6 +73,12 @@ final class PeerLane {
         self.tls = tls
         self.identity = identity
         self.report = report
+    }
+
+    /// This node has another key from now on.
+    func renew(_ identity: NodeIdentity, _ tls: TLSContext) {
+        self.identity = identity
+        self.tls = tls
     }
 
     // MARK: Sessions
@@ -211,7 +217,10 @@ final class PeerLane {
                 channel.sendAtOnce([VisitorStart.answer])
             else { return }
         }
-        guard !route.pendingChecks.isEmpty else { return connect(start, channel, early: []) }
+        guard !route.pendingChecks.isEmpty else {
+            if start.isCheckOnly { return }
+            return connect(start, channel, early: [])
+        }
         let waiting = FirstBytes(
             on: loop, channel, maximum: ReachabilityCheck.probeByteCount, limit: Self.checkPatience,
             isEnough: { ReachabilityCheck.read($0) != .incomplete },
@@ -228,6 +237,7 @@ final class PeerLane {
             let farewell = ByteChannel(on: loop, channel)
             return farewell.closeAfterFlush()
         }
+        if start.isCheckOnly { return }
         connect(start, channel, early: bytes)
     }
 

@@ -14,6 +14,10 @@ public struct ExposedMapping: Sendable {
     public var host: String?
     public var ports: PortRange?
     public var verifiedBy: [String]
+    /// The file in the home, where both have signed one.
+    public var receipt: String?
+    /// Whether data channels go without encryption; `nil` without a session.
+    public var isPlain: Bool?
     public var traffic: TrafficCounters
 }
 
@@ -27,4 +31,6 @@ public struct RelayStanding: Sendable {
     public var reason: String?
     public var latency: Instant.Span?
     public var lastHeard: WallTime?
+    /// Whether data channels go without encryption; `nil` without a session.
+    public var isPlain: Bool?
 }

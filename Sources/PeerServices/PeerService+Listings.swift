@@ -1,5 +1,6 @@
 internal import PeerMesh
 internal import PeerReactor
+internal import PeerStorage
 public import PeerWire
 
 /// What listings are told of a peer's mappings and relays.
@@ -17,7 +18,11 @@ extension PeerService {
                         wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
                         relayName: relay.name ?? relay.endpoint.host, state: agreement.state, reason: reason,
                         refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
-                        verifiedBy: agreement.verifiedBy, traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
+                        verifiedBy: agreement.verifiedBy,
+                        receipt: relay.receipts.contains(agreement.wish.id)
+                            ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
+                        isPlain: relay.terms?.protection.isPlain,
+                        traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
         }
         return rows
@@ -29,7 +34,7 @@ extension PeerService {
                 endpoint: relay.endpoint, name: relay.name, key: relay.key,
                 state: relay.link.state == .established ? .connected : relay.wasRefused ? .refused : .connecting,
                 reason: relay.link.state == .established ? nil : relay.reason, latency: relay.latency,
-                lastHeard: relay.lastHeard)
+                lastHeard: relay.lastHeard, isPlain: relay.terms?.protection.isPlain)
         }
     }
 

@@ -20,8 +20,8 @@ extension PeerService {
         var key: NodeKey?
         var reason: String?
         var wasRefused = false
-        /// Another key than the pinned one was proven; nothing is said to it.
-        var strangeKey: NodeKey?
+        /// There is a token for it, which names the key of another; it is not shown.
+        var hidesToken = false
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         var lastSaved = Instant.zero
@@ -29,6 +29,8 @@ extension PeerService {
         var isLocal = false
         /// What this node's server listens on for this relay.
         var ownPort: UInt16?
+        /// Mappings whose receipt of this relay lies in the home.
+        var receipts: Set<MappingID> = []
 
         init(_ endpoint: Endpoint, link: RelayLink) {
             self.endpoint = endpoint

@@ -22,8 +22,10 @@ public final class PeerService {
 
     let loop: EventLoop
     let laneLoops: [EventLoop]
-    private let identity: NodeIdentity
-    private let tls: TLSContext
+    var identity: NodeIdentity
+    var tls: TLSContext
+    /// How this node came to its key.
+    var history: KeyHistory
     private let instance: ProcessInstance
     private let name: String
     private let software: String
@@ -31,13 +33,14 @@ public final class PeerService {
     private let serverPort: UInt16
     private let bindHost: SocketAddress.Host?
     private let writer: TableWriter
-    private let log: Logger
+    let receipts: ReceiptWriter
+    let log: Logger
     private let resolver = Resolver()
     private let tables: ListenerTables
     private(set) var lanes: [LoopBound<PeerLane>] = []
     private(set) var relays: [Relay] = []
-    private var wishes: [MappingID: MappingWish] = [:]
-    private var temporary: Set<MappingID> = []
+    var wishes: [MappingID: MappingWish] = [:]
+    var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
     private var routes: [MappingID: Route] = [:]
     private var remembered: [AgreedPorts]
@@ -45,7 +48,7 @@ public final class PeerService {
     private var nextCheck: UInt32 = 0
     private var isStopped = false
     /// What is known of relays; changes that come of sessions are told to `onMemberships`.
-    public private(set) var memberships: Memberships
+    public internal(set) var memberships: Memberships
     /// Of this node's own mesh.
     public var ownMeshKeys: [MeshKey] = []
     /// Whether a token names the relay with that key.
@@ -58,10 +61,13 @@ public final class PeerService {
     public var onSuperseded: ((Endpoint) -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext,
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
-        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter, log: Logger
+        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
+        receipts: ReceiptWriter, log: Logger
     ) {
+        self.receipts = receipts
+        self.history = history
         self.tls = tls
         self.memberships = memberships
         self.wantsPlain = wantsPlain
@@ -123,12 +129,17 @@ public final class PeerService {
 
     /// Changes what is known of relays, and tries those at once that are affected.
     public func change(_ address: Endpoint, _ body: (inout Memberships) -> Void) {
+        let former = memberships[address.description].token
         body(&memberships)
         onMemberships?(memberships)
-        guard let relay = relays.first(where: { $0.endpoint == address }), relay.link.state != .established else {
-            return
+        guard let relay = relays.first(where: { $0.endpoint == address }) else { return }
+        guard let terms = relay.terms, relay.link.state == .established else {
+            return run(relay.link.hurry(at: EventLoop.clock()), relay)
         }
-        run(relay.link.hurry(at: EventLoop.clock()), relay)
+        let token = memberships[address.description].token
+        if let token, token != former, terms.ground == .token, isTokenFor(token, terms.key) {
+            send(.tokenRenewed(token), to: relay)
+        }
     }
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
@@ -139,6 +150,7 @@ public final class PeerService {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
             send(.close(.leaving, detail: ""), to: relay)
         }
+        if let key = relay.key { for id in relay.agreements.keys { receipts.remove(relay: key, mapping: id) } }
         relay.channel?.closeAfterFlush()
         relay.channel = nil
         relay.timer?.cancel()
@@ -181,7 +193,9 @@ public final class PeerService {
         temporary.remove(id)
         watches.removeValue(forKey: id)?.stop()
         setRoute(nil, for: id)
+        receipts.removeAll(of: id)
         for relay in relays {
+            relay.receipts.remove(id)
             guard relay.agreements.removeValue(forKey: id) != nil else { continue }
             if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
@@ -217,7 +231,7 @@ public final class PeerService {
         }
     }
 
-    private func run(_ actions: [RelayLink.Action], _ relay: Relay) {
+    func run(_ actions: [RelayLink.Action], _ relay: Relay) {
         for action in actions { perform(action, relay) }
         arm(relay)
     }
@@ -231,7 +245,8 @@ public final class PeerService {
         case .deliver(let message): deliver(message, relay)
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
-        case .explain(let reason):
+        case .explain(let failure):
+            let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
             relay.wasRefused = false
             log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
@@ -260,14 +275,15 @@ public final class PeerService {
     private func secured(_ relay: Relay, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
         guard let key = facts.key, let secrets = facts.secrets else { return }
         let address = relay.endpoint.description
+        var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
-            relay.strangeKey = key
-            let reason =
-                "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
-                + "accept it: p2prc trust \(address) --key \(key)"
-            return run(relay.link.closed(reason, at: EventLoop.clock()), relay)
+            pin = PeerHandshake.Pin(
+                key: pinned,
+                complaint:
+                    "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
+                    + "accept it: p2prc trust \(address) --key \(key)",
+                now: .now)
         }
-        relay.strangeKey = nil
         let channel = ByteChannel(on: loop, stream, isRegistered: true)
         relay.channel = channel
         relay.decoder = FrameDecoder()
@@ -280,11 +296,15 @@ public final class PeerService {
             case .closed(let reason): run(relay.link.closed(reason, at: EventLoop.clock()), relay)
             }
         }
+        let credentials = memberships.credentials(
+            for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
+            isPinned: pin != nil, isTokenFor: isTokenFor)
+        relay.hidesToken = pin == nil && memberships[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
-            with: key, secrets: secrets,
-            credentials: memberships.credentials(for: key, at: address, own: ownMeshKeys, isTokenFor: isTokenFor),
+            with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
-                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain))
+                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain),
+            pin: pin)
         run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
     }
 
@@ -326,6 +346,7 @@ public final class PeerService {
         if terms.ground == .openRelay {
             log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }
+        follow(relay, terms.formerKeys, to: terms.key)
         if memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
         if let address = relay.channel?.remoteAddress {
             let lane = lanes[relay.lane]
@@ -378,19 +399,20 @@ public final class PeerService {
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
-        case .meshKeyRenewed(let key):
-            // Only the relay that this key is for can say so, and only to one who knew the key before.
-            guard relay.terms?.ground == .mesh else { return }
-            log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
-            if memberships.renew(key, at: relay.endpoint.description) { onMemberships?(memberships) }
-        case .released, .receipt: break
+        case .meshKeyRenewed(let key): told(key, by: relay)
+        case .keyHistory(let history): told(history, by: relay)
+        case .tokenJudged(let reason): judged(reason, by: relay)
+        case .receipt(let draft):
+            guard let key = relay.terms?.key else { return }
+            handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
+        case .released: break
         case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .receiptSigned, .checkWanted:
+            .report, .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
             break  // `RelayLink` delivers none of these.
         }
     }
 
-    private func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
+    func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
 
     // MARK: Agreements
 
@@ -426,6 +448,9 @@ public final class PeerService {
             remembered.append(agreed)
             guard !temporary.contains(id) else { return }
             writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
+        case .countersign(let draft): countersign(draft, relay)
+        case .object(let objection):
+            log.warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed: onChange?()
         }
     }

@@ -15,8 +15,18 @@ final class RelayLane {
         let address: SocketAddress
         let claim: Claim
         let offset: UInt16
+        let isCheckOnly: Bool
+        let seat: Account.Seat?
 
         consuming func into() -> Stream { stream }
+    }
+
+    /// What a visitor takes along on his way.
+    private struct Passage {
+        let claim: Claim
+        /// Kept until he has gone.
+        let seat: Account.Seat?
+        let allowance: (any ByteAllowance)?
     }
 
     private final class Waiting {
@@ -31,11 +41,17 @@ final class RelayLane {
 
     private final class Pool {
         let key: NodeKey
+        /// Where the session comes from.
+        let source: HostAddress?
         var ready: [ReadyChannel] = []
         var waiting: [Waiting] = []
         var demand: ChannelDemand
-        init(key: NodeKey, at now: Instant) {
+        /// `nil`: its visitors are held to nothing.
+        var account: Account?
+        init(key: NodeKey, from source: HostAddress?, _ account: Account?, at now: Instant) {
             self.key = key
+            self.source = source
+            self.account = account
             demand = ChannelDemand(at: now)
         }
     }
@@ -59,16 +75,29 @@ final class RelayLane {
     private var forwarders: [ObjectIdentifier: (Claim, Forwarder)] = [:]
     private var counters: [Claim: TrafficCounters] = [:]
     private var nextVisitor: UInt64 = 1
+    private let policy: VisitorPolicy
     private let wantChannels: @Sendable (SessionID, Int) -> Void
 
-    init(on loop: EventLoop, wantChannels: @escaping @Sendable (SessionID, Int) -> Void) {
+    /// - Parameter policy: this lane's share of it.
+    init(on loop: EventLoop, policy: VisitorPolicy, wantChannels: @escaping @Sendable (SessionID, Int) -> Void) {
         self.loop = loop
+        self.policy = policy
         self.wantChannels = wantChannels
     }
 
     // MARK: Sessions and channels
 
-    func open(_ session: SessionID, key: NodeKey) { pools[session] = Pool(key: key, at: loop.now) }
+    func open(_ session: SessionID, key: NodeKey, from source: HostAddress?, _ account: Account?) {
+        pools[session] = Pool(key: key, from: source, account, at: loop.now)
+    }
+
+    /// What its membership allows has changed; visitors under way are held to it from now on.
+    func change(_ session: SessionID, _ account: Account?) {
+        guard let pool = pools[session] else { return }
+        pool.account = account
+        let allowance = account?.allowance
+        for (claim, forwarder) in forwarders.values where claim.key == pool.key { forwarder.allowance = allowance }
+    }
 
     /// Its ready channels go and its waiting visitors are turned away; visitors under way keep their own streams.
     func close(_ session: SessionID) {
@@ -78,7 +107,9 @@ final class RelayLane {
     }
 
     func add(_ stream: consuming Stream, to session: SessionID, isRegistered: Bool) {
-        guard let pool = pools[session], pool.ready.count < Self.maximumReady else { return }
+        guard let pool = pools[session], pool.ready.count < Self.maximumReady,
+            policy.reserve.admits(.channel, at: load(with: stream))
+        else { return }
         let channel = try? ReadyChannel(on: loop, stream, isRegistered: isRegistered, expecting: 0) {
             [weak pool] channel, _ in pool?.ready.removeAll { $0 === channel }
         }
@@ -101,13 +132,14 @@ final class RelayLane {
 
     // MARK: Public ports
 
-    func listen(_ claim: Claim, _ listeners: [Listener], for session: SessionID) {
+    /// - Parameter filter: whom the mapping lets in, of those that the relay lets in.
+    func listen(_ claim: Claim, _ listeners: [Listener], for session: SessionID, _ filter: NetworkFilter) {
         pause(claim)
         accepting[claim] = listeners
         for (offset, listener) in listeners.enumerated() {
             do throws(SystemError) {
                 try listener.accept(on: loop) { [weak self] stream, address in
-                    self?.visitorCame(stream, address, claim, UInt16(offset), session)
+                    self?.visitorCame(stream, address, claim, UInt16(offset), session, filter)
                 }
             } catch {
                 // A port that nobody accepts on must refuse.
@@ -149,24 +181,54 @@ final class RelayLane {
     // MARK: Visitors
 
     private func visitorCame(
-        _ stream: consuming Stream, _ address: SocketAddress, _ claim: Claim, _ offset: UInt16, _ session: SessionID
+        _ stream: consuming Stream, _ address: SocketAddress, _ claim: Claim, _ offset: UInt16, _ session: SessionID,
+        _ filter: NetworkFilter
     ) {
         counters[claim, default: TrafficCounters()].connections += 1
-        carry(WaitingVisitor(stream: stream, address: address, claim: claim, offset: offset), session)
+        let carried = counters[claim]?.open ?? 0
+        guard let pool = pools[session],
+            policy.reserve.admits(.visitor(carried: carried), at: load(with: stream))
+        else { return refuse(claim) }
+        let isAdmitted = admits(address, filter)
+        // The peer's own check of a mapping that is for others.
+        guard isAdmitted || pool.source != nil && HostAddress(bytes: address.hostBytes) == pool.source else {
+            return refuse(claim)
+        }
+        var seat: Account.Seat?
+        if let account = pool.account {
+            guard let given = account.admit(at: loop.now) else { return refuse(claim) }
+            seat = given
+        }
+        let visitor = WaitingVisitor(
+            stream: stream, address: address, claim: claim, offset: offset, isCheckOnly: !isAdmitted, seat: seat)
+        carry(visitor, session)
+    }
+
+    private func admits(_ address: SocketAddress, _ filter: NetworkFilter) -> Bool {
+        guard !filter.isForEverybody || !policy.filter.isForEverybody else { return true }
+        guard let host = HostAddress(bytes: address.hostBytes) else { return false }
+        return filter.admits(host, and: policy.filter)
+    }
+
+    /// His stream goes with that, and is reset.
+    private func refuse(_ claim: Claim) { counters[claim, default: TrafficCounters()].refused += 1 }
+
+    private func load(with stream: borrowing Stream) -> ReserveGate.Load {
+        ReserveGate.Load(descriptors: stream.openDescriptors, buffered: loop.buffered)
     }
 
     private func carry(_ visitor: consuming WaitingVisitor, _ session: SessionID) {
         guard let pool = pools[session] else { return }
         var start = VisitorStart(
             mapping: visitor.claim.mapping, portOffset: visitor.offset, visitor: nextVisitor, wantsAnswer: false,
-            address: visitor.address.visitorAddress)
+            isCheckOnly: visitor.isCheckOnly, address: visitor.address.visitorAddress)
         guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
         nextVisitor += 1
         if pool.demand.visitorCame(ready: pool.ready.count, waiting: 0) { wantChannels(session, pool.demand.wanted) }
-        let claim = visitor.claim
-        guard isFresh else { return carryWithProof(visitor, channel, start, session) }
+        let passage = Passage(claim: visitor.claim, seat: visitor.seat, allowance: pool.account?.allowance)
+        guard isFresh else { return carryWithProof(visitor, passage, channel, start, session) }
         guard let stream = channel.takeStream() else { return }
-        forward(claim, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
+        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
     }
 
     /// The youngest channel that is not dead.
@@ -184,16 +246,17 @@ final class RelayLane {
     }
 
     private func carryWithProof(
-        _ visitor: consuming WaitingVisitor, _ channel: ReadyChannel, _ start: VisitorStart, _ session: SessionID
+        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart,
+        _ session: SessionID
     ) {
-        let claim = visitor.claim
+        let claim = passage.claim
         var pending: PendingVisitor?
         let settled: (consuming PendingVisitor.Outcome) -> Void = { [weak self] outcome in
             if let pending { self?.carried[ObjectIdentifier(pending)] = nil }
             pending = nil
             switch consume outcome {
             case .answered(let visitor, let channel, let unsent):
-                self?.forward(claim, visitor, channel, isVisitorRegistered: true, early: unsent)
+                self?.forward(passage, visitor, channel, isVisitorRegistered: true, early: unsent)
             case .failed: self?.counters[claim, default: TrafficCounters()].failed += 1
             }
         }
@@ -215,9 +278,10 @@ final class RelayLane {
     }
 
     private func forward(
-        _ claim: Claim, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
+        _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
         early: [UInt8]
     ) {
+        let claim = passage.claim
         counters[claim, default: TrafficCounters()].open += 1
         let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: early) { [weak self] forwarder, _ in
             guard let self else { return }
@@ -225,7 +289,9 @@ final class RelayLane {
             counters[claim, default: TrafficCounters()].open -= 1
             counters[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
             counters[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+            _ = passage.seat
         }
+        forwarder.allowance = passage.allowance
         forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
         forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
     }

@@ -7,6 +7,8 @@ public import PeerWire
 public protocol LeaseStore: Sendable {
     func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void)
     func remove(_ claim: Claim)
+    /// A node key was handed over to another one, for good.
+    func retire(_ former: NodeKey, for next: NodeKey)
 }
 
 /// What a relay tells about one mapping that it carries.
@@ -15,12 +17,14 @@ public struct CarriedMapping: Sendable {
     public var isLive: Bool
     /// The host by which visitors reach it, as far as the peer's way here tells.
     public var host: String?
+    /// Whether its data channels go without encryption; `nil` without a session.
+    public var isPlain: Bool?
     public var traffic: TrafficCounters
 }
 
 /// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
 public final class RelayService {
-    private final class Session {
+    final class Session {
         let id: SessionID
         let channel: ByteChannel
         var decoder = FrameDecoder()
@@ -33,6 +37,12 @@ public final class RelayService {
         /// The handshake is over, and the core knows of it.
         var isAdmitted = false
         var admission: RelayHandshake.Admission?
+        let source: HostAddress?
+        /// Called once, when the handshake is over.
+        var settled: (() -> Void)?
+        var isVouchedFor = false
+        /// A newer token is being looked at.
+        var isTokenJudged = false
         /// Both ends asked for data channels without encryption.
         var isPlain = false
         var timer: LoopTimer?
@@ -43,11 +53,16 @@ public final class RelayService {
             channel = arrival.channel
             key = arrival.key
             secrets = arrival.secrets
+            source = arrival.source
+            settled = arrival.settled
         }
     }
 
-    /// Judges a token for the key that shows it: what it allows, or why it is worth nothing. Answers on the control loop.
-    public typealias TokenJudge = (String, NodeKey, _ answer: @escaping (Grant?, String) -> Void) -> Void
+    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is worth
+    /// nothing. Answers on the control loop.
+    public typealias TokenJudge = (
+        String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
+    ) -> Void
 
     /// What a relay asks of peers, and says to them.
     public struct Terms: Sendable {
@@ -63,11 +78,15 @@ public final class RelayService {
 
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
+    private static let revoked = "the token was revoked; ask for a new one"
+    static let maximumInheritedLanes = 16_384
 
     private let loop: EventLoop
+    /// Signs receipts.
+    var identity: NodeIdentity
     private let channelKeys: ChannelKeys
     public var terms: Terms
-    public var judge: TokenJudge = { _, _, answer in answer(nil, "this relay issues no tokens") }
+    public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
     private let bindHost: SocketAddress.Host?
@@ -77,20 +96,27 @@ public final class RelayService {
     private let log: Logger
     private let resolver = Resolver()
     private weak var server: NodeServer?
-    private var core: RelayCore
+    private let visitorPolicy: VisitorPolicy
+    var core: RelayCore
+    private var accounts = Accounts()
     private var lanes: [LoopBound<RelayLane>] = []
     private let laneLoops: [EventLoop]
-    private var sessions: [SessionID: Session] = [:]
-    private var ports: [Claim: [Listener]] = [:]
+    var sessions: [SessionID: Session] = [:]
+    var ports: [Claim: [Listener]] = [:]
+    /// Revoked so lately that somebody may have shown one before and not be in yet.
+    private var endedTokens: Set<Grant.Membership> = []
+    /// Where a key that took over from another one stays, while this process runs.
+    var inheritedLanes: [NodeKey: Int] = [:]
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], channelKeys: ChannelKeys, terms: Terms, name: String,
-        software: String, bindHost: SocketAddress.Host?, advertised: String?, policy: RelayCore.Policy,
-        store: any LeaseStore, log: Logger
+        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
+        terms: Terms, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
+        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
     ) {
         self.loop = loop
+        self.identity = identity
         self.laneLoops = laneLoops
         self.channelKeys = channelKeys
         self.terms = terms
@@ -99,23 +125,27 @@ public final class RelayService {
         self.bindHost = bindHost
         self.advertised = advertised
         publicHost = advertised
+        self.visitorPolicy = visitorPolicy
         self.store = store
         self.log = log
         core = RelayCore(policy: policy, seed: UInt64.random(in: 0 ... .max))
     }
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
-    public func start(at server: NodeServer, leases: [Lease], wall: WallTime) {
+    public func start(
+        at server: NodeServer, leases: [Lease], retired: [NodeKey: NodeKey] = [:], wall: WallTime
+    ) {
         let bound = LoopBound(self, on: loop)
         let control = loop
+        let policy = visitorPolicy.share(of: laneLoops.count)
         lanes = laneLoops.map { laneLoop in
             LoopBound(
-                RelayLane(on: laneLoop) { session, count in
+                RelayLane(on: laneLoop, policy: policy) { session, count in
                     control.execute { bound.value.wantChannels(session, count) }
                 }, on: laneLoop)
         }
         self.server = server
-        run(core.restore(leases, at: wall))
+        run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
@@ -166,6 +196,7 @@ public final class RelayService {
             let session = standing.session.flatMap { core.session($0) }
             return CarriedMapping(
                 standing: standing, isLive: session != nil, host: advertised ?? session?.dialled,
+                isPlain: standing.session.flatMap { sessions[$0]?.isPlain },
                 traffic: traffic[claim] ?? TrafficCounters())
         }
     }
@@ -174,6 +205,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         guard sessions.values.lazy.filter({ !$0.isAdmitted }).count < Self.maximumUnadmitted else {
+            arrival.settled()
             arrival.channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
             return arrival.channel.closeAfterFlush()
         }
@@ -202,7 +234,9 @@ public final class RelayService {
                     continueHandshake(session, session.handshake.received(frame))
                     continue
                 }
-                if let message = try Message(frame) { handle(.received(id, message)) }
+                guard let message = try Message(frame) else { continue }
+                if case .tokenRenewed(let token) = message { renewToken(token, session) }
+                handle(.received(id, message))
             }
         } catch {
             drop(id, .protocolBreach, error.detail)
@@ -215,12 +249,19 @@ public final class RelayService {
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
         case .judge(let token):
-            judge(token, session.key) { [weak self] grant, reason in
+            judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
+        case .introduced(.token(let grant), _) where endedTokens.contains(grant.membership):
+            drop(session.id, .revoked, Self.revoked)
         case .introduced(let admission, var introduction):
+            let formerly: [NodeKey]
+            do throws(KeyHistoryFault) {
+                formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
+            } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
+            session.settled.take()?()
             session.admission = admission
             session.isAdmitted = true
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
@@ -230,15 +271,15 @@ public final class RelayService {
             publicHost = introduction.dialled
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, session.channel)))
+                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source),
+                    formerly: heirs(of: formerly, session.key)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
     }
 
     /// What a peer may do that came in so, and on whose account.
-    private func grant(_ admission: RelayHandshake.Admission, _ channel: ByteChannel) -> Grant {
-        // A stream that is gone already has no address; what little it still does is on one account.
-        let network = channel.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }?.accountNetwork ?? "unknown"
+    private func grant(_ admission: RelayHandshake.Admission, from source: HostAddress?) -> Grant {
+        let network = source?.accountNetwork ?? "unknown"
         switch admission {
         case .mesh: return Grant(membership: .mesh(network: network))
         case .openRelay: return Grant(membership: .openRelay(network: network))
@@ -248,8 +289,7 @@ public final class RelayService {
 
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
-        session.timer?.cancel()
-        channelKeys.remove(id)
+        letGo(session)
         guard session.isAdmitted else {
             server?.countBrokenHandshake()
             return
@@ -259,11 +299,19 @@ public final class RelayService {
         handle(.sessionEnded(id))
     }
 
-    private func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
+    func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
         guard let session = sessions[id] else { return }
         session.channel.send(Message.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
         closed(id)
+    }
+
+    private func letGo(_ session: Session) {
+        session.timer?.cancel()
+        session.settled.take()?()
+        channelKeys.remove(session.id)
+        if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
+        session.isVouchedFor = false
     }
 
     private func closeLane(_ session: Session) {
@@ -280,10 +328,45 @@ public final class RelayService {
         for session in sessions.values where !session.isAdmitted { session.handshake.doorChanged(terms.door) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
+        var ended: Set<Grant.Membership> = []
         for session in sessions.values where session.isAdmitted {
             guard case .mesh = session.admission else { continue }
-            if isFormerGood { tellMeshKey(session) } else { drop(session.id, .notAMember, "") }
+            if isFormerGood {
+                tellMeshKey(session)
+            } else if let account = core.session(session.id)?.grant.membership {
+                ended.insert(account)
+            }
         }
+        // Not only the sessions: what their visitors have open is broken off too.
+        for account in ended { handle(.membershipEnded(account, .notAMember, detail: "")) }
+    }
+
+    /// What the new one allows counts from now on, and nothing that it still allows is interrupted. Whoever came in by
+    /// the mesh key needs none.
+    private func renewToken(_ token: String, _ session: Session) {
+        guard case .token = session.admission, !session.isTokenJudged else { return }
+        session.isTokenJudged = true
+        judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
+            guard let self, sessions[session.id] === session else { return }
+            session.isTokenJudged = false
+            guard let grant, !endedTokens.contains(grant.membership) else {
+                return session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : Self.revoked).bytes)
+            }
+            session.channel.send(Message.tokenJudged(reason: "").bytes)
+            session.admission = .token(grant)
+            handle(.grantRenewed(session.id, grant))
+            let (id, lane, account) = (session.id, lanes[session.lane], account(of: session.id))
+            laneLoops[session.lane].execute { lane.value.change(id, account) }
+        }
+    }
+
+    /// A token was revoked, or its time is over: whoever is here by it has to go.
+    public func tokenEnded(_ id: String) {
+        let membership = Grant.Membership.token(id: id)
+        endedTokens.insert(membership)
+        // No handshake that began before this lasts longer; later ones are judged by what is written down.
+        loop.schedule(after: SessionTiming.handshakeLimit * 2) { [weak self] in self?.endedTokens.remove(membership) }
+        handle(.membershipEnded(membership, .revoked, detail: Self.revoked))
     }
 
     private func tellMeshKey(_ session: Session) {
@@ -325,6 +408,7 @@ public final class RelayService {
         loop.schedule(after: Self.tick) { [weak self] in
             guard let self else { return }
             handle(.timePassed)
+            accounts.timePassed(at: loop.now) { core.isInUse($0) }
             for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
             scheduleTick()
         }
@@ -357,12 +441,12 @@ public final class RelayService {
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
             if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
-            channelKeys.remove(id)
+            letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
             closeLane(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
-        case .listen(let claim, let id, _): listen(claim, id)
+        case .listen(let claim, let id, let filter): listen(claim, id, filter)
         case .pause(let claim): pause(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):
@@ -372,6 +456,13 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
+        case .rename(let former, let claim): ports[claim] = ports.removeValue(forKey: former)
+        case .retire(let former, let next):
+            log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
+            store.retire(former, for: next)
+        case .draftReceipt(let claim, let id, let lease, let grant, let host):
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
+            return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }
@@ -387,7 +478,12 @@ public final class RelayService {
         let key = known.key
         session.lane = laneIndex(of: key)
         let lane = lanes[session.lane]
-        laneLoops[session.lane].execute { lane.value.open(id, key: key) }
+        let (source, account) = (session.source, account(of: id))
+        laneLoops[session.lane].execute { lane.value.open(id, key: key, from: source, account) }
+        if let source {
+            session.isVouchedFor = true
+            server?.vouch(for: source)
+        }
         if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
         log.info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
@@ -397,6 +493,12 @@ public final class RelayService {
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum), isPlain: session.isPlain)
             ).bytes)
+    }
+
+    /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
+    private func account(of id: SessionID) -> Account? {
+        guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
+        return accounts.account(for: membership, limits, at: EventLoop.clock())
     }
 
     /// Dials a public port of a peer for it, as the third node that sees it from outside.
@@ -430,7 +532,7 @@ public final class RelayService {
         return .portsHeld(claim, range)
     }
 
-    private func listen(_ claim: Claim, _ id: SessionID) {
+    private func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
         guard sessions[id] != nil, let listeners = ports[claim] else { return }
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
@@ -439,7 +541,7 @@ public final class RelayService {
             }
         }
         let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
-        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id) }
+        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter) }
     }
 
     private func pause(_ claim: Claim) {
@@ -475,7 +577,7 @@ public final class RelayService {
 
     /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
     /// in which it was said.
-    private func laneIndex(of key: NodeKey) -> Int {
-        key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
+    func laneIndex(of key: NodeKey) -> Int {
+        inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 }

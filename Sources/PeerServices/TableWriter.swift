@@ -1,7 +1,8 @@
 public import Logging
 public import PeerMesh
+internal import PeerReactor
 public import PeerStorage
-internal import PeerWire
+public import PeerWire
 
 /// Brings what the loops decide into the IP table, in the order of the calls and off the loops. A failure is logged
 /// once until writing works again.
@@ -51,6 +52,11 @@ public final class TableWriter: Sendable {
 extension TableWriter: LeaseStore {
     public func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void) {
         write("a lease", { table throws(StorageError) in try table.save(lease) }, done: done)
+    }
+
+    public func retire(_ former: NodeKey, for next: NodeKey) {
+        let key = RetiredKey(former: former, next: next, learnt: UnixTime(.now))
+        write("the end of a key", { table throws(StorageError) in try table.save(key) })
     }
 
     public func remove(_ claim: Claim) {

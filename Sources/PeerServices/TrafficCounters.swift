@@ -4,13 +4,15 @@ public struct TrafficCounters: Hashable, Sendable {
     public var open = 0
     /// Visitors who got no channel or no answer in time.
     public var failed: UInt64 = 0
+    /// Visitors who were not let in: by a filter, by a limit of the membership, or for want of room.
+    public var refused: UInt64 = 0
     public var bytesFromVisitors: UInt64 = 0
     public var bytesToVisitors: UInt64 = 0
 
     static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
         TrafficCounters(
             connections: left.connections + right.connections, open: left.open + right.open,
-            failed: left.failed + right.failed,
+            failed: left.failed + right.failed, refused: left.refused + right.refused,
             bytesFromVisitors: left.bytesFromVisitors + right.bytesFromVisitors,
             bytesToVisitors: left.bytesToVisitors + right.bytesToVisitors)
     }

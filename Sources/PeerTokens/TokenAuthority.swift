@@ -9,14 +9,28 @@ public struct TokenAuthority: Sendable {
     public static let leeway: Int64 = 60
 
     public let relay: NodeKey
+    /// Keys that the relay had before, whose tokens still count for a while.
+    public let formerRelays: [FormerRelay]
     /// The one that signs is the first.
     public let keys: [TokenKey]
 
     /// - Parameter previous: the key before `current`, with the end of its validity. It signs nothing.
-    public init(relay: NodeKey, current: TokenKey, previous: TokenKey? = nil) {
+    public init(relay: NodeKey, formerRelays: [FormerRelay] = [], current: TokenKey, previous: TokenKey? = nil) {
         self.relay = relay
+        self.formerRelays = formerRelays
         // A rotation that was cut short leaves one key in both places; then it is the current one.
         keys = [current] + [previous].compactMap { $0 }.filter { $0.id != current.id }
+    }
+
+    /// A node key that the relay handed over to its present one.
+    public struct FormerRelay: Hashable, Sendable {
+        public var key: NodeKey
+        public var until: WallTime
+
+        public init(key: NodeKey, until: WallTime) {
+            self.key = key
+            self.until = until
+        }
     }
 
     // MARK: - Issuing
@@ -74,11 +88,12 @@ public struct TokenAuthority: Sendable {
     ///
     /// - Parameters:
     ///   - isRevoked: asked about the jti of a token whose signature and time are right.
+    ///   - formerly: keys that are known to have become the given one: a token that was made for one of them is its own.
     ///   - boundKey: asked last: the node key that a token (its jti, its end) is bound to; one that nobody used yet is
     ///     bound to the given key in the same step.
     /// - Throws: only what the last two throw.
     public func judge<Failure: Error>(
-        _ token: String, from node: NodeKey, at now: WallTime,
+        _ token: String, from node: NodeKey, formerly: [NodeKey] = [], at now: WallTime,
         isRevoked: (_ id: String) async throws(Failure) -> Bool,
         boundKey: (_ id: String, _ node: NodeKey, _ expires: WallTime) async throws(Failure) -> NodeKey
     ) async throws(Failure) -> TokenVerdict {
@@ -86,13 +101,13 @@ public struct TokenAuthority: Sendable {
         let keyEnd: WallTime?
         do throws(TokenRefusal) {
             (claims, keyEnd) = try await proven(token, at: now)
-            try check(claims, node, now)
+            try check(claims, [node] + formerly, now)
         } catch { return .refused(error) }
         if try await isRevoked(claims.jti) { return .refused(.revoked) }
         let end = WallTime(seconds: claims.exp)
         guard try await boundKey(claims.jti, node, end) == node else { return .refused(.boundToAnotherKey) }
-        // With its key's time, a token's is over too.
-        let last = keyEnd.map { min($0, end) } ?? end
+        // With its key's time, a token's is over too; and with that of the relay's key that it names.
+        let last = ([end] + [keyEnd, relayEnd(claims.aud, now)].compactMap { $0 }).min() ?? end
         return .granted(claims.scope.grant(id: claims.jti, expires: last), id: claims.jti)
     }
 
@@ -105,7 +120,7 @@ public struct TokenAuthority: Sendable {
         // Of all that the claims say, this alone is looked at before the signature: it decides which refusal is the
         // helpful one, and nothing else.
         let unproven = try parts.claims()
-        guard unproven.aud == relay.description else { throw .otherRelay(audience: unproven.aud) }
+        guard isOurs(unproven.aud, now) else { throw .otherRelay(audience: unproven.aud) }
         guard let key = keys.first(where: { $0.id == parts.header.kid }) else { throw .unknownKey(parts.header.kid) }
         let claims: TokenClaims
         do {
@@ -118,15 +133,25 @@ public struct TokenAuthority: Sendable {
         return (try TokenParts.checked(claims), key.validUntil)
     }
 
-    private func check(_ claims: TokenClaims, _ node: NodeKey, _ now: WallTime) throws(TokenRefusal) {
-        guard claims.aud == relay.description, claims.iss == relay.description else {
-            throw .otherRelay(audience: claims.iss == relay.description ? claims.aud : claims.iss)
+    /// Whether this relay goes by that key, or did so until a while ago.
+    private func isOurs(_ name: String, _ now: WallTime) -> Bool {
+        name == relay.description || relayEnd(name, now) != nil
+    }
+
+    /// Until when a former key of this relay counts; `nil` for all others.
+    private func relayEnd(_ name: String, _ now: WallTime) -> WallTime? {
+        formerRelays.first { $0.key.description == name && now < $0.until }?.until
+    }
+
+    private func check(_ claims: TokenClaims, _ nodes: [NodeKey], _ now: WallTime) throws(TokenRefusal) {
+        guard isOurs(claims.aud, now), claims.iss == claims.aud else {
+            throw .otherRelay(audience: isOurs(claims.iss, now) ? claims.aud : claims.iss)
         }
         guard now.seconds < claims.exp else { throw .expired(at: WallTime(seconds: claims.exp), now: now) }
         guard now.seconds.addingReportingOverflow(Self.leeway).partialValue >= claims.nbf else {
             throw .notYetValid(from: WallTime(seconds: claims.nbf), now: now)
         }
-        if let bound = claims.cnf?.nodeKey, bound != node { throw .boundToAnotherKey }
+        if let bound = claims.cnf?.nodeKey, !nodes.contains(bound) { throw .boundToAnotherKey }
     }
 
     private static func collection(_ key: TokenKey) async throws -> JWTKeyCollection {

@@ -53,7 +53,9 @@ public struct DataChannelHello: Hashable, Sendable {
 /// 01 | flags (1) | port offset (2) | mapping (8) | visitor (8) | family (1) | 00 | visitor's port (2) | address (16)
 /// ```
 /// After it, the visitor's bytes follow as they are, both ways. When the flag `wantsAnswer` (1) is set, the peer's
-/// first byte back is `answer`, before any of the target's: then the relay knows that the idle channel was alive.
+/// first byte back is `answer`, before any of the target's: then the relay knows that the idle channel was alive. The
+/// flag `isCheckOnly` (2) marks somebody whom a filter keeps out and who comes from the peer's own address: it may be the
+/// peer that checks its mapping (`ReachabilityCheck`), and gets nothing else.
 public struct VisitorStart: Hashable, Sendable {
     public static let byteCount = 40
     public static let answer: UInt8 = 0x06
@@ -64,22 +66,25 @@ public struct VisitorStart: Hashable, Sendable {
     /// The same visitor keeps its number when the relay tries a second channel.
     public var visitor: UInt64
     public var wantsAnswer: Bool
+    public var isCheckOnly: Bool
     public var address: VisitorAddress
 
     public init(
-        mapping: MappingID, portOffset: UInt16, visitor: UInt64, wantsAnswer: Bool, address: VisitorAddress
+        mapping: MappingID, portOffset: UInt16, visitor: UInt64, wantsAnswer: Bool, isCheckOnly: Bool = false,
+        address: VisitorAddress
     ) {
         self.mapping = mapping
         self.portOffset = portOffset
         self.visitor = visitor
         self.wantsAnswer = wantsAnswer
+        self.isCheckOnly = isCheckOnly
         self.address = address
     }
 
     public var bytes: [UInt8] {
         var writer = ByteWriter()
         writer.write(UInt8(1))
-        writer.write(UInt8(wantsAnswer ? 1 : 0))
+        writer.write(UInt8((wantsAnswer ? 1 : 0) | (isCheckOnly ? 2 : 0)))
         writer.write(portOffset)
         writer.write(mapping.value)
         writer.write(visitor)
@@ -104,6 +109,7 @@ public struct VisitorStart: Hashable, Sendable {
         self.portOffset = offset
         self.visitor = visitor
         self.wantsAnswer = flags & 1 != 0
+        self.isCheckOnly = flags & 2 != 0
         self.address = VisitorAddress(isIPv6: family == 6, host: Array(host), port: port)
     }
 }

@@ -96,6 +96,13 @@ struct FieldReader {
         return key
     }
 
+    func keyHistory(_ tag: UInt8) throws(WireError) -> KeyHistory {
+        guard let history = KeyHistory(bytes: try bytes(tag, upTo: KeyHistory.maximumByteCount)) else {
+            throw WireError(.malformedField, "field \(tag) ends within a change of key")
+        }
+        return history
+    }
+
     func mapping(_ tag: UInt8) throws(WireError) -> MappingID { MappingID(value: try number(tag, UInt64.self)) }
 
     /// The terms of a receipt, as the text that is signed.

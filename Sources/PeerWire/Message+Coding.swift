@@ -1,12 +1,13 @@
 extension Message {
     private enum FrameType: UInt8 {
         // 01 to 03 were a handshake of sessions without encryption, which are answered with `encryptionRequired`.
-        case welcome = 0x04, close, hello, membership, introduction
+        case welcome = 0x04, close, hello, membership, introduction, keyHistoryWanted, keyHistory
         case ping = 0x10, pong
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
         case receipt = 0x29, receiptSigned
         case channelsWanted = 0x30
         case meshKeyRenewed = 0x34
+        case tokenRenewed = 0x36, tokenJudged
         case checkWanted = 0x38, checkDone
     }
 
@@ -21,6 +22,7 @@ extension Message {
             type = .hello
             fields.put(1, Array(hello.proofs.joined()))
             fields.put(2, Array(hello.token.utf8))
+            if !hello.history.isEmpty { fields.put(3, hello.history.bytes) }
         case .membership(let membership):
             type = .membership
             fields.put(1, membership.ground.rawValue)
@@ -112,6 +114,18 @@ extension Message {
         case .meshKeyRenewed(let key):
             type = .meshKeyRenewed
             fields.put(1, key.bytes)
+        case .keyHistoryWanted(let key):
+            type = .keyHistoryWanted
+            fields.put(1, key.bytes)
+        case .keyHistory(let history):
+            type = .keyHistory
+            fields.put(1, history.bytes)
+        case .tokenRenewed(let token):
+            type = .tokenRenewed
+            fields.put(1, Array(token.utf8))
+        case .tokenJudged(let reason):
+            type = .tokenJudged
+            fields.put(1, reason)
         case .checkWanted(let request):
             type = .checkWanted
             fields.put(1, request.number)
@@ -201,6 +215,10 @@ extension Message {
                 throw WireError(.malformedField, "field 1 is no mesh key")
             }
             self = .meshKeyRenewed(key)
+        case .keyHistoryWanted: self = .keyHistoryWanted(try fields.nodeKey(1))
+        case .keyHistory: self = .keyHistory(try fields.keyHistory(1))
+        case .tokenRenewed: self = .tokenRenewed(try Self.token(fields, 1))
+        case .tokenJudged: self = .tokenJudged(reason: try fields.text(1))
         case .checkWanted:
             self = .checkWanted(
                 CheckRequest(
@@ -219,15 +237,20 @@ extension Message {
         guard proofs.count % MeshKey.proofByteCount == 0 else {
             throw WireError(.malformedField, "field 1 ends within a proof")
         }
-        let token = try fields.bytes(2, upTo: Hello.maximumToken)
-        // A token is letters, digits and a few marks (RFC 7515, section 7.1).
-        guard token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw WireError(.malformedField, "field 2 is no token")
-        }
         return Hello(
             proofs: stride(from: 0, to: proofs.count, by: MeshKey.proofByteCount).map {
                 Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
-            }, token: String(decoding: token, as: UTF8.self))
+            }, token: try token(fields, 2),
+            history: fields.has(3) ? try fields.keyHistory(3) : KeyHistory())
+    }
+
+    private static func token(_ fields: FieldReader, _ tag: UInt8) throws(WireError) -> String {
+        let token = try fields.bytes(tag, upTo: Hello.maximumToken)
+        // A token is letters, digits and a few marks (RFC 7515, section 7.1).
+        guard token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw WireError(.malformedField, "field \(tag) is no token")
+        }
+        return String(decoding: token, as: UTF8.self)
     }
 
     private static func request(_ fields: FieldReader) throws(WireError) -> Request {

@@ -37,6 +37,15 @@ public enum Message: Hashable, Sendable {
 
     /// The mesh has a new key; the former one counts for a while. From a relay to members, inside TLS.
     case meshKeyRenewed(MeshKey)
+    /// A newer token takes the place of the one that the session was opened with. From a peer that came in by a token.
+    case tokenRenewed(String)
+    /// The relay's answer: why it counts for nothing, or an empty text. The session goes on by the former one then.
+    case tokenJudged(reason: String)
+
+    /// A peer that knew the relay by another key asks how it came to this one, before it says anything else.
+    case keyHistoryWanted(NodeKey)
+    /// The answer, from that key on; and what a relay says to its members when it gets another key.
+    case keyHistory(KeyHistory)
 
     /// First word of the peer: why it may come in. Its key is proven by TLS; it does not say its name yet.
     public struct Hello: Hashable, Sendable {
@@ -47,10 +56,13 @@ public enum Message: Hashable, Sendable {
         public var proofs: [[UInt8]]
         /// A token of this relay (RFC 7519); empty without one.
         public var token: String
+        /// How the peer came to its key, if that changed lately.
+        public var history: KeyHistory
 
-        public init(proofs: [[UInt8]] = [], token: String = "") {
+        public init(proofs: [[UInt8]] = [], token: String = "", history: KeyHistory = KeyHistory()) {
             self.proofs = proofs
             self.token = token
+            self.history = history
         }
     }
 

@@ -22,11 +22,11 @@ struct Join: AsyncParsableCommand {
     @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
-        try parent.refuseOwnFlags(for: "join")
+        try parent.refuseOwnFlags(for: "join", but: "--accept-open")
         if file != nil, link != nil { throw ValidationError("--file and a link say two things; give one of them") }
         try await Execution.end(
             with: Commands(home: common.homePath, json: common.json).join(
-                link, file: file, tokenFile: tokenFile, acceptsOpen: acceptOpen))
+                link, file: file, tokenFile: tokenFile, acceptsOpen: acceptOpen || parent.acceptOpen))
     }
 }
 
@@ -73,6 +73,30 @@ struct MeshKey: AsyncParsableCommand {
 
         mutating func run() async throws {
             try Execution.end(with: Commands(home: common.homePath, json: common.json).rotateMeshKey(keep: keep))
+        }
+    }
+}
+
+/// The key that this node is known by.
+struct NodeKey: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "node-key", abstract: "Change this node's own key.", subcommands: [Rotate.self])
+
+    struct Rotate: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make a new node key, signed over by the former one; ports, tokens and members follow.",
+            discussion: """
+                Relays move this node's ports to the new key when it next comes, and refuse the former one from then on. \
+                On a relay, members that are connected are told, and others follow when they come in time. When the key \
+                has leaked, do this at once, for the thief could do the same: whoever comes to a relay first counts there. \
+                With --keep 0s nothing connects the two keys.
+                """)
+        @Option(help: ArgumentHelp("For how long the former key's name counts.", valueName: "30d | 12h | 0s"))
+        var keep = "30d"
+        @OptionGroup var common: Common
+
+        mutating func run() async throws {
+            try Execution.end(with: Commands(home: common.homePath, json: common.json).rotateNodeKey(keep: keep))
         }
     }
 }

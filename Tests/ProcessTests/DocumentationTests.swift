@@ -81,6 +81,29 @@ extension ProcessTests {
             }
         }
 
+        @Test("every test that docs/security.md names exists, and no threat goes without one")
+        func threats() throws {
+            let table = try #require(try text("docs/security.md").split(separator: "\n## ").first { $0.hasPrefix("Threats") })
+            let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
+            try #require(rows.count >= 20)
+            var files: [String: String] = [:]
+            let folder = Self.root.appending(path: "Tests")
+            for case let path as String in try #require(FileManager.default.enumerator(atPath: folder.path))
+            where path.hasSuffix("Tests.swift") {
+                let name = URL(filePath: path).deletingPathExtension().lastPathComponent
+                files[name, default: ""] += try String(contentsOf: folder.appending(path: path), encoding: .utf8)
+            }
+            for row in rows {
+                let named = row.matches(of: #/`(\w+Tests): ([^`]+)`/#)
+                #expect(!named.isEmpty, "\(row) names no test")
+                for test in named {
+                    let (suite, sentence) = (String(test.output.1), String(test.output.2))
+                    let isThere = files[suite].map { $0.contains("\"\(sentence)\"") || $0.contains("`\(sentence)`") }
+                    #expect(isThere == true, "there is no test \(suite): \(sentence)")
+                }
+            }
+        }
+
         @Test("the exit codes in docs/cli.md are those that commands end with")
         func exitCodes() async throws {
             let table = try text("docs/cli.md")

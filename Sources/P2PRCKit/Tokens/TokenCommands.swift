@@ -93,7 +93,8 @@ public struct TokenCommands: Sendable {
             }
             let (table, warnings) = try IPTable.open(in: held, now: .now)
             for warning in warnings { Output.error("p2prc: \(warning)") }
-            let desk = try TokenDesk(home: held, relay: identity.key, table: table)
+            let history = try KeyHistoryFile.load(held.paths, of: identity.key, at: WallTime.now.seconds)
+            let desk = try TokenDesk(home: held, relay: identity.key, history: history, table: table)
             let reply = await desk.carryOut(command, at: .now).reply
             try await table.close()
             return reply

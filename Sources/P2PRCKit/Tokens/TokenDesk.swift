@@ -22,36 +22,52 @@ actor TokenDesk {
     }
 
     private let home: Home
-    private let relay: NodeKey
+    private var relay: NodeKey
+    private var formerRelays: [TokenAuthority.FormerRelay]
     private let table: IPTable
     /// `nil` until the first token is issued.
     private var keys: TokenKeyFiles?
 
-    init(home: Home, relay: NodeKey, table: IPTable) throws(StorageError) {
+    init(home: Home, relay: NodeKey, history: KeyHistory = KeyHistory(), table: IPTable) throws(StorageError) {
         self.home = home
         self.relay = relay
+        formerRelays = Self.formerRelays(history)
         self.table = table
         keys = try TokenKeyFiles.load(home.paths)
+    }
+
+    /// The relay has another key from now on; tokens that name one of the former ones count as long as those do.
+    func renew(_ relay: NodeKey, _ history: KeyHistory) {
+        self.relay = relay
+        formerRelays = Self.formerRelays(history)
+    }
+
+    private static func formerRelays(_ history: KeyHistory) -> [TokenAuthority.FormerRelay] {
+        history.ends(at: WallTime.now.seconds).map {
+            TokenAuthority.FormerRelay(key: $0.key, until: WallTime(seconds: $0.until))
+        }
     }
 
     /// What a token that a peer shows in its session is worth. The first node key to show one is bound to it here.
     ///
     /// - Throws: when the table cannot be read or written. Then nobody knows, and the token opens nothing.
-    func judge(_ token: String, from node: NodeKey, at now: WallTime) async throws(StorageError) -> TokenVerdict {
+    func judge(_ token: String, from node: NodeKey, formerly: [NodeKey] = [], at now: WallTime) async throws(StorageError) -> TokenVerdict {
         guard let authority = try authority() else { return .refused(.unknownKey("none was ever made here")) }
         let table = table
         return try await authority.judge(
-            token, from: node, at: now,
+            token, from: node, formerly: formerly, at: now,
             isRevoked: { id throws(StorageError) in try await table.isTokenRevoked(id) },
             boundKey: { id, node, expires throws(StorageError) in
-                try await table.bindToken(id, to: node, at: now, expires: expires)
+                try await table.bindToken(id, to: node, formerly: formerly, at: now, expires: expires)
             })
     }
 
     /// Like `judge`, for a handshake: what the token allows, or what its holder may know of the reason.
-    func grant(for token: String, from node: NodeKey, _ log: Logger) async -> (Grant?, reason: String) {
+    func grant(
+        for token: String, from node: NodeKey, formerly: [NodeKey], _ log: Logger
+    ) async -> (Grant?, reason: String) {
         do throws(StorageError) {
-            switch try await judge(token, from: node, at: .now) {
+            switch try await judge(token, from: node, formerly: formerly, at: .now) {
             case .granted(let grant, _): return (grant, "")
             case .refused(let refusal): return (nil, refusal.description)
             }
@@ -194,7 +210,7 @@ actor TokenDesk {
             throw StorageError(.damaged, path: home.paths.tokenKey, detail: "it holds no key for tokens")
         }
         let previous = keys.previous.flatMap { TokenKey(seed: $0.seed, validUntil: $0.validUntil) }
-        return TokenAuthority(relay: relay, current: current, previous: previous)
+        return TokenAuthority(relay: relay, formerRelays: formerRelays, current: current, previous: previous)
     }
 
     private func stored<Value>(_ body: () throws(StorageError) -> Value) throws(CommandError) -> Value {

@@ -18,6 +18,9 @@ public struct NetworkFilter: Hashable, Sendable {
         denied = NetworkSet(deny)
     }
 
+    /// Nothing to look at.
+    public var isForEverybody: Bool { allow.isEmpty && deny.isEmpty }
+
     public func admits(_ address: HostAddress) -> Bool {
         !denied.contains(address) && (allow.isEmpty || allowed.contains(address))
     }

@@ -39,6 +39,8 @@ public struct PeerPortAgreement: Sendable {
         /// Answers to `check`.
         case checkPassed(by: String)
         case checkFailed(reason: String)
+        /// The relay's half of a receipt, with the keys that the session proved.
+        case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
         case timePassed
     }
 
@@ -54,6 +56,10 @@ public struct PeerPortAgreement: Sendable {
         case changed
         /// Ask for the same number next time.
         case remember(PortRange)
+        /// It says what was agreed: sign it, answer with the signature, and keep it.
+        case countersign(Receipt.Draft)
+        /// It says something else, and is not signed.
+        case object(AgreedMapping.Objection)
     }
 
     static let retryRefused = Instant.Span.seconds(10)
@@ -61,6 +67,9 @@ public struct PeerPortAgreement: Sendable {
     static let recheckVerified = Instant.Span.seconds(120)
     static let quickChecks = 4
     static let checkPause = Instant.Span.milliseconds(200)
+    /// Receipts that a relay may send at once, and how often one more: each costs a signature and a file.
+    static let receiptBurst = 8
+    static let receiptPause = Instant.Span.seconds(10)
 
     public let wish: MappingWish
     public private(set) var stage = Stage.offline
@@ -69,6 +78,8 @@ public struct PeerPortAgreement: Sendable {
     public private(set) var host: String?
     public private(set) var targetAnswers = true
     private var reported: MappingState?
+    private var receiptsLeft = Self.receiptBurst
+    private var receiptsRefilled = Instant.zero
     private let targetText: String
 
     /// `remembered`: the ports that this relay gave before.
@@ -173,6 +184,7 @@ public struct PeerPortAgreement: Sendable {
             stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
             return [.changed]
         case .checkFailed(let reason): return checkFailed(reason, now)
+        case .receiptOffered(let draft, let relay, let peer): return receiptOffered(draft, relay, peer, now)
         case .timePassed: return timePassed(now)
         }
     }
@@ -235,6 +247,23 @@ public struct PeerPortAgreement: Sendable {
         }
         stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable))
         return []
+    }
+
+    private mutating func receiptOffered(
+        _ draft: Receipt.Draft, _ relay: NodeKey, _ peer: NodeKey, _ now: Instant
+    ) -> [Action] {
+        guard case .active = stage, let ports, let host else { return [] }
+        let refill = (now - receiptsRefilled).nanoseconds / Self.receiptPause.nanoseconds
+        if refill > 0 {
+            receiptsLeft = min(Self.receiptBurst, receiptsLeft + Int(min(refill, UInt64(Self.receiptBurst))))
+            receiptsRefilled = now
+        }
+        guard receiptsLeft > 0 else { return [] }
+        receiptsLeft -= 1
+        let agreed = AgreedMapping(
+            relay: relay, peer: peer, mapping: wish.id, protocols: wish.protocols, ports: ports, host: host)
+        if let objection = agreed.objection(to: draft) { return [.object(objection)] }
+        return [.countersign(draft)]
     }
 
     private mutating func timePassed(_ now: Instant) -> [Action] {

@@ -30,10 +30,12 @@ extension RelayCore {
         // agreed.
         let former = agreements.removeValue(forKey: claim)
         if former?.isHeld == true { held.insert(claim) }
+        let receipts = former?.session == id ? former?.receipts ?? [] : []
         var actions: [Action] = former?.stage == .active ? [.pause(claim)] : []
         sessions[id]?.mappings.insert(request.mapping)
         let agreement = Agreement(
-            session: id, request: request, filter: NetworkFilter(allow: request.allow, deny: request.deny), walk: walk)
+            session: id, request: request, filter: NetworkFilter(allow: request.allow, deny: request.deny), walk: walk,
+            receipts: receipts)
         agreements[claim] = agreement
         rebook(claim)
 
@@ -120,9 +122,9 @@ extension RelayCore {
         guard grant.allows(agreement.request.protocols) else {
             return refuse(claim, .notGranted, "your membership no longer allows this protocol")
         }
-        guard let lease = leases[claim], lease.account != grant.membership else { return [] }
+        guard let lease = leases[claim], lease.account != grant.membership else { return promise(claim) }
         leases.charge(claim, to: grant.membership)
-        return leases[claim].map { [.saveLease($0)] } ?? []
+        return (leases[claim].map { [.saveLease($0)] } ?? []) + promise(claim)
     }
 
     /// Brings the ledger up to date with what a claim has now.
@@ -231,7 +233,7 @@ extension RelayCore {
         return [
             .listen(claim, agreement.session, agreement.filter),
             .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
-        ]
+        ] + promise(claim)
     }
 
     mutating func declined(_ claim: Claim, _ attempt: UInt16, _ reason: RefusalReason) -> [Action] {

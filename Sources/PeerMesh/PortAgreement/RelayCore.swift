@@ -49,8 +49,10 @@ public struct RelayCore: Sendable {
     }
 
     public enum Event: Sendable {
-        /// A handshake is done, and whoever judged it says what the session may do.
-        case sessionProven(SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant)
+        /// A handshake is done, and whoever judged it says what the session may do. `formerly`: keys that were handed
+        /// over to this one, as it has proven, the oldest first.
+        case sessionProven(
+            SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant, formerly: [NodeKey] = [])
         case received(SessionID, Message)
         case sessionEnded(SessionID)
         /// Answers to `hold`.
@@ -58,6 +60,8 @@ public struct RelayCore: Sendable {
         case portsBusy(Claim, PortRange)
         /// Answer to `saveLease`.
         case leaseSaved(Claim, succeeded: Bool)
+        /// Answer to `draftReceipt`.
+        case receiptDrafted(Claim, SessionID, Receipt.Draft)
         /// The peer showed a newer token. What it still allows goes on untouched, mappings that it does not are
         /// refused and their ports given back; counts that are over a lower limit stay until they are given back.
         case grantRenewed(SessionID, Grant)
@@ -84,6 +88,13 @@ public struct RelayCore: Sendable {
         /// Write the lease down; answer with `leaseSaved`.
         case saveLease(Lease)
         case removeLease(Claim)
+        /// The ports that are held for a claim are held for another one from now on; none of them accepts at present.
+        case rename(Claim, to: Claim)
+        /// Write down that a key was handed over to another one, for good.
+        case retire(NodeKey, for: NodeKey)
+        /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
+        /// say it, the mapping goes without.
+        case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
         /// Dial what a peer wants checked, unless `DialPolicy` forbids it, and send the result to that session.
         case check(SessionID, Message.CheckRequest, by: NodeKey)
         /// Abort what visitors still have open through this session.
@@ -130,6 +141,8 @@ public struct RelayCore: Sendable {
         var reported: MappingState?
         /// Whether `free` was not called since the last `hold`.
         var isHeld = false
+        /// Receipts that were sent and not answered yet, the oldest first.
+        var receipts: [Receipt.Draft] = []
     }
 
     /// An offer that nobody answers is withdrawn after this.
@@ -142,10 +155,12 @@ public struct RelayCore: Sendable {
     static let checkBurst = 16
 
     public private(set) var policy: Policy
-    // Shared with `RelayCore+Agreement`, and nobody else.
+    // Shared with the extensions in files of their own, and nobody else.
     var sessions: [SessionID: Session] = [:]
-    private var live: [NodeKey: SessionID] = [:]
-    private var fenced: [NodeKey: [ProcessInstance]] = [:]
+    var live: [NodeKey: SessionID] = [:]
+    var fenced: [NodeKey: [ProcessInstance]] = [:]
+    /// Keys that were handed over, and to which; they open nothing any more.
+    var retired: [NodeKey: NodeKey] = [:]
     var leases = LeaseTable()
     /// Claims whose ports are bound though no session uses them.
     var held: Set<Claim> = []
@@ -163,6 +178,9 @@ public struct RelayCore: Sendable {
     public func session(_ id: SessionID) -> Session? { sessions[id] }
     public var sessionCount: Int { sessions.count }
 
+    /// Whether any session belongs to it.
+    public func isInUse(_ membership: Grant.Membership) -> Bool { ledger.use(of: membership).keys > 0 }
+
     /// The ceilings that count for a session's membership, of which its lane holds visitors, rates and bytes.
     public func limits(of id: SessionID) -> Grant.Limits? { sessions[id].map { policy.limits(of: $0.grant) } }
 
@@ -178,7 +196,12 @@ public struct RelayCore: Sendable {
     // MARK: Events
 
     /// Takes over the leases of a former run and binds their ports at once, before others can.
-    public mutating func restore(_ saved: [Lease], at wall: WallTime) -> [Action] {
+    ///
+    /// - Parameter retired: keys that were handed over, and to which.
+    public mutating func restore(
+        _ saved: [Lease], retired: [NodeKey: NodeKey] = [:], at wall: WallTime
+    ) -> [Action] {
+        self.retired = retired
         var actions: [Action] = []
         for lease in saved {
             let claim = Claim(key: lease.key, mapping: lease.mapping)
@@ -194,8 +217,10 @@ public struct RelayCore: Sendable {
 
     public mutating func handle(_ event: Event, at now: Instant, wall: WallTime) -> [Action] {
         switch event {
-        case .sessionProven(let id, let key, let introduction, let grant):
-            return proven(id, key, introduction, grant, now, wall)
+        case .sessionProven(let id, let key, let introduction, let grant, let formerly):
+            guard retired[key] == nil else { return [.end(id, .superseded, detail: Self.retirement)] }
+            let taken = formerly.flatMap { succeed($0, to: key, introduction.instance, wall) }
+            return taken + proven(id, key, introduction, grant, now, wall)
         case .received(let id, let message):
             guard sessions[id] != nil else { return [] }
             sessions[id]?.lastHeard = now
@@ -204,6 +229,7 @@ public struct RelayCore: Sendable {
         case .portsHeld(let claim, let ports): return portsHeld(claim, ports, now)
         case .portsBusy(let claim, let ports): return portsBusy(claim, ports)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
+        case .receiptDrafted(let claim, let id, let draft): return receiptDrafted(claim, id, draft)
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
         case .membershipEnded(let membership, let reason, let detail):
             return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
@@ -283,7 +309,7 @@ public struct RelayCore: Sendable {
         }
     }
 
-    private mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
+    mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
         guard let session = sessions.removeValue(forKey: id) else { return [] }
         if live[session.key] == id { live[session.key] = nil }
         ledger.sessionClosed(session.grant.membership)
@@ -326,9 +352,15 @@ public struct RelayCore: Sendable {
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
-        case .pong, .receiptSigned: return []
+        case .receiptSigned(let mapping, let signature):
+            guard isReceiptSigned(Claim(key: key, mapping: mapping), id, signature) else {
+                return ended(id, wall) + [.end(id, .protocolBreach, detail: "a signature that fits no receipt")]
+            }
+            return []
+        // A token is judged outside, and comes back as `grantRenewed`.
+        case .pong, .tokenRenewed: return []
         case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
-            .channelsWanted, .checkDone, .meshKeyRenewed:
+            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }
@@ -350,7 +382,9 @@ public struct RelayCore: Sendable {
         // relay what is on disk still has time left.
         for claim in leases.expired(at: wall + Int64(policy.leaseSeconds / 2)).sorted(by: Claim.precedes) {
             if let agreement = agreements[claim] {
-                if agreement.stage == .active || agreement.stage == .paused { actions += prolong(claim, wall) }
+                if agreement.stage == .active || agreement.stage == .paused {
+                    actions += prolong(claim, wall) + promise(claim)
+                }
             } else if let lease = leases[claim], lease.expires <= wall {
                 leases.remove(claim)
                 rebook(claim)

@@ -21,20 +21,42 @@ public struct SessionTerms: Sendable {
     public var name: String
     /// Why the two trust each other.
     public var ground: Message.Membership.Ground
+    /// Keys that the relay has proven to have had before, among them the one that was known of it; the oldest first.
+    public var formerKeys: [NodeKey] = []
 }
 
 /// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
 ///
 /// ```
 /// peer                                relay
-///   preamble, hello(proofs of mesh keys, token) ──▶
+///   preamble
+///   [keyHistoryWanted(the key that it knew) ──▶
+///         ◀── keyHistory(how that became the one it proves)]
+///   hello(proofs of mesh keys, token) ──▶
 ///         ◀── membership(the relay's proof) or close(notAMember)
 ///   introduction(who I am) ──▶
 ///         ◀── welcome(session) or close(reason)
 /// ```
-/// Can become: sentHello → sentIntroduction → done, and failed from each.
+/// Can become: (askedHistory →) sentHello → sentIntroduction → done, and failed from each.
 public struct PeerHandshake: Sendable {
-    private enum State: Sendable { case sentHello, sentIntroduction(Message.Membership.Ground), done }
+    private enum State: Sendable {
+        case askedHistory(Pin), sentHello, sentIntroduction(Message.Membership.Ground), done
+    }
+
+    /// Another key than the relay proves now is known of it: that one must have been handed over.
+    public struct Pin: Sendable {
+        public var key: NodeKey
+        /// What to say where it was not.
+        public var complaint: String
+        /// A change of key must count at this time.
+        public var now: WallTime
+
+        public init(key: NodeKey, complaint: String, now: WallTime) {
+            self.key = key
+            self.complaint = complaint
+            self.now = now
+        }
+    }
 
     public enum Action: Sendable {
         case send([UInt8])
@@ -51,10 +73,14 @@ public struct PeerHandshake: Sendable {
         public var isKeyKnown: Bool
         /// The user allows a relay that proves nothing but its key, and takes anybody.
         public var acceptsOpen: Bool
+        /// How the peer came to its own key.
+        public var history: KeyHistory
 
         public init(
-            meshKeys: [MeshKey] = [], token: String? = nil, isKeyKnown: Bool = false, acceptsOpen: Bool = false
+            meshKeys: [MeshKey] = [], token: String? = nil, isKeyKnown: Bool = false, acceptsOpen: Bool = false,
+            history: KeyHistory = KeyHistory()
         ) {
+            self.history = history
             self.meshKeys = Array(meshKeys.prefix(Message.Hello.maximumProofs))
             self.token = token
             self.isKeyKnown = isKeyKnown
@@ -63,6 +89,7 @@ public struct PeerHandshake: Sendable {
     }
 
     private var state = State.sentHello
+    private var formerKeys: [NodeKey] = []
     private let credentials: Credentials
     private let introduction: Message.Introduction
     private let key: NodeKey
@@ -74,18 +101,33 @@ public struct PeerHandshake: Sendable {
     /// - Parameters:
     ///   - key: the relay's, as TLS proved it.
     ///   - secrets: of that TLS connection.
+    ///   - pin: the key that was known of it, where that is another one: nothing is shown before it explained itself.
     public init(
-        with key: NodeKey, secrets: SessionSecrets, credentials: Credentials, introduction: Message.Introduction
+        with key: NodeKey, secrets: SessionSecrets, credentials: Credentials, introduction: Message.Introduction,
+        pin: Pin? = nil
     ) {
         self.key = key
         self.secrets = secrets
         self.credentials = credentials
         self.introduction = introduction
-        let proofs = credentials.meshKeys.map { $0.proof(by: .peer, over: secrets.binding) }
-        opening =
-            Preamble(kind: .session).bytes
-            + Message.hello(Message.Hello(proofs: proofs, token: credentials.token ?? "")).bytes
+        let preamble = Preamble(kind: .session).bytes
+        if let pin {
+            state = .askedHistory(pin)
+            opening = preamble + Message.keyHistoryWanted(pin.key).bytes
+        } else {
+            opening = preamble + Self.hello(credentials, secrets)
+        }
     }
+
+    private static func hello(_ credentials: Credentials, _ secrets: SessionSecrets) -> [UInt8] {
+        let proofs = credentials.meshKeys.map { $0.proof(by: .peer, over: secrets.binding) }
+        return Message.hello(
+            Message.Hello(proofs: proofs, token: credentials.token ?? "", history: credentials.history)
+        ).bytes
+    }
+
+    /// While it is not settled whether this is the relay that was known: what to say of it if the connection ends.
+    public var complaint: String? { if case .askedHistory(let pin) = state { pin.complaint } else { nil } }
 
     public mutating func received(_ frame: Frame) -> Action {
         let message: Message
@@ -95,6 +137,7 @@ public struct PeerHandshake: Sendable {
         } catch {
             return fail(.breach(error.description))
         }
+        if case .askedHistory(let pin) = state { return explained(message, pin) }
         if case .close(let reason, let detail) = message { return fail(.refused(reason, detail)) }
         switch (state, message) {
         case (.sentHello, .membership(let membership)):
@@ -109,10 +152,20 @@ public struct PeerHandshake: Sendable {
                 welcome.isPlain ? .plain(secrets.plainSecret) : .encrypted(secrets.channelKey)
             return .established(
                 SessionTerms(
-                    session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground),
+                    session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground,
+                    formerKeys: formerKeys),
                 channels: welcome.channels, observed: welcome.observed)
-        case (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
+        case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }
+    }
+
+    private mutating func explained(_ message: Message, _ pin: Pin) -> Action {
+        guard case .keyHistory(let history) = message,
+            let keys = try? history.formerKeys(of: key, at: pin.now.seconds), keys.contains(pin.key)
+        else { return fail(.keyChanged(pin.complaint)) }
+        formerKeys = keys
+        state = .sentHello
+        return .send(Self.hello(credentials, secrets))
     }
 
     /// Whoever says that it knows a mesh key of ours has to prove it, also when its own key was known: to a relay of the
@@ -123,12 +176,15 @@ public struct PeerHandshake: Sendable {
         switch membership.ground {
         case .mesh:
             return credentials.meshKeys.contains { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
-        case .token where credentials.isKeyKnown, .openRelay where credentials.isKeyKnown: return true
+        case .token where isKeyKnown, .openRelay where isKeyKnown: return true
         // The token names the relay's key; a token for another key is not shown at all.
         case .token: return credentials.token != nil
         case .openRelay: return credentials.meshKeys.isEmpty || credentials.acceptsOpen
         }
     }
+
+    /// The key itself was known, or the one that was has been handed over to it.
+    private var isKeyKnown: Bool { credentials.isKeyKnown || !formerKeys.isEmpty }
 
     private mutating func fail(_ failure: HandshakeFailure) -> Action {
         state = .done
@@ -138,9 +194,9 @@ public struct PeerHandshake: Sendable {
 
 /// The relay's half.
 ///
-/// Can become: awaitsHello → (judging →) awaitsIntroduction → done, and failed from each.
+/// Can become: (awaitsFirst →) awaitsHello → (judging →) awaitsIntroduction → done, and failed from each.
 public struct RelayHandshake: Sendable {
-    private enum State: Sendable { case awaitsHello, judging, awaitsIntroduction(Ground), done }
+    private enum State: Sendable { case awaitsFirst, awaitsHello, judging, awaitsIntroduction(Ground), done }
 
     /// What a peer showed. Whether that is enough is looked at again when it says who it is: the door may have changed.
     private enum Ground: Sendable { case mesh(MeshKey), openRelay, token(Grant) }
@@ -169,15 +225,20 @@ public struct RelayHandshake: Sendable {
         /// The present one first.
         public var meshKeys: [MeshKey]
         public var isOpen: Bool
+        /// How the relay came to its key.
+        public var history: KeyHistory
 
-        public init(meshKeys: [MeshKey], isOpen: Bool) {
+        public init(meshKeys: [MeshKey], isOpen: Bool, history: KeyHistory = KeyHistory()) {
             self.meshKeys = meshKeys
             self.isOpen = isOpen
+            self.history = history
         }
     }
 
-    private var state = State.awaitsHello
+    private var state = State.awaitsFirst
     private var door: Door
+    /// How the peer says that it came to its key; to be judged against the key that TLS proved.
+    public private(set) var history = KeyHistory()
     private let binding: ChannelBinding
 
     public init(door: Door, binding: ChannelBinding) {
@@ -192,12 +253,18 @@ public struct RelayHandshake: Sendable {
             message = known
         } catch { return fail(.protocolBreach, error.detail) }
         switch (state, message) {
-        case (.awaitsHello, .hello(let hello)): return answer(hello)
+        case (.awaitsFirst, .keyHistoryWanted(let key)):
+            // Who asks knows that key already, and learns no more than how it went on.
+            state = .awaitsHello
+            return .send(Message.keyHistory(door.history.since(key)).bytes)
+        case (.awaitsFirst, .hello(let hello)), (.awaitsHello, .hello(let hello)):
+            history = hello.history
+            return answer(hello)
         case (.awaitsIntroduction(let ground), .introduction(let introduction)):
             guard let admission = admission(by: ground) else { return fail(.notAMember, "") }
             state = .done
             return .introduced(admission, introduction)
-        case (.awaitsHello, _), (.judging, _), (.awaitsIntroduction, _), (.done, _):
+        case (.awaitsFirst, _), (.awaitsHello, _), (.judging, _), (.awaitsIntroduction, _), (.done, _):
             return fail(.protocolBreach, "not the message that was expected")
         }
     }
@@ -253,6 +320,8 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
     case version(UInt16)
     /// The relay did not prove that it knows a mesh key of this node.
     case unproven
+    /// It proved another key than the one that was known of it, and that one was not handed over to it.
+    case keyChanged(String)
     case unexpected
     case breach(String)
 
@@ -273,6 +342,7 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
         case .unproven:
             "it takes anybody and does not know this node's mesh key, so it may be somebody in between; "
                 + "if that is meant, join it with --accept-open, or by its join link"
+        case .keyChanged(let complaint): complaint
         case .unexpected: "it is no p2prc relay, or it broke the protocol"
         case .breach(let detail): detail
         }

@@ -19,11 +19,15 @@ public struct Memberships: Hashable, Sendable {
         public var token: String?
         /// The user allows that it takes anybody and proves nothing but its key.
         public var acceptsOpen: Bool
+        /// Keys that it handed over to the present one, the oldest first: tokens may name them. At most
+        /// `maximumFormerKeys`.
+        public var formerKeys: [NodeKey]
 
         public init(
             key: NodeKey? = nil, source: Source? = nil, meshKey: MeshKey? = nil, token: String? = nil,
-            acceptsOpen: Bool = false
+            acceptsOpen: Bool = false, formerKeys: [NodeKey] = []
         ) {
+            self.formerKeys = formerKeys
             self.key = key
             self.source = source
             self.meshKey = meshKey
@@ -42,6 +46,7 @@ public struct Memberships: Hashable, Sendable {
     }
 
     public static let maximumRelays = 1_024
+    public static let maximumFormerKeys = 8
 
     public private(set) var relays: [String: Relay]
 
@@ -59,17 +64,23 @@ public struct Memberships: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - own: the keys of this node's own mesh.
+    ///   - history: how this node came to its own key.
+    ///   - isPinned: the handshake is given the pinned key and shows nothing of this before the relay explained how it
+    ///     came from that to the present one.
     ///   - isTokenFor: whether a token names that relay; to any other it is not shown.
     public func credentials(
-        for key: NodeKey, at address: String, own: [MeshKey], isTokenFor: (String, NodeKey) -> Bool
+        for key: NodeKey, at address: String, own: [MeshKey], history: KeyHistory = KeyHistory(),
+        isPinned: Bool = false, isTokenFor: (String, NodeKey) -> Bool
     ) -> PeerHandshake.Credentials {
         let relay = self[address]
         var keys: [MeshKey] = []
         let others = relays.sorted { $0.key < $1.key }.compactMap(\.value.meshKey)
         for key in [relay.meshKey].compactMap({ $0 }) + own + others where !keys.contains(key) { keys.append(key) }
+        var names = [key]
+        if isPinned || relay.key == key { names += [relay.key].compactMap { $0 } + relay.formerKeys }
         return PeerHandshake.Credentials(
-            meshKeys: keys, token: relay.token.flatMap { isTokenFor($0, key) ? $0 : nil },
-            isKeyKnown: relay.key == key, acceptsOpen: relay.acceptsOpen)
+            meshKeys: keys, token: relay.token.flatMap { token in names.contains { isTokenFor(token, $0) } ? token : nil },
+            isKeyKnown: relay.key == key, acceptsOpen: relay.acceptsOpen, history: history)
     }
 
     // MARK: Changes; `false` when nothing changed, or there is no room
@@ -78,6 +89,7 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func join(_ link: JoinLink, at address: String) -> Bool {
         change(address) { relay in
+            if relay.key != link.relay { relay.formerKeys = [] }
             relay.key = link.relay
             relay.source = .joinLink
             if let meshKey = link.meshKey { relay.meshKey = meshKey } else { relay.acceptsOpen = true }
@@ -106,8 +118,23 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func trust(_ key: NodeKey?, at address: String) -> Bool {
         change(address) { relay in
+            if relay.key != key { relay.formerKeys = [] }
             relay.key = key
             relay.source = key == nil ? nil : .trust
+        }
+    }
+
+    /// The relay's key was handed over to another one, as it has proven: that one is pinned in its place.
+    ///
+    /// - Parameter formerKeys: those that led to it, the oldest first; nothing changes unless the pinned one is there.
+    @discardableResult
+    public mutating func follow(_ formerKeys: [NodeKey], to key: NodeKey, at address: String) -> Bool {
+        guard let pinned = relays[address]?.key, pinned != key, let start = formerKeys.firstIndex(of: pinned) else {
+            return false
+        }
+        return change(address) { relay in
+            relay.formerKeys = Array((relay.formerKeys + formerKeys[start...]).suffix(Self.maximumFormerKeys))
+            relay.key = key
         }
     }
 

@@ -166,9 +166,10 @@ public struct RelayLink: Sendable {
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
             case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
-                .receiptSigned, .checkWanted:
+                .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed:
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed,
+                .tokenJudged, .keyHistory:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }
@@ -181,6 +182,7 @@ public struct RelayLink: Sendable {
 
     private mutating func fail(_ reason: String, _ now: Instant) -> [Action] {
         let wasEstablished = state == .established
+        let reason = handshake?.complaint ?? reason
         handshake = nil
         // A session that drops as soon as it stands is no success: without this, both ends would spin.
         if wasEstablished, now - establishedAt >= SessionTiming.longestBackoff { backoff.reset() }

@@ -33,7 +33,7 @@ public final class Home: Sendable {
         }
         let home = Home(paths: paths, lock: try HomeLock.take(paths.lock, of: paths.folder, pid: getpid()))
         for file in [
-            paths.nodeKey, paths.meshKey, paths.memberships, paths.tokenKey, paths.previousTokenKey,
+            paths.nodeKey, paths.keyHistory, paths.meshKey, paths.memberships, paths.tokenKey, paths.previousTokenKey,
             paths.reverseProxyServer, paths.reverseProxyMapping,
         ] {
             Disk.removeLeftovers(of: file)

@@ -13,6 +13,8 @@ public struct HomePaths: Hashable, Sendable {
     public var config: String { file("config.toml") }
     /// The node's private key: its identity.
     public var nodeKey: String { file("node.key") }
+    /// How the node came to its key.
+    public var keyHistory: String { file("node.key.history") }
     /// The secret that lets nodes join the mesh.
     public var meshKey: String { file("mesh.key") }
     /// What this node knows of the relays that it uses; secrets among it.

@@ -91,14 +91,22 @@ extension IPTable {
         }
     }
 
-    /// The node key that a token is bound to: the one that came first, for ever. Asking and binding are one
-    /// transaction.
+    /// The node key that a token is bound to: the one that came first, for ever, or the one that it was handed over to.
+    /// Asking and binding are one transaction.
+    ///
+    /// - Parameter formerly: keys that are known to have become `node`.
     public func bindToken(
-        _ id: String, to node: NodeKey, at now: WallTime, expires: WallTime
+        _ id: String, to node: NodeKey, formerly: [NodeKey] = [], at now: WallTime, expires: WallTime
     ) throws(StorageError) -> NodeKey {
         try write { database in
             let known = "SELECT node FROM token_binding WHERE jti = ?"
-            if let row = try Row.fetchOne(database, sql: known, arguments: [id]) { return try row.nodeKey("node") }
+            if let row = try Row.fetchOne(database, sql: known, arguments: [id]) {
+                let bound = try row.nodeKey("node")
+                guard formerly.contains(bound) else { return bound }
+                try database.execute(
+                    sql: "UPDATE token_binding SET node = ? WHERE jti = ?", arguments: [node.description, id])
+                return node
+            }
             try self.makeRoom("token_binding", now, in: database)
             try database.execute(
                 sql: "INSERT OR IGNORE INTO token_binding (jti, node, bound, expires) VALUES (?, ?, ?, ?)",

@@ -26,6 +26,7 @@ enum IPTableSchema {
         migrator.registerMigration("1 first tables") { try $0.execute(sql: firstTables) }
         migrator.registerMigration("2 tokens") { try $0.execute(sql: tokens) }
         migrator.registerMigration("3 accounts and filters") { try $0.execute(sql: accountsAndFilters) }
+        migrator.registerMigration("4 retired keys") { try $0.execute(sql: retiredKeys) }
         return migrator
     }
 
@@ -105,6 +106,15 @@ enum IPTableSchema {
             node TEXT NOT NULL CHECK (length(node) = 64 AND node NOT GLOB '*[^0-9a-f]*'),
             bound INTEGER NOT NULL,
             expires INTEGER NOT NULL
+        );
+        """
+
+    /// `learnt`: Unix milliseconds.
+    private static let retiredKeys = """
+        CREATE TABLE retired_key (
+            former TEXT NOT NULL PRIMARY KEY CHECK (length(former) = 64 AND former NOT GLOB '*[^0-9a-f]*'),
+            next TEXT NOT NULL CHECK (length(next) = 64 AND next NOT GLOB '*[^0-9a-f]*'),
+            learnt INTEGER NOT NULL
         );
         """
 

@@ -20,6 +20,7 @@ public actor MembershipFile {
             var Mesh_key: String?
             var Token: String?
             var Accepts_open: Bool?
+            var Former_keys: [String]?
         }
         var memberships: [Relay]
     }
@@ -35,8 +36,13 @@ public actor MembershipFile {
             guard let key = value(row.Key, NodeKey.init), let meshKey = value(row.Mesh_key, MeshKey.init),
                 let source = value(row.Key_from, Memberships.Source.init)
             else { throw damaged(paths, "the row of \(row.Address) has no proper key") }
+            let formerKeys = (row.Former_keys ?? []).compactMap { NodeKey($0) }
+            guard formerKeys.count == row.Former_keys?.count ?? 0 else {
+                throw damaged(paths, "the row of \(row.Address) has a former key that is none")
+            }
             relays[row.Address] = Memberships.Relay(
-                key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false)
+                key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false,
+                formerKeys: Array(formerKeys.suffix(Memberships.maximumFormerKeys)))
         }
         return Memberships(relays: relays)
     }
@@ -47,7 +53,8 @@ public actor MembershipFile {
         let rows = memberships.relays.sorted { $0.key < $1.key }.map { address, relay in
             Document.Relay(
                 Address: address, Key: relay.key?.description, Key_from: relay.source?.rawValue,
-                Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil)
+                Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil,
+                Former_keys: relay.formerKeys.isEmpty ? nil : relay.formerKeys.map(\.description))
         }
         let path = home.paths.memberships
         guard let bytes = try? OrderedJSON.encode(Document(memberships: rows)) else {

@@ -40,6 +40,9 @@ public actor ReceiptFolder {
         self.names = names
     }
 
+    /// Where in a home the receipt of a mapping lies, for listings.
+    public static func place(relay: NodeKey, mapping: MappingID) -> String { "receipts/\(name(relay, mapping))" }
+
     /// Where the receipt of a mapping lies, whether it is there or not.
     public nonisolated func file(relay: NodeKey, mapping: MappingID) -> String {
         "\(path)/\(Self.name(relay, mapping))"

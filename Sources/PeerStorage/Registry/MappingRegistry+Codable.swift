@@ -17,6 +17,8 @@ extension MappingRegistry.Mapping: Codable {
         case verifiedBy = "Verified_by"
         case reason = "Reason"
         case leaseExpires = "Lease_expires"
+        case receipt = "Receipt"
+        case encryption = "Encryption"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -36,7 +38,10 @@ extension MappingRegistry.Mapping: Codable {
             verifiedBy: try container.decode([String].self, forKey: .verifiedBy),
             reason: try container.decodeTextIfContained(forKey: .reason),
             leaseExpires: container.contains(.leaseExpires)
-                ? try container.decodeTime(forKey: .leaseExpires) : nil)
+                ? try container.decodeTime(forKey: .leaseExpires) : nil,
+            receipt: try container.decodeTextIfContained(forKey: .receipt),
+            encryption: container.contains(.encryption)
+                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -55,5 +60,7 @@ extension MappingRegistry.Mapping: Codable {
         try container.encode(verifiedBy, forKey: .verifiedBy)
         try container.encodeIfPresent(reason, forKey: .reason)
         try container.encodeIfPresent(leaseExpires?.rfc3339, forKey: .leaseExpires)
+        try container.encodeIfPresent(receipt, forKey: .receipt)
+        try container.encodeIfPresent(encryption, forKey: .encryption)
     }
 }

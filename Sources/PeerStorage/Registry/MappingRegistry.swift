@@ -66,12 +66,19 @@ public struct MappingRegistry: RegistryDocument {
         /// Why it is in this state, where there is something to say.
         public var reason: String?
         public var leaseExpires: WallTime?
+        /// The file in the home of the peer that holds what relay and peer signed.
+        public var receipt: String?
+        /// How its data channels go; `nil` without a session.
+        public var encryption: ChannelEncryption?
 
         public init(
             serverName: String, address: String?, type: Transport, blindPort: UInt16?, state: State, target: String,
             mapping: MappingID, relay: String, role: Role, peerName: String, peerKey: NodeKey,
-            verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil
+            verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil, receipt: String? = nil,
+            encryption: ChannelEncryption? = nil
         ) {
+            self.receipt = receipt
+            self.encryption = encryption
             self.serverName = serverName
             self.address = address
             self.type = type

@@ -39,11 +39,14 @@ public struct ServerRegistry: RegistryDocument {
         /// Why it is not connected, where that is known.
         public var reason: String?
         public var lastSeen: WallTime?
+        /// How data channels go there; `nil` without a session.
+        public var encryption: ChannelEncryption?
 
         public init(
             name: String, address: String, latency: Instant.Span?, state: State, key: NodeKey?, reason: String? = nil,
-            lastSeen: WallTime?
+            lastSeen: WallTime?, encryption: ChannelEncryption? = nil
         ) {
+            self.encryption = encryption
             self.name = name
             self.address = address
             self.latency = latency
@@ -55,6 +58,13 @@ public struct ServerRegistry: RegistryDocument {
     }
 }
 
+/// Whether somebody on the way can read and change what visitors send and get.
+public enum ChannelEncryption: String, Codable, Hashable, Sendable {
+    case tls
+    /// He can: both ends asked for `--plain`.
+    case plain
+}
+
 extension ServerRegistry.Server: Codable {
     enum CodingKeys: String, CodingKey {
         case name = "Server_name"
@@ -64,6 +74,7 @@ extension ServerRegistry.Server: Codable {
         case key = "Key"
         case reason = "Reason"
         case lastSeen = "Last_seen"
+        case encryption = "Encryption"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -75,7 +86,9 @@ extension ServerRegistry.Server: Codable {
             state: try container.decode(State.self, forKey: .state),
             key: try container.decodeNodeKeyOrNull(forKey: .key),
             reason: try container.decodeTextIfContained(forKey: .reason),
-            lastSeen: try container.decodeTimeOrNull(forKey: .lastSeen))
+            lastSeen: try container.decodeTimeOrNull(forKey: .lastSeen),
+            encryption: container.contains(.encryption)
+                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -87,5 +100,6 @@ extension ServerRegistry.Server: Codable {
         try container.encode(key?.description, forKey: .key)
         try container.encodeIfPresent(reason, forKey: .reason)
         try container.encode(lastSeen?.rfc3339, forKey: .lastSeen)
+        try container.encodeIfPresent(encryption, forKey: .encryption)
     }
 }

@@ -170,7 +170,7 @@ import Testing
                     case .offer(let offer)?:
                         let answers = bench.give(
                             .received(.number(UInt64(peer)), .commit(offer.mapping, attempt: offer.attempt)))
-                        if case .active? = answers.last?.message { given.insert(offer.ports.first) }
+                        for case .active? in answers.map(\.message) { given.insert(offer.ports.first) }
                     case .refusal(_, let reason, _)?: counts[.refused(reason), default: 0] += 1
                     default: break
                     }

@@ -37,7 +37,7 @@ import Testing
             switch action.message {
             case .offer(let offer)?:
                 let answers = say(session, .commit(offer.mapping, attempt: offer.attempt)).map(\.message)
-                if case .active? = answers.last { return .ports(offer.ports) }
+                for case .active? in answers { return .ports(offer.ports) }
                 for case .refusal(_, let reason, _)? in answers { return .refused(reason) }
                 return .nothing
             case .refusal(_, let reason, _)?: return .refused(reason)
@@ -343,7 +343,10 @@ import Testing
         bench.checkInvariants()
         let lease = core.lease(of: claim(1, 1))
         #expect(lease?.account == next.membership)
-        #expect(actions == lease.map { [.saveLease($0)] })
+        #expect(actions.first == lease.map { .saveLease($0) })
+        // And the receipt that says the new limits.
+        let limits = actions.compactMap { if case .receipt(let draft)? = $0.message { draft.terms.limits.leases } else { nil } }
+        #expect(actions.count == 3 && limits == [3])
         #expect(agree(1, 2, .any(count: 2)) == .refused(.limitReached))
         #expect(agree(1, 2, .any(count: 1)) != .refused(.limitReached))
         // Nothing is left on the old one.
@@ -388,7 +391,8 @@ import Testing
         #expect(agree(1, 2, .exactly(.only(1_002))) != .nothing)
         _ = say(1, .wants(3, .any(count: 1)))
         let lower = Grant.token("t", limits: Grant.Limits(leases: 1))
-        #expect(bench.give(.grantRenewed(.number(1), lower)).isEmpty)
+        let actions = bench.give(.grantRenewed(.number(1), lower))
+        #expect(actions.allSatisfy { $0.isAboutReceipt })
         #expect(details(in: say(1, .commit(.number(3), attempt: 1))).count == 1)
         #expect(agree(1, 3, .any(count: 1)) == .refused(.limitReached))
         #expect(bench.held.count == 2)

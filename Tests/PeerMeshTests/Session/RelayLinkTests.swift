@@ -96,6 +96,13 @@ struct LinkPair {
         #expect(pair.link.state == .established)
     }
 
+    @Test func `what the relay makes of a newer token is delivered, and a relay that shows one itself is no relay`() {
+        var pair = LinkPair.inState("established")
+        let judged = Message.tokenJudged(reason: "")
+        #expect(Self.names(pair.link.received(judged.frame, at: .at(1))) == ["deliver"])
+        #expect(Self.names(pair.link.received(Message.tokenRenewed("a.b.c").frame, at: .at(2))).contains("lost"))
+    }
+
     @Test func `it pings again and again and measures the answers`() {
         var pair = LinkPair.inState("established")
         for round in UInt64(0)..<10 {

@@ -6,6 +6,12 @@ enum AgreementStates {
     static let ports = PortRange(first: 4_000, count: 2)!
     static let offer = Message.Offer(mapping: .number(5), attempt: 3, ports: ports, leaseSeconds: 60)
 
+    static let relay = NodeIdentity(seed: .seed(1))!
+    static let draft = Receipt.Terms(
+        relay: relay.key, peer: .number(6), mapping: .number(5), protocols: .tcp, host: "relay", ports: ports,
+        issued: WallTime.start.seconds, expires: WallTime.start.seconds + 60, limits: .init())!
+        .signed(byRelay: relay)
+
     static let names = [
         "offline", "requested", "checking own port", "committed", "active", "verified", "unreachable", "target-down",
         "refused",
@@ -16,7 +22,8 @@ enum AgreementStates {
         ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(host: "relay")),
         ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targetAnswers),
         ("targetSilent", .targetSilent), ("checkPassed", .checkPassed(by: "this node")),
-        ("checkFailed", .checkFailed(reason: "refused")), ("timePassed", .timePassed),
+        ("checkFailed", .checkFailed(reason: "refused")),
+        ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))), ("timePassed", .timePassed),
     ]
 
     static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 2))
@@ -78,6 +85,8 @@ extension PeerPortAgreement.Action {
         case .check(_, _, let after): after == .zero ? "check" : "check after \(Int(after.milliseconds)) ms"
         case .changed: "changed"
         case .remember: "remember"
+        case .countersign: "countersign"
+        case .object(let objection): "object(\(objection))"
         }
     }
 }

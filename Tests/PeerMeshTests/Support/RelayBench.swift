@@ -14,6 +14,9 @@ final class RelayBench {
         }
     }
 
+    /// The relay's own.
+    static let identity = NodeIdentity(seed: .seed(1))!
+
     private(set) var core: RelayCore
     var now: Instant
     var wall: WallTime { WallTime(seconds: WallTime.start.seconds + Int64(now.nanoseconds / 1_000_000_000)) }
@@ -36,6 +39,7 @@ final class RelayBench {
     /// Otherwise `finishSaving` does it.
     var savesAtOnce = true
     var isDiskBroken = false
+    var signsReceipts = true
     private(set) var sessions: [SessionID: NodeKey] = [:]
     /// What each session may do, as the test said.
     private(set) var grants: [SessionID: Grant] = [:]
@@ -43,6 +47,8 @@ final class RelayBench {
     private(set) var offered: Set<Claim> = []
     /// Restored leases whose port something else had.
     private(set) var unheld: Set<Claim> = []
+    /// Keys that were handed over, as the disk has it.
+    private(set) var retired: [NodeKey: NodeKey] = [:]
     var violations: [String] = []
     /// All that was done since `take`.
     private var done: [RelayCore.Action] = []
@@ -74,7 +80,7 @@ final class RelayBench {
     func give(_ event: RelayCore.Event) -> [RelayCore.Action] {
         done = []
         if case .timePassed = event { didTick = true } else { didTick = false }
-        if case .sessionProven(let id, let key, _, let grant) = event {
+        if case .sessionProven(let id, let key, _, let grant, _) = event {
             sessions[id] = key
             grants[id] = grant
         }
@@ -131,6 +137,16 @@ final class RelayBench {
             saving.removeAll { $0.key == claim.key && $0.mapping == claim.mapping }
             saved[claim] = nil
             unheld.remove(claim)
+        case .draftReceipt where !signsReceipts: break
+        case .draftReceipt(let claim, let id, let lease, let grant, let host):
+            expect(saved[claim] != nil, "a receipt for a lease that is not written down: \(claim)")
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: Self.identity.key, host: host, now: wall)
+            return (terms?.signed(byRelay: Self.identity)).map { .receiptDrafted(claim, id, $0) }
+        case .rename(let former, let claim):
+            expect(held[former] != nil && held[claim] == nil, "renames what is not held: \(former)")
+            expect(listening[former] == nil, "renames what listens: \(former)")
+            held[claim] = held.removeValue(forKey: former)
+        case .retire(let former, let next): retired[former] = next
         case .check, .abortVisitors: break
         }
         return nil
@@ -256,4 +272,12 @@ extension RelayCore {
 extension RelayCore.Action {
     /// The message, if it is one for a peer.
     var message: Message? { if case .send(_, let message) = self { message } else { nil } }
+
+    /// Whether it only brings a receipt on its way.
+    var isAboutReceipt: Bool {
+        switch self {
+        case .draftReceipt, .send(_, .receipt): true
+        default: false
+        }
+    }
 }

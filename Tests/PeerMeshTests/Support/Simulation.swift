@@ -19,6 +19,8 @@ final class Simulation {
     private var queue = EventQueue()
     private var isRough = true
     private var didDiskFail = false
+    /// Signatures take a hundred times as long as all the rest of a run.
+    private let signsReceipts: Bool
 
     private let policy: RelayCore.Policy
     private var relay: RelayBench?
@@ -33,15 +35,18 @@ final class Simulation {
     private(set) var steps = 0
 
     private final class Home {
-        let key: NodeKey
+        let identity: NodeIdentity
         var grant: Grant
         var wishes: [MappingWish] = []
+        /// The latest of each mapping that the peer signed.
+        var receipts: [MappingID: Receipt] = [:]
         var remembered: [MappingID: PortRange] = [:]
         var processes: [Process] = []
-        init(key: NodeKey, grant: Grant) {
-            self.key = key
+        init(_ identity: NodeIdentity, grant: Grant) {
+            self.identity = identity
             self.grant = grant
         }
+        var key: NodeKey { identity.key }
         var alive: [Process] { processes.filter(\.isAlive) }
     }
 
@@ -77,6 +82,7 @@ final class Simulation {
 
     init(seed: UInt64) {
         self.seed = seed
+        signsReceipts = seed % 50 == 12
         random = SeededGenerator(seed: seed)
         let leaseSeconds: UInt32 = seed % 3 == 0 ? 40 : 86_400
         policy = RelayCore.Policy(
@@ -91,7 +97,7 @@ final class Simulation {
         for _ in 0..<number(0...6) { busy.insert(port()) }
         startRelay()
         for index in 0..<number(2...4) {
-            let home = Home(key: .number(UInt8(index + 1)), grant: makeGrant())
+            let home = Home(NodeIdentity(seed: .seed(UInt64(index + 2)))!, grant: makeGrant())
             for _ in 0..<number(1...2) { home.wishes.append(makeWish()) }
             homes.append(home)
             after(milliseconds(0...1_000)) { [self] in startProcess(home) }
@@ -189,6 +195,9 @@ final class Simulation {
                         relay.held[claim]?.ports == agreement.ports
                     else { return "verified, but the relay does not listen: \(claim)" }
                     let left = (relay.saved[claim]?.expires.seconds ?? 0) - relay.wall.seconds
+                    guard !signsReceipts || home.receipts[agreement.wish.id]?.terms.ports == agreement.ports else {
+                        return "verified, but there is no receipt for these ports: \(claim)"
+                    }
                     guard didDiskFail || left >= Int64(policy.leaseSeconds / 2) - 4 else {
                         return "verified, but on the disk its lease has \(left) s left: \(claim)"
                     }
@@ -251,6 +260,7 @@ final class Simulation {
         note("relay starts")
         let bench = RelayBench(policy, seed: number(), at: now, busy: busy, saved: disk)
         bench.savesAtOnce = false
+        bench.signsReceipts = signsReceipts
         bench.onWelcome = { [unowned self] id in toPeer(id) { [self] link in welcomed(link) } }
         bench.onSend = { [unowned self] id, message in toPeer(id) { [self] link in received(message, link) } }
         bench.onEnd = { [unowned self] id, reason in
@@ -377,6 +387,7 @@ final class Simulation {
 
     private func ended(_ link: Link, _ reason: CloseReason) {
         link.isCut = true
+        if reason == .protocolBreach { fail("a peer of ours is said to break the protocol") }
         guard reason == .superseded else { return lost(link) }
         note("process of \(link.process.home.key.short) stops: superseded")
         links[link.id] = nil
@@ -398,6 +409,10 @@ final class Simulation {
         case .active(let mapping, _, let host): handle(.activated(host: host), mapping, link.process)
         case .refusal(let mapping, let reason, let detail):
             handle(.refused(reason, detail: detail), mapping, link.process)
+        case .receipt(let draft):
+            let peer = link.process.home.key
+            handle(
+                .receiptOffered(draft, relay: RelayBench.identity.key, peer: peer), draft.terms.mapping, link.process)
         default: break
         }
     }
@@ -428,6 +443,11 @@ final class Simulation {
                 let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports == ports
                 handle(isOpen ? .checkPassed(by: "this node") : .checkFailed(reason: "refused"), id, process)
             }
+        case .countersign(let draft):
+            let receipt = draft.countersigned(byPeer: process.home.identity)
+            process.home.receipts[id] = receipt
+            process.link.map { toRelay($0, .receiptSigned(id, signature: receipt.peerSignature)) }
+        case .object(let objection): fail("\(process.home.key.short) objects to a receipt: \(objection)")
         case .freeOwnPort, .changed: break
         }
     }
@@ -538,48 +558,5 @@ final class Simulation {
             violation =
                 "seed \(seed), after \(Double(now.nanoseconds / 1_000_000) / 1_000) s and \(steps) steps: \(text)"
         }
-    }
-}
-
-/// What is due, earliest first; what is due at one time in the order it was added.
-struct EventQueue {
-    private struct Entry {
-        var instant: Instant
-        var order: UInt64
-        var body: () -> Void
-
-        static func < (left: Entry, right: Entry) -> Bool {
-            left.instant == right.instant ? left.order < right.order : left.instant < right.instant
-        }
-    }
-
-    private var heap: [Entry] = []
-    private var added: UInt64 = 0
-
-    mutating func add(_ instant: Instant, _ body: @escaping () -> Void) {
-        added += 1
-        heap.append(Entry(instant: instant, order: added, body: body))
-        var child = heap.count - 1
-        while child > 0, heap[child] < heap[(child - 1) / 2] {
-            heap.swapAt(child, (child - 1) / 2)
-            child = (child - 1) / 2
-        }
-    }
-
-    mutating func next(until end: Instant) -> (Instant, () -> Void)? {
-        guard let first = heap.first, first.instant <= end else { return nil }
-        heap.swapAt(0, heap.count - 1)
-        heap.removeLast()
-        var parent = 0
-        while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child] < heap[least] {
-                least = child
-            }
-            if least == parent { break }
-            heap.swapAt(parent, least)
-            parent = least
-        }
-        return (first.instant, first.body)
     }
 }

@@ -47,10 +47,16 @@ final class Passage: Sendable {
         }
     }
 
+    func hold(to allowance: (any ByteAllowance)?) throws { try loop.run { self.bound.value.allowance = allowance } }
+
     func abort() throws { try loop.run { self.bound.value.abort() } }
 
     var bytesLeftToRight: UInt64 {
         get throws { try loop.run { self.bound.value.bytesLeftToRight } }
+    }
+
+    var bytesRightToLeft: UInt64 {
+        get throws { try loop.run { self.bound.value.bytesRightToLeft } }
     }
 }
 

@@ -17,6 +17,13 @@ enum Samples {
     static let terms = Receipt.Terms(
         relay: relay.key, peer: peer.key, mapping: mapping, protocols: .tcp, host: "relay.example.org",
         ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
+    /// Two changes of key; what stands in place of the signatures is made up, for a library may add randomness to them.
+    static let history = KeyHistory([
+        KeySuccession(bytes: [UInt8].counting(from: 1) + relay.key.bytes + [UInt8](repeating: 0, count: 16)
+            + .counting(from: 9, 128))!,
+        KeySuccession(bytes: relay.key.bytes + peer.key.bytes + [UInt8](repeating: 1, count: 16)
+            + .counting(from: 19, 128))!,
+    ])
     static let limits: Receipt.Terms.Limits = {
         var limits = Receipt.Terms.Limits()
         limits.connections = 100
@@ -28,6 +35,7 @@ enum Samples {
         ("hello-mesh", .hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)]))),
         ("hello-token", .hello(.init(token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"))),
         ("hello-nothing", .hello(.init())),
+        ("hello-history", .hello(.init(proofs: [.counting(from: 5)], history: history))),
         (
             "membership-mesh",
             .membership(.init(ground: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
@@ -56,6 +64,10 @@ enum Samples {
                     software: "p2prc 1.0", channels: 4, isPlain: true))
         ),
         ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
+        ("keyHistoryWanted", .keyHistoryWanted(peer.key)), ("keyHistory", .keyHistory(history)),
+        ("keyHistory-none", .keyHistory(KeyHistory())),
+        ("tokenRenewed", .tokenRenewed("eyJhbGciOiJFZERTQSJ9.e30.c2ln")),
+        ("tokenJudged", .tokenJudged(reason: "it was issued by another relay")),
         ("close", .close(.superseded, detail: "a later process proved the same key")),
         ("ping", .ping(0x0102_0304_0506_0708)),
         ("pong", .pong(0x0102_0304_0506_0708)),
@@ -133,6 +145,12 @@ enum Samples {
                 address: VisitorAddress(
                     isIPv6: true, host: [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], port: 443))
         ),
+        (
+            "visitor-start-check",
+            VisitorStart(
+                mapping: mapping, portOffset: 0, visitor: 79, wantsAnswer: false, isCheckOnly: true,
+                address: VisitorAddress(isIPv6: false, host: [198, 51, 100, 7], port: 49_153))
+        ),
     ]
 
     static let probe = ReachabilityCheck.probe(nonce: nonce)
@@ -141,24 +159,25 @@ enum Samples {
     /// Tags that may be left out, by frame type.
     static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6]]
     /// Tags of values that have no one length.
-    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2]]
+    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 
     /// Tags of lists, which may be left out or be empty, by frame type.
-    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8]]
+    static let listTags: [UInt8: Set<UInt8>] = [0x20: [7, 8], 0x06: [3]]
 
     /// Tags of texts, which may be left out, by frame type.
     static let textTags: [UInt8: Set<UInt8>] = [
         0x08: [2, 3, 4], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
-        0x39: [3],
+        0x39: [3], 0x37: [1],
     ]
 }
 
 /// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
 /// `VectorTests` until it has a vector.
 enum MessageKind: CaseIterable, Hashable {
-    case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed
+    case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed, keyHistoryWanted, keyHistory
+    case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
     case channelsWanted, checkWanted, checkDone
@@ -170,6 +189,10 @@ enum MessageKind: CaseIterable, Hashable {
             case .membership: .membership
             case .introduction: .introduction
             case .meshKeyRenewed: .meshKeyRenewed
+            case .keyHistoryWanted: .keyHistoryWanted
+            case .keyHistory: .keyHistory
+            case .tokenRenewed: .tokenRenewed
+            case .tokenJudged: .tokenJudged
             case .welcome: .welcome
             case .close: .close
             case .ping: .ping

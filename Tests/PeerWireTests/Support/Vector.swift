@@ -27,6 +27,7 @@ func described(_ message: Message) -> [String: String] {
     switch message {
     case .hello(let hello):
         ["proofs": hello.proofs.map { Hex.encode($0) }.joined(separator: ", "), "token": hello.token]
+            .merging(hello.history.isEmpty ? [:] : described(hello.history)) { $1 }
     case .membership(let membership):
         ["ground": "\(membership.ground) (\(membership.ground.rawValue))", "proof": Hex.encode(membership.proof)]
     case .introduction(let introduction):
@@ -36,6 +37,10 @@ func described(_ message: Message) -> [String: String] {
             "wantsPlain": "\(introduction.wantsPlain)",
         ]
     case .meshKeyRenewed(let key): ["meshKey": key.text]
+    case .keyHistoryWanted(let key): ["key": "\(key)"]
+    case .keyHistory(let history): described(history)
+    case .tokenRenewed(let token): ["token": token]
+    case .tokenJudged(let reason): ["reason": reason]
     case .welcome(let welcome):
         [
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
@@ -96,7 +101,7 @@ func described(_ start: VisitorStart) -> [String: String] {
         "wantsAnswer": "\(start.wantsAnswer)", "portOffset": "\(start.portOffset)", "mapping": "\(start.mapping)",
         "visitor": "\(start.visitor)", "family": start.address.isIPv6 ? "6" : "4", "port": "\(start.address.port)",
         "address": Hex.encode(start.address.host),
-    ]
+    ].merging(start.isCheckOnly ? ["isCheckOnly": "true"] : [:]) { $1 }
 }
 
 private func described(_ protocols: TransportProtocols) -> String {
@@ -120,4 +125,13 @@ private func described(_ wish: PortWish) -> String {
 
 private func bigEndian(_ number: UInt64) -> [UInt8] {
     (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * UInt64($0))) }
+}
+
+func described(_ history: KeyHistory) -> [String: String] {
+    var fields: [String: String] = [:]
+    for (index, succession) in history.successions.enumerated() {
+        fields["succession \(index + 1)"] = "\(succession.former) to \(succession.next), made \(succession.made), until "
+            + "\(succession.until), \(Hex.encode(succession.formerSignature)), \(Hex.encode(succession.nextSignature))"
+    }
+    return fields
 }

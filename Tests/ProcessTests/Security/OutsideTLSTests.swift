@@ -86,7 +86,7 @@ extension ProcessTests {
         @Test("the certificate names nothing but a key, and the key is the one that the relay lists as its own")
         func certificate() async throws {
             try await scenario { s in
-                let relay = try await s.relay("a-very-particular-name")
+                let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
                 let shown = try await client(s, relay, ["-tls1_3", "-alpn", "p2prc/1"])
                 try shown.stdout.write(toFile: "\(s.folder)/shown", atomically: true, encoding: .utf8)
                 let text = try await s.shell("openssl x509 -noout -text < \(s.folder)/shown")

@@ -9,7 +9,7 @@ extension ProcessTests {
         @Test("a stranger keeps no socket longer than 10 s and learns no name", arguments: Stranger.Manner.allCases.dropLast())
         func patience(_ manner: Stranger.Manner) async throws {
             try await scenario { s in
-                let relay = try await s.relay("a-very-particular-name")
+                let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
                 let fared = try await s.stranger(manner, at: relay.settings.serverPort ?? 0)
                 try #require(fared.isOver, "let go of: \(fared)")
                 try #require(fared.milliseconds <= 10_000, "\(fared.milliseconds) ms")
@@ -26,9 +26,9 @@ extension ProcessTests {
             try await scenario { s in
                 let relay = try await s.relay()
                 let fared = try await s.stranger(manner, at: relay.settings.serverPort ?? 0)
-                // close, reason 10, no detail: docs/protocol.md.
-                try #require(fared.answer == "0500000401000" + "10a" || fared.answer.hasPrefix("05000004" + "0100010a"))
-                try #require(fared.milliseconds < 3_000)
+                // close with reason 10 and an empty detail, to the last byte: docs/protocol.md.
+                try #require(fared.answer == "05000007" + "0100010a" + "020000", "\(fared.answer)")
+                try #require(fared.isOver && fared.milliseconds < 3_000, "\(fared.milliseconds) ms")
             }
         }
 
@@ -39,7 +39,7 @@ extension ProcessTests {
                     .deletingLastPathComponent().deletingLastPathComponent().appending(path: "json/vectors/retired.json")
                 let rows = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [[String: Any]]
                 let hello = try #require(rows?.first { $0["name"] as? String == "hello" }?["hex"] as? String)
-                let relay = try await s.relay("a-very-particular-name")
+                let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
                 let fared = try await s.stranger(
                     .plaintext, at: relay.settings.serverPort ?? 0, saying: "7032707263730001" + hello)
                 // close, reason 11.

@@ -13,9 +13,13 @@ extension ProcessTests {
             _ s: Scenario, plainAtRelay: Bool = false, plainAtPeer: Bool = false
         ) async throws -> (relay: Node, peer: Node, wire: Wiretap, row: MappingRow) {
             let http = try await s.service("http", ["--body", Self.payload])
-            let relay = try await s.relay("relay-with-a-name") { $0.more = plainAtRelay ? ["--plain"] : [] }
+            let relay = try await s.relay {
+                $0.nodeName = "relay-with-a-name"
+                $0.more = plainAtRelay ? ["--plain"] : []
+            }
             let wire = try await s.wiretap(to: relay.settings.serverPort ?? 0)
-            let peer = try await s.peer("peer-with-a-name", of: relay, mappings: ["\(http.port)"]) {
+            let peer = try await s.peer(of: relay, mappings: ["\(http.port)"]) {
+                $0.nodeName = "peer-with-a-name"
                 $0.relays = ["127.0.0.1:\(wire.port)"]
                 $0.more = plainAtPeer ? ["--plain"] : []
             }
@@ -34,6 +38,7 @@ extension ProcessTests {
                 return UInt8(meshKey[start..<meshKey.index(start, offsetBy: 2)], radix: 16) ?? 0
             })
             let target = try #require(row.target)
+            try #require(row.serverName == "relay-with-a-name", "the name is told, inside TLS")
             return [
                 "the mesh key": raw, "the mesh key in hex": Data(meshKey.utf8),
                 "the relay's name": Data("relay-with-a-name".utf8), "the peer's name": Data("peer-with-a-name".utf8),

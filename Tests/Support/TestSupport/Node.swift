@@ -36,6 +36,10 @@ public struct NodeSettings: Sendable {
     public var mappings: [String] = []
     public var more: [String] = []
     public var environment: [String: String] = [:]
+    /// Words before the program: something that becomes it in the end, with the same process number.
+    public var wrapper: [String] = []
+    /// What the node calls itself, in a config.toml of its home; nil: as the machine is called.
+    public var nodeName: String?
     /// Its home begins with this mesh key, so that the nodes of a scenario are members of one mesh; nil: with none.
     public var meshKey: String? = String(repeating: "5e", count: 32)
 
@@ -79,9 +83,14 @@ public final class Node: @unchecked Sendable {
             FileManager.default.createFile(
                 atPath: file, contents: Data("\(key)\n".utf8), attributes: [.posixPermissions: 0o600])
         }
+        if let name = settings.nodeName {
+            try? FileManager.default.createDirectory(
+                atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            try Data("name = \"\(name)\"\n".utf8).write(to: URL(filePath: "\(home)/config.toml"))
+        }
+        let words = try settings.wrapper + [Binaries.product()] + settings.arguments(home: home)
         return try scenario.start(
-            settings.name, Binaries.product(), settings.arguments(home: home), environment: settings.environment,
-            in: settings.place)
+            settings.name, words[0], Array(words[1...]), environment: settings.environment, in: settings.place)
     }
 
     /// Starts it again with the same home; the settings may have been changed.
@@ -219,6 +228,9 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public let peerKey: String?
     public let verifiedBy: [String]?
     public let reason: String?
+    /// Its place in the home.
+    public let receipt: String?
+    public let encryption: String?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -233,6 +245,8 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
         case peerKey = "Peer_key"
         case verifiedBy = "Verified_by"
         case reason = "Reason"
+        case receipt = "Receipt"
+        case encryption = "Encryption"
     }
 
     public var port: Int { blindPort ?? -1 }
@@ -255,6 +269,7 @@ public struct ServerRow: Decodable, Sendable {
     public let state: String?
     public let key: String?
     public let reason: String?
+    public let encryption: String?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -263,6 +278,7 @@ public struct ServerRow: Decodable, Sendable {
         case state = "State"
         case key = "Key"
         case reason = "Reason"
+        case encryption = "Encryption"
     }
 }
 

@@ -49,8 +49,8 @@ public struct Stranger: Sendable {
             return out.read()
         words = {
             "silent-after-tls": b"", "silent-after-preamble": preamble,
-            "no-proof": preamble + frame(1),
-            "wrong-proof": preamble + frame(1, (1, bytes(32))),
+            "no-proof": preamble + frame(6, (1, b""), (2, b"")),
+            "wrong-proof": preamble + frame(6, (1, bytes(32)), (2, b"")),
             "request-at-once": preamble + frame(0x20, (1, bytes(8)), (2, b"\\x01"), (3, b"\\x00\\x01")),
         }
         start, answer, over = time.monotonic(), b"", False

@@ -28,6 +28,8 @@ struct LabTool {
         "hold-ports": HoldPorts.run,
         "bind-all": BindAll.run,
         "garbage": Garbage.run,
+        "flood": Flood.run,
+        "round-trips": RoundTrips.run,
         "reaper": Reaper.run,
     ]
 

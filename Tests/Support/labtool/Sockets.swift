@@ -137,10 +137,18 @@ enum Socket {
     }
 
     /// Starts a connection; a failure that is known at once is thrown, the others come as events.
-    static func startConnect(_ endpoint: Endpoint) throws -> Int32 {
+    static func startConnect(_ endpoint: Endpoint, from source: Endpoint? = nil) throws -> Int32 {
         let fd = try make(endpoint.family)
         nonBlocking(fd)
         noDelay(fd)
+        if let source {
+            // The port is chosen with the connection: otherwise they would run out (ip(7), IP_BIND_ADDRESS_NO_PORT).
+            set(fd, Int32(IPPROTO_IP), 24, 1)
+            guard source.withAddress({ bind(fd, $0, $1) }) == 0 else {
+                defer { close(fd) }
+                throw SocketError("bind")
+            }
+        }
         guard endpoint.withAddress({ Glibc.connect(fd, $0, $1) }) != 0, errno != EINPROGRESS else { return fd }
         let code = errno
         close(fd)
@@ -192,6 +200,12 @@ enum Clock {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
         return now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    }
+
+    static func microseconds() -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
     }
 
     static func sleep(milliseconds: Int) {

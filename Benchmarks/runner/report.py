@@ -1,0 +1,87 @@
+"""Tables for people (Markdown, so that they can be pasted into docs/performance.md)."""
+
+from .statistics import is_doubtful
+
+COLUMNS = [
+    ("bulk up, 1", "bulk-up-1", "gbit_s"), ("bulk down, 1", "bulk-down-1", "gbit_s"),
+    ("bulk up, 8", "bulk-up-8", "gbit_s"), ("bulk down, 8", "bulk-down-8", "gbit_s"),
+    ("CPU/GiB", "bulk", "cpu_s_per_gib"), ("64 B p50", "ping-1", "p50_us"), ("p99", "ping-1", "p99_us"),
+    ("64 B rate, 64", "ping-64", "per_s"), ("p99", "ping-64", "p99_us"), ("conns/s, 1", "connect-1", "per_s"),
+    ("conns/s, 64", "connect-64", "per_s"), ("HTTP/s, 64", "http-64", "per_s"), ("p99", "http-64", "p99_us"),
+    ("beside bulk: p50", "fair", "p50_us"), ("bulk", "fair", "gbit_s")]
+MEMORY = [
+    ("idle PSS, MiB", "pss_mib"), ("largest process: anonymous, MiB", "anonymous_mib"),
+    ("resident, MiB", "resident_mib"), ("bytes per connection at 1,000", "bytes_at_1000"),
+    ("at 4,000", "bytes_at_4000")]
+REFERENCE = "haproxy"
+
+
+def table(head, lines):
+    cells = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def ratios(rows, subjects):
+    """Every subject by H; `~` marks what lay far apart or was disturbed."""
+    columns = [(title, row, figure) for title, row, figure in COLUMNS if REFERENCE in rows.get(row, {})]
+    lines = [
+        [subject.label] + [_ratio(rows[row], subject.key, figure) for _, row, figure in columns]
+        for subject in subjects]
+    return table(["by H"] + [title for title, _, _ in columns], lines) if columns else ""
+
+
+def _ratio(row, subject, figure):
+    ours, theirs = (row.get(key, {}) for key in (subject, REFERENCE))
+    if figure not in ours or not theirs.get(figure, {}).get("median"):
+        return "-"
+    mark = "~" if is_doubtful(ours, figure) or is_doubtful(theirs, figure) else ""
+    return f"{ours[figure]['median'] / theirs[figure]['median']:.2f}{mark}"
+
+
+def absolutes(rows, subjects):
+    """Medians, and the middle half of the samples in brackets."""
+    columns = [(title, row, figure) for title, row, figure in COLUMNS if row in rows]
+    units = {"gbit_s": "Gbit/s", "cpu_s_per_gib": "s", "p50_us": "µs", "p99_us": "µs", "per_s": "/s"}
+    lines = [
+        [subject.label] + [_absolute(rows[row].get(subject.key, {}).get(figure)) for _, row, figure in columns]
+        for subject in subjects]
+    return table(["median"] + [f"{title} ({units[figure]})" for title, _, figure in columns], lines) if columns else ""
+
+
+def _absolute(figure):
+    if not figure:
+        return "-"
+    return f"{number(figure['median'])} ({number(figure['low'])}–{number(figure['high'])})"
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def memory(rows, subjects):
+    row = rows.get("memory", {})
+    lines = [
+        [subject.label] + [
+            number(row[subject.key][figure]["median"]) if figure in row[subject.key] else "-" for _, figure in MEMORY]
+        for subject in subjects if subject.key in row]
+    return table(["memory of all processes"] + [title for title, _ in MEMORY], lines) if lines else ""
+
+
+def bounds(verdicts):
+    """The bounds whose figures were measured."""
+    lines = []
+    for verdict in verdicts:
+        if verdict["met"] is None:
+            continue
+        side = "at_least" if "at_least" in verdict else "at_most"
+        limit = f"{side.replace('_', ' ')} {verdict[side]:g}" + (f" of {verdict['of']}" if "of" in verdict else "")
+        value = f"{verdict['value']:.3g}" + ("~" if verdict["is_doubtful"] else "")
+        state = "met" if verdict["met"] else "**missed**"
+        lines.append([verdict["subject"], verdict["row"], verdict["figure"], limit, value, state])
+    return table(["subject", "row", "figure", "bound", "measured", ""], lines) if lines else ""
+
+
+def failures(samples):
+    """One line for each row and subject that failed."""
+    seen = {(sample["row"], sample["subject"]): sample["error"] for sample in samples if "error" in sample}
+    return [f"{row}, {subject}: {error}" for (row, subject), error in seen.items()]

@@ -1,0 +1,76 @@
+internal import Logging
+internal import PeerMesh
+public import PeerReactor
+internal import PeerStorage
+public import PeerWire
+
+/// What a peer does with its key: sign receipts, and go on under another one. And what it does when a relay does that.
+extension PeerService {
+    /// This node has another key from now on: every relay learns it in a new session, and what visitors have open goes
+    /// on meanwhile.
+    public func renew(_ identity: NodeIdentity, _ tls: TLSContext, _ history: KeyHistory) {
+        self.identity = identity
+        self.tls = tls
+        self.history = history
+        for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.renew(identity, tls) } }
+        let reason = "this node has another key from now on"
+        for relay in relays {
+            send(.close(.leaving, detail: reason), to: relay)
+            relay.channel?.closeAfterFlush()
+            relay.channel = nil
+            let now = EventLoop.clock()
+            run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
+            run(relay.link.hurry(at: now), relay)
+        }
+    }
+
+    /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key before.
+    func told(_ meshKey: MeshKey, by relay: Relay) {
+        guard relay.terms?.ground == .mesh else { return }
+        log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
+        if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships) }
+    }
+
+    /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
+    func judged(_ reason: String, by relay: Relay) {
+        if reason.isEmpty {
+            log.info("relay \(relay.endpoint): the new token counts")
+        } else {
+            log.warning("relay \(relay.endpoint): the new token counts for nothing, \(reason)")
+        }
+    }
+
+    /// What a relay says about another key of its own, in a session under its present one.
+    func told(_ history: KeyHistory, by relay: Relay) {
+        guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
+        do throws(KeyHistoryFault) {
+            let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)
+            if keys.contains(key) { follow(relay, keys, to: next) }
+        } catch { log.warning("relay \(relay.endpoint): its word about another key counts for nothing: \(error)") }
+    }
+
+    /// The relay has handed its key over to another one, as it has proven.
+    func follow(_ relay: Relay, _ formerKeys: [NodeKey], to key: NodeKey) {
+        guard let pinned = memberships[relay.endpoint.description].key,
+            memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
+        else { return }
+        log.warning("relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
+        onMemberships?(memberships)
+    }
+
+    /// What is temporary leaves no file behind, so its receipt is signed and not kept.
+    func countersign(_ draft: Receipt.Draft, _ relay: Relay) {
+        let receipt = draft.countersigned(byPeer: identity)
+        let mapping = draft.terms.mapping
+        send(.receiptSigned(mapping, signature: receipt.peerSignature), to: relay)
+        guard !temporary.contains(mapping) else { return }
+        let bound = LoopBound((self, relay), on: loop)
+        receipts.save(receipt) { [loop] in
+            loop.execute {
+                let (service, relay) = bound.value
+                guard service.wishes[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
+                service.onChange?()
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// Clocks that are wrong (libfaketime): they stop nobody who knows the mesh key, and are named when a token fails.
+    @Suite(.serialized, .timeLimit(.minutes(2)))
+    struct ClockTests {
+        private static let in1970 = "@1970-01-01 00:01:00"
+        private static let nextYear = "+400d"
+        private static let right = ""
+        private static let clocks: [(relay: String, peer: String)] = [
+            (in1970, right), (nextYear, right), (right, in1970), (right, nextYear), (in1970, nextYear),
+        ]
+        private static let failures: [(clock: String, what: String, named: String)] = [
+            (in1970, "does not count yet", "1970-01-01"), (nextYear, "the token is over", "this relay's clock says 20"),
+        ]
+
+        /// The wall clock only: time that is measured goes on as it does. The library changes the environment when it is
+        /// loaded, and Swift finds a program's arguments by where the environment begins; so it is loaded twice: by an
+        /// `env` that changes it, and by the program that inherits it as it is then.
+        private func clock(_ time: String) throws -> [String] {
+            guard time != Self.right else { return [] }
+            let folders = try FileManager.default.contentsOfDirectory(atPath: "/usr/lib").map { "/usr/lib/\($0)" }
+            let library = folders.map { "\($0)/faketime/libfaketimeMT.so.1" }
+                .first { FileManager.default.fileExists(atPath: $0) }
+            let file = try #require(library, "install faketime (scripts/setup test)")
+            return ["env", "LD_PRELOAD=\(file)", "FAKETIME=\(time)", "FAKETIME_DONT_FAKE_MONOTONIC=1", "TZ=UTC", "env"]
+        }
+
+        /// What the library leaves behind of a process that was another one when it was loaded.
+        private func cleanUp(_ nodes: Node...) {
+            for name in nodes.flatMap({ ["faketime_shm_\($0.program.pid)", "sem.faketime_sem_\($0.program.pid)"] }) {
+                try? FileManager.default.removeItem(atPath: "/dev/shm/\(name)")
+            }
+        }
+
+        @Test(
+            "a clock that says 1970 or next year, at either end, stops nobody from joining by mesh key",
+            arguments: clocks)
+        func joining(_ relayTime: String, _ peerTime: String) async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let (relayClock, peerClock) = (try clock(relayTime), try clock(peerTime))
+                let relay = try await s.relay { $0.wrapper = relayClock }
+                let link = try await relay.command(["mesh-key", "link"]).stdout.trimmingCharacters(in: .newlines)
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"]) {
+                    $0.wrapper = peerClock
+                    $0.meshKey = nil
+                    $0.relays = [link]
+                }
+                defer { cleanUp(relay, peer) }
+                let row = try await peer.verified(echo.port)
+                try await s.expectEcho("127.0.0.1", row.port)
+                // The fake clock was really on: whoever ran under it wrote such times down.
+                for (node, time) in [(relay, relayTime), (peer, peerTime)] {
+                    let newest = try await s.run(
+                        "sqlite3", "sqlite3", ["\(node.home)/ip_table.sqlite", Self.newestTime(isRelay: node === relay)])
+                    let seconds = try #require(Int(newest.stdout.trimmingCharacters(in: .newlines)))
+                    let now = Int(Date().timeIntervalSince1970)
+                    switch time {
+                    case Self.in1970: try #require(seconds < 10 * 86_400, "\(seconds)")
+                    case Self.nextYear: try #require(seconds > now + 300 * 86_400, "\(seconds)")
+                    default: try #require(abs(seconds - now) < 10 * 86_400, "\(seconds)")
+                    }
+                }
+            }
+        }
+
+        private static func newestTime(isRelay: Bool) -> String {
+            isRelay ? "select max(expires) from lease" : "select max(first_seen) / 1000 from node"
+        }
+
+        @Test(
+            "where a token fails because of the relay's clock, the clock is named",
+            arguments: failures)
+        func token(_ time: String, _ what: String, _ named: String) async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let issued = try await relay.command(["token", "issue", "--name", "box", "--expires", "30d"])
+                let file = "\(s.folder)/token"
+                FileManager.default.createFile(
+                    atPath: file, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600])
+                try #require(try await relay.program.terminate() == 0)
+                relay.settings.wrapper = try clock(time)
+                try await relay.restart()
+                defer { cleanUp(relay) }
+                var settings = NodeSettings("outsider")
+                settings.meshKey = nil
+                settings.mappings = ["\(echo.port)"]
+                let outsider = try s.node(settings)
+                try await outsider.listening()
+                let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
+                try #require(try await outsider.command(["join", address, "--token-file", file]).status == ExitCode.fine)
+                let line = try await outsider.program.line(containing: what)
+                try #require(line.contains(named) && line.contains("this relay's clock says"), "\(line)")
+                // The clock put right, the same token lets it in.
+                try #require(try await relay.program.terminate() == 0)
+                cleanUp(relay)
+                relay.settings.wrapper = []
+                try await relay.restart()
+                try await outsider.verified(echo.port)
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// One host that means ill must not take a relay from those who are there.
+    @Suite(.serialized, .timeLimit(.minutes(3)))
+    struct FloodTests {
+        /// The first message of a TLS client that speaks to a relay (RFC 8446, section 4.1.2).
+        private func clientHello(_ s: Scenario) async throws -> String {
+            let script = """
+                import ssl
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context.set_alpn_protocols(["p2prc/1"])
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                client = context.wrap_bio(incoming, outgoing)
+                try: client.do_handshake()
+                except ssl.SSLWantReadError: pass
+                print(outgoing.read().hex())
+                """
+            let made = try await s.run("client-hello", "/usr/bin/python3", ["-c", script])
+            let hex = made.stdout.trimmingCharacters(in: .newlines)
+            try #require(hex.hasPrefix("1603"), "\(made.stderr)")
+            return hex
+        }
+
+        private func p99(_ s: Scenario, _ port: Int, _ seconds: Int) async throws -> (Int, String) {
+            let told = try await s.visit(
+                "round-trips", ["--port", "\(port)", "--for", "\(seconds)", "--pause", "1000"], seconds: 60)
+            return (try #require(told["p99"] as? Int), "\(told)")
+        }
+
+        @Test("a flood of silent, half-open and passing connections leaves a mapping and its session alone")
+        func flood() async throws {
+            try await scenario { s in
+                let hello = try await clientHello(s)
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                _ = try await p99(s, row.port, 1)
+
+                // In turn, so that what else this machine does falls on both.
+                var quiet: [Int] = []
+                var flooded: [Int] = []
+                for _ in 0..<3 {
+                    quiet.append(try await p99(s, row.port, 3).0)
+                    let flood = try s.startVisitor(
+                        "flood",
+                        [
+                            "--port", "\(relay.settings.serverPort ?? 0)", "--from", "127.0.0.66", "--idle", "2000",
+                            "--half", "500", "--rate", "2000", "--for", "8", "--hello", hello,
+                        ])
+                    try await flood.line(containing: "flooding", within: .seconds(15))
+                    flooded.append(try await p99(s, row.port, 3).0)
+                    try #require(try await flood.exit(within: .seconds(30)) == 0, "\(flood.stdout)")
+                    s.note(flood.stdout)
+                }
+                s.note("p99 in µs: quiet \(quiet), under the flood \(flooded)")
+                print("p99 in µs: quiet \(quiet), under the flood \(flooded)")
+                let ratio = Double(flooded.sorted()[1]) / Double(quiet.sorted()[1])
+                try #require(ratio <= 2, "p99 in µs: quiet \(quiet), under the flood \(flooded)")
+                try #require(try await relay.strangers()["Crowded", default: 0] > 1_000)
+                try #require(peer.program.find("lost") == nil && relay.program.find("ended") == nil)
+                try #require(try await peer.viewRPS().first?.state == "connected")
+                try await s.expectEcho("127.0.0.1", row.port)
+            }
+        }
+    }
+}

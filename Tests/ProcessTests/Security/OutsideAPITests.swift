@@ -1,0 +1,114 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// The API at the server port as curl sees it: members only.
+    @Suite(.serialized, .timeLimit(.minutes(2)))
+    struct OutsideAPITests {
+        private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+
+        /// Every path that the sources give a route, so that a new one is tried too.
+        private static func routes() throws -> Set<String> {
+            let folder = root.appending(path: "Sources/PeerAPI")
+            let files = try #require(FileManager.default.enumerator(atPath: folder.path)).compactMap { $0 as? String }
+            return try files.filter { $0.hasSuffix(".swift") }.reduce(into: []) { found, file in
+                let text = try String(contentsOf: folder.appending(path: file), encoding: .utf8)
+                for match in text.matches(of: #/"(/v1[^" ]*)"/#) { found.insert(String(match.output.1)) }
+            }
+        }
+
+        /// The status and the body, in one line; curl's exit code where there is neither.
+        private func ask(_ s: Scenario, _ node: Node, _ path: String, _ words: [String] = []) async throws -> String {
+            let url = "https://127.0.0.1:\(node.settings.serverPort ?? 0)\(path)"
+            let ended = try await s.run(
+                "curl", "curl",
+                ["-sk", "--http1.1", "--path-as-is", "--max-time", "8", "-w", " %{http_code}"] + words + [url])
+            s.forget(ended.program)
+            return ended.status == 0 ? ended.stdout : "curl \(ended.status)"
+        }
+
+        private func node(_ s: Scenario) async throws -> Node {
+            let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
+            try await s.makeStranger()
+            try await eventually("the API answers", within: .seconds(5)) {
+                try await ask(s, relay, "/v1/alive") == #"{"alive":true} 200"#
+            }
+            return relay
+        }
+
+        @Test("without a client certificate there is nothing but the liveness answer, on any path and with any method")
+        func withoutCertificate() async throws {
+            try await scenario { s in
+                let relay = try await node(s)
+                let routes = try Self.routes()
+                try #require(routes.contains("/v1/node") && routes.contains("/v1/alive"))
+                var answers: Set<String> = []
+                let others = ["/", "/v1", "/v1/", "/v1/alive/", "/v1/alive/../node", "//v1/node", "/metrics", "/%2e%2e/node.key", "/*"]
+                for path in routes.subtracting(["/v1/alive"]).sorted() + others {
+                    answers.insert(try await ask(s, relay, path))
+                }
+                for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+                    answers.insert(try await ask(s, relay, "/v1/node", ["-X", method]))
+                }
+                try #require(answers.count == 1, "the same to all of them: \(answers)")
+                let answer = try #require(answers.first)
+                try #require(answer.hasSuffix(" 401") && answer.contains("members only"), "\(answer)")
+                try #require(!answer.contains("particular"))
+                // Not by HTTP/2 either, which is not spoken here, nor without TLS.
+                let second = try await ask(s, relay, "/v1/node", ["--http2-prior-knowledge"])
+                try #require(second.hasPrefix("curl ") || second == answer, "\(second)")
+                let plain = try await s.shell(
+                    "curl -s --max-time 8 http://127.0.0.1:\(relay.settings.serverPort ?? 0)/v1/alive; echo $?")
+                try #require(plain.stdout.trimmingCharacters(in: .newlines).count <= 2, "\(plain.stdout)")
+            }
+        }
+
+        @Test("a certificate with a key that is no member's opens as little, and a key of another kind is none")
+        func strangersCertificate() async throws {
+            try await scenario { s in
+                let relay = try await node(s)
+                let own = ["--cert", "\(s.folder)/stranger.crt", "--key", "\(s.folder)/stranger.key"]
+                try #require(try await ask(s, relay, "/v1/alive", own) == #"{"alive":true} 200"#)
+                for path in try Self.routes().subtracting(["/v1/alive"]).sorted() + ["/", "/metrics"] {
+                    let answer = try await ask(s, relay, path, own)
+                    try #require(answer.hasSuffix(" 403") && !answer.contains("particular"), "\(answer)")
+                }
+                try #require(
+                    try await s.shell(
+                        """
+                        cd \(s.folder) && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 \
+                        -subj /CN=p2prc -keyout ec.key -out ec.crt
+                        """
+                    ).status == 0)
+                let foreign = ["--cert", "\(s.folder)/ec.crt", "--key", "\(s.folder)/ec.key"]
+                // No key but Ed25519 is asked for, so curl keeps it to itself and is a stranger without any.
+                let answer = try await ask(s, relay, "/v1/node", foreign)
+                try #require(answer.hasSuffix(" 401") && answer.contains("no client certificate"), "\(answer)")
+            }
+        }
+
+        @Test("a member's key opens it, with a certificate that openssl made of it, for as long as it is a member")
+        func membersKey() async throws {
+            try await scenario { s in
+                let relay = try await node(s)
+                let peer = try await s.peer(of: relay)
+                try await eventually("it is connected", within: .seconds(10)) {
+                    try await peer.viewRPS().contains { $0.state == "connected" }
+                }
+                let made = try await s.shell(
+                    "openssl req -x509 -key \(peer.home)/node.key -days 9 -subj /CN=anything -out \(s.folder)/member.crt")
+                try #require(made.status == 0, "\(made.stderr)")
+                let own = ["--cert", "\(s.folder)/member.crt", "--key", "\(peer.home)/node.key"]
+                let answer = try await ask(s, relay, "/v1/node", own)
+                try #require(answer.hasSuffix(" 200") && answer.contains("a-very-particular-name"), "\(answer)")
+                try #require(try await ask(s, relay, "/v1/nothing", own).hasSuffix(" 404"))
+                try #require(try await peer.program.terminate() == 0)
+                try await eventually("it is a stranger again", within: .seconds(5)) {
+                    try await ask(s, relay, "/v1/node", own).hasSuffix(" 403")
+                }
+            }
+        }
+    }
+}
