@@ -34,6 +34,10 @@ public struct Instant: Comparable, Hashable, Sendable {
         public static func + (left: Span, right: Span) -> Span {
             Span(nanoseconds: left.nanoseconds + right.nanoseconds)
         }
+        /// What is left of it; nothing if `right` is longer.
+        public static func - (left: Span, right: Span) -> Span {
+            Span(nanoseconds: left.nanoseconds > right.nanoseconds ? left.nanoseconds - right.nanoseconds : 0)
+        }
         public static func * (span: Span, factor: UInt64) -> Span { Span(nanoseconds: span.nanoseconds * factor) }
         public static func / (span: Span, divisor: UInt64) -> Span { Span(nanoseconds: span.nanoseconds / divisor) }
 

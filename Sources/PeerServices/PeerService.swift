@@ -353,7 +353,7 @@ public final class PeerService {
             laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
         }
         let moment = UnixTime(.now)
-        let record = NodeRecord(
+        let record = KnownNode(
             key: terms.key, name: terms.name, address: relay.endpoint.description, role: .relay, firstSeen: moment,
             lastSeen: moment)
         writer.write("a relay", { table throws(StorageError) in try table.save(record) })

@@ -2,7 +2,7 @@ import GRDB
 public import PeerWire
 
 /// A node as this one has met it.
-public struct NodeRecord: Hashable, Sendable {
+public struct KnownNode: Hashable, Sendable {
     public enum Role: String, Hashable, Sendable { case relay, peer }
 
     public var key: NodeKey
@@ -29,7 +29,7 @@ public struct NodeRecord: Hashable, Sendable {
 extension IPTable {
     /// Adds a node, or brings up to date what is known of its key; the earliest `firstSeen` and the latest `lastSeen`
     /// stay.
-    public func save(_ node: NodeRecord) throws(StorageError) {
+    public func save(_ node: KnownNode) throws(StorageError) {
         try write { database in
             try database.execute(
                 sql: """
@@ -55,23 +55,23 @@ extension IPTable {
     }
 
     /// All nodes, the one seen last first.
-    public func nodes() throws(StorageError) -> [NodeRecord] {
+    public func nodes() throws(StorageError) -> [KnownNode] {
         try read { database in
             try Row.fetchAll(database, sql: "SELECT * FROM node ORDER BY last_seen DESC, key").map(Self.node)
         }
     }
 
-    public func node(_ key: NodeKey) throws(StorageError) -> NodeRecord? {
+    public func node(_ key: NodeKey) throws(StorageError) -> KnownNode? {
         try read { database in
             try Row.fetchOne(database, sql: "SELECT * FROM node WHERE key = ?", arguments: [key.description])
                 .map(Self.node)
         }
     }
 
-    private static func node(_ row: Row) throws -> NodeRecord {
-        NodeRecord(
+    private static func node(_ row: Row) throws -> KnownNode {
+        KnownNode(
             key: try row.nodeKey("key"), name: try row.text("name"), address: try row.text("address"),
-            role: try row.value(NodeRecord.Role(rawValue: try row.text("role")), "role"),
+            role: try row.value(KnownNode.Role(rawValue: try row.text("role")), "role"),
             firstSeen: try row.time("first_seen"), lastSeen: try row.time("last_seen"))
     }
 }

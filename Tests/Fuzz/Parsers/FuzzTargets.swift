@@ -25,6 +25,12 @@ extension FuzzTarget {
         // Layout alone: what is signed is judged in KeySuccessionTests, with every byte changed.
         whole("key-history", longestInput: 1_100, parse: { KeyHistory(bytes: $0) }, write: { $0.bytes }),
         FuzzTarget("certificate", longestInput: 1_024) { readCertificate($0) },
+        whole("gossip-digest", longestInput: 256, parse: { try? GossipDigest($0) }, write: { $0.bytes }),
+        whole(
+            "gossip-difference", longestInput: 4_096, parse: { try? GossipDifference($0) }, write: { $0.bytes }),
+        whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
+        whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
+        FuzzTarget("node-record", longestInput: SignedRecord.maximumByteCount + 16) { readRecord($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]
 
@@ -72,6 +78,20 @@ extension FuzzTarget {
     private static func readCertificate(_ bytes: [UInt8]) -> Outcome {
         guard let key = TLSContext.key(ofCertificate: bytes) else { return .refused }
         return key == Known.identity.key ? .accepted : .flawed("a certificate of \(key), which signed nothing")
+    }
+
+    /// A record is passed on as it came, what was understood of it can be written again, and it is genuine only if it
+    /// says what was signed.
+    private static func readRecord(_ bytes: [UInt8]) -> Outcome {
+        guard let read = try? SignedRecord(bytes) else { return .refused }
+        guard read.bytes == bytes else { return .flawed("\(read) is passed on as something else") }
+        guard let again = try? SignedRecord(read.record, signature: { _ in read.signature }),
+            again.record == read.record
+        else { return .flawed("\(read) cannot be written again") }
+        if read.isGenuine, read.signedBytes != Known.record?.signedBytes {
+            return .flawed("\(read) is genuine, and nobody signed it")
+        }
+        return .accepted
     }
 
     /// A link as it is written: the keys behind the address in small letters.
@@ -124,6 +144,12 @@ private enum Known {
         Corpus.bytes(Array("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70".utf8))
     }!.plainSecret
     static let hello = DataChannelHello(session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+
+    /// The one record in the corpus of which the signature fits.
+    static let record = try? SignedRecord(
+        NodeRecord(
+            key: identity.key, issue: 5, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60),
+        by: identity)
 
     static func isAnswer(_ bytes: [UInt8]) -> Bool {
         ReachabilityCheck.isAnswer(bytes, nonce: nonce, mapping: mapping, by: identity.key)

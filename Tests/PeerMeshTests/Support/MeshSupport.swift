@@ -85,3 +85,7 @@ extension Message {
 // `#expect` takes no mutating call.
 func accepted(_ value: Bool, _ at: SourceLocation = #_sourceLocation) { #expect(value, sourceLocation: at) }
 func refused(_ value: Bool, _ at: SourceLocation = #_sourceLocation) { #expect(!value, sourceLocation: at) }
+
+func required<Value>(_ value: Value?, _ at: SourceLocation = #_sourceLocation) throws -> Value {
+    try #require(value, sourceLocation: at)
+}

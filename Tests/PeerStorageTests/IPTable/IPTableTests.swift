@@ -16,8 +16,8 @@ import Testing
         #expect(warnings == [])
     }
 
-    func node(_ number: UInt8, name: String = "n", seen: ClosedRange<Int64> = 0...0) -> NodeRecord {
-        NodeRecord(
+    func node(_ number: UInt8, name: String = "n", seen: ClosedRange<Int64> = 0...0) -> KnownNode {
+        KnownNode(
             key: .number(number), name: name, address: "203.0.113.\(number):8088", role: .relay,
             firstSeen: .someday + seen.lowerBound, lastSeen: .someday + seen.upperBound)
     }

@@ -59,7 +59,10 @@ extension ProcessTests {
                 }
                 s.note("p99 in µs: quiet \(quiet), under the flood \(flooded)")
                 print("p99 in µs: quiet \(quiet), under the flood \(flooded)")
-                let ratio = Double(flooded.sorted()[1]) / Double(quiet.sorted()[1])
+                // What else a machine does only adds: the best of each is nearest to what the flood does. Where there is
+                // time to measure in peace, the middle ones are compared.
+                let place = Scale.isLong ? 1 : 0
+                let ratio = Double(flooded.sorted()[place]) / Double(quiet.sorted()[place])
                 try #require(ratio <= 2, "p99 in µs: quiet \(quiet), under the flood \(flooded)")
                 try #require(try await relay.strangers()["Crowded", default: 0] > 1_000)
                 try #require(peer.program.find("lost") == nil && relay.program.find("ended") == nil)

@@ -1,0 +1,281 @@
+public import PeerWire
+
+/// Spreads signed records: every few seconds a node compares what it has with a few others and both take what they
+/// lack. No I/O, no clock; bodies come in and go out, exchanges are carried by whoever runs this.
+///
+/// ```
+/// timePassed ──▶ exchange(partner, digest) ──answered(lists)──▶ send(records, wants) ──answered(records)──▶ over
+///                                   │ failed, too long, nothing to say: over
+/// ```
+/// The answering side keeps no state of an exchange: each step is a question with one answer.
+public struct Gossip: Sendable {
+    public typealias Partner = PartnerBook.Partner
+
+    public enum Action: Hashable, Sendable {
+        /// Connect to the partner and post this digest; then `answered` or `failed`, with the number.
+        case exchange(UInt64, Partner, GossipDigest)
+        /// Post this to the same partner, in the same exchange.
+        case send(UInt64, GossipDifference)
+        /// The exchange is over; its connection may be closed or kept for the next.
+        case finish(UInt64)
+    }
+
+    /// What the answering side says.
+    public enum Answer: Hashable, Sendable {
+        case difference(GossipDifference)
+        /// Asked too often; nothing was done.
+        case busy
+    }
+
+    /// A record that came or went, for whoever keeps them over a restart.
+    public enum Change: Hashable, Sendable {
+        case stored(SignedRecord)
+        case removed(NodeKey)
+    }
+
+    /// Who is at the other end: the key is proven, the host is where the connection comes from or goes to.
+    public struct Caller: Hashable, Sendable {
+        public var key: NodeKey
+        public var host: HostAddress
+
+        public init(key: NodeKey, host: HostAddress) {
+            self.key = key
+            self.host = host
+        }
+    }
+
+    /// What was counted since the start.
+    public struct Counts: Hashable, Sendable {
+        public var rounds = 0
+        public var accepted = 0
+        /// Signatures that were judged.
+        public var judged = 0
+        public var refused: [RecordTable.Refusal: Int] = [:]
+
+        public init() {}
+    }
+
+    struct Exchange: Sendable {
+        var partner: Partner
+        var started: Instant
+        /// Set once the first answer has come.
+        var key: NodeKey?
+    }
+
+    public let own: NodeKey
+    public let limits: GossipLimits
+    public internal(set) var table: RecordTable
+    public internal(set) var clock = MeshClock()
+    public var book: PartnerBook
+    public internal(set) var counts = Counts()
+    /// The number of the own record that is out, if there is one.
+    public internal(set) var ownRecord: SignedRecord?
+    /// A genuine record of the own key that this process did not write (`RecordAuthor.found`).
+    public internal(set) var foreignOwn: SignedRecord?
+
+    let mayDial: @Sendable (HostAddress) -> Bool
+    let isGenuine: @Sendable (SignedRecord) -> Bool
+    var random: SeededGenerator
+    var exchanges: [UInt64: Exchange] = [:]
+    var changes: [Change] = []
+    private var nextNumber: UInt64 = 1
+    private var nextRound = Instant.zero
+    private var replacementsLeft = 0
+    /// Much was missing in the last answer.
+    var isCatchingUp = false
+    private var sources: SourceGate
+    private var steps: RateBucket
+
+    /// - Parameters:
+    ///   - seed: random; partners are drawn from it.
+    ///   - mayDial: whether others' word is enough to dial a host (`DialPolicy`).
+    ///   - isGenuine: judges a signature; simulations have cheaper ones.
+    public init(
+        own: NodeKey, limits: GossipLimits = GossipLimits(), seed: UInt64,
+        mayDial: @escaping @Sendable (HostAddress) -> Bool,
+        isGenuine: @escaping @Sendable (SignedRecord) -> Bool = { $0.isGenuine }
+    ) {
+        self.own = own
+        self.limits = limits
+        self.mayDial = mayDial
+        self.isGenuine = isGenuine
+        table = RecordTable(limits)
+        book = PartnerBook(limits)
+        random = SeededGenerator(seed: seed)
+        sources = SourceGate(
+            .init(handshakesPerSecond: limits.stepsPerSource, halfOpen: 1), capacity: 4_096, seed: random.next())
+        steps = RateBucket(perSecond: limits.stepsPerSecond, at: .zero)
+    }
+
+    /// When `timePassed` is due.
+    public var nextDeadline: Instant {
+        let oldest = exchanges.values.map { $0.started + limits.exchangeLimit }.min() ?? nextRound
+        return min(nextRound, oldest)
+    }
+
+    /// Exchanges that this node has begun and that are not over.
+    public var exchangeCount: Int { exchanges.count }
+
+    /// Changes since the last call.
+    public mutating func takeChanges() -> [Change] {
+        defer { changes = [] }
+        return changes
+    }
+
+    /// The own record, written anew. The next round follows at once.
+    public mutating func publish(_ record: SignedRecord, at now: Instant, wall: WallTime) {
+        guard record.key == own else { return }
+        ownRecord = record
+        _ = table.takeOwn(record, from: Self.here, time: clock.time(at: wall), at: now) { _ in true }
+        nextRound = min(nextRound, now)
+    }
+
+    /// Records that were kept over a restart; each is judged anew.
+    public mutating func restore(_ records: [SignedRecord], at now: Instant, wall: WallTime) {
+        for record in records { _ = take(record, from: Self.here, clock.time(at: wall), now) }
+        changes = []
+    }
+
+    /// A round, where one is due, and the end of exchanges that take too long.
+    public mutating func timePassed(at now: Instant, wall: WallTime) -> [Action] {
+        var actions: [Action] = []
+        for number in exchanges.keys.sorted() {
+            guard let exchange = exchanges[number], now >= exchange.started + limits.exchangeLimit else { continue }
+            actions += failed(number, at: now, wall: wall)
+        }
+        guard now >= nextRound else { return actions }
+        let time = clock.time(at: wall)
+        for key in table.removeExpired(time: time) { changes.append(.removed(key)) }
+        counts.rounds += 1
+        let isFast = counts.rounds < limits.fastRounds || isCatchingUp
+        let interval = isFast ? limits.fastInterval : limits.roundInterval
+        nextRound = now + interval * UInt64.random(in: 80...120, using: &random) / 100
+        replacementsLeft = limits.replacements
+        // An exchange that is still under way has its partner's place.
+        let free = (isCatchingUp ? 1 : limits.partners) - exchanges.count
+        guard free > 0 else { return actions }
+        return actions + begin(free, wantsSeed: counts.rounds % limits.seedRounds == 0, now, time)
+    }
+
+    private mutating func begin(_ count: Int, wantsSeed: Bool, _ now: Instant, _ time: Int64) -> [Action] {
+        let partners = book.choose(
+            count, from: table, own: own, wantsSeed: wantsSeed, at: now, mayDial: mayDial, using: &random)
+        guard !partners.isEmpty, let digest = digest(time) else { return [] }
+        return partners.map { partner in
+            exchanges[nextNumber] = Exchange(partner: partner, started: now)
+            defer { nextNumber += 1 }
+            return .exchange(nextNumber, partner, digest)
+        }
+    }
+
+    /// An answer came, from the node with this key at this host.
+    public mutating func answered(
+        _ number: UInt64, _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
+    ) -> [Action] {
+        guard var exchange = exchanges[number] else { return [] }
+        if exchange.key == nil { clock.heard(difference.time, from: caller.key, own: wall) }
+        let time = clock.time(at: wall)
+        take(difference.records, from: caller, time, now)
+        table.meet(caller.key, at: SourceGate.source(of: caller.host))
+        guard exchange.key == nil else {
+            exchanges[number] = nil
+            book.answered(exchange.partner)
+            return [.finish(number)]
+        }
+        exchange.key = caller.key
+        exchanges[number] = exchange
+        let reply = reply(to: difference, time: time)
+        guard !reply.isEmpty else {
+            exchanges[number] = nil
+            book.answered(exchange.partner)
+            return [.finish(number)]
+        }
+        return [.send(number, reply)]
+    }
+
+    /// No answer, or none that can be used; `busy` counts as none. Somebody else is tried, so many times a round.
+    public mutating func failed(_ number: UInt64, at now: Instant, wall: WallTime) -> [Action] {
+        guard let exchange = exchanges.removeValue(forKey: number) else { return [] }
+        book.failed(exchange.partner, at: now)
+        guard exchange.key == nil, replacementsLeft > 0 else { return [.finish(number)] }
+        replacementsLeft -= 1
+        return [.finish(number)] + begin(1, wantsSeed: false, now, clock.time(at: wall))
+    }
+
+    // MARK: Answering
+
+    public mutating func asked(
+        _ digest: GossipDigest, by caller: Caller, at now: Instant, wall: WallTime
+    ) -> Answer {
+        guard admits(caller, now) else { return .busy }
+        clock.heard(digest.time, from: caller.key, own: wall)
+        return .difference(lists(for: digest, time: clock.time(at: wall)))
+    }
+
+    public mutating func asked(
+        _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
+    ) -> Answer {
+        guard admits(caller, now) else { return .busy }
+        let time = clock.time(at: wall)
+        take(difference.records, from: caller, time, now)
+        table.meet(caller.key, at: SourceGate.source(of: caller.host))
+        return .difference(records(for: difference, time: time))
+    }
+
+    private mutating func admits(_ caller: Caller, _ now: Instant) -> Bool {
+        guard caller.key != own, steps.take(1, at: now),
+            case .admitted(let ticket) = sources.admit(caller.host, at: now)
+        else { return false }
+        sources.finished(ticket)
+        return true
+    }
+
+    // MARK: Taking records in
+
+    /// Where the own record, and what was kept over a restart, counts as coming from.
+    private static let here = SourceGate.source(
+        of: HostAddress(VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: 0)))
+
+    private mutating func take(_ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant) {
+        let source = SourceGate.source(of: caller.host)
+        for record in records { _ = take(record, from: source, time, now, isCallers: record.key == caller.key) }
+    }
+
+    private mutating func take(
+        _ record: SignedRecord, from source: Network, _ time: Int64, _ now: Instant, isCallers: Bool = false
+    ) -> RecordTable.Verdict {
+        if record.key == own { return takeOwnFromOthers(record) }
+        var judged = 0
+        let judge: (SignedRecord) -> Bool = { [isGenuine] record in
+            judged += 1
+            return isGenuine(record)
+        }
+        let verdict =
+            isCallers
+            ? table.takeOwn(record, from: source, time: time, at: now, isGenuine: judge)
+            : table.take(record, from: source, time: time, at: now, isGenuine: judge)
+        counts.judged += judged
+        switch verdict {
+        case .added, .renewed:
+            counts.accepted += 1
+            // Bounded by what a round takes in, as long as somebody takes the changes.
+            if changes.count < limits.capacity { changes.append(.stored(record)) }
+        case .known: break
+        case .refused(let refusal): counts.refused[refusal, default: 0] += 1
+        }
+        return verdict
+    }
+
+    /// Others have a record of the own key that is newer than the own one: of a former process whose number was lost,
+    /// or of a second process with this key.
+    private mutating func takeOwnFromOthers(_ record: SignedRecord) -> RecordTable.Verdict {
+        guard record.issue > ownRecord?.issue ?? 0, record.issue > foreignOwn?.issue ?? 0 else { return .known }
+        counts.judged += 1
+        guard isGenuine(record) else {
+            counts.refused[.forged, default: 0] += 1
+            return .refused(.forged)
+        }
+        foreignOwn = record
+        return .known
+    }
+}

@@ -1,0 +1,58 @@
+/// Every number that gossip depends on, on one page. What each is good for stands in docs/mesh.md.
+public struct GossipLimits: Hashable, Sendable {
+    // MARK: The table
+
+    /// Records, at most. About 0.5 KiB each, with all that is kept beside them.
+    public var capacity = 16_384
+    /// Of these, places that only nodes get that were met: who talked to this node with his own key.
+    public var reserved = 4_096
+    /// Nodes of one source network that count as met.
+    public var metPerSource = 64
+    /// From then on a record that is still renewed keeps its place whatever comes.
+    public var settlesAfter = Instant.Span.seconds(600)
+    /// New records of one key that are taken within `renewalSpan`.
+    public var renewals = 6
+    public var renewalSpan = Instant.Span.seconds(60)
+    /// Seconds that a record may be issued in the future.
+    public var clockTolerance: Int64 = 300
+
+    // MARK: Rounds
+
+    /// Partners of a round.
+    public var partners = 3
+    /// Others that are tried in a round in the place of those that do not answer: while most rows are made up, one
+    /// attempt in ten meets somebody.
+    public var replacements = 8
+    public var roundInterval = Instant.Span.seconds(5)
+    /// The first rounds of a process, and those in which much is missing, follow faster.
+    public var fastInterval = Instant.Span.seconds(1)
+    public var fastRounds = 8
+    /// Every so many rounds a seed is asked, whatever else is known: so a mesh that was cut in two finds together.
+    public var seedRounds = 12
+    /// An exchange that takes longer has failed.
+    public var exchangeLimit = Instant.Span.seconds(6)
+    /// An address that did not answer is left alone, twice as long each time, up to the second.
+    public var firstPause = Instant.Span.seconds(5)
+    public var longestPause = Instant.Span.seconds(60)
+    /// Addresses that did not answer, remembered at most.
+    public var failures = 1_024
+
+    // MARK: Bytes
+
+    /// Entries listed in the answer to a digest.
+    public var listedEntries = 256
+    /// Of records, in one step of an exchange.
+    public var recordBytes = 6_144
+    /// What is asked for while much is missing, in rounds that have one partner then.
+    public var catchUpBytes = 49_152
+    /// So many records missing at once are much.
+    public var muchMissing = 64
+
+    // MARK: Answering
+
+    /// Steps of exchanges that one source may ask for in a second, and all of them together.
+    public var stepsPerSource = 20
+    public var stepsPerSecond = 400
+
+    public init() {}
+}

@@ -1,0 +1,90 @@
+public import PeerWire
+
+/// Writes a node's own records: each with a higher number than any before, over restarts too, and anew before the last
+/// one expires. Also finds out when a second process runs with the same key.
+public struct RecordAuthor: Sendable {
+    /// Seconds that a record lives, and after which it is written anew.
+    public static let lifetime: UInt32 = 3_600
+    public static let renewal: Int64 = 1_200
+    /// Records in a minute: below what others take of one key (`GossipLimits.renewals`), or they would have to wait.
+    public static let perMinute = 4
+
+    /// What the node says of itself.
+    public struct Content: Hashable, Sendable {
+        public var roles: NodeRecord.Roles
+        public var name: String
+        public var software: String
+        public var addresses: [NodeAddress]
+        public var mappings: [NodeRecord.Mapping]
+        public var witnesses: [DialBackStatement]
+
+        public init(
+            roles: NodeRecord.Roles = [], name: String, software: String, addresses: [NodeAddress] = [],
+            mappings: [NodeRecord.Mapping] = [], witnesses: [DialBackStatement] = []
+        ) {
+            self.roles = roles
+            self.name = name
+            self.software = software
+            self.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
+            self.mappings = Array(mappings.prefix(NodeRecord.maximumMappings))
+            self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
+        }
+    }
+
+    public enum Finding: Hashable, Sendable {
+        /// Nothing to be done.
+        case own
+        /// Left over from a process before this one: write anew, with a higher number.
+        case writeAnew
+        /// A later process has this key: this one must stop.
+        case superseded
+    }
+
+    public let key: NodeKey
+    private let instance: UInt64
+    /// The highest number used. Whoever runs this writes it down, before the record goes out.
+    public private(set) var lastIssue: UInt64
+    private var firstIssue: UInt64?
+    private var last: (content: Content, issued: Int64)?
+    private var recent: [Int64] = []
+
+    /// - Parameters:
+    ///   - instance: drawn at random by this process.
+    ///   - lastIssue: as it was written down, 0 if there is nothing.
+    public init(key: NodeKey, instance: UInt64, lastIssue: UInt64) {
+        self.key = key
+        self.instance = instance
+        self.lastIssue = lastIssue
+    }
+
+    /// The next record, if the content is another than before or the last one grows old, and it is not the fifth in a
+    /// minute: then ask again later. `time` as the mesh has it.
+    public mutating func write(_ content: Content, time: Int64, force: Bool = false) -> NodeRecord? {
+        if !force, let last, last.content == content, time >= last.issued, time - last.issued < Self.renewal {
+            return nil
+        }
+        recent.removeAll { time - $0 >= 60 || $0 > time }
+        guard recent.count < Self.perMinute else { return nil }
+        recent.append(time)
+        // Milliseconds of the clock; one more where the clock is behind, or two records fall into one second.
+        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000)
+        let first = firstIssue ?? lastIssue
+        firstIssue = first
+        last = (content, time)
+        return NodeRecord(
+            key: key, issue: lastIssue, process: .init(firstIssue: first, instance: instance), issued: time,
+            lifetime: Self.lifetime, roles: content.roles, name: content.name, software: content.software,
+            addresses: content.addresses, mappings: content.mappings, witnesses: content.witnesses)
+    }
+
+    /// A genuine record of this key came in from others.
+    public mutating func found(_ record: NodeRecord) -> Finding {
+        guard record.key == key, record.process.instance != instance else { return .own }
+        let others = (record.process.firstIssue, record.process.instance)
+        if let firstIssue, others > (firstIssue, instance) { return .superseded }
+        // Before the first record of its own, a process goes above whatever is there.
+        guard record.issue >= lastIssue else { return .own }
+        lastIssue = record.issue
+        return .writeAnew
+    }
+}

@@ -1,0 +1,54 @@
+internal import PeerWire
+
+extension Ranking {
+    /// A sentence for each candidate, in the order of `rows`: its figures, and why it was chosen or not.
+    public var explanation: [String] {
+        rows.map { "\($0.name.isEmpty ? $0.key.short : $0.name): \(Self.figures($0.figures)); \(reason($0))." }
+    }
+
+    private static func figures(_ figures: RelayFigures) -> String {
+        guard let latency = figures.latency else {
+            return figures.samples == 0 ? "never measured" : "no answer to \(figures.samples) probes"
+        }
+        var parts = ["\(text(latency)) at best of \(figures.answers)"]
+        if let jitter = figures.jitter { parts.append("jitter \(text(jitter))") }
+        if let setUp = figures.setUp { parts.append("set-up \(text(setUp))") }
+        parts.append("loss \(percent(figures.loss))")
+        parts.append("load \(percent(figures.load))")
+        return parts.joined(separator: ", ")
+    }
+
+    private func reason(_ row: Row) -> String {
+        switch row.verdict {
+        case .chosen:
+            return rows.first?.key == row.key
+                ? "chosen: nobody costs less" : "kept: nobody is better by 10 ms and by a third"
+        case .behind(let span): return "not chosen: it costs \(Self.text(span)) more than the chosen one"
+        case .notWorthMoving(let span):
+            return "not chosen: it costs \(Self.text(span)) less than the chosen one, which is not 10 ms and a third"
+        case .notProven(.notOffered): return "no candidate: it offers to be no relay"
+        case .notProven(.tooFewWitnesses(let count, of: let needed)):
+            return "no candidate: \(count) of \(needed) other nodes say that it can be reached"
+        case .notProven(.notDialled):
+            return "no candidate: this node does not dial its address on others' word; add it by hand, "
+                + "or allow its network"
+        case .notProven(.proven), .notMeasured:
+            let left = max(1, RelayFigures.fewestAnswers - row.figures.answers)
+            return "no candidate yet: \(left) more answer\(left == 1 ? "" : "s") needed"
+        case .draining: return "no candidate: it lets its peers go"
+        case .full: return "no candidate: it is busy, and takes no new peers"
+        case .silent: return "no candidate: it does not answer"
+        }
+    }
+
+    /// Milliseconds, with as many digits as mean something.
+    static func text(_ span: Instant.Span) -> String {
+        let tenths = (span.nanoseconds + 50_000) / 100_000
+        if tenths >= 100 { return "\((tenths + 5) / 10) ms" }
+        if tenths > 0 { return "\(tenths / 10).\(tenths % 10) ms" }
+        let hundredths = (span.nanoseconds + 5_000) / 10_000
+        return hundredths > 0 ? "0.0\(hundredths) ms" : "\(span.nanoseconds / 1_000) µs"
+    }
+
+    private static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
+}

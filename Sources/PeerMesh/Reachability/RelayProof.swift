@@ -1,0 +1,55 @@
+public import PeerWire
+
+/// Whether a node that offers to be a relay has been proven to be one. A pure function of its record and of what is
+/// known of its witnesses: what the record claims counts for nothing.
+public enum RelayProof {
+    /// Seconds that a statement holds; longer than it takes a relay to renew it.
+    public static let lifetime: Int64 = 2_400
+    /// Witnesses that must agree, where there are so many others.
+    public static let witnesses = 2
+
+    public enum Verdict: Hashable, Sendable {
+        /// Reached by others at this address.
+        case proven(NodeAddress)
+        case notOffered
+        /// Not as many witnesses as it takes: so many fit, so many are needed.
+        case tooFewWitnesses(Int, of: Int)
+        /// Every address that was proven is one that this node does not dial on others' word.
+        case notDialled
+    }
+
+    /// - Parameters:
+    ///   - others: how many other nodes there are that could bear witness, without the relay and this node.
+    ///   - isKnown: whether a witness is a node that this one has a record of, or itself: a key alone costs nothing.
+    ///   - didReach: whether this node has dialled the relay at that address itself: it is a witness then.
+    public static func judge(
+        _ record: NodeRecord, time: Int64, others: Int, isKnown: (NodeKey) -> Bool,
+        didReach: (NodeAddress) -> Bool, mayDial: (HostAddress) -> Bool,
+        isGenuine: (DialBackStatement, NodeKey) -> Bool = { $0.isGenuine(of: $1) }
+    ) -> Verdict {
+        guard record.roles.contains(.relay) else { return .notOffered }
+        let needed = max(1, min(witnesses, others))
+        var best = 0
+        var wasRefused = false
+        for address in record.addresses {
+            let fit = record.witnesses.filter { statement in
+                statement.address == address && statement.witness != record.key && isKnown(statement.witness)
+                    && statement.time <= time + 300 && time - statement.time < lifetime
+            }
+            // Signatures last, each witness once.
+            var keys = Set(fit.filter { isGenuine($0, record.key) }.map(\.witness))
+            let reachedByThisNode = didReach(address)
+            // Its own dial counts where there is nobody else: reaching a neighbour in one's own network says nothing
+            // about visitors.
+            if reachedByThisNode, others == 0 { keys.insert(record.key) }
+            best = max(best, keys.count)
+            guard keys.count >= needed else { continue }
+            guard mayDial(address.host) else {
+                wasRefused = true
+                continue
+            }
+            return .proven(address)
+        }
+        return wasRefused ? .notDialled : .tooFewWitnesses(best, of: needed)
+    }
+}

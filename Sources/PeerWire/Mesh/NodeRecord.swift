@@ -1,0 +1,106 @@
+/// What a node says of itself: a row of everybody's IP table, written and signed by the node that it describes
+/// (`SignedRecord`). What it says is a claim. Who takes it for a relay looks at the witnesses, and dials it.
+public struct NodeRecord: Hashable, Sendable {
+    public static let maximumAddresses = 8
+    public static let maximumMappings = 16
+    public static let maximumWitnesses = 4
+    /// Bytes of UTF-8, of a name, a software's name, and of each text of a mapping.
+    public static let maximumText = 64
+    /// Seconds. A record that wants to live longer is refused.
+    public static let longestLifetime: UInt32 = 86_400
+
+    /// What a node offers to others. Bits that are not known here are passed over.
+    public struct Roles: OptionSet, Hashable, Sendable {
+        public let rawValue: UInt16
+        public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+        /// It was started with `--reverse-proxy`.
+        public static let relay = Roles(rawValue: 1)
+        /// It lets its peers go and takes no new ones.
+        public static let draining = Roles(rawValue: 2)
+    }
+
+    /// Which process wrote it: what tells a node that was restarted from a home that runs twice.
+    public struct Process: Hashable, Sendable {
+        /// The number of the first record that this process issued. Of two processes with one key, the later goes on.
+        public var firstIssue: UInt64
+        /// Drawn at random by the process.
+        public var instance: UInt64
+
+        public init(firstIssue: UInt64, instance: UInt64) {
+            self.firstIssue = firstIssue
+            self.instance = instance
+        }
+    }
+
+    /// A mapping that the node wants others to know of: where a visitor dials.
+    public struct Mapping: Hashable, Sendable {
+        public var name: String
+        public var protocols: TransportProtocols
+        /// A name or an address of the relay.
+        public var host: String
+        public var ports: PortRange
+
+        public init(name: String, protocols: TransportProtocols, host: String, ports: PortRange) {
+            self.name = name
+            self.protocols = protocols
+            self.host = host
+            self.ports = ports
+        }
+    }
+
+    public var key: NodeKey
+    /// Grows with each record of a key, over restarts too: milliseconds of the wall clock, or one more than the last
+    /// where the clock is behind that. Of two records of a key the higher one counts.
+    public var issue: UInt64
+    public var process: Process
+    /// Seconds since 1970.
+    public var issued: Int64
+    /// Seconds after `issued`.
+    public var lifetime: UInt32
+    public var roles: Roles
+    public var name: String
+    public var software: String
+    /// Where others reach it directly; none for a node behind a NAT.
+    public var addresses: [NodeAddress]
+    public var mappings: [Mapping]
+    /// Others' word that they have dialled one of the addresses and met this key there.
+    public var witnesses: [DialBackStatement]
+
+    /// Seconds since 1970; from then on the record counts for nothing.
+    public var expires: Int64 { issued + Int64(lifetime) }
+
+    public init(
+        key: NodeKey, issue: UInt64, process: Process, issued: Int64, lifetime: UInt32, roles: Roles = [],
+        name: String = "", software: String = "", addresses: [NodeAddress] = [], mappings: [Mapping] = [],
+        witnesses: [DialBackStatement] = []
+    ) {
+        self.key = key
+        self.issue = issue
+        self.process = process
+        self.issued = issued
+        self.lifetime = lifetime
+        self.roles = roles
+        self.name = name
+        self.software = software
+        self.addresses = addresses
+        self.mappings = mappings
+        self.witnesses = witnesses
+    }
+}
+
+/// An address with a port, always numeric: what others are to dial on somebody's word must not depend on what a name
+/// leads to by then.
+public struct NodeAddress: Hashable, Sendable, CustomStringConvertible {
+    public var host: HostAddress
+    public var port: UInt16
+
+    /// `nil` for port 0.
+    public init?(host: HostAddress, port: UInt16) {
+        guard port > 0 else { return nil }
+        self.host = host
+        self.port = port
+    }
+
+    public var description: String { host.isIPv6 ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}

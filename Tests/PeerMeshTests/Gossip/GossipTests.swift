@@ -1,0 +1,269 @@
+import PeerMesh
+import PeerWire
+import Testing
+
+@Suite struct GossipTests {
+    static let wall = WallTime.start
+
+    static func gossip(_ number: Int, _ limits: GossipLimits = GossipLimits()) -> Gossip {
+        Gossip(
+            own: Seal(number).key, limits: limits, seed: UInt64(number), mayDial: { _ in true },
+            isGenuine: Seal.isGenuine)
+    }
+
+    static func fill(_ gossip: inout Gossip, _ numbers: Range<Int>, at now: Instant = .zero) {
+        gossip.restore(numbers.map { Seal($0).record(addresses: [.number($0)]) }, at: now, wall: wall)
+    }
+
+    /// All exchanges that are due at `asker`, with `answerer` at the other end whomever they go to; bytes that passed.
+    @discardableResult
+    static func exchange(_ asker: inout Gossip, _ answerer: inout Gossip, at now: Instant) -> Int {
+        var bytes = 0
+        var actions = asker.timePassed(at: now, wall: wall)
+        let callers = (Gossip.Caller(key: asker.own, host: .v4(1)), Gossip.Caller(key: answerer.own, host: .v4(2)))
+        while !actions.isEmpty {
+            let action = actions.removeFirst()
+            var answer = Gossip.Answer.busy
+            var number: UInt64 = 0
+            switch action {
+            case .exchange(let which, _, let digest):
+                number = which
+                bytes += digest.bytes.count
+                answer = answerer.asked(digest, by: callers.0, at: now, wall: wall)
+            case .send(let which, let difference):
+                number = which
+                bytes += difference.bytes.count
+                answer = answerer.asked(difference, by: callers.0, at: now, wall: wall)
+            case .finish: continue
+            }
+            switch answer {
+            case .busy: actions += asker.failed(number, at: now, wall: wall)
+            case .difference(let difference):
+                bytes += difference.bytes.count
+                actions += asker.answered(number, difference, by: callers.1, at: now, wall: wall)
+            }
+        }
+        return bytes
+    }
+
+    @Test func `two that compare have the same in the end, and little passes once they do`() {
+        var (one, other) = (Self.gossip(1), Self.gossip(2))
+        Self.fill(&one, 100..<300)
+        Self.fill(&other, 250..<500)
+        _ = one.book.add(seed: "other")
+        var bytes = 0
+        for second in UInt64(1)...120 { bytes = Self.exchange(&one, &other, at: .at(second * 5_000)) }
+        #expect(Set(one.table.records) == Set(other.table.records))
+        #expect(one.table.count == 400)
+        // Three digests, three lists of a bucket that is drawn.
+        #expect(bytes < 3 * (14 + 8 * 64 + 400), "\(bytes)")
+    }
+
+    @Test func `a round of a table with ten thousand rows stays below 100 KiB`() {
+        var (one, other) = (Self.gossip(1), Self.gossip(2))
+        Self.fill(&one, 10_000..<20_000)
+        Self.fill(&other, 10_900..<20_900)
+        var largest = 0
+        for second in UInt64(1)...6 { largest = max(largest, Self.exchange(&one, &other, at: .at(second * 5_000))) }
+        #expect(largest < 100 * 1_024, "\(largest)")
+        #expect(largest > 3 * GossipDigest.maximumByteCount)
+        #expect(one.table.count > 10_000)
+    }
+
+    @Test func `whoever asks too often is told so, and nothing is done for him`() {
+        var gossip = Self.gossip(1)
+        let digest = GossipDigest(time: Self.wall.seconds, records: 0, sums: [0])!
+        func busy(_ host: Int, _ count: Int, at now: Instant) -> Int {
+            (0..<count).count { number in
+                gossip.asked(
+                    digest, by: .init(key: Seal(number + 50).key, host: .v4(host)), at: now, wall: Self.wall) == .busy
+            }
+        }
+        #expect(busy(7, 100, at: .at(1_000)) == 80)
+        #expect(busy(8, 20, at: .at(1_000)) == 0)
+        #expect(busy(7, 20, at: .at(2_000)) == 0)
+        #expect((9..<60).reduce(0) { $0 + busy($1, 20, at: .at(2_000)) } >= 51 * 20 - 400)
+    }
+
+    @Test func `what does not answer is left alone for a while, and seeds are never told`() {
+        var gossip = Self.gossip(1)
+        _ = gossip.book.add(seed: "192.0.2.1:8088")
+        var attempts: [UInt64] = []
+        for second in UInt64(0)..<3_600 {
+            for action in gossip.timePassed(at: .at(second * 1_000), wall: Self.wall) {
+                guard case .exchange(let number, let partner, _) = action else { continue }
+                #expect(partner == .seed("192.0.2.1:8088"))
+                attempts.append(second)
+                _ = gossip.failed(number, at: .at(second * 1_000), wall: Self.wall)
+            }
+        }
+        // An hour long, at least every 20 s: it is there again when the seed is.
+        #expect((200...400).contains(attempts.count), "\(attempts.count)")
+        #expect(zip(attempts, attempts.dropFirst()).allSatisfy { $1 - $0 <= 20 })
+        #expect(gossip.table.count == 0)
+    }
+
+    @Test func `an exchange that takes too long has failed`() {
+        var gossip = Self.gossip(1)
+        _ = gossip.book.add(seed: "a")
+        let actions = gossip.timePassed(at: .zero, wall: Self.wall)
+        guard case .exchange(let number, _, _) = actions.first else {
+            Issue.record("no exchange")
+            return
+        }
+        #expect(gossip.timePassed(at: .at(6_000), wall: Self.wall).contains(.finish(number)))
+        let late = GossipDifference(time: 0, room: 0, records: [Seal(3).record()])
+        let caller = Gossip.Caller(key: Seal(2).key, host: .v4(2))
+        #expect(gossip.answered(number, late, by: caller, at: .at(10_001), wall: Self.wall).isEmpty)
+        #expect(gossip.table.count == 0)
+    }
+
+    @Test func `hosts that are not dialled on others' word are nobody's partners`() {
+        var gossip = Gossip(
+            own: Seal(1).key, seed: 1, mayDial: { $0 != .v4(7) }, isGenuine: Seal.isGenuine)
+        gossip.restore([Seal(7).record(addresses: [.number(7)])], at: .zero, wall: Self.wall)
+        for second in UInt64(0)..<60 {
+            #expect(gossip.timePassed(at: .at(second * 1_000), wall: Self.wall).isEmpty)
+        }
+    }
+
+    @Test func `many rows that name one host bring it no more dials than one row would`() {
+        var gossip = Self.gossip(1)
+        let flood = (0..<500).map { Seal(1_000 + $0).record(addresses: [.number(9, port: UInt16(1_000 + $0))]) }
+        let others = (0..<50).map { Seal(100 + $0).record(addresses: [.number(100 + $0)]) }
+        gossip.restore(flood + others, at: .zero, wall: Self.wall)
+        var dials: [HostAddress: Int] = [:]
+        for second in UInt64(0)..<2_000 {
+            for action in gossip.timePassed(at: .at(second * 5_000), wall: Self.wall) {
+                guard case .exchange(let number, .node(_, let address), let digest) = action else { continue }
+                dials[address.host, default: 0] += 1
+                guard address.host != .v4(9) else {
+                    // Nobody of that name is there. Whom it tries instead is no part of this.
+                    _ = gossip.failed(number, at: .at(second * 5_000), wall: Self.wall)
+                    continue
+                }
+                let empty = GossipDifference(time: digest.time, room: 0)
+                let caller = Gossip.Caller(key: Seal(100).key, host: address.host)
+                _ = gossip.answered(number, empty, by: caller, at: .at(second * 5_000), wall: Self.wall)
+            }
+        }
+        let total = dials.values.reduce(0, +)
+        #expect(total > 2_000)
+        #expect((dials[.v4(9)] ?? 0) * 20 < total, "\(dials[.v4(9)] ?? 0) of \(total)")
+    }
+
+    @Test func `a second process with the own key shows in the records of others`() {
+        var gossip = Self.gossip(1)
+        gossip.publish(Seal(1).record(issue: 1_800_000_000_000), at: .zero, wall: Self.wall)
+        let foreign = Seal(1).record(issue: 1_800_000_000_500)
+        let forged = try! SignedRecord(Seal(1).record(issue: 1_800_000_000_900).record) { _ in
+            [UInt8](repeating: 1, count: 64)
+        }
+        let caller = Gossip.Caller(key: Seal(2).key, host: .v4(2))
+        for record in [forged, foreign] {
+            _ = gossip.asked(
+                GossipDifference(time: Self.wall.seconds, room: 0, records: [record]), by: caller, at: .zero,
+                wall: Self.wall)
+        }
+        #expect(gossip.foreignOwn == foreign)
+        #expect(gossip.table[Seal(1).key]?.issue == 1_800_000_000_000)
+    }
+
+    @Test func `records with real signatures are judged`() throws {
+        let identity = NodeIdentity(seed: .seed(77))!
+        var gossip = Gossip(own: Seal(1).key, seed: 1, mayDial: { _ in true })
+        var record = Seal(5).record().record
+        record.key = identity.key
+        let genuine = try SignedRecord(record, by: identity)
+        let forged = try SignedRecord(record) { _ in [UInt8](repeating: 9, count: 64) }
+        gossip.restore([forged], at: .zero, wall: Self.wall)
+        #expect(gossip.table.count == 0 && gossip.counts.refused == [.forged: 1])
+        gossip.restore([genuine], at: .zero, wall: Self.wall)
+        #expect(gossip.table.records == [genuine])
+    }
+}
+
+@Suite struct MeshClockTests {
+    static let wall = WallTime.start
+
+    static func clock(_ offsets: [Int64]) -> MeshClock {
+        var clock = MeshClock()
+        for (number, offset) in offsets.enumerated() {
+            clock.heard(wall.seconds + offset, from: Seal(number).key, own: wall)
+        }
+        return clock
+    }
+
+    @Test func `a clock that is wrong by a day is corrected by those of three partners`() {
+        #expect(Self.clock([86_400, 86_401]).correction == 0)
+        #expect(Self.clock([86_400, 86_401, 86_399]).time(at: Self.wall) == Self.wall.seconds + 86_399)
+        #expect(Self.clock([-86_400, -86_401, -86_399]).correction == -86_400)
+    }
+
+    @Test func `a right clock is not moved by a few liars or by one who says it often`() {
+        #expect(Self.clock([0, 1, 0, 5_000_000, -4, 9_000_000_000_000, 2]).correction == 0)
+        var clock = MeshClock()
+        for _ in 0..<50 { clock.heard(0, from: Seal(1).key, own: Self.wall) }
+        clock.heard(-5, from: Seal(2).key, own: Self.wall)
+        #expect(clock.correction == 0)
+    }
+
+    @Test func `small deviations and more partners than are remembered change nothing`() {
+        #expect(Self.clock([30, 31, 29, 40]).correction == 0)
+        #expect(Self.clock(Array(repeating: 0, count: 200) + Array(repeating: 7_200, count: 12)).correction == 0)
+    }
+}
+
+@Suite struct RecordAuthorTests {
+    static let content = RecordAuthor.Content(name: "n", software: "s")
+
+    static func author(_ instance: UInt64 = 1, last: UInt64 = 0) -> RecordAuthor {
+        RecordAuthor(key: Seal(1).key, instance: instance, lastIssue: last)
+    }
+
+    @Test func `numbers grow, also when the clock goes back and over restarts`() throws {
+        var author = Self.author()
+        let first = try required(author.write(Self.content, time: 1_000))
+        let second = try required(author.write(Self.content, time: 500, force: true))
+        #expect(first.issue == 1_000_000 && second.issue == 1_000_001)
+        var restarted = Self.author(2, last: author.lastIssue)
+        let third = try required(restarted.write(Self.content, time: 10))
+        #expect(third.issue > second.issue)
+        #expect(third.process.firstIssue > second.process.firstIssue)
+    }
+
+    @Test func `a record is written when something is new, and before the last one expires`() throws {
+        var author = Self.author()
+        #expect(author.write(Self.content, time: 1_000) != nil)
+        #expect(author.write(Self.content, time: 1_001) == nil)
+        var other = Self.content
+        other.roles = .relay
+        #expect(author.write(other, time: 1_001)?.roles == .relay)
+        #expect(author.write(other, time: 1_001 + RecordAuthor.renewal - 1) == nil)
+        let renewed = try required(author.write(other, time: 1_001 + RecordAuthor.renewal))
+        #expect(renewed.expires > 1_001 + Int64(RecordAuthor.lifetime))
+    }
+
+    @Test func `of two processes with one key the later goes on and the older stops`() throws {
+        var (older, later) = (Self.author(1), Self.author(2))
+        let old = try required(older.write(Self.content, time: 1_000))
+        let new = try required(later.write(Self.content, time: 2_000))
+        #expect(older.found(new) == .superseded)
+        #expect(later.found(old) == .own)
+        // The older one wrote again meanwhile, with a number above the later's.
+        let again = try required(older.write(Self.content, time: 3_000, force: true))
+        #expect(later.found(again) == .writeAnew)
+        let answer = try required(later.write(Self.content, time: 2_001, force: true))
+        #expect(answer.issue > again.issue)
+        #expect(older.found(answer) == .superseded)
+    }
+
+    @Test func `a process that forgot its numbers goes above what others remember`() throws {
+        var former = Self.author(1)
+        let left = try required(former.write(Self.content, time: 2_000))
+        var author = Self.author(2)
+        #expect(author.found(left) == .writeAnew)
+        #expect(try required(author.write(Self.content, time: 1_000)).issue > left.issue)
+        #expect(author.found(left) == .own)
+    }
+}

@@ -1,0 +1,289 @@
+import PeerMesh
+import PeerWire
+import Testing
+
+@Suite struct DialBackDeskTests {
+    static let own = Seal(0).key
+
+    static func desk(_ mayDial: @escaping @Sendable (HostAddress) -> Bool = { _ in true }) -> DialBackDesk {
+        DialBackDesk(own: own, mayDial: mayDial)
+    }
+
+    static func asker(_ number: Int, host: Int? = nil, isDirect: Bool = true) -> DialBackDesk.Asker {
+        .init(key: Seal(number).key, observed: .number(host ?? number, port: 50_000), isDirect: isDirect)
+    }
+
+    static let request = DialBackRequest(nonce: .seed(1), port: 8_088)
+
+    static func isDial(_ action: DialBackDesk.Action) -> UInt64? {
+        if case .dial(let number, _, _, _) = action { number } else { nil }
+    }
+
+    @Test func `it dials the host that the request came from and no other`() throws {
+        var desk = Self.desk()
+        let action = desk.asked(Self.request, by: Self.asker(7), at: .zero)
+        #expect(action == .dial(1, .number(7, port: 8_088), key: Seal(7).key, nonce: Self.request.nonce))
+        let result = desk.dialled(1, reached: true, at: .start)
+        #expect(
+            result
+                == .attest(
+                    .init(
+                        subject: Seal(7).key, witness: Self.own, time: WallTime.start.seconds,
+                        address: .number(7, port: 8_088)), observed: .number(7, port: 50_000)))
+        #expect(desk.dialled(1, reached: true, at: .start) == nil)
+    }
+
+    @Test func `who comes through a relay, from a forbidden host, or with the own key is dialled by nobody`() {
+        var desk = Self.desk { $0 != .v4(9) }
+        for asker in [
+            Self.asker(7, isDirect: false), Self.asker(9),
+            .init(key: Self.own, observed: .number(7, port: 50_000), isDirect: true),
+        ] {
+            #expect(
+                desk.asked(Self.request, by: asker, at: .zero) == .answer(.notDialled, observed: asker.observed))
+        }
+    }
+
+    @Test func `a host has one dial at a time and four a minute, whatever keys ask`() {
+        var desk = Self.desk()
+        var dials = 0
+        for second in UInt64(0)..<120 {
+            for key in 100..<110 {
+                let action = desk.asked(Self.request, by: Self.asker(key, host: 7), at: .at(second * 1_000))
+                guard let number = Self.isDial(action) else { continue }
+                dials += 1
+                #expect(
+                    Self.isDial(desk.asked(Self.request, by: Self.asker(99, host: 7), at: .at(second * 1_000))) == nil)
+                _ = desk.dialled(number, reached: false, at: .start)
+            }
+        }
+        #expect(dials == 8)
+    }
+
+    @Test func `a key has four dials a minute, wherever it comes from`() {
+        var desk = Self.desk()
+        var dials = 0
+        for second in UInt64(0)..<60 {
+            let action = desk.asked(Self.request, by: Self.asker(7, host: 1_000 + Int(second)), at: .at(second * 1_000))
+            if let number = Self.isDial(action) {
+                dials += 1
+                _ = desk.dialled(number, reached: false, at: .start)
+            }
+        }
+        #expect(dials == 4)
+    }
+
+    @Test func `all together have four a second and eight at once`() {
+        var desk = Self.desk()
+        var dials = 0
+        for millisecond in stride(from: UInt64(0), to: 10_000, by: 10) {
+            let asker = Self.asker(100 + Int(millisecond))
+            if Self.isDial(desk.asked(Self.request, by: asker, at: .at(millisecond))) != nil { dials += 1 }
+        }
+        #expect(dials == 8)
+        #expect(desk.nextDeadline == .at(4_000))
+        #expect(desk.timePassed(at: .at(10_000)).count == 8)
+        #expect(desk.nextDeadline == nil)
+        for millisecond in stride(from: UInt64(20_000), to: 30_000, by: 10) {
+            let asker = Self.asker(100_000 + Int(millisecond))
+            if let number = Self.isDial(desk.asked(Self.request, by: asker, at: .at(millisecond))) {
+                dials += 1
+                _ = desk.dialled(number, reached: false, at: .start)
+            }
+        }
+        #expect((8 + 38...8 + 48).contains(dials), "\(dials)")
+    }
+}
+
+@Suite struct ReachabilityTests {
+    static let own = Seal(0)
+
+    /// Asks, and answers as the world would.
+    static func ask(
+        _ reach: inout Reachability, partners: Int, isOpen: Bool, liars: Set<Int> = [], from start: UInt64 = 0,
+        rounds: Int = 8
+    ) -> [Reachability.Action] {
+        var random = SeededGenerator(seed: 5)
+        let keys = (1...max(1, partners)).prefix(partners).map { Seal($0) }
+        var actions: [Reachability.Action] = []
+        var now = Instant.at(start)
+        for _ in 0..<rounds {
+            now = max(now, reach.nextDeadline)
+            let asked = reach.timePassed(at: now, partners: keys.map(\.key), using: &random)
+            actions += asked
+            for case .ask(let witness, let request) in asked {
+                let number = keys.firstIndex { $0.key == witness }! + 1
+                let isReached = liars.contains(number) ? !isOpen : isOpen
+                if isOpen, isReached { accepted(reach.arrived(nonce: request.nonce, from: witness)) }
+                let content = DialBackStatement.Content(
+                    subject: own.key, witness: witness, time: 1_800_000_000, address: .number(77))
+                let answer =
+                    isReached
+                    ? DialBackAnswer(observed: .number(77, port: 50_000), statement: Seal(number).sign(content))
+                    : DialBackAnswer(.notReached, observed: .number(77, port: 50_000))!
+                actions += reach.answered(answer, by: witness, available: partners, at: now)
+            }
+        }
+        return actions
+    }
+
+    static func fresh() -> Reachability { Reachability(own: own.key, port: 8_088, isGenuine: Seal.isStatement) }
+
+    @Test func `two that got through make a node reachable, and their statements go into its record`() {
+        var reach = Self.fresh()
+        let actions = Self.ask(&reach, partners: 10, isOpen: true)
+        #expect(reach.standing == .reachable([.number(77)]))
+        #expect(actions.contains(.changed(.reachable([.number(77)]))))
+        #expect((2...NodeRecord.maximumWitnesses).contains(reach.statements.count))
+        #expect(reach.observedHosts.first?.host == .v4(77))
+    }
+
+    @Test func `a node that nobody gets through to is not reachable`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 10, isOpen: false)
+        #expect(reach.standing == .notReachable)
+        #expect(reach.statements.isEmpty)
+    }
+
+    @Test func `where there is a single other, its word has to do; where there are more, it does not`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 1, isOpen: true)
+        #expect(reach.standing == .reachable([.number(77)]))
+        var other = Self.fresh()
+        _ = Self.ask(&other, partners: 0, isOpen: true)
+        #expect(other.standing == .unknown)
+    }
+
+    @Test func `nobody can say that he got through without having done so`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 10, isOpen: false, liars: [1, 2, 3, 4])
+        #expect(reach.standing == .notReachable)
+    }
+
+    @Test func `a few who deny it change nothing`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 10, isOpen: true, liars: [1, 2, 3], rounds: 10)
+        #expect(reach.standing == .reachable([.number(77)]))
+    }
+
+    @Test func `a nonce that was not sent to that witness is nobody's`() {
+        var reach = Self.fresh()
+        var random = SeededGenerator(seed: 5)
+        let asked = reach.timePassed(at: .zero, partners: [Seal(1).key, Seal(2).key], using: &random)
+        guard case .ask(let witness, let request) = asked.first else {
+            Issue.record("nobody is asked")
+            return
+        }
+        let other = witness == Seal(1).key ? Seal(2).key : Seal(1).key
+        refused(reach.arrived(nonce: request.nonce, from: other))
+        refused(reach.arrived(nonce: .seed(9), from: witness))
+        accepted(reach.arrived(nonce: request.nonce, from: witness))
+    }
+
+    @Test func `what was found out grows old, and a new network starts anew`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 10, isOpen: true)
+        #expect(reach.networkChanged(at: .at(60_000)) == [.changed(.unknown)])
+        _ = Self.ask(&reach, partners: 10, isOpen: true, from: 60_000)
+        #expect(reach.standing == .reachable([.number(77)]))
+        var random = SeededGenerator(seed: 1)
+        _ = reach.timePassed(at: .at(100_000_000), partners: [], using: &random)
+        #expect(reach.standing == .unknown)
+    }
+
+    @Test func `witnesses are asked seldom once all is decided`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 10, isOpen: true)
+        #expect(reach.nextDeadline >= .at(300_000))
+    }
+}
+
+@Suite struct RelayProofTests {
+    static let relay = Seal(50)
+    static let address = NodeAddress.number(50)
+    static let time: Int64 = 1_800_000_000
+
+    static func statement(_ witness: Int, address: NodeAddress = address, time: Int64 = time) -> DialBackStatement {
+        Seal(witness).sign(.init(subject: relay.key, witness: Seal(witness).key, time: time, address: address))
+    }
+
+    static func judge(
+        _ witnesses: [DialBackStatement], roles: NodeRecord.Roles = .relay, addresses: [NodeAddress] = [address],
+        others: Int = 10, known: Set<Int> = [1, 2, 3], didReach: Bool = false, mayDial: Bool = true
+    ) -> RelayProof.Verdict {
+        let record = relay.record(roles: roles, addresses: addresses, witnesses: witnesses).record
+        return RelayProof.judge(
+            record, time: time, others: others, isKnown: { key in known.contains { Seal($0).key == key } },
+            didReach: { _ in didReach }, mayDial: { _ in mayDial }, isGenuine: Seal.isStatement)
+    }
+
+    @Test func `two known witnesses prove a relay`() {
+        #expect(Self.judge([Self.statement(1), Self.statement(2)]) == .proven(Self.address))
+        #expect(Self.judge([Self.statement(1)], others: 1) == .proven(Self.address))
+        #expect(Self.judge([], others: 0, didReach: true) == .proven(Self.address))
+    }
+
+    @Test func `claims prove nothing`() {
+        let few = RelayProof.Verdict.tooFewWitnesses(1, of: 2)
+        #expect(Self.judge([]) == .tooFewWitnesses(0, of: 2))
+        #expect(Self.judge([Self.statement(1)]) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(1, time: Self.time - 5)]) == few)
+        // Keys that nobody knows cost nothing; a neighbour in one's own network is no visitor.
+        #expect(Self.judge([Self.statement(1), Self.statement(9)]) == few)
+        #expect(Self.judge([Self.statement(1)], didReach: true) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(50)], known: [1, 50]) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(2, time: Self.time - RelayProof.lifetime)]) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(2, time: Self.time + 301)]) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(2, address: .number(51))]) == few)
+        let forged = DialBackStatement(
+            Self.statement(2).content(of: Self.relay.key), signature: [UInt8](repeating: 3, count: 64))
+        #expect(Self.judge([Self.statement(1), forged]) == few)
+        #expect(Self.judge([Self.statement(1), Self.statement(2)], roles: []) == .notOffered)
+        #expect(Self.judge([Self.statement(1), Self.statement(2)], mayDial: false) == .notDialled)
+        #expect(Self.judge([Self.statement(1), Self.statement(2)], addresses: []) == .tooFewWitnesses(0, of: 2))
+    }
+}
+
+@Suite struct NATKindTests {
+    static func observation(_ witness: Int, local: UInt16, seen: UInt16, host: Int = 9) -> NATKind.Observation {
+        .init(
+            witness: Seal(witness).key, remote: .number(witness),
+            local: NodeAddress(host: HostAddress("192.168.1.2")!, port: local)!, seen: .number(host, port: seen))
+    }
+
+    @Test func `one port that looks the same to all is endpoint-independent`() {
+        let kind = NATKind.judge(
+            [Self.observation(1, local: 5_000, seen: 6_000), Self.observation(2, local: 5_000, seen: 6_000)],
+            standing: .notReachable)
+        #expect(kind.mapping == .endpointIndependent && kind.filtering == .filtered)
+        #expect(kind.keepsPorts == false && kind.hosts == [.v4(9)] && kind.witnesses == 2)
+    }
+
+    @Test func `one port that looks different to each is endpoint-dependent`() {
+        let kind = NATKind.judge(
+            [Self.observation(1, local: 5_000, seen: 6_000), Self.observation(2, local: 5_000, seen: 6_001)],
+            standing: .unknown)
+        #expect(kind.mapping == .endpointDependent && kind.filtering == .unknown)
+    }
+
+    @Test func `one answer, or answers about different ports, tell no kind`() {
+        let one = [Self.observation(1, local: 5_000, seen: 5_000)]
+        #expect(NATKind.judge(one, standing: .unknown).mapping == .unknown)
+        #expect(NATKind.judge(one, standing: .unknown).keepsPorts == true)
+        let two = one + [Self.observation(2, local: 5_001, seen: 5_001)]
+        #expect(NATKind.judge(two, standing: .unknown).mapping == .unknown)
+        // Two witnesses at one host may be one.
+        var same = Self.observation(2, local: 5_000, seen: 5_000)
+        same.remote = .number(1, port: 9)
+        #expect(NATKind.judge(one + [same], standing: .unknown).mapping == .unknown)
+        #expect(NATKind.judge([], standing: .unknown).mapping == .unknown)
+    }
+
+    @Test func `who is seen as he sees himself is behind no NAT`() {
+        let own = NodeAddress.number(5, port: 5_000)
+        let kind = NATKind.judge(
+            [.init(witness: Seal(1).key, remote: .number(1), local: own, seen: own)],
+            standing: .reachable([.number(5)]))
+        #expect(kind.mapping == .none && kind.filtering == NATKind.Filtering.none && kind.keepsPorts == nil)
+    }
+}

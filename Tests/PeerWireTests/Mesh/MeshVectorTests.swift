@@ -1,0 +1,75 @@
+import PeerWire
+import Testing
+
+/// `json/vectors/mesh.json`, as in `VectorTests`.
+@Suite struct MeshVectorTests {
+    static let file = "mesh.json"
+    static let made: [Vector] =
+        [
+            Vector(name: "record", hex: Hex.encode(Samples.signedRecord.bytes), fields: described(Samples.record)),
+            Vector(
+                name: "record-plain", hex: Hex.encode(Samples.signedPlainRecord.bytes),
+                fields: described(Samples.plainRecord)),
+            Vector(name: "digest", hex: Hex.encode(Samples.digest.bytes), fields: described(Samples.digest)),
+            Vector(
+                name: "difference", hex: Hex.encode(Samples.difference.bytes), fields: described(Samples.difference)),
+            Vector(
+                name: "dial-back-request", hex: Hex.encode(Samples.dialBackRequest.bytes),
+                fields: ["nonce": Hex.encode(Samples.nonce), "port": "8088"]),
+        ]
+        + Samples.dialBackAnswers.map {
+            Vector(name: $0.name, hex: Hex.encode($0.answer.bytes), fields: described($0.answer))
+        }
+
+    @Test(.enabled(if: VectorTests.isPrinting)) func `rows that are not committed yet are printed`() throws {
+        let known = Set(((try? Vector.committed(Self.file)) ?? []).map(\.name))
+        print("=== json/vectors/\(Self.file)")
+        print(try Vector.document(Self.made.filter { !known.contains($0.name) }))
+    }
+
+    @Test func `every committed row has its sample and every sample its row`() throws {
+        #expect(try Vector.committed(Self.file).map(\.name) == Self.made.map(\.name))
+        #expect(try Vector.committed(Self.file).map(\.fields) == Self.made.map(\.fields))
+    }
+
+    // What is signed is not compared with what is signed now: a library may add randomness to its signatures.
+    @Test(arguments: [("record", Samples.record), ("record-plain", Samples.plainRecord)])
+    func `a committed record is understood, genuine, and passed on as it is`(
+        name: String, expected: NodeRecord
+    ) throws {
+        let (_, bytes) = try VectorTests.row(name, in: Self.file)
+        let record = try SignedRecord(bytes)
+        #expect(described(record.record) == described(expected))
+        #expect(record.isGenuine)
+        #expect(record.bytes == bytes)
+        for witness in record.record.witnesses { #expect(witness.isGenuine(of: record.key)) }
+    }
+
+    @Test func `a committed digest is understood and written the same`() throws {
+        let (_, bytes) = try VectorTests.row("digest", in: Self.file)
+        #expect(try GossipDigest(bytes) == Samples.digest)
+        #expect(Samples.digest.bytes == bytes)
+    }
+
+    @Test func `a committed difference is understood and written the same`() throws {
+        let (vector, bytes) = try VectorTests.row("difference", in: Self.file)
+        let difference = try GossipDifference(bytes)
+        #expect(described(difference) == vector.fields)
+        #expect(difference.bytes == bytes)
+        #expect(difference.byteCount == bytes.count)
+        for record in difference.records { #expect(record.isGenuine) }
+    }
+
+    @Test func `a committed dial-back is understood and written the same`() throws {
+        let (_, request) = try VectorTests.row("dial-back-request", in: Self.file)
+        #expect(DialBackRequest(request) == Samples.dialBackRequest)
+        #expect(Samples.dialBackRequest.bytes == request)
+        for (name, _) in Samples.dialBackAnswers {
+            let (vector, bytes) = try VectorTests.row(name, in: Self.file)
+            let answer = try #require(DialBackAnswer(bytes))
+            #expect(described(answer) == vector.fields)
+            #expect(answer.bytes == bytes)
+            if let statement = answer.statement { #expect(statement.isGenuine(of: Samples.relay.key)) }
+        }
+    }
+}
