@@ -180,7 +180,7 @@ struct NodeState: Sendable {
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
-            throw HomeAccess.commandError(error)
+            throw CommandError(error)
         }
     }
 
