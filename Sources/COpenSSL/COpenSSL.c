@@ -58,6 +58,9 @@ static BIO_METHOD *socket_method;
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static void make_globals(void) {
+    // First of all calls: OpenSSL is not taken apart when the process ends, for other threads may still be letting go of
+    // connections then, and would find its locks gone (OPENSSL_init_crypto(3)).
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     extra_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_extra);
     finder_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_finder);
     BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "p2prc");

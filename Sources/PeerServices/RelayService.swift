@@ -78,8 +78,8 @@ public final class RelayService {
 
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
-    private static let revoked = "the token was revoked; ask for a new one"
     static let maximumInheritedLanes = 16_384
+    private static let revoked = "the token was revoked; ask for a new one"
 
     private let loop: EventLoop
     /// Signs receipts.
@@ -103,10 +103,10 @@ public final class RelayService {
     private let laneLoops: [EventLoop]
     var sessions: [SessionID: Session] = [:]
     var ports: [Claim: [Listener]] = [:]
-    /// Revoked so lately that somebody may have shown one before and not be in yet.
-    private var endedTokens: Set<Grant.Membership> = []
     /// Where a key that took over from another one stays, while this process runs.
     var inheritedLanes: [NodeKey: Int] = [:]
+    /// Revoked so lately that somebody may have shown one before and not be in yet.
+    private var endedTokens: Set<Grant.Membership> = []
     /// Called after anything that listings show has changed.
     public var onChange: (() -> Void)?
 
@@ -418,6 +418,8 @@ public final class RelayService {
 
     private func handle(_ event: RelayCore.Event) {
         run(core.handle(event, at: EventLoop.clock(), wall: .now))
+        // Nothing is to be done about it, and listings show it.
+        if case .received(_, .report) = event { onChange?() }
     }
 
     private func run(_ actions: [RelayCore.Action]) {

@@ -20,6 +20,8 @@ public enum KeyHistoryFile {
         }
         // A rotation that a crash cut short: the change is written down, and the key is still the one before it.
         if successions.last?.former == key { successions.removeLast() }
+        // Of another key: somebody moved that one away to start as a new node.
+        guard successions.last?.next == key else { return KeyHistory() }
         let history = KeyHistory(successions)
         do throws(KeyHistoryFault) { _ = try history.formerKeys(of: key, at: now) } catch {
             throw damaged(paths, "it does not lead to this node's key: \(error)")
