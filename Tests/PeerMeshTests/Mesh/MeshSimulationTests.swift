@@ -54,7 +54,9 @@ import Testing
         note("started, \(world.steps) steps, \(world.exchanges) exchanges")
         let all = world.rows
         // All have one seed, which answers four hundred questions a second: so it takes longer for ten thousand.
-        let found = rounds(world, atMost: plan.nodes > 1_000 ? 60 : 12) { world.missing(since: all) * 1_000 < all.count * world.honest.count }
+        let found = rounds(world, atMost: plan.nodes > 1_000 ? 60 : 12) {
+            world.missing(since: all) * 1_000 < all.count * world.honest.count
+        }
         #expect(found != nil, "\(world.missing(since: all)) rows are missing; \(replay(world))")
         note("found after \(found ?? -1)")
 

@@ -50,7 +50,8 @@ final class MeshWorld {
             let kinds: [MeshNode.Kind] = [.forger, .pretender, .forger, .flooder, .pretender]
             let isLiar = number > 0 && number % 100 >= 100 - plan.liarShare
             let isBoaster = !isLiar && number % 100 == 11
-            let kind: MeshNode.Kind = isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
+            let kind: MeshNode.Kind =
+                isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
             let isPeer = !isPublic && !isLiar && (number + 13) % (plan.nodes / plan.peers) == 0
             let place = (Double(any(150)), Double(any(150)))
             nodes.append(
