@@ -20,7 +20,29 @@ extension PeerService {
         relay.agreements[wish.id] = PeerPortAgreement(
             wish: wish, targetText: Self.text(wish.target), remembered: earlier?.ports)
         if routes[wish.id]?.isTargetDown == true { handle(.targetSilent, wish.id, relay) }
-        if relay.link.state == .established { handle(.sessionReady, wish.id, relay) }
+        if relay.link.state == .established { begin(wish.id, at: relay) }
+    }
+
+    /// Asks for a mapping's ports. Where any will do and another relay is about to give some, once that has: the same
+    /// number is wished for here.
+    func begin(_ id: MappingID, at relay: Relay) {
+        guard var agreement = relay.agreements[id] else { return }
+        relay.waiting.remove(id)
+        let others = relays.filter { $0 !== relay }.compactMap { $0.agreements[id] }
+        agreement.prefers = order(relays).filter { $0 !== relay }.compactMap { $0.agreements[id]?.ports }.first
+        if agreement.ports == nil, agreement.prefers == nil, others.contains(where: \.isAboutToGetPorts) {
+            relay.waiting.insert(id)
+            return
+        }
+        relay.agreements[id] = agreement
+        handle(.sessionReady, id, relay)
+    }
+
+    /// Another relay has answered about a mapping, or is gone.
+    private func beginWaiting(for id: MappingID) {
+        for relay in relays where relay.waiting.contains(id) && relay.link.state == .established {
+            begin(id, at: relay)
+        }
     }
 
     func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
@@ -28,6 +50,7 @@ extension PeerService {
         let actions = agreement.handle(event, at: EventLoop.clock())
         relay.agreements[id] = agreement
         for action in actions { perform(action, id, relay) }
+        if !actions.isEmpty { beginWaiting(for: id) }
     }
 
     func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {

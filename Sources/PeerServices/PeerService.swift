@@ -29,7 +29,8 @@ public final class PeerService {
     let resolver = Resolver()
     private let tables: ListenerTables
     private(set) var lanes: [LoopBound<PeerLane>] = []
-    private(set) var relays: [Relay] = []
+    var relays: [Relay] = []
+    let roster: RelayRoster
     var wishes: [MappingID: MappingWish] = [:]
     var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
@@ -48,6 +49,10 @@ public final class PeerService {
     private let wantsPlain: Bool
     public var onMemberships: ((Memberships) -> Void)?
     public var onChange: (() -> Void)?
+    /// Relays that may be chosen without being named, the best first; asked about once a second.
+    public var candidates: () -> [RelayCandidate] = { [] }
+    /// A relay was chosen that nobody named.
+    public var onChosen: (() -> Void)?
     /// Another process proved this node's key at that relay.
     public var onSuperseded: ((Endpoint) -> Void)?
 
@@ -55,8 +60,9 @@ public final class PeerService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, log: Logger
+        receipts: ReceiptWriter, sessions: Int, log: Logger
     ) {
+        roster = RelayRoster(on: loop, sessions: sessions)
         self.receipts = receipts
         self.history = history
         self.tls = tls
@@ -87,11 +93,13 @@ public final class PeerService {
                 }, on: laneLoop)
         }
         scheduleTick()
+        startRoster()
     }
 
     /// Tells every relay that this node leaves.
     public func stop() {
         isStopped = true
+        roster.stop()
         for relay in relays {
             relay.timer?.cancel()
             relay.dialler?.cancel()
@@ -107,15 +115,22 @@ public final class PeerService {
     /// Holds a session to this relay from now on. `false` when it does so already.
     @discardableResult
     public func join(_ endpoint: Endpoint) -> Bool {
-        guard !relays.contains(where: { $0.endpoint == endpoint }) else { return false }
-        let link = RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock())
-        let relay = Relay(endpoint, link: link)
+        if let relay = relays.first(where: { $0.endpoint == endpoint }) {
+            guard !relay.isNamed else { return false }
+            remove(relay)
+        }
+        add(Relay(endpoint, link: newLink()))
+        return true
+    }
+
+    func newLink() -> RelayLink { RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock()) }
+
+    func add(_ relay: Relay) {
         relay.lane = relays.count % laneLoops.count
         relays.append(relay)
         for wish in wishes.values { addAgreement(wish, at: relay) }
         arm(relay)
         onChange?()
-        return true
     }
 
     /// Changes what is known of relays, and tries those at once that are affected.
@@ -135,23 +150,28 @@ public final class PeerService {
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
     public func leave(_ endpoint: Endpoint) -> Bool {
-        guard let index = relays.firstIndex(where: { $0.endpoint == endpoint }) else { return false }
-        let relay = relays[index]
+        guard let relay = relays.first(where: { $0.endpoint == endpoint }) else { return false }
         if relay.link.state == .established {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
-            send(.close(.leaving, detail: ""), to: relay)
         }
         if let key = relay.key { for id in relay.agreements.keys { receipts.remove(relay: key, mapping: id) } }
+        remove(relay)
+        return true
+    }
+
+    /// Ends the session, if there is one, and forgets the relay; what it leased to this node stays leased.
+    func remove(_ relay: Relay) {
+        guard let index = relays.firstIndex(where: { $0 === relay }) else { return }
+        if relay.link.state == .established { send(.close(.leaving, detail: ""), to: relay) }
         relay.channel?.closeAfterFlush()
         relay.channel = nil
         relay.timer?.cancel()
         relay.dialler?.cancel()
         relay.link.stop()
-        lost(relay)
         relays.remove(at: index)
+        lost(relay)
         freeOwnPort(of: relay)
         onChange?()
-        return true
     }
 
     /// Exposes something from now on, at every relay. What is temporary leaves no trace in the IP table.
@@ -236,6 +256,9 @@ public final class PeerService {
         case .deliver(let message): deliver(message, relay)
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
+        case .explain(let failure) where !relay.isNamed:
+            log.info("relay \(relay.endpoint), chosen by this node: \(failure)")
+            fell(relay)
         case .explain(let failure):
             let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
@@ -265,6 +288,10 @@ public final class PeerService {
 
     private func secured(_ relay: Relay, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
         guard let key = facts.key, let secrets = facts.secrets else { return }
+        if let wanted = relay.chosenKey, wanted != key {
+            // Nothing is shown to it: it is not the one whose record this node read.
+            return run(relay.link.closed("the key there is not \(wanted.short)", at: EventLoop.clock()), relay)
+        }
         let address = relay.endpoint.description
         var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
@@ -301,6 +328,7 @@ public final class PeerService {
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
         relay.lastHeard = .now
+        if let key = relay.terms?.key { roster.heard(key) }
         // The one answer that is no frame: the relay speaks another version.
         if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {
             relay.greeting += bytes.prefix(Preamble.byteCount - relay.greeting.count)
@@ -338,7 +366,9 @@ public final class PeerService {
             log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }
         follow(relay, terms.formerKeys, to: terms.key)
-        if memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        // A chosen one is known by its record; what is pinned is what the user named.
+        if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        relay.figures = SampleLog()
         if let address = relay.channel?.remoteAddress {
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
@@ -348,22 +378,27 @@ public final class PeerService {
             key: terms.key, name: terms.name, address: relay.endpoint.description, role: .relay, firstSeen: moment,
             lastSeen: moment)
         writer.write("a relay", { table throws(StorageError) in try table.save(record) })
-        for id in relay.agreements.keys { handle(.sessionReady, id, relay) }
+        for id in relay.agreements.keys { begin(id, at: relay) }
         checkWhatIsOpen()
+        stands(relay, terms.key)
         onChange?()
     }
 
     private func lost(_ relay: Relay) {
+        let key = relay.terms?.key
         if let terms = relay.terms {
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.close(terms.session) }
         }
         relay.terms = nil
+        relay.waiting = []
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
+        if let key { roster.lost(key) }
         onChange?()
     }
 
     private func measured(_ latency: Instant.Span, _ relay: Relay) {
+        relay.figures.add(ProbeSample(at: EventLoop.clock(), roundTrip: latency))
         relay.samples.append(latency)
         relay.latency = relay.samples.suffix(5).min()
         let now = EventLoop.clock()
