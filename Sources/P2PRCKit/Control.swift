@@ -18,6 +18,7 @@ enum ControlRequest: Codable, Sendable {
     /// Seconds for which the former key's name still counts.
     case rotateNodeKey(keepSeconds: Int64)
     case leave(String)
+    case drain(DrainOrder)
     case token(TokenCommand)
 }
 

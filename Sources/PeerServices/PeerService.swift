@@ -428,6 +428,7 @@ public final class PeerService {
         case .meshKeyRenewed(let key): told(key, by: relay)
         case .keyHistory(let history): told(history, by: relay)
         case .tokenJudged(let reason): judged(reason, by: relay)
+        case .draining(let isDraining): told(isDraining: isDraining, by: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)

@@ -17,7 +17,7 @@ struct P2PRC: AsyncParsableCommand {
             """,
         version: P2PRCVersion.text,
         subcommands: [
-            Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
+            Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
         ])
 
     @Flag(
