@@ -15,15 +15,20 @@ public final class ReadyChannel: EventSource {
     private let loop: EventLoop
     private var stream: Stream?
     private let since: Instant
-    private var received: [UInt8] = []
+    /// The first word, as far as it came.
+    public private(set) var received: [UInt8] = []
     private let expected: Int
+    /// What came behind the first word, in one piece with it; only where something was read before.
+    public private(set) var surplus: [UInt8] = []
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 
     /// - Parameters:
+    ///   - read: what was read off it before.
     ///   - expected: how many bytes make the first word; 0 when none may come.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
-        on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, expecting expected: Int,
+        on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = [],
+        expecting expected: Int,
         onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
     ) throws(SystemError) {
         self.loop = loop
@@ -31,11 +36,13 @@ public final class ReadyChannel: EventSource {
         self.expected = expected
         self.onWord = onWord
         since = loop.now
+        received = Array(read.prefix(expected))
+        surplus = Array(read.dropFirst(expected))
         super.init()
         let fd = self.stream?.fd ?? -1
         if isRegistered { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
         // What TLS read ahead is announced by nobody.
-        if self.stream?.isTLS == true { loop.again(self) }
+        if self.stream?.isTLS == true || !read.isEmpty { loop.again(self) }
     }
 
     public var liveness: Liveness {
@@ -62,6 +69,7 @@ public final class ReadyChannel: EventSource {
     override func ready(_ readiness: Readiness, tag: UInt8) {
         guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
         // To the end of what is there: half a word and the other side's end may come in one event.
+        if expected > 0, received.count == expected { return word(received) }
         while true {
             let wanted = max(1, expected - received.count)
             let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])

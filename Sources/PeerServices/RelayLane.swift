@@ -9,6 +9,7 @@ internal import PeerWire
 /// 2. A ready channel of the session is taken; if there is none, the visitor waits and the peer is asked for more.
 /// 3. The channel is told of the visitor. A channel that was heard of just now carries it at once (`Forwarder`);
 ///    one that idled must prove that it lives first (`PendingVisitor`).
+/// 4. When the visitor has come to his end at both sides, the channel is the youngest ready one (`ChannelFrame`).
 final class RelayLane {
     private struct WaitingVisitor: ~Copyable {
         let stream: Stream
@@ -24,6 +25,9 @@ final class RelayLane {
     /// What a visitor takes along on his way.
     private struct Passage {
         let claim: Claim
+        let session: SessionID
+        /// The channels of his session are used again.
+        let isFramed: Bool
         /// Kept until he has gone.
         let seat: Account.Seat?
         let allowance: (any ByteAllowance)?
@@ -44,6 +48,8 @@ final class RelayLane {
         /// Where the session comes from.
         let source: HostAddress?
         var ready: [ReadyChannel] = []
+        /// Its channels are used again; `nil` before the first one came.
+        var isFramed: Bool?
         var waiting: [Waiting] = []
         var demand: ChannelDemand
         /// `nil`: its visitors are held to nothing.
@@ -106,10 +112,25 @@ final class RelayLane {
         for waiting in pool.waiting { turnAway(waiting) }
     }
 
-    func add(_ stream: consuming Stream, to session: SessionID, isRegistered: Bool) {
-        guard let pool = pools[session], pool.ready.count < Self.maximumReady,
-            policy.reserve.admits(.channel, at: load(with: stream))
-        else { return }
+    /// - Parameter isFramed: it is used again; the channels of a session are all of one kind.
+    func add(_ stream: consuming Stream, to session: SessionID, _ isFramed: Bool, isRegistered: Bool) {
+        guard let pool = pools[session], pool.isFramed.map({ $0 == isFramed }) != false else { return }
+        pool.isFramed = isFramed
+        keep(stream, pool, session, isRegistered: isRegistered)
+    }
+
+    /// A visitor is through with it. It was heard of just now.
+    private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ session: SessionID) {
+        // The peer has nothing to say before the next visitor.
+        guard let pool = pools[session], rest.isEmpty, let stream = consume stream else { return }
+        keep(stream, pool, session, isRegistered: true)
+        trim(pool)
+    }
+
+    private func keep(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID, isRegistered: Bool) {
+        guard pool.ready.count < Self.maximumReady, policy.reserve.admits(.channel, at: load(with: stream)) else {
+            return
+        }
         let channel = try? ReadyChannel(on: loop, stream, isRegistered: isRegistered, expecting: 0) {
             [weak pool] channel, _ in pool?.ready.removeAll { $0 === channel }
         }
@@ -124,9 +145,16 @@ final class RelayLane {
         }
     }
 
+    /// Which of the channels that come back are kept is decided here: the relay knows which one it is about to use.
+    private func trim(_ pool: Pool) {
+        guard pool.isFramed == true else { return }
+        while pool.ready.count > pool.demand.wanted + pool.demand.wanted / 8 { pool.ready.removeFirst().close() }
+    }
+
     func timePassed() {
         for (session, pool) in pools where pool.demand.timePassed(at: loop.now) {
             wantChannels(session, pool.demand.wanted)
+            trim(pool)
         }
     }
 
@@ -225,10 +253,13 @@ final class RelayLane {
         guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
         nextVisitor += 1
         if pool.demand.visitorCame(ready: pool.ready.count, waiting: 0) { wantChannels(session, pool.demand.wanted) }
-        let passage = Passage(claim: visitor.claim, seat: visitor.seat, allowance: pool.account?.allowance)
-        guard isFresh else { return carryWithProof(visitor, passage, channel, start, session) }
+        let passage = Passage(
+            claim: visitor.claim, session: session, isFramed: pool.isFramed == true, seat: visitor.seat,
+            allowance: pool.account?.allowance)
+        guard isFresh else { return carryWithProof(visitor, passage, channel, start) }
         guard let stream = channel.takeStream() else { return }
-        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
+        let announcement = passage.isFramed ? start.frame : start.bytes
+        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: announcement)
     }
 
     /// The youngest channel that is not dead.
@@ -246,10 +277,9 @@ final class RelayLane {
     }
 
     private func carryWithProof(
-        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart,
-        _ session: SessionID
+        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart
     ) {
-        let claim = passage.claim
+        let (claim, session) = (passage.claim, passage.session)
         var pending: PendingVisitor?
         let settled: (consuming PendingVisitor.Outcome) -> Void = { [weak self] outcome in
             if let pending { self?.carried[ObjectIdentifier(pending)] = nil }
@@ -261,7 +291,8 @@ final class RelayLane {
             }
         }
         let attempt = PendingVisitor(
-            on: loop, visitor: visitor.into(), announcement: start.bytes, answer: VisitorStart.answer,
+            on: loop, visitor: visitor.into(), announcement: passage.isFramed ? start.frame : start.bytes,
+            answer: passage.isFramed ? ChannelFrame.alive : [VisitorStart.answer], isFramed: passage.isFramed,
             onNeed: { [weak self] in
                 guard let pool = self?.pools[session], let pending else { return }
                 var start = start
@@ -292,6 +323,10 @@ final class RelayLane {
             _ = passage.seat
         }
         forwarder.allowance = passage.allowance
+        if passage.isFramed {
+            let session = passage.session
+            forwarder.useFrames(on: .right) { [weak self] stream, rest in self?.takeBack(stream, rest, session) }
+        }
         forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
         forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
     }

@@ -27,7 +27,7 @@ struct PendingVisitorTests {
             let (needs, outcome, ended) = (needs, outcome, ended)
             pending = try loop.run {
                 let pending = PendingVisitor(
-                    on: loop, visitor: parcel.value.open()!, announcement: announcement, answer: answer,
+                    on: loop, visitor: parcel.value.open()!, announcement: announcement, answer: [answer],
                     onNeed: { needs.tell(()) },
                     onSettled: { result in
                         switch consume result {

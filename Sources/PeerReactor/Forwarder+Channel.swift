@@ -1,0 +1,201 @@
+import Glibc
+internal import PeerWire
+
+/// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
+///
+/// What the other end of the tunnel is to know of this visitor is said in frames, so the connection outlives him: his
+/// end is a frame instead of a FIN, and his break a frame instead of a reset. Bulk over plaintext says `raw`, and is
+/// from there on what it is without frames; that channel is not used again.
+extension Forwarder {
+    struct Channel {
+        enum Fate {
+            case intact
+            /// The visitor broke at the other end of the channel.
+            case heardAbort
+            /// The connection broke, ended without a word, or carried what is no frame.
+            case broken
+        }
+
+        let isLeft: Bool
+        var reader = ChannelFrameReader()
+        /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
+        var input: [UInt8]
+        var fate = Fate.intact
+        /// One direction was given over to bytes without frames.
+        var isRaw = false
+        let giveBack: (consuming Stream?, [UInt8]) -> Void
+    }
+
+    /// What becomes of the channel.
+    enum Farewell: Equatable {
+        case close
+        case giveBack
+        /// These bytes are still to be said, and the other side's last word is still to come unless it was heard.
+        case drain([UInt8], hasHeardLast: Bool)
+    }
+
+    func isToChannel(_ isLeftToRight: Bool) -> Bool { channel?.isLeft == !isLeftToRight }
+
+    /// The left stream broke, or the right one.
+    func channelBroke(if isLeft: Bool) {
+        if channel?.isLeft == isLeft { channel?.fate = .broken }
+    }
+
+    func sayLastWord(_ flow: inout Flow) {
+        flow.hasLastWord = true
+        keep(ChannelFrame.end, &flow)
+    }
+
+    /// Bytes read, or `nil` when a side broke.
+    func carryFrames(_ flow: inout Flow, _ isLeftToRight: Bool, _ isBulk: Bool) -> Int? {
+        guard isToChannel(isLeftToRight) else { return unframe(&flow, isLeftToRight) }
+        guard isBulk else { return frame(&flow, isLeftToRight) }
+        flow.isFramed = false
+        channel?.isRaw = true
+        keep(ChannelFrame.raw, &flow)
+        return 0
+    }
+
+    /// Reads behind a few free bytes and writes the header in front: no copy, and one call each.
+    private func frame(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        let header = ChannelFrame.headerByteCount
+        var room = ChannelFrame.maximumPayload
+        var taken = room
+        if allowance != nil {
+            guard let allowed = allowed(&flow, isLeftToRight) else { return 0 }
+            taken = allowed
+            room = min(room, allowed)
+        }
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
+        let outcome = source(isLeftToRight, { $0.read(into: buffer) })
+        if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
+        guard let count = took(outcome, of: room, &flow, isLeftToRight) else { return nil }
+        guard count > 0 else { return 0 }
+        flow.bytes += UInt64(count)
+        ChannelFrame.write(.bytes, count: count, into: loop.buffer)
+        let frame = UnsafeRawBufferPointer(rebasing: loop.buffer[..<(header + count)])
+        return pass(frame, &flow, isLeftToRight) ? count : nil
+    }
+
+    /// Reads frames and passes their payloads on in one piece.
+    private func unframe(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        var count = takeInput()
+        if count == 0 {
+            guard let some = readFrames(&flow, isLeftToRight) else { return nil }
+            guard some > 0 else {
+                // A connection that just ends was cut in the middle of a visitor.
+                if flow.sawEnd { return breach(&flow) }
+                return 0
+            }
+            count = some
+        }
+        let (payload, last, walked) = walk(loop.buffer, count)
+        flow.bytes += UInt64(payload.count)
+        if let allowance, count > payload.count { allowance.putBack(count - payload.count, isLeftToRight) }
+        var isPassed = true
+        if !payload.isEmpty {
+            isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &flow, isLeftToRight)
+        }
+        switch last {
+        case .nothing: break
+        case .raw where isSpliceable:
+            flow.isFramed = false
+            channel?.isRaw = true
+        case .end:
+            flow.sawEnd = true
+            let rest = loop.buffer[walked..<count]
+            // The next visitor is announced only to one who said his last word on this one.
+            let isThrough = isLeftToRight ? rightToLeft.isDone : leftToRight.isDone
+            guard rest.isEmpty || isThrough else { return breach(&flow) }
+            channel?.input = Array(rest)
+        case .abort:
+            guard walked == count else { return breach(&flow) }
+            channel?.fate = .heardAbort
+            return nil
+        case .bytes, .alive, .raw, .breach: return breach(&flow)
+        }
+        return isPassed ? count : nil
+    }
+
+    private func breach(_ flow: inout Flow) -> Int? {
+        flow.sawEnd = false
+        channel?.fate = .broken
+        return nil
+    }
+
+    /// Puts what was read before into the loop's buffer; says how much that is.
+    private func takeInput() -> Int {
+        guard let input = channel?.input, !input.isEmpty else { return 0 }
+        let count = min(input.count, loop.buffer.count)
+        channel?.input = Array(input.dropFirst(count))
+        loop.buffer.copyBytes(from: input.prefix(count))
+        return count
+    }
+
+    private func readFrames(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        var buffer = loop.buffer
+        if allowance != nil {
+            guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+            buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<room])
+        }
+        let outcome = source(isLeftToRight, { $0.read(into: buffer) })
+        if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
+        return took(outcome, of: buffer.count, &flow, isLeftToRight)
+    }
+
+    /// Moves the payloads of the frames in the buffer's first bytes together; a single one stays where it is.
+    private func walk(
+        _ buffer: UnsafeMutableRawBufferPointer, _ count: Int
+    ) -> (payload: Range<Int>, last: ChannelFrameReader.Piece, walked: Int) {
+        var reader = channel?.reader ?? ChannelFrameReader()
+        defer { channel?.reader = reader }
+        let read = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        var payload = 0..<0
+        var offset = 0
+        func join(_ range: Range<Int>) {
+            if payload.isEmpty { return payload = range }
+            if let base = buffer.baseAddress {
+                memmove(base + payload.upperBound, base + range.lowerBound, range.count)
+            }
+            payload = payload.lowerBound..<(payload.upperBound + range.count)
+        }
+        while true {
+            let piece = reader.next(in: read, from: &offset)
+            switch piece {
+            case .bytes(let range): join(range)
+            case .raw where isSpliceable:
+                if offset < count { join(offset..<count) }
+                return (payload, piece, count)
+            default: return (payload, piece, offset)
+            }
+        }
+    }
+
+    // MARK: The end of a visitor
+
+    /// A side is through with a visitor when it has said and heard a last word. Who broke says so, unless he had said
+    /// his last word before: then only the connection can tell it.
+    func farewell(_ channel: Channel, _ ending: Ending) -> Farewell {
+        guard !channel.isRaw, channel.fate != .broken else { return .close }
+        let (toChannel, fromChannel) = channel.isLeft ? (rightToLeft, leftToRight) : (leftToRight, rightToLeft)
+        if case .clean = ending { return .giveBack }
+        // A frame that was begun has to be finished.
+        let unsent = Array(toChannel.spill[toChannel.spillStart...])
+        let hasHeardAbort = channel.fate == .heardAbort
+        if toChannel.hasLastWord { return hasHeardAbort ? .drain(unsent, hasHeardLast: true) : .close }
+        return .drain(unsent + ChannelFrame.abort, hasHeardLast: hasHeardAbort || fromChannel.sawEnd)
+    }
+
+    static func part(with channel: Channel, _ stream: consuming Stream?, _ farewell: Farewell, on loop: EventLoop) {
+        guard let stream = consume stream else { return channel.giveBack(nil, []) }
+        switch farewell {
+        case .close: channel.giveBack(nil, [])
+        case .giveBack: channel.giveBack(stream, channel.input)
+        case .drain(let words, let hasHeardLast):
+            ChannelDrain(
+                on: loop, stream, saying: words, input: channel.input, reader: channel.reader,
+                hasHeardLast: hasHeardLast, done: channel.giveBack
+            ).start()
+        }
+    }
+}
