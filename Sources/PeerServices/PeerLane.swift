@@ -188,7 +188,8 @@ final class PeerLane {
         switch pool.terms.protection {
         case .encrypted(let key): secure(pool, stream, key)
         case .plain(let secret):
-            let hello = DataChannelHello(session: pool.terms.session, number: pool.nextNumber, isFramed: pool.isFramed, secret: secret)
+            let hello = DataChannelHello(
+                session: pool.terms.session, number: pool.nextNumber, isFramed: pool.isFramed, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
             keep(pool, stream, isRegistered: false)
@@ -318,7 +319,9 @@ final class PeerLane {
             routes[start.mapping]?.pendingChecks.contains(nonce) == true
         {
             let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
-            if arrival.isFramed { return drain(arrival, channel, saying: ChannelFrame.framed(answer) + ChannelFrame.end) }
+            if arrival.isFramed {
+                return drain(arrival, channel, saying: ChannelFrame.framed(answer) + ChannelFrame.end)
+            }
             _ = channel.sendAtOnce(answer)
             let farewell = ByteChannel(on: loop, channel)
             return farewell.closeAfterFlush()

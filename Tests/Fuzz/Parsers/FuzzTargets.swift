@@ -13,7 +13,8 @@ extension FuzzTarget {
             DataChannelHello($0)?.isProven(by: Known.secret) == true
         },
         whole("visitor-start", parse: { VisitorStart($0) }, write: { $0.bytes }, meaning: clearedVisitorStart),
-        whole("visitor-start-frame", parse: { VisitorStart(frame: $0) }, write: { $0.frame }, meaning: clearedStartFrame),
+        whole(
+            "visitor-start-frame", parse: { VisitorStart(frame: $0) }, write: { $0.frame }, meaning: clearedStartFrame),
         stream(
             "channel-frames", buffer: 8, longestInput: 20_000, decode: channelFrames, rewrite: { $0.frame }),
         stream(
