@@ -22,11 +22,10 @@ struct ChannelFramesTests {
         let end = End(edge: edge, other: other)
         let channel = try channelStream.registered(on: loop)
         try loop.run {
-            let (near, far) = (edgeStream.open()!, channel.open()!)
-            let forwarder =
-                isPeer
-                ? Forwarder(on: loop, left: far, right: near) { _, how in end.ended.tell(Passage.text(how)) }
-                : Forwarder(on: loop, left: near, right: far) { _, how in end.ended.tell(Passage.text(how)) }
+            let (left, right) = isPeer ? (channel, edgeStream) : (edgeStream, channel)
+            let forwarder = Forwarder(on: loop, left: left.open()!, right: right.open()!) { _, how in
+                end.ended.tell(Passage.text(how))
+            }
             forwarder.useFrames(on: isPeer ? .left : .right, input: input) { stream, rest in
                 end.back.tell((Parcel.of(stream), rest))
             }
