@@ -27,15 +27,13 @@ extension Commands {
             )
         }
         let choice = try RelayChoice(named, token: token, acceptsOpen: acceptsOpen, named: "join")
-        if let reply = try askIfRunning(.join(JoinRequest(relay: named, token: token, acceptsOpen: acceptsOpen))) {
-            return finish(reply)
-        }
-        try await inHome { (memberships, table) throws(StorageError) in
+        let request = ControlRequest.join(JoinRequest(relay: named, token: token, acceptsOpen: acceptsOpen))
+        return try await through(request) { (memberships, table) throws(StorageError) in
             choice.apply(to: &memberships)
             try await table.save(JoinedRelay(address: choice.endpoint.description, added: UnixTime(.now)))
+            let text = "\(choice.endpoint) is joined; the node connects when it starts: p2prc -s"
+            return ControlReply(status: .success, text: text, document: nil)
         }
-        Output.result("\(choice.endpoint) is joined; the node connects when it starts: p2prc -s")
-        return .success
     }
 
     /// - Parameter key: 64 hexadecimal digits; `nil`: whatever the relay proves next.
@@ -49,18 +47,18 @@ extension Commands {
             }
             return key
         }
-        if let reply = try askIfRunning(.trust(relay, key: key)) { return finish(reply) }
         let address = endpoint.description
-        var isKnown = false
-        try await inHome { (memberships, table) throws(StorageError) in
+        return try await through(.trust(relay, key: key)) { (memberships, table) throws(StorageError) in
             let joined = try await table.joinedRelays()
-            isKnown = memberships.relays[address] != nil || joined.contains { $0.address == address }
-            if isKnown { memberships.trust(trusted, at: address) }
+            // Under a mistyped address trust would mend nothing, and be there when somebody comes by it one day.
+            guard memberships.relays[address] != nil || joined.contains(where: { $0.address == address }) else {
+                return ControlReply(
+                    status: .notFound, text: "no relay is called \(relay); --view-rps lists them", document: nil)
+            }
+            memberships.trust(trusted, at: address)
+            let what = trusted.map { "the key \($0.short)" } ?? "the key that it proves next"
+            return ControlReply(status: .success, text: "\(endpoint) is trusted with \(what)", document: nil)
         }
-        // Under a mistyped address trust would mend nothing, and be there when somebody comes by that address one day.
-        guard isKnown else { throw CommandError(.notFound, "no relay is called \(relay); --view-rps lists them") }
-        Output.result("\(endpoint) is trusted with \(trusted.map { "the key \($0.short)" } ?? "the key that it proves next")")
-        return .success
     }
 
     public func joinLink() throws(CommandError) -> ExitStatus { finish(try ask(.joinLink)) }
@@ -75,26 +73,22 @@ extension Commands {
 
     // MARK: -
 
-    /// `nil` when no node runs.
-    func askIfRunning(_ request: ControlRequest) throws(CommandError) -> ControlReply? {
-        guard let paths = try inspect() else { return nil }
-        return try ControlClient.ask(request, socket: paths.controlSocket)
-    }
-
-    /// Changes what is known of relays in a home that no node runs with.
-    private func inHome(
-        _ body: (inout Memberships, IPTable) async throws(StorageError) -> Void
-    ) async throws(CommandError) {
-        let home = try HomeAccess.open(home)
-        defer { home.close() }
-        do throws(StorageError) {
-            var memberships = try MembershipFile.load(home.paths)
-            let (table, _) = try IPTable.open(in: home, now: .now)
-            try await body(&memberships, table)
-            try await MembershipFile(in: home).save(memberships)
-            try await table.close()
-        } catch {
-            throw HomeAccess.commandError(error)
-        }
+    /// Lets the running node do it, or changes what is known of relays in a home that no node runs with.
+    private func through(
+        _ request: ControlRequest,
+        orInHome body: (inout Memberships, IPTable) async throws(StorageError) -> ControlReply
+    ) async throws(CommandError) -> ExitStatus {
+        finish(
+            try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
+                do throws(StorageError) {
+                    let before = try MembershipFile.load(held.paths)
+                    var memberships = before
+                    let (table, _) = try IPTable.open(in: held, now: .now)
+                    let reply = try await body(&memberships, table)
+                    if memberships != before { try await MembershipFile(in: held).save(memberships) }
+                    try await table.close()
+                    return reply
+                } catch { throw CommandError(error) }
+            })
     }
 }

@@ -82,12 +82,7 @@ public struct Commands: Sendable {
 
     /// `nil` when there is no such home yet.
     func inspect() throws(CommandError) -> HomePaths? {
-        do throws(HomeError) {
-            return try Home.inspect(at: home)
-        } catch {
-            if case .missing = error { return nil }
-            throw CommandError(.homeUnusable, "\(error)")
-        }
+        try HomeAccess.inspect(home)
     }
 
     private func show(_ reply: ControlReply) {

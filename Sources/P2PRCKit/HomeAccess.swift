@@ -4,19 +4,47 @@ internal import PeerWire
 
 /// What both a starting node and a command without a running node do in a home.
 enum HomeAccess {
+    /// While a node starts it holds its home and does not answer yet: this often, and so far apart, it is asked again.
+    private static let tries = 20
+    private static let pause = Duration.milliseconds(100)
+
     /// Locks it for this process.
     static func open(_ path: String) throws(CommandError) -> Home {
-        do throws(HomeError) { return try Home.open(at: path) } catch {
-            if case .inUse = error { throw CommandError(.homeInUse, "\(error)") }
-            throw CommandError(.homeUnusable, "\(error)")
+        do throws(HomeError) { return try Home.open(at: path) } catch { throw CommandError(error) }
+    }
+
+    /// `nil` when there is no such home yet.
+    static func inspect(_ path: String) throws(CommandError) -> HomePaths? {
+        do throws(HomeError) { return try Home.inspect(at: path) } catch {
+            if case .missing = error { return nil }
+            throw CommandError(error)
         }
     }
 
-    static func commandError(_ error: StorageError) -> CommandError {
-        switch error.kind {
-        case .damaged, .newer: CommandError(.damaged, "\(error)")
-        case .full, .denied, .missing, .notAFile, .exposed, .busy, .invalid, .notHeld, .failed:
-            CommandError(.homeUnusable, "\(error)")
+    /// What the running node answers; where none runs, `body` does it in the home itself, which no node can start with
+    /// meanwhile.
+    static func answer(
+        to request: ControlRequest, in path: String, orWithout body: (Home) async throws(CommandError) -> ControlReply
+    ) async throws(CommandError) -> ControlReply {
+        var attempt = 1
+        while true {
+            if let paths = try inspect(path), let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
+                return reply
+            }
+            if let held = try take(path, isLastTry: attempt == tries) {
+                defer { held.close() }
+                return try await body(held)
+            }
+            attempt += 1
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    /// `nil` when a node that may be just starting has it.
+    private static func take(_ path: String, isLastTry: Bool) throws(CommandError) -> Home? {
+        do throws(HomeError) { return try Home.open(at: path) } catch {
+            if case .inUse = error, !isLastTry { return nil }
+            throw CommandError(error)
         }
     }
 
@@ -35,5 +63,19 @@ enum HomeAccess {
     static func randomBytes(_ count: Int) -> [UInt8] {
         var random = SystemRandomNumberGenerator()
         return (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+    }
+}
+
+extension CommandError {
+    init(_ error: HomeError) {
+        if case .inUse = error { self.init(.homeInUse, "\(error)") } else { self.init(.homeUnusable, "\(error)") }
+    }
+
+    init(_ error: StorageError) {
+        switch error.kind {
+        case .damaged, .newer: self.init(.damaged, "\(error)")
+        case .full, .denied, .missing, .notAFile, .exposed, .busy, .invalid, .notHeld, .failed:
+            self.init(.homeUnusable, "\(error)")
+        }
     }
 }

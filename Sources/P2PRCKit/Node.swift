@@ -75,7 +75,8 @@ public enum Node {
             throw CommandError(
                 .failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
         }
-        for loop in loops { loop.start() }
+        // Sessions and handshakes can wait a little, visitors' bytes cannot.
+        for (index, loop) in loops.enumerated() { loop.start(yields: index == 0) }
         return loops
     }
 
@@ -179,7 +180,7 @@ struct NodeState: Sendable {
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays())
         } catch {
-            throw HomeAccess.commandError(error)
+            throw CommandError(error)
         }
     }
 

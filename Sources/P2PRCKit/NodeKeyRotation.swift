@@ -33,7 +33,7 @@ struct NodeKeyRotation {
                 .adding(KeySuccession(from: identity, to: next, made: now, until: now + keepSeconds))
         }
         do throws(StorageError) { try KeyHistoryFile.rotate(in: home, to: seed, history: renewed) } catch {
-            throw HomeAccess.commandError(error)
+            throw CommandError(error)
         }
         return NodeKeyRotation(
             seed: seed, identity: next, history: renewed,
@@ -80,16 +80,21 @@ extension NodeCore {
 
 extension Commands {
     /// - Parameter keep: for how long the former key's name counts, as `Age` reads it.
-    public func rotateNodeKey(keep: String) throws(CommandError) -> ExitStatus {
+    public func rotateNodeKey(keep: String) async throws(CommandError) -> ExitStatus {
         guard let seconds = Age.seconds(keep) else {
             throw CommandError(.usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 30d or 12h")
         }
-        if let reply = try askIfRunning(.rotateNodeKey(keepSeconds: seconds)) { return finish(reply) }
         guard try inspect() != nil else {
             throw CommandError(.notRunning, "no node ever ran with the home \(home); start one: p2prc -s")
         }
-        let held = try HomeAccess.open(home)
-        defer { held.close() }
+        let request = ControlRequest.rotateNodeKey(keepSeconds: seconds)
+        return finish(
+            try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
+                try Self.rotateNodeKey(in: held, keepSeconds: seconds)
+            })
+    }
+
+    private static func rotateNodeKey(in held: Home, keepSeconds: Int64) throws(CommandError) -> ControlReply {
         let identity: NodeIdentity
         let history: KeyHistory
         do throws(StorageError) {
@@ -99,12 +104,11 @@ extension Commands {
             }
             identity = known
             history = try KeyHistoryFile.load(held.paths, of: known.key, at: WallTime.now.seconds)
-        } catch { throw HomeAccess.commandError(error) }
+        } catch { throw CommandError(error) }
         let rotation = try NodeKeyRotation.carryOut(
-            in: held, from: identity, history, keepSeconds: seconds, isRelay: true)
-        return finish(
-            ControlReply(
-                status: .success, text: rotation.text,
-                document: NodeCore.document(["Key": rotation.identity.key.description])))
+            in: held, from: identity, history, keepSeconds: keepSeconds, isRelay: true)
+        return ControlReply(
+            status: .success, text: rotation.text,
+            document: NodeCore.document(["Key": rotation.identity.key.description]))
     }
 }

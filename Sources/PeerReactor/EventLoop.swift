@@ -62,6 +62,7 @@ public final class EventLoop: @unchecked Sendable {
     private var againList: [EventSource] = []
     private var timers = TimerHeap()
     private var isStopped = false
+    private var isYielding = false
     /// The time of this turn.
     public private(set) var now: Instant
     let buffer: UnsafeMutableRawBufferPointer
@@ -99,7 +100,10 @@ public final class EventLoop: @unchecked Sendable {
     // MARK: From any thread
 
     /// Runs the loop on a new thread until `stop`.
-    public func start() {
+    ///
+    /// - Parameter yields: when there is more to do than processors to do it, threads that do not yield go first.
+    public func start(yields: Bool = false) {
+        isYielding = yields
         let keeper = Unmanaged.passRetained(self)
         var id = pthread_t()
         pthread_create(
@@ -208,6 +212,7 @@ public final class EventLoop: @unchecked Sendable {
     private func run() {
         thread.withLock { $0 = pthread_self() }
         Self.blockBrokenPipeSignal()
+        if isYielding { Self.yieldToOthers() }
         let events = UnsafeMutablePointer<UInt32>.allocate(capacity: Self.batch)
         let data = UnsafeMutablePointer<UInt64>.allocate(capacity: Self.batch)
         defer {
@@ -222,6 +227,14 @@ public final class EventLoop: @unchecked Sendable {
             if !againList.isEmpty { runAgainList() }
         }
         letGo()
+    }
+
+    /// A third of the usual share. On Linux a nice value belongs to a thread (setpriority(2), "C library/kernel
+    /// differences").
+    private static func yieldToOthers() {
+        errno = 0
+        let nice = getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0)
+        if errno == 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, min(19, nice + 5)) }
     }
 
     /// splice(2) has no MSG_NOSIGNAL: to a connection that broke it would end the process. The signal goes to the

@@ -96,7 +96,7 @@ struct NodeKey: AsyncParsableCommand {
         @OptionGroup var common: Common
 
         mutating func run() async throws {
-            try Execution.end(with: Commands(home: common.homePath, json: common.json).rotateNodeKey(keep: keep))
+            try Execution.end(with: await Commands(home: common.homePath, json: common.json).rotateNodeKey(keep: keep))
         }
     }
 }

@@ -6,10 +6,6 @@ internal import PeerWire
 /// `token issue`, `list`, `revoke` and `rotate-key`: through the running node, so that they take effect at once, and
 /// where none runs directly on the home, under its lock.
 public struct TokenCommands: Sendable {
-    /// While a node starts it holds its home and does not answer yet: this often, and so far apart, it is asked again.
-    private static let tries = 20
-    private static let pause = Duration.milliseconds(100)
-
     private let home: String
     private let json: Bool
 
@@ -28,7 +24,7 @@ public struct TokenCommands: Sendable {
 
     /// - Parameter keep: how long the tokens of the key before still count, such as `7d`; `0s` ends them at once.
     public func rotateKey(keep: String) async throws(CommandError) -> ExitStatus {
-        guard let seconds = Quantity.seconds(keep), (0...TokenRequest.longestLife).contains(seconds) else {
+        guard let seconds = Age.seconds(keep) else {
             throw CommandError(.usage, "--keep \(keep): write a time up to ten years with a unit, such as --keep 7d")
         }
         return try await finish(.rotateKey(keepSeconds: seconds))
@@ -48,35 +44,9 @@ public struct TokenCommands: Sendable {
     }
 
     private func answer(to command: TokenCommand) async throws(CommandError) -> ControlReply {
-        var attempt = 1
-        while true {
-            let paths = try inspect()
-            if let reply = try ControlClient.ask(.token(command), socket: paths.controlSocket) { return reply }
-            if let held = try take(isLastTry: attempt == Self.tries) {
-                defer { held.close() }
-                return try await carryOut(command, in: held)
-            }
-            attempt += 1
-            try? await Task.sleep(for: Self.pause)
-        }
-    }
-
-    /// The home, locked; `nil` when a node that may be just starting has it.
-    private func take(isLastTry: Bool) throws(CommandError) -> Home? {
-        do throws(HomeError) {
-            return try Home.open(at: home)
-        } catch {
-            if case .inUse = error, !isLastTry { return nil }
-            throw CommandError(error)
-        }
-    }
-
-    private func inspect() throws(CommandError) -> HomePaths {
-        do throws(HomeError) {
-            return try Home.inspect(at: home)
-        } catch {
-            if case .missing = error { throw noNode }
-            throw CommandError(error)
+        guard try HomeAccess.inspect(home) != nil else { throw noNode }
+        return try await HomeAccess.answer(to: .token(command), in: home) { held throws(CommandError) in
+            try await carryOut(command, in: held)
         }
     }
 
@@ -106,19 +76,5 @@ public struct TokenCommands: Sendable {
 
     private func noNodeKey(_ held: Home) -> StorageError {
         StorageError(.missing, path: held.paths.nodeKey, detail: "there is no node key")
-    }
-}
-
-extension CommandError {
-    init(_ error: HomeError) {
-        if case .inUse = error { self.init(.homeInUse, "\(error)") } else { self.init(.homeUnusable, "\(error)") }
-    }
-
-    init(_ error: StorageError) {
-        switch error.kind {
-        case .damaged, .newer: self.init(.damaged, "\(error)")
-        case .full, .denied, .missing, .notAFile, .exposed, .busy, .invalid, .notHeld, .failed:
-            self.init(.homeUnusable, "\(error)")
-        }
     }
 }

@@ -223,12 +223,7 @@ actor TokenDesk {
         (try? OrderedJSON.encode(document)).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    private static func randomID() -> String { Hex.encode(random(16)) }
+    private static func randomID() -> String { Hex.encode(HomeAccess.randomBytes(16)) }
 
-    private static func randomSeed() -> [UInt8] { random(TokenKey.seedByteCount) }
-
-    private static func random(_ count: Int) -> [UInt8] {
-        var random = SystemRandomNumberGenerator()
-        return (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
-    }
+    private static func randomSeed() -> [UInt8] { HomeAccess.randomBytes(TokenKey.seedByteCount) }
 }

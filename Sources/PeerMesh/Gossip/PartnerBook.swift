@@ -26,6 +26,7 @@ public struct PartnerBook: Sendable {
     public private(set) var seeds: [String] = []
     /// Nodes that answered, also those whose records have expired since: after a long cut they are the way back.
     public private(set) var proven: [Partner] = []
+    private var hasSeedAnswered = false
     private var failures: [Partner: Failure] = [:]
     private var nextSeed = 0
     private let limits: GossipLimits
@@ -47,7 +48,10 @@ public struct PartnerBook: Sendable {
 
     mutating func answered(_ partner: Partner) {
         failures[partner] = nil
-        guard case .node = partner else { return }
+        guard case .node = partner else {
+            hasSeedAnswered = true
+            return
+        }
         proven.removeAll { $0 == partner }
         proven.append(partner)
         if proven.count > Self.maximumProven { proven.removeFirst() }
@@ -81,8 +85,12 @@ public struct PartnerBook: Sendable {
         mayDial: (HostAddress) -> Bool, using random: inout SeededGenerator
     ) -> [Partner] {
         var chosen: [Partner] = []
-        // A newcomer keeps to its seed until others have answered: rows alone may all be made up.
-        if wantsSeed || proven.count < count, let seed = seed(now) { chosen.append(seed) }
+        // A newcomer keeps to its seed until others have answered: rows alone may all be made up. But not for every
+        // question, for there may be a thousand newcomers with that one seed.
+        let isNew = proven.count < limits.partners
+        let hasChoice = hasSeedAnswered && !table.contacts.isEmpty
+        let asksSeed = wantsSeed || (isNew && (!hasChoice || random.next() % 8 == 0))
+        if asksSeed, let seed = seed(now) { chosen.append(seed) }
         while chosen.count < count - 1, let partner = provenPartner(now, chosen, &random) { chosen.append(partner) }
         while chosen.count < count, let partner = node(table, own, now, mayDial, chosen, &random) {
             chosen.append(partner)

@@ -130,7 +130,8 @@ public struct GossipDifference: Hashable, Sendable {
         for _ in 0..<(try count(&reader, atMost: 1 << GossipDigest.maximumBucketBits + 1, "lists")) {
             guard let bits = reader.read(UInt8.self), Int(bits) <= GossipDigest.maximumBucketBits,
                 let bucket = reader.read(UInt16.self), Int(bucket) < 1 << Int(bits),
-                let flags = reader.read(UInt8.self), flags <= 1, let count = reader.read(UInt16.self), total + Int(count) <= maximumEntries
+                let flags = reader.read(UInt8.self), flags <= 1, let count = reader.read(UInt16.self),
+                total + Int(count) <= maximumEntries
             else { throw WireError(.malformedField, "a list of a difference with a wrong head") }
             total += Int(count)
             var entries: [Entry] = []

@@ -122,17 +122,4 @@ import Testing
         #expect(await desk.carryOut(.issue(try Self.request()), at: Self.now).reply.status == .homeUnusable)
         #expect(await desk.carryOut(.rotateKey(keepSeconds: 0), at: Self.now).reply.status == .homeUnusable)
     }
-
-    @Test(arguments: [("90s", 90), ("45m", 2_700), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600), ("0s", 0)])
-    func `a time has a unit`(text: String, seconds: Int64) { #expect(Quantity.seconds(text) == seconds) }
-
-    @Test(arguments: [
-        "", "30", "d", "-1d", "+1d", "1.5d", "1 d", "1D", "99999999999999999999s", "9999999999999999w", "٣d",
-    ])
-    func `what is no time is not read as one`(text: String) { #expect(Quantity.seconds(text) == nil) }
-
-    @Test(arguments: [
-        ("1B", 1), ("500kB", 500_000), ("10MB", 10_000_000), ("10MiB", 10_485_760), ("2GiB", 2_147_483_648),
-    ])
-    func `a size has a unit`(text: String, bytes: Int64) { #expect(Quantity.bytes(text) == bytes) }
 }

@@ -50,8 +50,9 @@ final class MeshWorld {
             let kinds: [MeshNode.Kind] = [.forger, .pretender, .forger, .flooder, .pretender]
             let isLiar = number > 0 && number % 100 >= 100 - plan.liarShare
             let isBoaster = !isLiar && number % 100 == 11
-            let kind: MeshNode.Kind = isLiar ? kinds[number % kinds.count] : isBoaster ? .boaster : .honest
-            let isPeer = !isPublic && !isLiar && number % 100 < plan.publicShare + plan.peers * 100 / plan.nodes
+            let kind: MeshNode.Kind =
+                isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
+            let isPeer = !isPublic && !isLiar && (number + 13) % (plan.nodes / plan.peers) == 0
             let place = (Double(any(150)), Double(any(150)))
             nodes.append(
                 MeshNode(
@@ -235,7 +236,12 @@ final class MeshWorld {
     }
 
     private func answer(_ answer: Gossip.Answer, _ number: UInt64, _ node: MeshNode, _ other: MeshNode) {
-        guard case .difference(var difference) = answer else { return }
+        guard case .difference(var difference) = answer else {
+            carry(40, other, node) { [self] in
+                perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
+            }
+            return
+        }
         lie(&difference, other)
         count(difference.byteCount, node)
         carry(difference.byteCount, other, node) { [self] in
