@@ -11,18 +11,16 @@ public final class FirstBytes: EventSource {
     private var done: ((consuming Stream, [UInt8]) -> Void)?
 
     /// - Parameters:
-    ///   - bytes: what was read off it before.
     ///   - maximum: no more bytes than this are taken.
     ///   - isEnough: whether the bytes so far can be judged.
     ///   - done: called once, with the stream (registered with the loop) and the bytes taken from it; never when the
     ///     stream broke meanwhile.
     public init(
-        on loop: EventLoop, _ stream: consuming Stream, after bytes: [UInt8] = [], maximum: Int, limit: Instant.Span,
+        on loop: EventLoop, _ stream: consuming Stream, maximum: Int, limit: Instant.Span,
         isEnough: @escaping ([UInt8]) -> Bool, done: @escaping (consuming Stream, [UInt8]) -> Void
     ) {
         self.loop = loop
         self.stream = consume stream
-        self.bytes = bytes
         self.maximum = maximum
         self.isEnough = isEnough
         self.done = done
@@ -31,7 +29,7 @@ public final class FirstBytes: EventSource {
         timer = loop.schedule(after: limit) { self.finish() }
         if let fd = self.stream?.fd, (try? loop.reregister(fd, for: self)) == nil { finish() }
         // What TLS read ahead is announced by nobody.
-        if self.stream?.isTLS == true || !bytes.isEmpty { loop.again(self) }
+        if self.stream?.isTLS == true { loop.again(self) }
     }
 
     override func runAgain() { ready([], tag: 0) }

@@ -3,47 +3,41 @@ internal import PeerWire
 
 /// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
 ///
-/// What the other end of the tunnel is to know of this visitor is said in frames, so the connection outlives him: his
-/// end is a frame instead of a FIN, and his break a frame instead of a reset. Bulk over plaintext says `raw`, and is
-/// from there on what it is without frames; that channel is not used again.
+/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him, if both directions
+/// came to their end. Who breaks takes the channel with him: a reset, as on a channel for one visitor. Bulk over
+/// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again either.
 extension Forwarder {
     struct Channel {
-        enum Fate {
-            case intact
-            /// The visitor broke at the other end of the channel.
-            case heardAbort
-            /// The connection broke, ended without a word, or carried what is no frame.
-            case broken
-        }
-
+        /// At the peer the channel is on the left, at the relay on the right.
         let isLeft: Bool
         var reader = ChannelFrameReader()
         /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
         var input: [UInt8]
-        var fate = Fate.intact
         /// One direction was given over to bytes without frames.
         var isRaw = false
+        var saidReady = false
         let giveBack: (consuming Stream?, [UInt8]) -> Void
-    }
 
-    /// What becomes of the channel.
-    enum Farewell: Equatable {
-        case close
-        case giveBack
-        /// These bytes are still to be said, and the other side's last word is still to come unless it was heard.
-        case drain([UInt8], hasHeardLast: Bool)
+        /// The peer says when it is through with a visitor; the relay waits for that before it announces the next.
+        var owesReady: Bool { isLeft && !isRaw && !saidReady }
+
+        /// - Parameter stream: the channel, where both directions came to their end without `raw`.
+        func part(with stream: consuming Stream?) {
+            guard let stream = consume stream, !owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
+                return giveBack(nil, [])
+            }
+            giveBack(stream, input)
+        }
     }
 
     func isToChannel(_ isLeftToRight: Bool) -> Bool { channel?.isLeft == !isLeftToRight }
 
-    /// The left stream broke, or the right one.
-    func channelBroke(if isLeft: Bool) {
-        if channel?.isLeft == isLeft { channel?.fate = .broken }
-    }
-
+    /// This direction has ended; with the other one before it, so has the visitor.
     func sayLastWord(_ flow: inout Flow) {
         flow.hasLastWord = true
-        keep(ChannelFrame.end, &flow)
+        guard isOneWayDone, channel?.owesReady == true else { return keep(ChannelFrame.end, &flow) }
+        channel?.saidReady = true
+        keep(ChannelFrame.end + ChannelFrame.ready, &flow)
     }
 
     /// Bytes read, or `nil` when a side broke.
@@ -69,7 +63,7 @@ extension Forwarder {
         let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: room, &flow, isLeftToRight) else { return nil }
+        guard let count = took(outcome, of: room, &flow) else { return nil }
         guard count > 0 else { return 0 }
         flow.bytes += UInt64(count)
         ChannelFrame.write(.bytes, count: count, into: loop.buffer)
@@ -84,8 +78,7 @@ extension Forwarder {
             guard let some = readFrames(&flow, isLeftToRight) else { return nil }
             guard some > 0 else {
                 // A connection that just ends was cut in the middle of a visitor.
-                if flow.sawEnd { return breach(&flow) }
-                return 0
+                return flow.sawEnd ? breach(&flow) : 0
             }
             count = some
         }
@@ -103,23 +96,14 @@ extension Forwarder {
             channel?.isRaw = true
         case .end:
             flow.sawEnd = true
-            let rest = loop.buffer[walked..<count]
-            // The next visitor is announced only to one who said his last word on this one.
-            let isThrough = isLeftToRight ? rightToLeft.isDone : leftToRight.isDone
-            guard rest.isEmpty || isThrough else { return breach(&flow) }
-            channel?.input = Array(rest)
-        case .abort:
-            guard walked == count else { return breach(&flow) }
-            channel?.fate = .heardAbort
-            return nil
-        case .bytes, .alive, .raw, .breach: return breach(&flow)
+            channel?.input = Array(loop.buffer[walked..<count])
+        case .bytes, .ready, .alive, .raw, .breach: return breach(&flow)
         }
         return isPassed ? count : nil
     }
 
     private func breach(_ flow: inout Flow) -> Int? {
         flow.sawEnd = false
-        channel?.fate = .broken
         return nil
     }
 
@@ -140,7 +124,7 @@ extension Forwarder {
         }
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        return took(outcome, of: buffer.count, &flow, isLeftToRight)
+        return took(outcome, of: buffer.count, &flow)
     }
 
     /// Moves the payloads of the frames in the buffer's first bytes together; a single one stays where it is.
@@ -168,34 +152,6 @@ extension Forwarder {
                 return (payload, piece, count)
             default: return (payload, piece, offset)
             }
-        }
-    }
-
-    // MARK: The end of a visitor
-
-    /// A side is through with a visitor when it has said and heard a last word. Who broke says so, unless he had said
-    /// his last word before: then only the connection can tell it.
-    func farewell(_ channel: Channel, _ ending: Ending) -> Farewell {
-        guard !channel.isRaw, channel.fate != .broken else { return .close }
-        let (toChannel, fromChannel) = channel.isLeft ? (rightToLeft, leftToRight) : (leftToRight, rightToLeft)
-        if case .clean = ending { return .giveBack }
-        // A frame that was begun has to be finished.
-        let unsent = Array(toChannel.spill[toChannel.spillStart...])
-        let hasHeardAbort = channel.fate == .heardAbort
-        if toChannel.hasLastWord { return hasHeardAbort ? .drain(unsent, hasHeardLast: true) : .close }
-        return .drain(unsent + ChannelFrame.abort, hasHeardLast: hasHeardAbort || fromChannel.sawEnd)
-    }
-
-    static func part(with channel: Channel, _ stream: consuming Stream?, _ farewell: Farewell, on loop: EventLoop) {
-        guard let stream = consume stream else { return channel.giveBack(nil, []) }
-        switch farewell {
-        case .close: channel.giveBack(nil, [])
-        case .giveBack: channel.giveBack(stream, channel.input)
-        case .drain(let words, let hasHeardLast):
-            ChannelDrain(
-                on: loop, stream, saying: words, input: channel.input, reader: channel.reader,
-                hasHeardLast: hasHeardLast, done: channel.giveBack
-            ).start()
         }
     }
 }

@@ -55,6 +55,8 @@ public final class Forwarder: EventSource {
     let isSpliceable: Bool
     private(set) var leftToRight = Flow()
     private(set) var rightToLeft = Flow()
+    /// Apart from the flows, for while one is being changed neither may be looked at.
+    private(set) var isOneWayDone = false
     /// Set when one end is a data channel that is used again (Forwarder+Channel.swift).
     var channel: Channel?
     private var onEnd: ((Forwarder, Ending) -> Void)?
@@ -98,9 +100,10 @@ public final class Forwarder: EventSource {
     /// what comes from there. Before `start`.
     ///
     /// - Parameters:
+    ///   - side: the left one at the peer, the right one at the relay.
     ///   - input: bytes of the channel, frames, that were read already.
-    ///   - giveBack: called once, after `onEnd`: with the channel, registered with the loop, when the visitor came to
-    ///     its end on it, and with what was read behind that; or with none when it is of no more use.
+    ///   - giveBack: called once, after `onEnd`: with the channel, registered with the loop, when both directions came
+    ///     to their end on it, and with what was read behind that; or with none when it is of no more use.
     public func useFrames(
         on side: Side, input: [UInt8] = [], giveBack: @escaping (consuming Stream?, [UInt8]) -> Void
     ) {
@@ -119,10 +122,7 @@ public final class Forwarder: EventSource {
         do {
             try register(leftDescriptor, Self.leftTag, isLeftRegistered)
             try register(rightDescriptor, Self.rightTag, isRightRegistered)
-        } catch {
-            channel?.fate = .broken
-            return finish(.aborted)
-        }
+        } catch { return finish(.aborted) }
         // What was read before goes out at once instead of after the next wait.
         if !leftToRight.spill.isEmpty || !isSpliceable || channel?.input.isEmpty == false { pump() }
     }
@@ -142,10 +142,7 @@ public final class Forwarder: EventSource {
         if tag == Self.rightTag, isConnecting {
             guard connectionSettled(readiness) else { return }
         }
-        if readiness.contains(.error) {
-            channelBroke(if: tag == Self.leftTag)
-            return broken()
-        }
+        if readiness.contains(.error) { return broken() }
         if tag == Self.leftTag {
             Self.note(readiness, source: &leftToRight, sink: &rightToLeft)
         } else {
@@ -179,7 +176,7 @@ public final class Forwarder: EventSource {
     /// What arrived before the reset is still passed on: a server that refuses an upload answers before it breaks
     /// off. No end is passed on here, whatever the read says; the reset follows.
     private func broken() {
-        if !isConnecting, left != nil, channel?.fate != .heardAbort {
+        if !isConnecting, left != nil {
             // It is the end: whatever is left comes now or never, and is at most one turn.
             allowance = nil
             passRestOn(&leftToRight, isLeftToRight: true)
@@ -229,6 +226,7 @@ public final class Forwarder: EventSource {
                 }
                 dropPipe(&flow)
                 flow.isDone = true
+                isOneWayDone = true
                 return true
             }
             guard flow.isReadable, !flow.isHeldBack else {
@@ -259,7 +257,7 @@ public final class Forwarder: EventSource {
         }
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: buffer.count, &flow, isLeftToRight) else { return nil }
+        guard let count = took(outcome, of: buffer.count, &flow) else { return nil }
         guard count > 0 else { return 0 }
         flow.bytes += UInt64(count)
         return pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &flow, isLeftToRight) ? count : nil
@@ -267,7 +265,7 @@ public final class Forwarder: EventSource {
 
     /// Notes what a read says of the source. How many bytes it brought; `nil` when the source broke.
     @inline(__always)
-    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow) -> Int? {
         switch outcome {
         case .wouldBlock:
             flow.isReadable = false
@@ -275,9 +273,7 @@ public final class Forwarder: EventSource {
         case .end:
             flow.sawEnd = true
             return 0
-        case .failed:
-            channelBroke(if: isLeftToRight)
-            return nil
+        case .failed: return nil
         case .bytes(let count):
             if count < room {
                 // On a stream socket a short read empties it (epoll(7)); saves the call that would say so.
@@ -298,9 +294,7 @@ public final class Forwarder: EventSource {
             switch sink(isLeftToRight, { $0.write(bytes) }) {
             case .bytes(let some): written = some
             case .wouldBlock: break
-            case .end, .failed:
-                channelBroke(if: !isLeftToRight)
-                return false
+            case .end, .failed: return false
             }
         }
         if written < bytes.count {
@@ -354,9 +348,7 @@ public final class Forwarder: EventSource {
         // At urgent bytes splice(2) stops, and says the same as at an empty socket or, after the other side's end,
         // as at the end. A read tells them apart.
         case .wouldBlock, .end: return copy(&flow, isLeftToRight)
-        case .failed:
-            channelBroke(if: isLeftToRight)
-            return nil
+        case .failed: return nil
         }
     }
 
@@ -366,9 +358,7 @@ public final class Forwarder: EventSource {
             switch sink(isLeftToRight, { $0.splice(outOf: pipe.readEnd, count: count) }) {
             case .bytes(let moved): flow.inPipe -= moved
             case .wouldBlock: flow.isWritable = false
-            case .end, .failed:
-                channelBroke(if: !isLeftToRight)
-                return false
+            case .end, .failed: return false
             }
             return true
         }
@@ -381,9 +371,7 @@ public final class Forwarder: EventSource {
             flow.spillStart += written
             if flow.spillStart == flow.spill.count { dropSpill(&flow) }
         case .wouldBlock: flow.isWritable = false
-        case .end, .failed:
-            channelBroke(if: !isLeftToRight)
-            return false
+        case .end, .failed: return false
         }
         return true
     }
@@ -432,13 +420,12 @@ public final class Forwarder: EventSource {
         loop.forget(self)
         dropPipe(&leftToRight)
         dropPipe(&rightToLeft)
-        let channel = self.channel
-        self.channel = nil
-        let parting = channel.map { farewell($0, ending) } ?? .close
-        var kept: Stream?
-        if let channel, parting != .close { kept = channel.isLeft ? left.take() : right.take() }
         dropSpill(&leftToRight)
         dropSpill(&rightToLeft)
+        let channel = self.channel
+        self.channel = nil
+        var kept: Stream?
+        if let channel, !channel.isRaw, case .clean = ending { kept = channel.isLeft ? left.take() : right.take() }
         switch ending {
         case .clean:
             left.take()?.closeOrderly()
@@ -450,6 +437,6 @@ public final class Forwarder: EventSource {
         let onEnd = self.onEnd
         self.onEnd = nil
         onEnd?(self, ending)
-        if let channel { Self.part(with: channel, kept, parting, on: loop) }
+        channel?.part(with: kept)
     }
 }

@@ -1,5 +1,5 @@
 import Glibc
-internal import PeerMesh
+public import PeerMesh
 
 /// A data channel that waits for a visitor. Belongs to one loop.
 ///
@@ -18,12 +18,10 @@ public final class ReadyChannel: EventSource {
     /// The first word, as far as it came.
     public private(set) var received: [UInt8] = []
     private let expected: Int
-    /// What came behind the first word, in one piece with it; only where something was read before.
-    public private(set) var surplus: [UInt8] = []
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 
     /// - Parameters:
-    ///   - read: what was read off it before.
+    ///   - read: what was read off it before, less than a whole word.
     ///   - expected: how many bytes make the first word; 0 when none may come.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
@@ -36,17 +34,19 @@ public final class ReadyChannel: EventSource {
         self.expected = expected
         self.onWord = onWord
         since = loop.now
-        received = Array(read.prefix(expected))
-        surplus = Array(read.dropFirst(expected))
+        received = read
         super.init()
         let fd = self.stream?.fd ?? -1
         if isRegistered { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
         // What TLS read ahead is announced by nobody.
-        if self.stream?.isTLS == true || !read.isEmpty { loop.again(self) }
+        if self.stream?.isTLS == true { loop.again(self) }
     }
 
+    /// How long it has waited.
+    public var age: Instant.Span { loop.now - since }
+
     public var liveness: Liveness {
-        if loop.now - since < Self.freshness { return .fresh }
+        if age < Self.freshness { return .fresh }
         let silence = stream?.millisecondsSinceAcknowledged ?? -1
         return silence >= 0 && silence < Self.staleAfterMilliseconds ? .likely : .stale
     }
@@ -69,7 +69,6 @@ public final class ReadyChannel: EventSource {
     override func ready(_ readiness: Readiness, tag: UInt8) {
         guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
         // To the end of what is there: half a word and the other side's end may come in one event.
-        if expected > 0, received.count == expected { return word(received) }
         while true {
             let wanted = max(1, expected - received.count)
             let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])

@@ -80,8 +80,8 @@ final class PeerLane {
         let isFramed: Bool
         /// When the channel was taken (`Pool.tick`).
         let tick: Int
-        /// What was read off the channel behind the start.
-        var input: [UInt8]
+        /// What was read off the channel behind the start, while a check was pending.
+        var input: [UInt8] = []
     }
 
     private struct VisitorName: Hashable {
@@ -216,10 +216,10 @@ final class PeerLane {
         handshake.start(isRegistered: false)
     }
 
-    private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = []) {
+    private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
         let isFramed = pool.isFramed
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: isRegistered, read: read,
+            on: loop, stream, isRegistered: isRegistered,
             expecting: isFramed ? ChannelFrame.startByteCount : VisitorStart.byteCount
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
@@ -227,7 +227,7 @@ final class PeerLane {
             if let word, let start = isFramed ? VisitorStart(frame: word) : VisitorStart(word),
                 let stream = channel.takeStream()
             {
-                taken(pool, start, stream, isFramed, channel.surplus)
+                taken(pool, start, stream, isFramed)
             } else {
                 let received = channel.received
                 channel.close()
@@ -250,10 +250,9 @@ final class PeerLane {
     }
 
     private func taken(
-        _ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream, _ isFramed: Bool, _ input: [UInt8]
+        _ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream, _ isFramed: Bool
     ) {
-        let arrival = Arrival(
-            start: start, session: pool.terms.session, isFramed: isFramed, tick: pool.tick, input: input)
+        let arrival = Arrival(start: start, session: pool.terms.session, isFramed: isFramed, tick: pool.tick)
         if isFramed { expectBack(pool) }
         visitorCame(arrival, channel)
         if !isFramed { refill(pool) }
@@ -277,8 +276,9 @@ final class PeerLane {
     private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ arrival: Arrival) {
         guard let pool = pools[arrival.session] else { return }
         if pool.tick == arrival.tick { pool.recentlyTaken -= 1 }
-        guard let stream = consume stream else { return refill(pool) }
-        keep(pool, stream, isRegistered: true, read: rest)
+        // The relay has nothing to say before it knows that this end is through.
+        guard rest.isEmpty, let stream = consume stream else { return refill(pool) }
+        keep(pool, stream, isRegistered: true)
     }
 
     // MARK: Visitors
@@ -297,7 +297,7 @@ final class PeerLane {
         }
         let isFramed = arrival.isFramed
         let waiting = FirstBytes(
-            on: loop, channel, after: arrival.input,
+            on: loop, channel,
             maximum: isFramed ? Self.framedProbeByteCount : ReachabilityCheck.probeByteCount,
             limit: Self.checkPatience,
             isEnough: { bytes in
@@ -319,27 +319,17 @@ final class PeerLane {
             routes[start.mapping]?.pendingChecks.contains(nonce) == true
         {
             let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
-            if arrival.isFramed {
-                return drain(arrival, channel, saying: ChannelFrame.framed(answer) + ChannelFrame.end)
-            }
-            _ = channel.sendAtOnce(answer)
+            _ = channel.sendAtOnce(arrival.isFramed ? ChannelFrame.framed(answer) + ChannelFrame.end : answer)
             let farewell = ByteChannel(on: loop, channel)
-            return farewell.closeAfterFlush()
+            farewell.closeAfterFlush()
+            return takeBack(nil, [], arrival)
         }
         if start.isCheckOnly { return refuse(arrival, channel) }
         connect(arrival, channel)
     }
 
-    /// The visitor is reset.
-    private func refuse(_ arrival: Arrival, _ channel: consuming Stream) {
-        if arrival.isFramed { drain(arrival, channel, saying: ChannelFrame.abort) }
-    }
-
-    private func drain(_ arrival: Arrival, _ channel: consuming Stream, saying words: [UInt8]) {
-        ChannelDrain(on: loop, channel, saying: words, input: arrival.input) { [weak self] stream, rest in
-            self?.takeBack(stream, rest, arrival)
-        }.start()
-    }
+    /// The channel goes with that, and is reset; so is the visitor.
+    private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival) }
 
     private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
         let start = arrival.start

@@ -48,6 +48,8 @@ final class RelayLane {
         /// Where the session comes from.
         let source: HostAddress?
         var ready: [ReadyChannel] = []
+        /// Channels whose visitor has gone at this end, until the peer says that it is through with him too.
+        var returning: [ObjectIdentifier: ReadyChannel] = [:]
         /// Its channels are used again; `nil` before the first one came.
         var isFramed: Bool?
         var waiting: [Waiting] = []
@@ -71,6 +73,8 @@ final class RelayLane {
     /// More than this wait for a channel of one session: the rest is turned away.
     private static let maximumWaiting = 2_048
     private static let waitingLimit = Instant.Span.seconds(10)
+    /// How long a channel is waited for whose visitor has gone.
+    private static let returnLimit = Instant.Span.seconds(60)
     /// Ready channels that a session may pile up.
     private static let maximumReady = ChannelDemand.maximum + 64
 
@@ -109,6 +113,7 @@ final class RelayLane {
     func close(_ session: SessionID) {
         guard let pool = pools.removeValue(forKey: session) else { return }
         for channel in pool.ready { channel.close() }
+        for channel in pool.returning.values { channel.close() }
         for waiting in pool.waiting { turnAway(waiting) }
     }
 
@@ -119,10 +124,27 @@ final class RelayLane {
         keep(stream, pool, session, isRegistered: isRegistered)
     }
 
-    /// A visitor is through with it. It was heard of just now.
+    /// A visitor has gone at this end. The channel may be used again when the peer says so: the target may be slow to
+    /// take the last of what he sent, and nobody should stand in line behind that.
     private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ session: SessionID) {
-        // The peer has nothing to say before the next visitor.
-        guard let pool = pools[session], rest.isEmpty, let stream = consume stream else { return }
+        guard let pool = pools[session], let stream = consume stream else { return }
+        if rest == ChannelFrame.ready { return keepAgain(stream, pool, session) }
+        guard pool.returning.count < Self.maximumReady, rest.count < ChannelFrame.ready.count else { return }
+        let channel = try? ReadyChannel(
+            on: loop, stream, isRegistered: true, read: rest, expecting: ChannelFrame.ready.count
+        ) { [weak self, weak pool] channel, word in
+            pool?.returning[ObjectIdentifier(channel)] = nil
+            guard let self, let pool, word == ChannelFrame.ready, let stream = channel.takeStream() else {
+                return channel.close()
+            }
+            keepAgain(stream, pool, session)
+        }
+        if let channel { pool.returning[ObjectIdentifier(channel)] = channel }
+    }
+
+    /// It was heard of just now.
+    private func keepAgain(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID) {
+        guard pools[session] === pool else { return }
         keep(stream, pool, session, isRegistered: true)
         trim(pool)
     }
@@ -152,9 +174,19 @@ final class RelayLane {
     }
 
     func timePassed() {
-        for (session, pool) in pools where pool.demand.timePassed(at: loop.now) {
+        for (session, pool) in pools {
+            dropLost(pool)
+            guard pool.demand.timePassed(at: loop.now) else { continue }
             wantChannels(session, pool.demand.wanted)
             trim(pool)
+        }
+    }
+
+    /// Channels on which the peer is busy with the last visitor's bytes for so long that another one is as good.
+    private func dropLost(_ pool: Pool) {
+        for (id, channel) in pool.returning where channel.age > Self.returnLimit {
+            pool.returning[id] = nil
+            channel.close()
         }
     }
 

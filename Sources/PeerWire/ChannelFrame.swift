@@ -1,5 +1,6 @@
 /// What a data channel that serves one visitor after the other is made of (docs/protocol.md, "Data channels"):
-/// everything on it, both ways, is in frames, and the frames of one visitor end with `end` or `abort`.
+/// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`. A visitor who breaks takes
+/// the connection with him.
 ///
 /// ```
 /// kind (1) | length (3) | length bytes
@@ -12,8 +13,8 @@ public enum ChannelFrame {
         case bytes = 2
         /// This direction of this visitor has ended.
         case end = 3
-        /// This visitor broke: nothing of it follows from this side.
-        case abort = 4
+        /// The peer is through with this visitor, and waits for the next one.
+        case ready = 4
         /// The peer's answer to a start that wants one.
         case alive = 5
         /// What follows in this direction is bytes without frames, to the end of the connection. Never over TLS.
@@ -27,7 +28,7 @@ public enum ChannelFrame {
     public static let startByteCount = headerByteCount + VisitorStart.byteCount - 1
 
     public static let end = header(.end)
-    public static let abort = header(.abort)
+    public static let ready = header(.ready)
     public static let alive = header(.alive)
     public static let raw = header(.raw)
 
@@ -71,7 +72,7 @@ public enum ChannelFrame {
                 switch reader.next(in: bytes, from: &offset) {
                 case .bytes(let range): payload += bytes[range]
                 case .nothing: return false
-                case .end, .abort, .alive, .raw, .breach: return true
+                case .end, .ready, .alive, .raw, .breach: return true
                 }
             }
         }
@@ -88,7 +89,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
         /// Where in the buffer bytes of the visitor are; never empty.
         case bytes(Range<Int>)
         case end
-        case abort
+        case ready
         case alive
         case raw
         /// Nothing more in this buffer.
@@ -126,7 +127,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
             switch (kind, length) {
             case (.bytes, 1...UInt32(ChannelFrame.maximumPayload)): missing = length
             case (.end, 0): return .end
-            case (.abort, 0): return .abort
+            case (.ready, 0): return .ready
             case (.alive, 0): return .alive
             case (.raw, 0): return .raw
             default: return breach()

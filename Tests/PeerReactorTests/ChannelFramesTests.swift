@@ -72,17 +72,39 @@ struct ChannelFramesTests {
         }
     }
 
-    @Test("hands over what came behind the visitor: the start of the next one")
-    func behind() throws {
+    @Test("at the peer says that it is ready, with the end or after it", arguments: [true, false])
+    func ready(_ isVisitorFirst: Bool) throws {
         try withLoop { loop in
             let end = try open(on: loop, isPeer: true)
+            if isVisitorFirst {
+                end.other.send(ChannelFrame.framed([5]) + ChannelFrame.end)
+                #expect(end.edge.drain().bytes == [5])
+                end.edge.endWriting()
+                #expect(end.other.receive(exactly: 8) == ChannelFrame.end + ChannelFrame.ready)
+            } else {
+                end.edge.endWriting()
+                #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
+                end.other.send(ChannelFrame.framed([5]) + ChannelFrame.end)
+                #expect(end.edge.drain().bytes == [5])
+                #expect(end.other.receive(exactly: 4) == ChannelFrame.ready)
+            }
+            #expect(try end.ended.next("end") == "clean")
+            let (channel, rest) = try end.back.next("channel")
+            #expect(channel != nil && rest.isEmpty)
+        }
+    }
+
+    @Test("hands over what came behind the visitor: the peer's word, whole or cut", arguments: [0, 1, 4])
+    func behind(_ count: Int) throws {
+        try withLoop { loop in
+            let end = try open(on: loop, isPeer: false)
             end.edge.endWriting()
             #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
-            end.other.send(ChannelFrame.framed([5]) + ChannelFrame.end + [1, 0, 0, 39, 7])
+            end.other.send(ChannelFrame.framed([5]) + ChannelFrame.end + ChannelFrame.ready.prefix(count))
             #expect(end.edge.drain().bytes == [5])
             #expect(try end.ended.next("end") == "clean")
             let (channel, rest) = try end.back.next("channel")
-            #expect(channel != nil && rest == [1, 0, 0, 39, 7])
+            #expect(channel != nil && rest == Array(ChannelFrame.ready.prefix(count)))
         }
     }
 
@@ -97,7 +119,7 @@ struct ChannelFramesTests {
     }
 
     @Test("breaks off at a breach, and closes the channel",
-        arguments: ["a start", "no kind", "alive", "behind the end", "behind an abort", "FIN", "RST", "raw, then RST"])
+        arguments: ["a start", "no kind", "alive", "ready", "FIN", "RST", "raw, then RST"])
     func breach(_ what: String) throws {
         try withLoop { loop in
             let end = try open(on: loop, isPeer: false)
@@ -107,8 +129,7 @@ struct ChannelFramesTests {
             case "a start": end.other.send(ChannelFrame.header(.start, count: 39))
             case "no kind": end.other.send([0])
             case "alive": end.other.send(ChannelFrame.alive)
-            case "behind the end": end.other.send(ChannelFrame.end + ChannelFrame.framed([6]))
-            case "behind an abort": end.other.send(ChannelFrame.abort + [1])
+            case "ready": end.other.send(ChannelFrame.ready)
             case "FIN": end.other.endWriting()
             case "RST": end.other.reset()
             default:
@@ -119,57 +140,6 @@ struct ChannelFramesTests {
             #expect(end.edge.drain().end == .reset)
             #expect(try end.ended.next("end") == "aborted")
             #expect(try end.back.next("channel").0 == nil)
-        }
-    }
-
-    @Test("answers an abort with an abort, after the frame that was begun")
-    func abortAnswered() throws {
-        try withLoop { loop in
-            let end = try open(on: loop, isPeer: false)
-            end.edge.send([1])
-            #expect(end.other.receive(exactly: 5) == ChannelFrame.framed([1]))
-            end.other.send(ChannelFrame.framed([7]) + ChannelFrame.abort)
-            let (bytes, how) = end.edge.drain()
-            #expect(bytes == [7] && how == .reset)
-            #expect(end.other.receive(exactly: 4) == ChannelFrame.abort)
-            let (channel, rest) = try end.back.next("channel")
-            #expect(channel != nil && rest.isEmpty)
-        }
-    }
-
-    @Test("needs no answer to an abort from one who has ended", arguments: [true, false])
-    func abortAfterEnd(_ isHeard: Bool) throws {
-        try withLoop { loop in
-            let end = try open(on: loop, isPeer: false)
-            if isHeard {
-                end.other.send(ChannelFrame.end)
-                #expect(end.edge.receive(1) == [])
-                end.edge.reset()
-                #expect(end.other.receive(exactly: 4) == ChannelFrame.abort)
-            } else {
-                end.edge.endWriting()
-                #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
-                end.other.send(ChannelFrame.abort)
-                #expect(end.edge.drain().end == .reset)
-            }
-            #expect(try end.back.next("channel").0 != nil)
-        }
-    }
-
-    @Test("drops what comes for somebody who is gone, but not for ever", arguments: ["end", "too much", "too long"])
-    func drain(_ how: String) throws {
-        try withLoop { loop in
-            let end = try open(on: loop, isPeer: true)
-            end.edge.reset()
-            #expect(end.other.receive(exactly: 4) == ChannelFrame.abort)
-            #expect(try end.ended.next("end") == "aborted")
-            let frame = ChannelFrame.framed([UInt8](repeating: 1, count: 50_000))
-            for _ in 0..<(how == "too much" ? 6 : 5) { end.other.send(frame) }
-            if how != "too long" { end.other.send(ChannelFrame.end) }
-            let (channel, _) = try end.back.next("channel")
-            #expect((channel != nil) == (how == "end"))
-            let left = try loop.run { loop.buffered }
-            #expect(left == 0)
         }
     }
 
@@ -211,20 +181,18 @@ struct ChannelFramesTests {
 }
 
 extension ReadyChannelTests {
-    @Test("begins with what was read before", arguments: [[1], [1, 2, 3], [1, 2, 3, 4, 5]] as [[UInt8]])
-    func readBefore(_ read: [UInt8]) throws {
+    @Test("begins with what was read before", arguments: [0, 1, 2])
+    func readBefore(_ count: Int) throws {
         let loop = try EventLoop.started()
         defer { loop.stop() }
         let (stream, other) = try TestSocket.pair()
-        let words = Awaited<([UInt8]?, [UInt8])>()
+        let words = Awaited<[UInt8]?>()
         try loop.run {
-            let channel = try ReadyChannel(
-                on: loop, stream.open()!, isRegistered: false, read: read, expecting: 3
-            ) { channel, word in words.tell((word, channel.surplus)) }
-            _ = channel
+            _ = try ReadyChannel(
+                on: loop, stream.open()!, isRegistered: false, read: Array([1, 2, 3].prefix(count)), expecting: 3
+            ) { _, word in words.tell(word) }
         }
-        if read.count < 3 { other.send([2, 3]) }
-        let (word, surplus) = try words.next("word")
-        #expect(word == [1, 2, 3] && surplus == Array(read.dropFirst(3)))
+        other.send(Array([1, 2, 3].dropFirst(count)))
+        #expect(try words.next("word") == [1, 2, 3])
     }
 }

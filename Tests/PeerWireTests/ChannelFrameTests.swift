@@ -49,11 +49,11 @@ import Testing
 
     @Test func `nothing is taken out of the buffer, and eight bytes are kept`() {
         #expect(MemoryLayout<ChannelFrameReader>.size == 8)
-        let bytes = ChannelFrame.framed([5, 6, 7]) + ChannelFrame.abort
+        let bytes = ChannelFrame.framed([5, 6, 7]) + ChannelFrame.ready
         bytes.withUnsafeBytes { buffer in
             var (reader, offset) = (ChannelFrameReader(), 0)
             #expect(reader.next(in: buffer, from: &offset) == .bytes(4..<7))
-            #expect(reader.next(in: buffer, from: &offset) == .abort)
+            #expect(reader.next(in: buffer, from: &offset) == .ready)
             #expect(offset == bytes.count && reader.isBetweenFrames)
         }
     }
@@ -82,7 +82,7 @@ import Testing
         #expect(
             (0...bytes.count).map { ChannelFrame.opening(of: Array(bytes.prefix($0))).payload.count }
                 == [0, 0, 0, 0, 0, 1, 2, 2, 2, 2, 2, 3, 4])
-        for end in [ChannelFrame.end, ChannelFrame.abort, [0]] {
+        for end in [ChannelFrame.end, ChannelFrame.ready, [0]] {
             let opening = ChannelFrame.opening(of: bytes + end + ChannelFrame.framed([5]))
             #expect(opening.payload == [1, 2, 3, 4] && opening.isEnded)
         }

@@ -144,7 +144,7 @@ extension FuzzTarget {
                     switch reader.next(in: bytes, from: &offset) {
                     case .bytes(let range): decoded.events += bytes[range].map { .byte($0) }
                     case .end: decoded.events.append(.other(.end))
-                    case .abort: decoded.events.append(.other(.abort))
+                    case .ready: decoded.events.append(.other(.ready))
                     case .alive: decoded.events.append(.other(.alive))
                     case .raw: decoded.events.append(.other(.raw))
                     case .nothing: return

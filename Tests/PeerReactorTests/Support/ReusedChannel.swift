@@ -1,4 +1,5 @@
 import PeerMesh
+import PeerWire
 
 @testable import PeerReactor
 
@@ -54,13 +55,25 @@ final class ReusedChannel: @unchecked Sendable {
         return carriage
     }
 
-    /// Waits until both ends have parted with the visitor; whether both have the channel back, with nothing on it.
+    /// Waits until both ends have parted with the visitor; whether both have the channel back, with the peer's word
+    /// that it is ready and nothing else on it.
     func comesBack() throws -> Bool {
         let (relay, restAtRelay) = try backAtRelay.next("channel at the relay")
         let (peer, restAtPeer) = try backAtPeer.next("channel at the peer")
         guard let relay, let peer else { return false }
-        (self.relay, self.peer) = (relay, peer)
-        return restAtRelay.isEmpty && restAtPeer.isEmpty
+        self.peer = peer
+        self.relay = relay
+        guard restAtRelay != ChannelFrame.ready else { return restAtPeer.isEmpty }
+        let word = Awaited<(Parcel?, [UInt8]?)>()
+        try loop.run { [loop] in
+            _ = try ReadyChannel(
+                on: loop, relay.open()!, isRegistered: true, read: restAtRelay, expecting: ChannelFrame.ready.count
+            ) { channel, bytes in word.tell((Parcel.of(channel.takeStream()), bytes)) }
+        }
+        let (back, bytes) = try word.next("the peer's word")
+        guard let back else { return false }
+        self.relay = back
+        return bytes == ChannelFrame.ready && restAtPeer.isEmpty
     }
 
     /// A visitor of whom nothing may be left: both ends say something, and go.

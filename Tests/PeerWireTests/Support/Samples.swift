@@ -137,7 +137,7 @@ enum Samples {
     /// What travels on a channel that is used again, one visitor each.
     static let channelFrames: [(name: String, bytes: [UInt8])] = [
         ("channel-frames-end", ChannelFrame.alive + ChannelFrame.framed(Array("GET".utf8)) + ChannelFrame.end),
-        ("channel-frames-abort", ChannelFrame.framed([1]) + ChannelFrame.abort),
+        ("channel-frames-ready", ChannelFrame.end + ChannelFrame.ready),
         ("channel-frames-raw", ChannelFrame.framed([1, 2]) + ChannelFrame.raw),
     ]
 

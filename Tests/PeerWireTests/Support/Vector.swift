@@ -108,7 +108,7 @@ func describedFrames(_ bytes: [UInt8]) -> [String: String] {
             case .breach: return pieces.append("breach")
             case .bytes(let range): pieces.append("bytes \(Hex.encode(bytes[range]))")
             case .end: pieces.append("end")
-            case .abort: pieces.append("abort")
+            case .ready: pieces.append("ready")
             case .alive: pieces.append("alive")
             case .raw: pieces.append("raw")
             }
