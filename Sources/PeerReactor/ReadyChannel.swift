@@ -67,7 +67,8 @@ public final class ReadyChannel: EventSource {
     override func runAgain() { ready(.readable, tag: 0) }
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
-        guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
+        // What follows the first word is for whoever takes the stream.
+        guard onWord != nil, !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
         // To the end of what is there: half a word and the other side's end may come in one event.
         while true {
             let wanted = max(1, expected - received.count)

@@ -54,6 +54,8 @@ final class RelayLane {
         var isFramed: Bool?
         var waiting: [Waiting] = []
         var demand: ChannelDemand
+        /// Visitors on one of its channels.
+        var carried = 0
         /// `nil`: its visitors are held to nothing.
         var account: Account?
         init(key: NodeKey, from source: HostAddress?, _ account: Account?, at now: Instant) {
@@ -146,7 +148,6 @@ final class RelayLane {
     private func keepAgain(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID) {
         guard pools[session] === pool else { return }
         keep(stream, pool, session, isRegistered: true)
-        trim(pool)
     }
 
     private func keep(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID, isRegistered: Bool) {
@@ -163,21 +164,29 @@ final class RelayLane {
             waiting.timer?.cancel()
             guard let visitor = waiting.visitor.take() else { continue }
             carry(visitor, session)
+            if pool.waiting.isEmpty { lookAtDemand(pool, session) }
             return
         }
     }
 
-    /// Which of the channels that come back are kept is decided here: the relay knows which one it is about to use.
+    private func lookAtDemand(_ pool: Pool, _ session: SessionID) {
+        guard pool.demand.look(waiting: pool.waiting.count, carried: pool.carried) else { return }
+        wantChannels(session, pool.demand.wanted)
+    }
+
+    /// Closes what nobody needed for a while. That is decided here: the relay knows which channel it is about to use.
     private func trim(_ pool: Pool) {
-        guard pool.isFramed == true else { return }
-        while pool.ready.count > pool.demand.wanted + pool.demand.wanted / 8 { pool.ready.removeFirst().close() }
+        let unused = pool.demand.unused(ready: pool.ready.count, at: loop.now)
+        guard pool.isFramed == true, unused > 0 else { return }
+        // The oldest ones.
+        for channel in pool.ready.prefix(unused) { channel.close() }
+        pool.ready.removeFirst(unused)
     }
 
     func timePassed() {
         for (session, pool) in pools {
             dropLost(pool)
-            guard pool.demand.timePassed(at: loop.now) else { continue }
-            wantChannels(session, pool.demand.wanted)
+            lookAtDemand(pool, session)
             trim(pool)
         }
     }
@@ -284,7 +293,8 @@ final class RelayLane {
             isCheckOnly: visitor.isCheckOnly, address: visitor.address.visitorAddress)
         guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
         nextVisitor += 1
-        if pool.demand.visitorCame(ready: pool.ready.count, waiting: 0) { wantChannels(session, pool.demand.wanted) }
+        pool.carried += 1
+        pool.demand.taken(left: pool.ready.count)
         let passage = Passage(
             claim: visitor.claim, session: session, isFramed: pool.isFramed == true, seat: visitor.seat,
             allowance: pool.account?.allowance)
@@ -319,7 +329,9 @@ final class RelayLane {
             switch consume outcome {
             case .answered(let visitor, let channel, let unsent):
                 self?.forward(passage, visitor, channel, isVisitorRegistered: true, early: unsent)
-            case .failed: self?.counters[claim, default: TrafficCounters()].failed += 1
+            case .failed:
+                self?.counters[claim, default: TrafficCounters()].failed += 1
+                self?.pools[session]?.carried -= 1
             }
         }
         let attempt = PendingVisitor(
@@ -329,7 +341,10 @@ final class RelayLane {
                 guard let pool = self?.pools[session], let pending else { return }
                 var start = start
                 guard let (channel, _) = self?.takeChannel(pool, &start), let stream = channel.takeStream() else {
-                    if pool.demand.visitorCame(ready: 0, waiting: 1) { self?.wantChannels(session, pool.demand.wanted) }
+                    // He waits too, though not in line.
+                    if pool.demand.look(waiting: pool.waiting.count + 1, carried: pool.carried) {
+                        self?.wantChannels(session, pool.demand.wanted)
+                    }
                     return
                 }
                 pending.add(stream)
@@ -349,6 +364,7 @@ final class RelayLane {
         let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: early) { [weak self] forwarder, _ in
             guard let self else { return }
             forwarders[ObjectIdentifier(forwarder)] = nil
+            pools[passage.session]?.carried -= 1
             counters[claim, default: TrafficCounters()].open -= 1
             counters[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
             counters[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
@@ -371,7 +387,7 @@ final class RelayLane {
             self?.turnAway(waiting)
         }
         pool.waiting.append(waiting)
-        if pool.demand.visitorCame(ready: 0, waiting: pool.waiting.count) { wantChannels(session, pool.demand.wanted) }
+        lookAtDemand(pool, session)
     }
 
     private func turnAway(_ waiting: Waiting) {
