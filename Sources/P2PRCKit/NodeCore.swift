@@ -23,6 +23,8 @@ final class NodeCore {
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
+    /// What finds other nodes, and keeps the IP table.
+    var mesh: MeshService?
     private let writer: TableWriter
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
@@ -259,6 +261,7 @@ final class NodeCore {
         let endpoint = choice.endpoint
         teach(choice)
         let isNew = peer.join(endpoint)
+        mesh?.add(seed: endpoint)
         if isNew, !request.isTemporary { remember(endpoint) }
         exposeServerPort()
         return ControlReply(
@@ -277,6 +280,7 @@ final class NodeCore {
             return ControlReply(
                 status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
         }
+        mesh?.remove(seed: endpoint)
         writer.write(
             "the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
         return ControlReply(
