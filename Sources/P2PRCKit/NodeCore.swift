@@ -23,7 +23,7 @@ final class NodeCore {
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
-    private let writer: TableWriter
+    let writer: TableWriter
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
     var meshKeyTimer: LoopTimer?
@@ -34,6 +34,8 @@ final class NodeCore {
     private var isPublishing = false
     private var proclaimed: Set<String> = []
     var onPublish: ((Documents) -> Void)?
+    /// The mesh, where this node takes part in one.
+    var mesh: MeshDoor?
     /// The tokens that this node issues and judges, where it does.
     var tokens: TokenDesk?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
@@ -132,6 +134,8 @@ final class NodeCore {
         case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
         case .token(let command): token(command, answer)
+        case .table(let command): table(command, answer)
+        case .refreshTable: refresh(answer)
         }
     }
 
