@@ -19,6 +19,9 @@ enum ControlRequest: Codable, Sendable {
     case rotateNodeKey(keepSeconds: Int64)
     case leave(String)
     case token(TokenCommand)
+    case table(TableCommand)
+    /// Exchange records with others now.
+    case refreshTable
 }
 
 /// A relay to use, as `RelayChoice` takes it.

@@ -141,6 +141,7 @@ struct NodeState: Sendable {
     let seeds: [Seed]
     let records: [SignedRecord]
     let lastIssue: UInt64
+    let note: String
 
     static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
         let home = try HomeAccess.open(settings.home)
@@ -193,7 +194,7 @@ struct NodeState: Sendable {
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
-                records: kept.records.map(\.record), lastIssue: try await table.lastIssue())
+                records: kept.records.map(\.record), lastIssue: try await table.lastIssue(), note: try await table.ownNote())
         } catch {
             throw CommandError(error)
         }
@@ -330,7 +331,7 @@ struct Assembled: Sendable {
             core.mesh?.add(seed: choice.endpoint)
             if core.peer.join(choice.endpoint), !settings.isTemporary { core.remember(choice.endpoint) }
         }
-        for seed in state.seeds { core.seed(seed.address) }
+        core.mesh?.seedsChanged(state.seeds)
         core.mesh?.start()
         core.exposeServerPort()
         for request in settings.mappings { _ = core.adopt(request) }

@@ -14,11 +14,6 @@ extension NodeCore {
             || peer.relayStandings.contains { $0.key == key && $0.state == .connected }
     }
 
-    /// An address of the IP table to begin with.
-    func seed(_ address: String) {
-        if let endpoint = Endpoint(address, defaultPort: NodeSettings.defaultServerPort) { mesh?.add(seed: endpoint) }
-    }
-
     /// Keys of this node's own mesh, and of those that it joined.
     var allMeshKeys: [MeshKey] {
         var keys = peer.ownMeshKeys
@@ -33,7 +28,7 @@ extension MeshService {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
             isRelay: settings.isRelay, widened: settings.config.meshDial, records: state.records,
-            lastIssue: state.lastIssue)
+            lastIssue: state.lastIssue, note: state.note)
         self.init(
             on: loop, setup: setup, identity: state.identity, client: state.client, writer: state.writer, log: log)
     }

@@ -25,7 +25,7 @@ final class NodeCore {
     let peer: PeerService
     /// What finds other nodes, and keeps the IP table.
     var mesh: MeshService?
-    private let writer: TableWriter
+    let writer: TableWriter
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
     var meshKeyTimer: LoopTimer?
@@ -134,6 +134,8 @@ final class NodeCore {
         case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
         case .token(let command): token(command, answer)
+        case .table(let command): table(command, answer)
+        case .refreshTable: refresh(answer)
         }
     }
 

@@ -91,6 +91,8 @@ struct P2PRC: AsyncParsableCommand {
 
     @OptionGroup var networks: Networks
 
+    @OptionGroup var table: TableFlags
+
     mutating func run() async throws {
         try await Execution.end(with: request().perform())
     }
@@ -105,7 +107,7 @@ struct P2PRC: AsyncParsableCommand {
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] + networks.ofRelay + networks.ofMapping where flag != shared {
+        ] + networks.ofRelay + networks.ofMapping + table.given where flag != shared {
             try refuse(isGiven, flag, "with \(subcommand)")
         }
     }
@@ -113,12 +115,13 @@ struct P2PRC: AsyncParsableCommand {
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
         let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
-            .compactMap { $0 }
+            .compactMap { $0 } + table.asked
         guard asked.count <= 1 else {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
         }
         let json = common.json
         let home = common.homePath
+        let tableRequest = try table.request(home: home, json: json)
         if server {
             try refuse(json, "--json", "with -s")
             return .run(try settings(home))
@@ -129,11 +132,12 @@ struct P2PRC: AsyncParsableCommand {
             (isOpen, "--open"), (plain, "--plain"),
         ] + networks.ofRelay { try refuse(isGiven, flag, "without -s") }
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
-        if viewServers || viewMappings {
+        if tableRequest != nil || viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
                 (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
+            if let tableRequest { return tableRequest }
             return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
         }
         if !mapPort.isEmpty {
@@ -203,6 +207,7 @@ enum Request {
     case viewMappings(String, json: Bool)
     case map(String, json: Bool, [MappingRequest])
     case connect(String, json: Bool, [String], acceptsOpen: Bool, isTemporary: Bool)
+    case table(() async throws -> ExitStatus)
 
     func perform() async throws -> ExitStatus {
         switch self {
@@ -212,6 +217,7 @@ enum Request {
         case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
         case .connect(let home, let json, let relays, let acceptsOpen, let isTemporary):
             try Commands(home: home, json: json).connect(relays, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
+        case .table(let body): try await body()
         }
     }
 }

@@ -10,11 +10,16 @@ extension MeshService {
     func run(_ actions: [Gossip.Action]) {
         for action in actions {
             switch action {
-            case .exchange(let number, let partner, let digest): begin(number, partner, digest)
+            case .exchange(let number, let partner, let digest):
+                noteRefresh { $0.begun(number) }
+                begin(number, partner, digest)
             case .send(let number, let difference): send(difference.bytes, number)
-            case .finish(let number): exchanges[number] = nil
+            case .finish(let number):
+                exchanges[number] = nil
+                noteRefresh { $0.pending.remove(number) }
             }
         }
+        endRefreshes()
         takeChanges()
         lookForForeignOwn()
     }
@@ -77,6 +82,7 @@ extension MeshService {
         do throws(WireError) {
             let difference = try GossipDifference(answer.body)
             if let seed { seedAnswered(seed) }
+            noteRefresh { $0.answered.formUnion($0.pending.contains(number) ? [number] : []) }
             let caller = Gossip.Caller(key: key, host: answer.remote.host)
             run(gossip.answered(number, difference, by: caller, at: EventLoop.clock(), wall: .now))
         } catch { failed(number, "\(error)", seed: seed) }

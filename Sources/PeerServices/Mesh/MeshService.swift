@@ -2,7 +2,7 @@ public import Logging
 public import PeerMesh
 public import PeerProbing
 public import PeerReactor
-internal import PeerStorage
+public import PeerStorage
 public import PeerWire
 
 /// The shell around gossip, dial-back, reachability, probes and ranking: asks other nodes through `NodeClient`, answers
@@ -24,10 +24,12 @@ public final class MeshService {
         /// From the IP table, each judged already.
         public var records: [SignedRecord]
         public var lastIssue: UInt64
+        /// What the user says of this node.
+        public var note: String
 
         public init(
             name: String, software: String, port: UInt16, isRelay: Bool, widened: [Network], records: [SignedRecord],
-            lastIssue: UInt64
+            lastIssue: UInt64, note: String
         ) {
             self.name = name
             self.software = software
@@ -36,6 +38,7 @@ public final class MeshService {
             self.widened = widened
             self.records = records
             self.lastIssue = lastIssue
+            self.note = note
         }
     }
 
@@ -79,6 +82,12 @@ public final class MeshService {
     var relays: [NodeKey: Relay] = [:]
     var bulk: RateBucket
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
+    private var note: String
+    /// Seeds out of the IP table; those besides are relays that were joined.
+    private var tableSeeds: Set<String> = []
+    private var joined: Set<String> = []
+    /// Rounds that somebody waits for.
+    var refreshes: [Refresh] = []
     private var lastForeign: SignedRecord?
     private var isWriting = false
     private var mustWrite = false
@@ -113,6 +122,7 @@ public final class MeshService {
         self.client = client
         self.writer = writer
         self.log = log
+        note = setup.note
         judge = DialJudge(widened: setup.widened)
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
         let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
@@ -163,18 +173,40 @@ public final class MeshService {
 
     /// Where the search for others begins: host:port, as a user wrote it.
     public func add(seed: Endpoint) {
-        if !gossip.book.add(seed: seed.description) {
+        joined.insert(seed.description)
+        begin(with: seed.description)
+    }
+
+    public func remove(seed: Endpoint) {
+        joined.remove(seed.description)
+        if !tableSeeds.contains(seed.description) { gossip.book.remove(seed: seed.description) }
+    }
+
+    /// The seeds of the IP table, all there are. What P2PRC nodes brought is others' word, and dialled as such.
+    public func seedsChanged(_ seeds: [Seed]) {
+        let wanted = Set(seeds.filter { $0.source != .p2prc || isAllowed($0.address) }.map(\.address))
+        for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
+        let new = wanted.subtracting(tableSeeds)
+        tableSeeds = wanted
+        for seed in seeds where new.contains(seed.address) { begin(with: seed.address) }
+    }
+
+    private func isAllowed(_ address: String) -> Bool {
+        Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
+    }
+
+    private func begin(with seed: String) {
+        if !gossip.book.add(seed: seed) {
             log.warning("the mesh asks \(PartnerBook.maximumSeeds) addresses at most; \(seed) is left out")
         }
+        gossip.hurry(at: EventLoop.clock())
         arm()
     }
 
-    public func remove(seed: Endpoint) { gossip.book.remove(seed: seed.description) }
-
-    /// A round of gossip, now.
-    public func refresh() {
-        gossip.hurry(at: EventLoop.clock())
-        arm()
+    /// The user says something else of this node.
+    public func noteChanged(_ note: String) {
+        self.note = note
+        publishSoon()
     }
 
     // MARK: Time
@@ -222,7 +254,7 @@ public final class MeshService {
 
     private var content: RecordAuthor.Content {
         let name = String(setup.name.prefixOfBytes(NodeRecord.maximumText))
-        var content = RecordAuthor.Content(name: name, software: setup.software)
+        var content = RecordAuthor.Content(name: name, software: setup.software, note: note)
         guard case .reachable(let addresses) = reach.standing else { return content }
         content.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
         content.witnesses = Array(reach.statements.prefix(NodeRecord.maximumWitnesses))
@@ -235,23 +267,22 @@ public final class MeshService {
     private func publishIfChanged() {
         guard !isWriting, let record = author.write(content, time: time, force: mustWrite) else { return }
         mustWrite = false
+        let signed: SignedRecord
+        do throws(WireError) { signed = try SignedRecord(record, by: identity) } catch {
+            return log.error("the record of this node cannot be signed: \(error)")
+        }
         isWriting = true
-        let issue = record.issue
         let bound = LoopBound(self, on: loop)
         // On the disk before anybody has it: a process that forgot its number would write below it.
         writer.write(
-            "the number of the own record", { table throws(StorageError) in try table.save(lastIssue: issue) },
-            done: { [loop] isSaved in loop.execute { bound.value.publish(record, isSaved: isSaved) } })
+            "the own record", { table throws(StorageError) in try table.save(own: signed) },
+            done: { [loop] isSaved in loop.execute { bound.value.publish(signed, isSaved: isSaved) } })
     }
 
-    private func publish(_ record: NodeRecord, isSaved: Bool) {
+    private func publish(_ record: SignedRecord, isSaved: Bool) {
         isWriting = false
         guard isSaved, !isStopped, record.key == identity.key else { return }
-        do throws(WireError) {
-            gossip.publish(try SignedRecord(record, by: identity), at: EventLoop.clock(), wall: .now)
-        } catch {
-            log.error("the record of this node cannot be signed: \(error)")
-        }
+        gossip.publish(record, at: EventLoop.clock(), wall: .now)
         arm()
     }
 

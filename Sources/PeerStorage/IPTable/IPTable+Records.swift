@@ -124,7 +124,26 @@ extension IPTable {
         }
     }
 
-    /// Before the record goes out (`RecordAuthor`). A lower number than before changes nothing.
+    /// Before the record goes out (`RecordAuthor`), so that no later one has a lower number; also what listings say of
+    /// this node.
+    public func save(own record: SignedRecord) throws(StorageError) {
+        try save(lastIssue: record.issue)
+        try write { database in
+            try database.execute(sql: "UPDATE own_record SET bytes = ?", arguments: [Data(record.bytes)])
+        }
+    }
+
+    /// The last one that this node issued; `nil` before the first, or when it cannot be read.
+    public func ownRecord() throws(StorageError) -> SignedRecord? {
+        try read { database in
+            guard let row = try Row.fetchOne(database, sql: "SELECT bytes FROM own_record WHERE bytes IS NOT NULL") else {
+                return nil
+            }
+            return try? SignedRecord(try Self.bytes(row))
+        }
+    }
+
+    /// A lower number than before changes nothing.
     public func save(lastIssue issue: UInt64) throws(StorageError) {
         let former = try lastIssue()
         guard issue > former else { return }

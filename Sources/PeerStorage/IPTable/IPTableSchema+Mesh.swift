@@ -25,6 +25,7 @@ extension IPTableSchema {
         CREATE TABLE own_record (
             id INTEGER PRIMARY KEY CHECK (id = 1),
             issue INTEGER NOT NULL,
+            bytes BLOB CHECK (bytes IS NULL OR typeof(bytes) = 'blob' AND length(bytes) BETWEEN 1 AND 2048),
             note TEXT NOT NULL
         );
         INSERT INTO own_record (id, issue, note) VALUES (1, 0, '');
