@@ -31,6 +31,8 @@ extension FuzzTarget {
         whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
         whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
         FuzzTarget("node-record", longestInput: SignedRecord.maximumByteCount + 16) { readRecord($0) },
+        // Many spellings of one table, so what is written again is only held to mean the same.
+        FuzzTarget("p2prc-table", longestInput: 4_096) { readP2PRCTable($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]
 
@@ -90,6 +92,15 @@ extension FuzzTarget {
         else { return .flawed("\(read) cannot be written again") }
         if read.isGenuine, read.signedBytes != Known.record?.signedBytes {
             return .flawed("\(read) is genuine, and nobody signed it")
+        }
+        return .accepted
+    }
+
+    private static func readP2PRCTable(_ bytes: [UInt8]) -> Outcome {
+        guard let table = try? P2PRCTable(json: bytes) else { return .refused }
+        for layout in [P2PRCTable.Layout.compact, .file] {
+            let written = table.json(layout)
+            guard (try? P2PRCTable(json: written)) == table else { return .flawed("\(table) is written as \(written)") }
         }
         return .accepted
     }
