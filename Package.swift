@@ -40,7 +40,7 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -65,12 +65,14 @@ let package = Package(
         .target(
             name: "PeerServices",
             dependencies: [
-                "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
             name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
+        .target(
+            name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerStorage",
             dependencies: [
@@ -82,6 +84,7 @@ let package = Package(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .target(name: "CLinux"),
+        .target(name: "CCurl", dependencies: ["COpenSSL"], linkerSettings: [.linkedLibrary("curl")]),
         .target(
             name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
@@ -100,6 +103,9 @@ let package = Package(
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerProbingTests", dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
         .testTarget(

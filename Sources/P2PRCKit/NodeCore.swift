@@ -23,6 +23,8 @@ final class NodeCore {
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
+    /// What finds other nodes, and keeps the IP table.
+    var mesh: MeshService?
     let writer: TableWriter
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
@@ -34,8 +36,6 @@ final class NodeCore {
     private var isPublishing = false
     private var proclaimed: Set<String> = []
     var onPublish: ((Documents) -> Void)?
-    /// The mesh, where this node takes part in one.
-    var mesh: MeshDoor?
     /// The tokens that this node issues and judges, where it does.
     var tokens: TokenDesk?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
@@ -263,6 +263,7 @@ final class NodeCore {
         let endpoint = choice.endpoint
         teach(choice)
         let isNew = peer.join(endpoint)
+        mesh?.add(seed: endpoint)
         if isNew, !request.isTemporary { remember(endpoint) }
         exposeServerPort()
         return ControlReply(
@@ -281,6 +282,7 @@ final class NodeCore {
             return ControlReply(
                 status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
         }
+        mesh?.remove(seed: endpoint)
         writer.write(
             "the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
         return ControlReply(

@@ -3,26 +3,6 @@ internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
 
-/// What commands want of the mesh that runs in this node. Whoever runs it fills this in; all of it on the control loop.
-struct MeshDoor {
-    /// What came of a refresh.
-    struct Refreshed: Sendable {
-        /// Nodes that were asked, and those that answered.
-        var asked = 0
-        var answered = 0
-        /// Records that were new here.
-        var learnt = 0
-    }
-
-    /// The seeds were changed; these are all there are.
-    var seedsChanged: ([Seed]) -> Void
-    /// The user says something else of this node.
-    var noteChanged: (String) -> Void
-    /// Exchange records with others now, measure, and say when a round is done. Within `NodeCore.refreshLimit`, or it is
-    /// too late.
-    var refresh: (@escaping (Refreshed) -> Void) -> Void
-}
-
 extension NodeCore {
     /// How long `--us` waits for a round. A command waits a minute for any answer.
     static let refreshLimit = Instant.Span.seconds(30)
@@ -68,7 +48,7 @@ extension NodeCore {
         }
     }
 
-    private static func reply(to done: MeshDoor.Refreshed) -> ControlReply {
+    private static func reply(to done: MeshService.Refreshed) -> ControlReply {
         let text = "\(done.answered) of \(done.asked) nodes answered; \(done.learnt) records are new"
         guard done.answered > 0 else {
             let next = done.asked == 0 ? "add one: p2prc --as HOST" : "look at them: p2prc --ls"

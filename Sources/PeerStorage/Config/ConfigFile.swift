@@ -68,6 +68,7 @@ public enum ConfigFile {
             reserve.read("descriptors", into: &config.reserve.descriptors, .number(0...Int(Int32.max)))
             reserve.read("buffers", into: &config.reserve.buffers, .bytes(from: 0))
         }
+        reader.section("mesh") { $0.read("dial", into: &config.meshDial, .networks) }
         reader.refuseUnknown()
         return config
     }

@@ -27,6 +27,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var limits = RelayCore.Policy.usualLimits
     public var sources = SourceGate.Limits()
     public var reserve = Reserve()
+    /// Networks that are dialled on others' word, besides public addresses and networks that this machine is part of.
+    public var meshDial: [Network] = []
 
     /// What is kept for sessions, and never used up by visitors.
     public struct Reserve: Hashable, Sendable {
