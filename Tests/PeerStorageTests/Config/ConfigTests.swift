@@ -52,7 +52,8 @@ import Testing
     }
 
     static let keys: Set = [
-        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "lease_hours", "visitors.allow",
+        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "p2prc_compat",
+        "lease_hours", "visitors.allow",
         "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
         "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
         "sources.handshakes_per_second", "sources.half_open", "reserve.descriptors", "reserve.buffers",
@@ -74,6 +75,7 @@ import Testing
             ports = "30000"
             open = true
             plain = true
+            p2prc_compat = "0.0.0.0:8078"
             lease_hours = 1
             [visitors]
             allow = ["203.0.113.0/24", "2001:db8::/32"]
@@ -101,7 +103,7 @@ import Testing
         func networks(_ texts: String...) throws -> [Network] { try texts.map { try Network($0) } }
         #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
         #expect(config.advertise == "relay.example.org" && config.ports == PortRange(first: 30_000, count: 1))
-        #expect(config.isOpen && config.isPlain && config.leaseHours == 1)
+        #expect(config.isOpen && config.isPlain && config.leaseHours == 1 && config.p2prcCompat == "0.0.0.0:8078")
         #expect(
             try config.visitors
                 == NetworkFilter(allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))
