@@ -94,7 +94,9 @@ let package = Package(
         .target(
             name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
-        .testTarget(name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], exclude: ["P2PRC/Fixtures"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),

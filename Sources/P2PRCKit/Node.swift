@@ -38,12 +38,24 @@ public enum Node {
             await stop(assembled, state, loops)
             throw error
         }
+        var adapter: P2PRCAdapter?
+        if let address = settings.p2prcCompat {
+            do throws(CommandError) {
+                adapter = try await P2PRCAdapter.start(
+                    at: address, settings, state, assembled.core, on: control, log: log)
+            } catch {
+                await api.stop()
+                await stop(assembled, state, loops)
+                throw error
+            }
+        }
         var ending = ExitStatus.success
         for await end in endings.stream {
             ending = end
             break
         }
         // First, for its answers come from the loops.
+        await adapter?.stop()
         await api.stop()
         await stop(assembled, state, loops)
         return ending

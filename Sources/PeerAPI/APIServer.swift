@@ -44,12 +44,19 @@ public final class APIServer: Service {
         at path: String, limits: APILimits = APILimits(), facts: @escaping @Sendable () async -> NodeFacts,
         isMember: @escaping MembershipCheck, mesh: MeshResponder? = nil, log: Logger
     ) async throws(APIError) -> APIServer {
+        let routes = Routes(facts: facts, isMember: isMember, mesh: mesh, limits: limits, log: log)
+        return try await serve(at: path, routes, limits, isMember: isMember, log)
+    }
+
+    static func serve(
+        at path: String, _ routes: any RequestRoutes, _ limits: APILimits, isMember: @escaping MembershipCheck,
+        _ log: Logger
+    ) async throws(APIError) -> APIServer {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let connections = OpenConnections(on: loop, limit: limits.connections, log: log)
         let setup = APIConnection.Setup(
-            routes: Routes(facts: facts, isMember: isMember, mesh: mesh, limits: limits, log: log), limits: limits,
-            connections: connections, isMember: isMember, log: log)
+            routes: routes, limits: limits, connections: connections, isMember: isMember, log: log)
         do throws(APIError) {
             let (socket, listener) = try await PrivateSocket.bind(at: path) { path in
                 try await ServerBootstrap(group: loop)

@@ -18,7 +18,7 @@ struct P2PRC: AsyncParsableCommand {
         version: P2PRCVersion.text,
         subcommands: [
             Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
-            Netcheck.self,
+            Export.self, Import.self, Netcheck.self,
         ])
 
     @Flag(

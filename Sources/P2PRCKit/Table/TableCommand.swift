@@ -113,6 +113,8 @@ struct ImportDocument: Codable {
     var Known: Int
     /// There was no room.
     var Refused: Int
+    /// Rows without an address that can be dialled.
+    var Unusable = 0
 
     init(_ count: IPTable.SeedCount) {
         Added = count.added

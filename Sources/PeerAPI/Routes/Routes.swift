@@ -5,6 +5,11 @@ internal import Logging
 internal import NIOCore
 internal import PeerWire
 
+/// Answers the requests of one kind of caller.
+protocol RequestRoutes: Sendable {
+    func response(to request: Request, from preface: ProxyPreface) async throws -> Response
+}
+
 /// What is answered to whom.
 ///
 /// | caller | `GET /v1/alive` | what there is | anything else |
@@ -15,7 +20,7 @@ internal import PeerWire
 ///
 /// Who is no member gets the same bytes for every path, and one answer a connection. `POST /v1/mesh` may bring a proof
 /// of membership with it, so it is looked at before anybody is turned away.
-struct Routes: Sendable {
+struct Routes: RequestRoutes {
     static let meshPath = "/v1/mesh"
 
     private let responder: RouterResponder<APIContext>

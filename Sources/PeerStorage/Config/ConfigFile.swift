@@ -45,6 +45,7 @@ public enum ConfigFile {
             top.read("ports", into: &config.ports, .ports)
             top.read("open", into: &config.isOpen, .flag)
             top.read("plain", into: &config.isPlain, .flag)
+            top.read("p2prc_compat", into: &config.p2prcCompat, .text)
             // A year at most, so that the number of seconds fits the protocol.
             top.read("lease_hours", into: &config.leaseHours, .number(1...8_760))
         }

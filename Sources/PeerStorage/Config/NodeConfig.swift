@@ -17,6 +17,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var isOpen = false
     /// Whether data channels go unencrypted where the other end wants it too.
     public var isPlain = false
+    /// Where P2PRC nodes may exchange tables with this one: address and port; `nil`: nowhere.
+    public var p2prcCompat: String?
     /// How long a lease lasts after its last session, in hours.
     public var leaseHours = 24
     /// Who may use public ports.

@@ -50,6 +50,8 @@ extension IPTable {
         public var known = 0
         /// There was no room.
         public var refused = 0
+
+        public init() {}
     }
 
     @discardableResult
