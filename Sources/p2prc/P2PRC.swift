@@ -31,7 +31,7 @@ struct P2PRC: AsyncParsableCommand {
     @Option(
         name: .customLong("connect-reverse-proxy"),
         help: ArgumentHelp(
-            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link"))
+            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link | auto"))
     var connectReverseProxy: [String] = []
 
     @Flag(

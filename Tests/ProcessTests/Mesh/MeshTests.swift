@@ -81,7 +81,7 @@ extension ProcessTests {
                 let first = try await s.meshRelay("first")
                 let second = try await s.meshRelay("second", of: first)
                 let walled = try await s.meshRelay("walled", of: first) { settings in
-                    settings.config += "[peers]\ndeny = [\"127.0.0.0/8\"]\n"
+                    settings.config = Scenario.dialsLoopback + "[peers]\ndeny = [\"127.0.0.0/8\"]\n"
                 }
                 try await walled.program.line(containing: "other nodes cannot reach this node", within: .seconds(30))
                 try #require(try await walled.netcheck().reachable == "no")
