@@ -40,7 +40,7 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -65,12 +65,14 @@ let package = Package(
         .target(
             name: "PeerServices",
             dependencies: [
-                "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
             name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
+        .target(
+            name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerStorage",
             dependencies: [
@@ -82,6 +84,7 @@ let package = Package(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .target(name: "CLinux"),
+        .target(name: "CCurl", dependencies: ["COpenSSL"], linkerSettings: [.linkedLibrary("curl")]),
         .target(
             name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
@@ -91,13 +94,18 @@ let package = Package(
         .target(
             name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
-        .testTarget(name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], exclude: ["P2PRC/Fixtures"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerProbingTests", dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
         .testTarget(
@@ -115,7 +123,10 @@ let package = Package(
             name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
-        .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: ["TestSupport", "PeerProbing", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]

@@ -19,7 +19,7 @@ struct finder {
     void *owner;
 };
 
-static int extra_index = -1, finder_index = -1;
+static int extra_index = -1, finder_index = -1, expected_index = -1;
 
 static void free_extra(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp) {
     (void)parent, (void)data, (void)index, (void)argl, (void)argp;
@@ -27,6 +27,11 @@ static void free_extra(void *parent, void *pointer, CRYPTO_EX_DATA *data, int in
 }
 
 static void free_finder(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp) {
+    (void)parent, (void)data, (void)index, (void)argl, (void)argp;
+    OPENSSL_free(pointer);
+}
+
+static void free_expected(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp) {
     (void)parent, (void)data, (void)index, (void)argl, (void)argp;
     OPENSSL_free(pointer);
 }
@@ -63,6 +68,7 @@ static void make_globals(void) {
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     extra_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_extra);
     finder_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_finder);
+    expected_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_expected);
     BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "p2prc");
     if (method && BIO_meth_set_read(method, read_socket) && BIO_meth_set_write(method, write_socket)
         && BIO_meth_set_ctrl(method, control_socket))
@@ -116,7 +122,10 @@ static int verify_chain(X509_STORE_CTX *store, void *unused) {
     X509 *leaf = X509_STORE_CTX_get0_cert(store);
     STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
     bool is_alone = !sent || sk_X509_num(sent) <= 1;
-    if (leaf && is_alone && is_acceptable(leaf, NULL)) return 1;
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    const uint8_t *expected = ssl ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), expected_index) : NULL;
+    uint8_t key[copenssl_key_bytes];
+    if (leaf && is_alone && is_acceptable(leaf, key) && (!expected || memcmp(key, expected, sizeof key) == 0)) return 1;
     X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
     return 0;
 }
@@ -230,25 +239,31 @@ static int choose_protocol(
 
 // MARK: Contexts
 
-static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
-    CRYPTO_THREAD_run_once(&once, make_globals);
-    SSL_CTX *context = SSL_CTX_new(method);
-    if (context && socket_method && extra_index >= 0 && finder_index >= 0 && SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION)
+// What all contexts have in common, whoever made them.
+static bool restrict_context(SSL_CTX *context) {
+    bool is_done = SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION)
         && SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION)
         // SHA-256 suites first: the pre-shared keys are bound to that hash.
         && SSL_CTX_set_ciphersuites(
             context, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384")
-        && SSL_CTX_set1_groups_list(context, "X25519:P-256") && SSL_CTX_set1_sigalgs_list(context, "ed25519")
-        && SSL_CTX_set_num_tickets(context, 0) && use_seed(context, seed)) {
-        SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+        && SSL_CTX_set1_groups_list(context, "X25519:P-256") && SSL_CTX_set1_sigalgs_list(context, "ed25519");
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_cert_list(context, 4096);
+    SSL_CTX_set_cert_verify_callback(context, verify_chain, NULL);
+    return is_done;
+}
+
+static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
+    CRYPTO_THREAD_run_once(&once, make_globals);
+    SSL_CTX *context = SSL_CTX_new(method);
+    if (context && socket_method && extra_index >= 0 && finder_index >= 0 && expected_index >= 0
+        && restrict_context(context) && SSL_CTX_set_num_tickets(context, 0) && use_seed(context, seed)) {
         SSL_CTX_set_options(
             context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE
                 | SSL_OP_PRIORITIZE_CHACHA);
         SSL_CTX_set_mode(
             context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_read_ahead(context, 1);
-        SSL_CTX_set_max_cert_list(context, 4096);
-        SSL_CTX_set_cert_verify_callback(context, verify_chain, NULL);
         return context;
     }
     SSL_CTX_free(context);
@@ -276,6 +291,21 @@ SSL_CTX *copenssl_client(const uint8_t *seed) {
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_psk_use_session_callback(context, use_session);
     return context;
+}
+
+bool copenssl_take_after(SSL_CTX *context, SSL_CTX *model) {
+    if (!restrict_context(context) || SSL_CTX_use_certificate(context, SSL_CTX_get0_certificate(model)) != 1
+        || SSL_CTX_use_PrivateKey(context, SSL_CTX_get0_privatekey(model)) != 1)
+        return false;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    return true;
+}
+
+bool copenssl_expect(SSL_CTX *context, const uint8_t *key) {
+    uint8_t *copy = OPENSSL_memdup(key, copenssl_key_bytes);
+    if (copy && SSL_CTX_set_ex_data(context, expected_index, copy)) return true;
+    OPENSSL_free(copy);
+    return false;
 }
 
 // MARK: Connections

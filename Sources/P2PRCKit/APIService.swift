@@ -14,13 +14,14 @@ struct APIService: Sendable {
     ///   - path: of the socket.
     ///   - facts: what members are told of this node; asked for at each request, from any thread.
     ///   - isMember: whether a key that a caller has proven belongs to a member; asked likewise.
+    ///   - mesh: what other nodes are answered; asked likewise.
     static func start(
         at path: String, facts: @escaping @Sendable () async -> NodeFacts,
-        isMember: @escaping @Sendable (NodeKey) async -> Bool, log: Logger
+        isMember: @escaping @Sendable (NodeKey) async -> Bool, mesh: @escaping MeshResponder, log: Logger
     ) async throws(CommandError) -> APIService {
         let server: APIServer
         do throws(APIError) {
-            server = try await APIServer.listen(at: path, facts: facts, isMember: isMember, log: log)
+            server = try await APIServer.listen(at: path, facts: facts, isMember: isMember, mesh: mesh, log: log)
         } catch {
             throw CommandError(.homeUnusable, error.text)
         }

@@ -7,6 +7,9 @@ enum ControlRequest: Codable, Sendable {
     case status
     case viewServers
     case viewMappings
+    /// Why which relay is chosen.
+    case explain
+    case netcheck
     case map(MappingRequest)
     case unmap(String)
     case join(JoinRequest)
@@ -20,6 +23,9 @@ enum ControlRequest: Codable, Sendable {
     case leave(String)
     case drain(DrainOrder)
     case token(TokenCommand)
+    case table(TableCommand)
+    /// Exchange records with others now.
+    case refreshTable
 }
 
 /// A relay to use, as `RelayChoice` takes it.

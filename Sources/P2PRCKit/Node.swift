@@ -1,6 +1,7 @@
 internal import Logging
 internal import PeerAPI
 internal import PeerMesh
+internal import PeerProbing
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
@@ -37,12 +38,24 @@ public enum Node {
             await stop(assembled, state, loops)
             throw error
         }
+        var adapter: P2PRCAdapter?
+        if let address = settings.p2prcCompat {
+            do throws(CommandError) {
+                adapter = try await P2PRCAdapter.start(
+                    at: address, settings, state, assembled.core, on: control, log: log)
+            } catch {
+                await api.stop()
+                await stop(assembled, state, loops)
+                throw error
+            }
+        }
         var ending = ExitStatus.success
         for await end in endings.stream {
             ending = end
             break
         }
         // First, for its answers come from the loops.
+        await adapter?.stop()
         await api.stop()
         await stop(assembled, state, loops)
         return ending
@@ -53,7 +66,8 @@ public enum Node {
     ) async throws(CommandError) -> APIService {
         try await APIService.start(
             at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
-            isMember: { key in await onLoop(control) { assembled.isMember(key) } }, log: log)
+            isMember: { key in await onLoop(control) { assembled.isMember(key) } },
+            mesh: { call in await assembled.answer(call, on: control) }, log: log)
     }
 
     private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
@@ -137,6 +151,11 @@ struct NodeState: Sendable {
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
     let relays: [JoinedRelay]
+    let client: NodeClient
+    let seeds: [Seed]
+    let records: [SignedRecord]
+    let lastIssue: UInt64
+    let note: String
 
     static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
         let home = try HomeAccess.open(settings.home)
@@ -172,6 +191,14 @@ struct NodeState: Sendable {
                 )
             }
             try await table.sweepTokens(at: now)
+            let kept = try await table.records(at: now)
+            if let damage = kept.damage {
+                log.warning("\(kept.damaged.count) records of other nodes were damaged (\(damage)); they come anew")
+            }
+            let client: NodeClient
+            do throws(NodeFailure) { client = try NodeClient(seed: seed) } catch {
+                throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
+            }
             return NodeState(
                 home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
@@ -181,7 +208,8 @@ struct NodeState: Sendable {
                 tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
-                relays: try await table.joinedRelays())
+                relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
+                records: kept.records.map(\.record), lastIssue: try await table.lastIssue(), note: try await table.ownNote())
         } catch {
             throw CommandError(error)
         }
@@ -203,8 +231,8 @@ struct NodeState: Sendable {
 }
 
 /// The services of a node, put together on its control loop.
-private struct Assembled: Sendable {
-    private let core: LoopBound<NodeCore>
+struct Assembled: Sendable {
+    let core: LoopBound<NodeCore>
     private let socket: LoopBound<ControlServer>
 
     init(
@@ -248,6 +276,7 @@ private struct Assembled: Sendable {
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
         core.onTokenRevoked = { relay?.tokenEnded($0) }
+        Self.join(core, MeshService(on: control, settings, state, log), endings)
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }
@@ -310,12 +339,16 @@ private struct Assembled: Sendable {
         for relay in state.relays {
             if let endpoint = Endpoint(relay.address, defaultPort: NodeSettings.defaultServerPort) {
                 core.peer.join(endpoint)
+                core.mesh?.add(seed: endpoint)
             }
         }
         for choice in settings.relays {
             core.teach(choice)
+            core.mesh?.add(seed: choice.endpoint)
             if core.peer.join(choice.endpoint), !settings.isTemporary { core.remember(choice.endpoint) }
         }
+        core.mesh?.seedsChanged(state.seeds)
+        core.mesh?.start()
         core.exposeServerPort()
         for request in settings.mappings { _ = core.adopt(request) }
     }
@@ -342,8 +375,7 @@ private struct Assembled: Sendable {
     /// This node itself, who has a session here, and the relays that it has sessions to.
     func isMember(_ key: NodeKey) -> Bool {
         let core = core.value
-        return key == core.identity.key || core.relay?.hasSession(of: key) == true
-            || core.peer.relayStandings.contains { $0.key == key && $0.state == .connected }
+        return key == core.identity.key || core.hasSession(with: key) || core.mesh?.isMember(key) == true
     }
 
     func facts() -> NodeFacts {
@@ -357,6 +389,7 @@ private struct Assembled: Sendable {
         let core = core.value
         let last = core.documents().stopped()
         socket.value.stop()
+        core.mesh?.stop()
         core.peer.stop()
         core.relay?.stop()
         core.server.stop()

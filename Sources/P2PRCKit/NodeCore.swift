@@ -23,7 +23,9 @@ final class NodeCore {
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
-    private let writer: TableWriter
+    /// What finds other nodes, and keeps the IP table.
+    var mesh: MeshService?
+    let writer: TableWriter
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
     var meshKeyTimer: LoopTimer?
@@ -81,7 +83,7 @@ final class NodeCore {
     func documents() -> Documents {
         let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
         return Documents(
-            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings,
+            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(), now: .now)
     }
 
@@ -128,6 +130,8 @@ final class NodeCore {
         switch request {
         case .status: status(answer)
         case .viewServers: answer(Self.reply(documents().servers))
+        case .explain: answer(explain())
+        case .netcheck: netcheck(answer)
         case .viewMappings: answer(Self.reply(documents().mappings))
         case .map(let request): map(request, answer)
         case .unmap(let name): answer(unmap(name))
@@ -139,6 +143,8 @@ final class NodeCore {
         case .leave(let text): answer(leave(text))
         case .drain(let order): drain(order, answer)
         case .token(let command): token(command, answer)
+        case .table(let command): table(command, answer)
+        case .refreshTable: refresh(answer)
         }
     }
 
@@ -267,6 +273,7 @@ final class NodeCore {
         let endpoint = choice.endpoint
         teach(choice)
         let isNew = peer.join(endpoint)
+        mesh?.add(seed: endpoint)
         if isNew, !request.isTemporary { remember(endpoint) }
         exposeServerPort()
         return ControlReply(
@@ -300,6 +307,7 @@ final class NodeCore {
             return ControlReply(
                 status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
         }
+        mesh?.remove(seed: endpoint)
         writer.write(
             "the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
         return ControlReply(

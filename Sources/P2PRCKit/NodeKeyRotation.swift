@@ -72,6 +72,7 @@ extension NodeCore {
         server.renew(renewed)
         relay?.renew(identity, history)
         peer.renew(identity, renewed, history)
+        mesh?.renew(identity, seed: rotation.seed)
         changed()
         return ControlReply(
             status: .success, text: rotation.text, document: Self.document(["Key": identity.key.description]))

@@ -26,6 +26,8 @@ public struct NodeSettings: Sendable {
     public var advertised: String?
     public var ports: PortRange
     public var isTemporary = false
+    /// Where P2PRC nodes may exchange tables with this one; `nil`: nowhere.
+    public var p2prcCompat: SocketAddress?
     public var name: String
     /// What only the configuration says, and the filters, which flags may replace.
     public var config = NodeConfig()
@@ -61,6 +63,7 @@ public struct NodeSettings: Sendable {
         do throws(CommandError) {
             if let text = config.bind { try setBind(text) }
             if let text = config.advertise { try setAdvertised(text) }
+            if let text = config.p2prcCompat { try setP2PRCCompat(text) }
         } catch {
             // The same words, with the file's key in the place of the flag.
             let text = error.text.hasPrefix("--") ? String(error.text.dropFirst(2)) : error.text
@@ -148,6 +151,14 @@ public struct NodeSettings: Sendable {
             throw CommandError(.usage, "--advertise \(text): write a name or an address without a port")
         }
         advertised = endpoint.host
+    }
+
+    private mutating func setP2PRCCompat(_ text: String) throws(CommandError) {
+        guard let endpoint = Endpoint(text), let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) else {
+            throw CommandError(
+                .usage, "p2prc_compat: write a numeric address and a port, such as \"0.0.0.0:8078\" or \"[::]:8078\"")
+        }
+        p2prcCompat = address
     }
 
     public mutating func setPorts(_ text: String) throws(CommandError) { ports = try PortRange.parse(text) }

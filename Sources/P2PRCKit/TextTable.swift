@@ -83,7 +83,7 @@ enum TextTable {
         return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) ms"
     }
 
-    private static func size(_ bytes: UInt64) -> String {
+    static func size(_ bytes: UInt64) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]
         var value = Double(bytes)
         var unit = 0

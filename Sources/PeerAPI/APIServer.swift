@@ -39,16 +39,24 @@ public final class APIServer: Service {
     ///   - path: of the socket. One that a crash left behind is replaced, anything else there is an error.
     ///   - facts: what `GET /v1/node` tells, asked for each time.
     ///   - isMember: whether a caller with this key may ask for more than a sign of life.
+    ///   - mesh: answers other nodes at `POST /v1/mesh`.
     public static func listen(
         at path: String, limits: APILimits = APILimits(), facts: @escaping @Sendable () async -> NodeFacts,
-        isMember: @escaping MembershipCheck, log: Logger
+        isMember: @escaping MembershipCheck, mesh: MeshResponder? = nil, log: Logger
+    ) async throws(APIError) -> APIServer {
+        let routes = Routes(facts: facts, isMember: isMember, mesh: mesh, limits: limits, log: log)
+        return try await serve(at: path, routes, limits, isMember: isMember, log)
+    }
+
+    static func serve(
+        at path: String, _ routes: any RequestRoutes, _ limits: APILimits, isMember: @escaping MembershipCheck,
+        _ log: Logger
     ) async throws(APIError) -> APIServer {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let connections = OpenConnections(on: loop, limit: limits.connections, log: log)
         let setup = APIConnection.Setup(
-            routes: Routes(facts: facts, isMember: isMember, limits: limits, log: log), limits: limits,
-            connections: connections, isMember: isMember, log: log)
+            routes: routes, limits: limits, connections: connections, isMember: isMember, log: log)
         do throws(APIError) {
             let (socket, listener) = try await PrivateSocket.bind(at: path) { path in
                 try await ServerBootstrap(group: loop)

@@ -34,7 +34,8 @@ public enum DialPolicy {
         address.count == 4 ? address[0] == 169 && address[1] == 254 : address[0] == 0xfe && address[1] & 0xc0 == 0x80
     }
 
-    private static func isNeverDialled(_ address: [UInt8]) -> Bool {
+    /// Whoever says so: this host itself, loopback, groups, and what is no address.
+    public static func isNeverDialled(_ address: [UInt8]) -> Bool {
         if address.count == 4 {
             // This host, loopback, groups and reserved (RFC 6890).
             return address[0] == 0 || address[0] == 127 || address[0] >= 224

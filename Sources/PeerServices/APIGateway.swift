@@ -1,4 +1,4 @@
-internal import PeerMesh
+public import PeerMesh
 public import PeerReactor
 public import PeerWire
 
@@ -9,7 +9,7 @@ public final class APIGateway {
     /// Of these, so many at most are callers without a certificate, so that those never keep the others out.
     private static let maximumStrangers = 64
     /// All the time that a caller without a certificate gets: long enough to ask whether this node is alive.
-    private static let strangerLimit = Instant.Span.seconds(5)
+    private let strangerLimit: Instant.Span
 
     private let loop: EventLoop
     private let path: String
@@ -17,15 +17,16 @@ public final class APIGateway {
     private var strangers: Set<ObjectIdentifier> = []
 
     /// - Parameter path: of the API's Unix socket.
-    public init(on loop: EventLoop, socket path: String) {
+    public init(on loop: EventLoop, socket path: String, strangerLimit: Instant.Span = .seconds(5)) {
+        self.strangerLimit = strangerLimit
         self.loop = loop
         self.path = path
     }
 
     /// - Parameters:
-    ///   - caller: a stream that is registered with the loop.
-    ///   - key: the node key that it proved, if any.
-    public func carry(_ caller: consuming Stream, from key: NodeKey?) {
+    ///   - key: the node key that the caller proved, if any.
+    ///   - isRegistered: whether the stream is known to the loop.
+    public func carry(_ caller: consuming Stream, from key: NodeKey?, isRegistered: Bool = true) {
         guard forwarders.count < Self.maximumCallers, key != nil || strangers.count < Self.maximumStrangers,
             let source = caller.remoteAddress,
             let destination = caller.localAddress,
@@ -42,8 +43,8 @@ public final class APIGateway {
         forwarders[ObjectIdentifier(forwarder)] = forwarder
         if key == nil {
             strangers.insert(ObjectIdentifier(forwarder))
-            loop.schedule(after: Self.strangerLimit) { [weak forwarder] in forwarder?.abort() }
+            loop.schedule(after: strangerLimit) { [weak forwarder] in forwarder?.abort() }
         }
-        forwarder.start(isLeftRegistered: true)
+        forwarder.start(isLeftRegistered: isRegistered)
     }
 }

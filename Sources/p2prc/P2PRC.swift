@@ -17,7 +17,8 @@ struct P2PRC: AsyncParsableCommand {
             """,
         version: P2PRCVersion.text,
         subcommands: [
-            Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
+            Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self,
+            ReceiptCommand.self, Export.self, Import.self, Netcheck.self,
         ])
 
     @Flag(
@@ -67,6 +68,9 @@ struct P2PRC: AsyncParsableCommand {
         help: "List the reverse-proxy servers that this node uses.")
     var viewServers = false
 
+    @Flag(help: "With --view-rps: every relay that the mesh tells of, its figures, and why it was or was not chosen.")
+    var explain = false
+
     @Flag(
         name: [.customLong("view-rpm"), .customLong("view-reverse-proxy-mapping")],
         help: "List the mappings: public address, target, state.")
@@ -91,6 +95,8 @@ struct P2PRC: AsyncParsableCommand {
 
     @OptionGroup var networks: Networks
 
+    @OptionGroup var table: TableFlags
+
     mutating func run() async throws {
         try await Execution.end(with: request().perform())
     }
@@ -101,11 +107,11 @@ struct P2PRC: AsyncParsableCommand {
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
+            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"), (explain, "--explain"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] + networks.ofRelay + networks.ofMapping where flag != shared {
+        ] + networks.ofRelay + networks.ofMapping + table.given where flag != shared {
             try refuse(isGiven, flag, "with \(subcommand)")
         }
     }
@@ -113,12 +119,14 @@ struct P2PRC: AsyncParsableCommand {
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
         let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
-            .compactMap { $0 }
+            .compactMap { $0 } + table.asked
         guard asked.count <= 1 else {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
         }
+        try refuse(explain && !viewServers, "--explain", "without --view-rps")
         let json = common.json
         let home = common.homePath
+        let tableRequest = try table.request(home: home, json: json)
         if server {
             try refuse(json, "--json", "with -s")
             return .run(try settings(home))
@@ -129,11 +137,13 @@ struct P2PRC: AsyncParsableCommand {
             (isOpen, "--open"), (plain, "--plain"),
         ] + networks.ofRelay { try refuse(isGiven, flag, "without -s") }
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
-        if viewServers || viewMappings {
+        if tableRequest != nil || viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
                 (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
+            if let tableRequest { return tableRequest }
+            if explain { return .explainServers(home, json: json) }
             return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
         }
         if !mapPort.isEmpty {
@@ -200,18 +210,22 @@ struct P2PRC: AsyncParsableCommand {
 enum Request {
     case run(NodeSettings)
     case viewServers(String, json: Bool)
+    case explainServers(String, json: Bool)
     case viewMappings(String, json: Bool)
     case map(String, json: Bool, [MappingRequest])
     case connect(String, json: Bool, [String], acceptsOpen: Bool, isTemporary: Bool)
+    case table(() async throws -> ExitStatus)
 
     func perform() async throws -> ExitStatus {
         switch self {
         case .run(let settings): try await Node.run(settings)
         case .viewServers(let home, let json): try Commands(home: home, json: json).viewServers()
+        case .explainServers(let home, let json): try Commands(home: home, json: json).explainServers()
         case .viewMappings(let home, let json): try Commands(home: home, json: json).viewMappings()
         case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
         case .connect(let home, let json, let relays, let acceptsOpen, let isTemporary):
             try Commands(home: home, json: json).connect(relays, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
+        case .table(let body): try await body()
         }
     }
 }

@@ -18,6 +18,9 @@ struct Layer: Sendable, CustomStringConvertible {
             name: "PeerReactor", allowed: ["Glibc", "CLinux", "COpenSSL", "Synchronization", "PeerMesh", "PeerWire"],
             reason: "the only code that touches sockets; it knows no disk, no service and no configuration"),
         Layer(
+            name: "PeerProbing", allowed: ["Glibc", "CCurl", "COpenSSL", "PeerMesh", "PeerWire"],
+            reason: "asks other nodes through libcurl, on a thread of its own; what and whom, it is told"),
+        Layer(
             name: "PeerStorage",
             allowed: [
                 "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "PeerMesh", "PeerWire",
@@ -34,12 +37,13 @@ struct Layer: Sendable, CustomStringConvertible {
             ],
             reason: "the HTTP library stays in here: what it answers is handed in, what it listens on is a Unix socket"),
         Layer(
-            name: "PeerServices", allowed: ["PeerReactor", "PeerStorage", "PeerMesh", "PeerWire", "Logging"],
+            name: "PeerServices",
+            allowed: ["PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire", "Logging"],
             reason: "shells that run the machines: system calls belong to PeerReactor, SQL to PeerStorage"),
         Layer(
             name: "P2PRCKit",
             allowed: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
                 "Logging", "Glibc", "Synchronization", "FoundationEssentials",
             ],
             reason: "the one place that names concrete parts; it talks to the database through PeerStorage only"),

@@ -35,6 +35,12 @@ typedef bool (*copenssl_find_key)(
 SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner);
 SSL_CTX *copenssl_client(const uint8_t seed[copenssl_key_bytes]);
 
+/// Makes a client's context that somebody else built (a library that dials by itself) show the certificate of `model`,
+/// and accept what such a context accepts: TLS 1.3, and certificates of nodes.
+bool copenssl_take_after(SSL_CTX *context, SSL_CTX *model);
+/// From then on its connections accept the node with this key, and no other.
+bool copenssl_expect(SSL_CTX *context, const uint8_t key[copenssl_key_bytes]);
+
 /// A connection on a socket, which stays the caller's; NULL when there is no memory.
 SSL *copenssl_accept(SSL_CTX *context, int fd);
 SSL *copenssl_connect(SSL_CTX *context, int fd, enum copenssl_protocol protocol);

@@ -11,7 +11,7 @@ struct APIConnection: Sendable {
 
     /// What all connections of a server share.
     struct Setup: Sendable {
-        let routes: Routes
+        let routes: any RequestRoutes
         let limits: APILimits
         let connections: OpenConnections
         let isMember: MembershipCheck

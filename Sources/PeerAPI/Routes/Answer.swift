@@ -3,7 +3,12 @@ internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
 
-/// The documents that are sent, all JSON (json/schema/api_*.schema.json).
+extension HTTPField.Name {
+    /// A proof that the sender is a member of the mesh, in requests and answers.
+    static let p2prcMember = HTTPField.Name(parsed: "p2prc-member") ?? .authorization
+}
+
+/// The documents that are sent, JSON but for what nodes say to each other (json/schema/api_*.schema.json).
 enum Answer {
     struct Alive: Encodable {
         let alive = true
@@ -26,6 +31,13 @@ enum Answer {
         } catch {
             return Response(status: status)
         }
+    }
+
+    /// What nodes say to each other.
+    static func bytes(_ bytes: [UInt8], proof: String?) -> Response {
+        var headers: HTTPFields = [.contentType: "application/octet-stream"]
+        if let proof { headers[.p2prcMember] = proof }
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
     }
 
     private static func response(_ status: HTTPResponse.Status, _ bytes: Data) -> Response {

@@ -2,7 +2,13 @@ internal import FoundationEssentials
 internal import HTTPTypes
 internal import Hummingbird
 internal import Logging
+internal import NIOCore
 internal import PeerWire
+
+/// Answers the requests of one kind of caller.
+protocol RequestRoutes: Sendable {
+    func response(to request: Request, from preface: ProxyPreface) async throws -> Response
+}
 
 /// What is answered to whom.
 ///
@@ -12,31 +18,37 @@ internal import PeerWire
 /// | a key that is no member | 200 | 403 | 403 |
 /// | a member | 200 | 200 | 404 |
 ///
-/// Who is no member gets the same bytes for every path, and one answer a connection.
-struct Routes: Sendable {
+/// Who is no member gets the same bytes for every path, and one answer a connection. `POST /v1/mesh` may bring a proof
+/// of membership with it, so it is looked at before anybody is turned away.
+struct Routes: RequestRoutes {
+    static let meshPath = "/v1/mesh"
+
     private let responder: RouterResponder<APIContext>
     private let isMember: MembershipCheck
+    private let mesh: MeshResponder?
     private let limits: APILimits
     private let log: Logger
 
     init(
-        facts: @escaping @Sendable () async -> NodeFacts, isMember: @escaping MembershipCheck, limits: APILimits,
-        log: Logger
+        facts: @escaping @Sendable () async -> NodeFacts, isMember: @escaping MembershipCheck, mesh: MeshResponder?,
+        limits: APILimits, log: Logger
     ) {
         let router = Router(context: APIContext.self)
         router.add(middleware: MembersOnly())
         router.get("/v1/node") { _, _ in try Answer.json(await facts()) }
         responder = router.buildResponder()
         self.isMember = isMember
+        self.mesh = mesh
         self.limits = limits
         self.log = log
     }
 
     func response(to request: Request, from preface: ProxyPreface) async throws -> Response {
-        guard try await isBodyWithinLimit(request) else {
+        guard let body = try await body(of: request) else {
             return finished(Answer.error(.contentTooLarge, "a request has at most \(limits.body) bytes"), request)
         }
         let caller = await Caller(preface, isMember: isMember)
+        if let response = await meshResponse(to: request, from: caller, body) { return finished(response, request) }
         var response: Response
         if request.method == .get, request.uri.path == "/v1/alive" {
             response = try Answer.json(Answer.Alive())
@@ -53,17 +65,32 @@ struct Routes: Sendable {
         return finished(response, request)
     }
 
-    /// Reads the body to its end: no route takes one, and what is left of it would be read as the next request.
-    private func isBodyWithinLimit(_ request: Request) async throws -> Bool {
+    /// `nil` where it is another route's, or nobody's.
+    private func meshResponse(to request: Request, from caller: Caller, _ body: [UInt8]) async -> Response? {
+        guard let mesh, request.method == .post, request.uri.path == Self.meshPath, let key = caller.key,
+            let source = caller.address
+        else { return nil }
+        let proof = request.headers[.p2prcMember]
+        let call = MeshCall(key: key, source: source, isMember: caller.isMember, proof: proof, body: body)
+        switch await mesh(call) {
+        case .answer(let bytes, let proof): return Answer.bytes(bytes, proof: proof)
+        case .busy: return Answer.error(.tooManyRequests, "this node has been asked often enough; ask again later")
+        case .malformed: return Answer.error(.badRequest, "these bytes say nothing (docs/mesh.md)")
+        case .stranger: return nil
+        }
+    }
+
+    /// Reads the body to its end, for what is left of it would be read as the next request; `nil` if it is too long.
+    private func body(of request: Request) async throws -> [UInt8]? {
         if let announced = request.headers[.contentLength].flatMap({ Int($0) }), announced > limits.body {
-            return false
+            return nil
         }
-        var count = 0
+        var bytes: [UInt8] = []
         for try await part in request.body {
-            count += part.readableBytes
-            if count > limits.body { return false }
+            bytes += part.readableBytesView
+            if bytes.count > limits.body { return nil }
         }
-        return true
+        return bytes
     }
 
     private func finished(_ response: Response, _ request: Request) -> Response {

@@ -130,11 +130,25 @@ public struct Gossip: Sendable {
         nextRound = min(nextRound, now)
     }
 
-    /// Records that were kept over a restart; each is judged anew.
-    public mutating func restore(_ records: [SignedRecord], at now: Instant, wall: WallTime) {
-        for record in records { _ = take(record, from: Self.here, clock.time(at: wall), now) }
+    /// Records that were kept over a restart.
+    ///
+    /// - Parameter areJudged: their signatures were judged by whoever read them; else each is judged anew.
+    public mutating func restore(
+        _ records: [SignedRecord], areJudged: Bool = false, at now: Instant, wall: WallTime
+    ) {
+        let time = clock.time(at: wall)
+        for record in records {
+            if areJudged, record.key != own {
+                _ = table.take(record, from: Self.here, time: time, at: now) { _ in true }
+            } else {
+                _ = take(record, from: Self.here, time, now)
+            }
+        }
         changes = []
     }
+
+    /// The next round begins at once.
+    public mutating func hurry(at now: Instant) { nextRound = min(nextRound, now) }
 
     /// A round, where one is due, and the end of exchanges that take too long.
     public mutating func timePassed(at now: Instant, wall: WallTime) -> [Action] {

@@ -17,10 +17,12 @@ public struct RecordAuthor: Sendable {
         public var addresses: [NodeAddress]
         public var mappings: [NodeRecord.Mapping]
         public var witnesses: [DialBackStatement]
+        /// What the user says of the node (`--amd`).
+        public var note: String
 
         public init(
             roles: NodeRecord.Roles = [], name: String, software: String, addresses: [NodeAddress] = [],
-            mappings: [NodeRecord.Mapping] = [], witnesses: [DialBackStatement] = []
+            mappings: [NodeRecord.Mapping] = [], witnesses: [DialBackStatement] = [], note: String = ""
         ) {
             self.roles = roles
             self.name = name
@@ -28,6 +30,7 @@ public struct RecordAuthor: Sendable {
             self.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
             self.mappings = Array(mappings.prefix(NodeRecord.maximumMappings))
             self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
+            self.note = NodeRecord.isNote(note) ? note : ""
         }
     }
 
@@ -74,7 +77,7 @@ public struct RecordAuthor: Sendable {
         return NodeRecord(
             key: key, issue: lastIssue, process: .init(firstIssue: first, instance: instance), issued: time,
             lifetime: Self.lifetime, roles: content.roles, name: content.name, software: content.software,
-            addresses: content.addresses, mappings: content.mappings, witnesses: content.witnesses)
+            addresses: content.addresses, mappings: content.mappings, witnesses: content.witnesses, note: content.note)
     }
 
     /// A genuine record of this key came in from others.

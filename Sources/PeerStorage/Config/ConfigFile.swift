@@ -45,6 +45,7 @@ public enum ConfigFile {
             top.read("ports", into: &config.ports, .ports)
             top.read("open", into: &config.isOpen, .flag)
             top.read("plain", into: &config.isPlain, .flag)
+            top.read("p2prc_compat", into: &config.p2prcCompat, .text)
             top.read("relays", into: &config.relays, .number(0...8))
             top.read("hook", into: &config.hook, .text)
             // A year at most, so that the number of seconds fits the protocol.
@@ -70,6 +71,7 @@ public enum ConfigFile {
             reserve.read("descriptors", into: &config.reserve.descriptors, .number(0...Int(Int32.max)))
             reserve.read("buffers", into: &config.reserve.buffers, .bytes(from: 0))
         }
+        reader.section("mesh") { $0.read("dial", into: &config.meshDial, .networks) }
         reader.refuseUnknown()
         return config
     }

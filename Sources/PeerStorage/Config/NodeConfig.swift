@@ -17,6 +17,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var isOpen = false
     /// Whether data channels go unencrypted where the other end wants it too.
     public var isPlain = false
+    /// Where P2PRC nodes may exchange tables with this one: address and port; `nil`: nowhere.
+    public var p2prcCompat: String?
     /// Relays to hold sessions to at once, of which the user names some or none; 0: only those that he names.
     public var relays = 2
     /// A command line for the shell, run when the published addresses have changed.
@@ -31,6 +33,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var limits = RelayCore.Policy.usualLimits
     public var sources = SourceGate.Limits()
     public var reserve = Reserve()
+    /// Networks that are dialled on others' word, besides public addresses and networks that this machine is part of.
+    public var meshDial: [Network] = []
 
     /// What is kept for sessions, and never used up by visitors.
     public struct Reserve: Hashable, Sendable {

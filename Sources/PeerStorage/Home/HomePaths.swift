@@ -31,6 +31,8 @@ public struct HomePaths: Hashable, Sendable {
     public var controlSocket: String { file("control.sock") }
     /// Where the running node's HTTP API listens to its own reactor.
     public var apiSocket: String { file("api.sock") }
+    /// Where its adapter for P2PRC nodes does.
+    public var p2prcSocket: String { file("p2prc.sock") }
     /// Held by the process that runs with this home.
     public var lock: String { file("lock") }
 
@@ -40,7 +42,7 @@ public struct HomePaths: Hashable, Sendable {
     public static let longestSocketPath = 107
 
     func checkDepth() throws(HomeError) {
-        for socket in [controlSocket, apiSocket] where socket.utf8.count > Self.longestSocketPath {
+        for socket in [controlSocket, apiSocket, p2prcSocket] where socket.utf8.count > Self.longestSocketPath {
             throw .tooDeep(path: folder, socket: socket)
         }
     }

@@ -18,6 +18,8 @@ public actor IPTable {
     private let home: Home?
     /// Counts up to the next look for samples that are too old.
     var samplesSincePrune = 0
+    /// The same for probes.
+    var probesSincePrune = 0
 
     private init(queue: DatabaseQueue, path: String, home: Home?) {
         self.executor = DiskExecutor(label: "p2prc.ip-table")

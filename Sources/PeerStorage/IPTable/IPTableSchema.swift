@@ -27,6 +27,7 @@ enum IPTableSchema {
         migrator.registerMigration("2 tokens") { try $0.execute(sql: tokens) }
         migrator.registerMigration("3 accounts and filters") { try $0.execute(sql: accountsAndFilters) }
         migrator.registerMigration("4 retired keys") { try $0.execute(sql: retiredKeys) }
+        migrator.registerMigration("5 mesh") { try $0.execute(sql: mesh) }
         return migrator
     }
 

@@ -23,6 +23,34 @@ extension Row {
         return text
     }
 
+    func bytes(_ column: String) throws -> [UInt8] {
+        guard let value: DatabaseValue = self[column], case .blob(let data) = value.storage else {
+            throw unexpected(column)
+        }
+        return Array(data)
+    }
+
+    /// A key that is kept as its bytes.
+    func rawKey(_ column: String) throws -> NodeKey { try value(NodeKey(bytes: try bytes(column)), column) }
+
+    /// `nil` for NULL.
+    func optionalNumber<Number: FixedWidthInteger>(
+        _ column: String, as type: Number.Type = Number.self
+    ) throws -> Number? {
+        if let value: DatabaseValue = self[column], value.isNull { return nil }
+        return try number(column)
+    }
+
+    func optionalTime(_ column: String) throws -> UnixTime? {
+        try optionalNumber(column).map { UnixTime(milliseconds: $0) }
+    }
+
+    /// Microseconds; `nil` for NULL.
+    func optionalSpan(_ column: String) throws -> Instant.Span? {
+        guard let microseconds: UInt64 = try optionalNumber(column) else { return nil }
+        return Instant.Span(nanoseconds: microseconds.multipliedReportingOverflow(by: 1_000).partialValue)
+    }
+
     func time(_ column: String) throws -> UnixTime { UnixTime(milliseconds: try integer(column)) }
 
     func nodeKey(_ column: String) throws -> NodeKey { try value(NodeKey(try text(column)), column) }

@@ -23,6 +23,8 @@ public enum OrderedJSON {
         func append() -> Slot {
             let slot = Slot()
             if case .array(var elements) = content {
+                // Given away first, or each of ten thousand rows would copy those before it.
+                content = .scalar("null")
                 elements.append(slot)
                 content = .array(elements)
             }
@@ -32,6 +34,7 @@ public enum OrderedJSON {
         func append(key: String) -> Slot {
             let slot = Slot()
             if case .object(var members) = content {
+                content = .scalar("null")
                 members.append((key, slot))
                 content = .object(members)
             }

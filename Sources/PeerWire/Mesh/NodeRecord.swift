@@ -6,8 +6,15 @@ public struct NodeRecord: Hashable, Sendable {
     public static let maximumWitnesses = 4
     /// Bytes of UTF-8, of a name, a software's name, and of each text of a mapping.
     public static let maximumText = 64
+    /// Bytes of UTF-8, of what its user says of it.
+    public static let maximumNote = 192
     /// Seconds. A record that wants to live longer is refused.
     public static let longestLifetime: UInt32 = 86_400
+
+    /// Whether a text may be a note: short enough, and without control characters.
+    public static func isNote(_ text: String) -> Bool {
+        text.utf8.count <= maximumNote && !text.unicodeScalars.contains(where: FieldReader.isControl)
+    }
 
     /// What a node offers to others. Bits that are not known here are passed over.
     public struct Roles: OptionSet, Hashable, Sendable {
@@ -66,6 +73,8 @@ public struct NodeRecord: Hashable, Sendable {
     public var mappings: [Mapping]
     /// Others' word that they have dialled one of the addresses and met this key there.
     public var witnesses: [DialBackStatement]
+    /// What its user says of it (`--amd`), for people.
+    public var note: String
 
     /// Seconds since 1970; from then on the record counts for nothing.
     public var expires: Int64 { issued + Int64(lifetime) }
@@ -73,7 +82,7 @@ public struct NodeRecord: Hashable, Sendable {
     public init(
         key: NodeKey, issue: UInt64, process: Process, issued: Int64, lifetime: UInt32, roles: Roles = [],
         name: String = "", software: String = "", addresses: [NodeAddress] = [], mappings: [Mapping] = [],
-        witnesses: [DialBackStatement] = []
+        witnesses: [DialBackStatement] = [], note: String = ""
     ) {
         self.key = key
         self.issue = issue
@@ -86,6 +95,7 @@ public struct NodeRecord: Hashable, Sendable {
         self.addresses = addresses
         self.mappings = mappings
         self.witnesses = witnesses
+        self.note = note
     }
 }
 

@@ -10,6 +10,7 @@ extension SignedRecord {
         static let addresses: UInt8 = 8
         static let mappings: UInt8 = 9
         static let witnesses: UInt8 = 10
+        static let note: UInt8 = 11
     }
 
     /// Everything but the signature. What is over a limit is refused here with a reason; the rest by reading it back.
@@ -17,6 +18,9 @@ extension SignedRecord {
         for text in [record.name, record.software] + record.mappings.flatMap({ [$0.name, $0.host] })
         where text.utf8.count > NodeRecord.maximumText {
             throw WireError(.malformedField, "a text of more than \(NodeRecord.maximumText) bytes in a record: \(text)")
+        }
+        guard NodeRecord.isNote(record.note) else {
+            throw WireError(.malformedField, "a note of more than \(NodeRecord.maximumNote) bytes, or with control characters")
         }
         var fields = FieldWriter()
         fields.put(Tag.firstIssue, record.process.firstIssue)
@@ -39,6 +43,7 @@ extension SignedRecord {
                 }
             })
         fields.put(Tag.witnesses, written { writer in record.witnesses.forEach { writer.write($0) } })
+        if !record.note.isEmpty { fields.put(Tag.note, record.note) }
         var writer = ByteWriter()
         writer.write(format)
         writer.write(record.key.bytes)
@@ -68,6 +73,7 @@ extension SignedRecord {
         guard lifetime <= NodeRecord.longestLifetime, (0...253_402_300_799).contains(issued) else {
             throw WireError(.malformedField, "a record of \(key.short) that lives \(lifetime) s from \(issued) on")
         }
+        let note = try text(fields, Tag.note, atMost: NodeRecord.maximumNote)
         return NodeRecord(
             key: key, issue: issue,
             process: .init(
@@ -78,13 +84,16 @@ extension SignedRecord {
             name: try text(fields, Tag.name), software: try text(fields, Tag.software),
             addresses: try list(fields, Tag.addresses, atMost: NodeRecord.maximumAddresses) { $0.readAddress() },
             mappings: try list(fields, Tag.mappings, atMost: NodeRecord.maximumMappings) { readMapping(&$0) },
-            witnesses: try list(fields, Tag.witnesses, atMost: NodeRecord.maximumWitnesses) { $0.readStatement() })
+            witnesses: try list(fields, Tag.witnesses, atMost: NodeRecord.maximumWitnesses) { $0.readStatement() },
+            note: note)
     }
 
-    private static func text(_ fields: FieldReader, _ tag: UInt8) throws(WireError) -> String {
+    private static func text(
+        _ fields: FieldReader, _ tag: UInt8, atMost limit: Int = NodeRecord.maximumText
+    ) throws(WireError) -> String {
         let text = try fields.text(tag)
-        guard text.utf8.count <= NodeRecord.maximumText else {
-            throw WireError(.malformedField, "field \(tag) of a record is longer than \(NodeRecord.maximumText) bytes")
+        guard text.utf8.count <= limit else {
+            throw WireError(.malformedField, "field \(tag) of a record is longer than \(limit) bytes")
         }
         return text
     }

@@ -34,7 +34,13 @@ extension FuzzTarget {
             "gossip-difference", longestInput: 4_096, parse: { try? GossipDifference($0) }, write: { $0.bytes }),
         whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
         whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
+        whole("nonce-delivery", parse: { NonceDelivery($0) }, write: { $0.bytes }),
+        whole(
+            "mesh-mirror", parse: { MeshMirror.read(answer: $0) }, write: { MeshMirror.answer($0) }),
         FuzzTarget("node-record", longestInput: SignedRecord.maximumByteCount + 16) { readRecord($0) },
+        // Many spellings of one table, so what is written again is only held to mean the same.
+        FuzzTarget("p2prc-table", longestInput: 4_096) { readP2PRCTable($0) },
+        FuzzTarget("multipart-form", longestInput: 2_048) { readForm($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]
 
@@ -94,6 +100,26 @@ extension FuzzTarget {
         else { return .flawed("\(read) cannot be written again") }
         if read.isGenuine, read.signedBytes != Known.record?.signedBytes {
             return .flawed("\(read) is genuine, and nobody signed it")
+        }
+        return .accepted
+    }
+
+    /// The first line is the type, the rest the body. A part that is found can be posted again.
+    private static func readForm(_ bytes: [UInt8]) -> Outcome {
+        let type = String(decoding: bytes.prefix { $0 != 0x0a }, as: UTF8.self)
+        let body = Array(bytes.dropFirst(type.utf8.count + 1))
+        guard let part = MultipartForm.part(named: "json", in: body, contentType: type) else { return .refused }
+        let head = Array("--fuzz/of/forms\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n".utf8)
+        let form = head + part + Array("\r\n--fuzz/of/forms--\r\n".utf8)
+        let again = MultipartForm.part(named: "json", in: form, contentType: "multipart/form-data; boundary=fuzz/of/forms")
+        return again == part ? .accepted : .flawed("the part \(part) comes back as \(String(describing: again))")
+    }
+
+    private static func readP2PRCTable(_ bytes: [UInt8]) -> Outcome {
+        guard let table = try? P2PRCTable(json: bytes) else { return .refused }
+        for layout in [P2PRCTable.Layout.compact, .file] {
+            let written = table.json(layout)
+            guard (try? P2PRCTable(json: written)) == table else { return .flawed("\(table) is written as \(written)") }
         }
         return .accepted
     }

@@ -35,28 +35,29 @@ import Testing
     @Test func `with its remarks taken for keys the example sets every key there is`() throws {
         let text = try String(contentsOf: Self.example, encoding: .utf8)
         let all = text.split(separator: "\n").map { line in
-            line.firstMatch(of: #/^# ([a-z_]+ = .*)$/#).map { String($0.1) } ?? String(line)
+            line.firstMatch(of: #/^# ([a-z0-9_]+ = .*)$/#).map { String($0.1) } ?? String(line)
         }.joined(separator: "\n")
         let config = try parse(all)
         #expect(config.name == "office" && config.bind == "192.168.1.5" && config.advertise == "relay.example.org")
-        #expect(config.ports == PortRange(first: 20_000, last: 29_999))
+        #expect(config.ports == PortRange(first: 20_000, last: 29_999) && config.p2prcCompat == "0.0.0.0:8078")
         #expect(config.limits.connections == 10_000 && config.limits.connectionsPerSecond == 1_000)
         #expect(config.limits.bytesPerSecond == 10_000_000)
         var keys: Set<String> = []
         var table = ""
         for line in all.split(separator: "\n") {
             if let match = line.firstMatch(of: #/^\[([a-z]+)\]/#) { table = "\(match.1)." }
-            if let match = line.firstMatch(of: #/^([a-z_]+) =/#) { keys.insert(table + String(match.1)) }
+            if let match = line.firstMatch(of: #/^([a-z0-9_]+) =/#) { keys.insert(table + String(match.1)) }
         }
         #expect(keys == Self.keys)
     }
 
     static let keys: Set = [
-        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "relays", "hook", "lease_hours",
-        "visitors.allow",
+        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "p2prc_compat", "relays", "hook",
+        "lease_hours", "visitors.allow",
         "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
         "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
         "sources.handshakes_per_second", "sources.half_open", "reserve.descriptors", "reserve.buffers",
+        "mesh.dial",
     ]
 
     @Test func `docs of the files name every key`() throws {
@@ -75,6 +76,7 @@ import Testing
             ports = "30000"
             open = true
             plain = true
+            p2prc_compat = "0.0.0.0:8078"
             relays = 3
             hook = "echo $P2PRC_HOSTS"
             lease_hours = 1
@@ -100,11 +102,13 @@ import Testing
             [reserve]
             descriptors = 0
             buffers = 8
+            [mesh]
+            dial = ["192.0.2.0/24"]
             """)
         func networks(_ texts: String...) throws -> [Network] { try texts.map { try Network($0) } }
         #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
         #expect(config.advertise == "relay.example.org" && config.ports == PortRange(first: 30_000, count: 1))
-        #expect(config.isOpen && config.isPlain && config.leaseHours == 1)
+        #expect(config.isOpen && config.isPlain && config.leaseHours == 1 && config.p2prcCompat == "0.0.0.0:8078")
         #expect(config.relays == 3 && config.hook == "echo $P2PRC_HOSTS")
         #expect(
             try config.visitors
@@ -119,6 +123,7 @@ import Testing
         )
         #expect(config.sources == SourceGate.Limits(handshakesPerSecond: 6, halfOpen: 7))
         #expect(config.reserve.descriptors == 0 && config.reserve.buffers == 8)
+        #expect(try config.meshDial == networks("192.0.2.0/24"))
     }
 
     @Test(arguments: [

@@ -17,6 +17,11 @@ extension Samples {
     static let plainRecord = NodeRecord(
         key: peer.key, issue: 5, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60)
 
+    static let notedRecord = NodeRecord(
+        key: peer.key, issue: 6, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60,
+        note: "Küche, 2. Stock; frag Ida")
+
+    static let signedNotedRecord = try! SignedRecord(notedRecord, by: peer)
     static let signedRecord = try! SignedRecord(record, by: relay)
     static let signedPlainRecord = try! SignedRecord(plainRecord, by: peer)
 
@@ -37,7 +42,8 @@ extension Samples {
 
 /// What people read beside the bytes.
 func described(_ record: NodeRecord) -> [String: String] {
-    [
+    let note = record.note.isEmpty ? [:] : ["note": record.note]
+    return [
         "key": "\(record.key)", "issue": "\(record.issue)", "firstIssue": "\(record.process.firstIssue)",
         "instance": "\(record.process.instance)", "issued": "\(record.issued)", "lifetime": "\(record.lifetime)",
         "roles": "\(record.roles.rawValue)", "name": record.name, "software": record.software,
@@ -45,7 +51,7 @@ func described(_ record: NodeRecord) -> [String: String] {
         "mappings": record.mappings.map { "\($0.name) \($0.protocols.rawValue) \($0.host) \($0.ports)" }
             .joined(separator: ", "),
         "witnesses": record.witnesses.map { "\($0.witness) \($0.time) \($0.address)" }.joined(separator: ", "),
-    ]
+    ].merging(note) { old, _ in old }
 }
 
 func described(_ digest: GossipDigest) -> [String: String] {

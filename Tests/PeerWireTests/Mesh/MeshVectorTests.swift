@@ -20,6 +20,11 @@ import Testing
         + Samples.dialBackAnswers.map {
             Vector(name: $0.name, hex: Hex.encode($0.answer.bytes), fields: described($0.answer))
         }
+        + [
+            Vector(
+                name: "record-noted", hex: Hex.encode(Samples.signedNotedRecord.bytes),
+                fields: described(Samples.notedRecord))
+        ]
 
     @Test(.enabled(if: VectorTests.isPrinting)) func `rows that are not committed yet are printed`() throws {
         let known = Set(((try? Vector.committed(Self.file)) ?? []).map(\.name))
@@ -33,7 +38,7 @@ import Testing
     }
 
     // What is signed is not compared with what is signed now: a library may add randomness to its signatures.
-    @Test(arguments: [("record", Samples.record), ("record-plain", Samples.plainRecord)])
+    @Test(arguments: [("record", Samples.record), ("record-plain", Samples.plainRecord), ("record-noted", Samples.notedRecord)])
     func `a committed record is understood, genuine, and passed on as it is`(
         name: String, expected: NodeRecord
     ) throws {

@@ -5,6 +5,7 @@ import Testing
     @Test func `a record comes back as it was signed`() throws {
         for (record, signed) in [
             (Samples.record, Samples.signedRecord), (Samples.plainRecord, Samples.signedPlainRecord),
+            (Samples.notedRecord, Samples.signedNotedRecord),
         ] {
             let read = try SignedRecord(signed.bytes)
             #expect(read.record == record)
@@ -48,6 +49,9 @@ import Testing
         #expect(!isRefused { $0.name = String(repeating: "n", count: NodeRecord.maximumText) })
         #expect(isRefused { $0.name = String(repeating: "n", count: NodeRecord.maximumText + 1) })
         #expect(isRefused { $0.software = String(repeating: "s", count: 65) })
+        #expect(!isRefused { $0.note = String(repeating: "n", count: NodeRecord.maximumNote) })
+        #expect(isRefused { $0.note = String(repeating: "n", count: NodeRecord.maximumNote + 1) })
+        #expect(isRefused { $0.note = "two\nlines" })
         #expect(isRefused { $0.addresses = Array(repeating: Samples.address, count: 9) })
         #expect(isRefused { $0.mappings = Array(repeating: $0.mappings[0], count: 17) })
         #expect(isRefused { $0.mappings[0].host = String(repeating: "h", count: 65) })
@@ -62,6 +66,7 @@ import Testing
         var record = Samples.record
         record.name = String(repeating: "n", count: 64)
         record.software = String(repeating: "s", count: 64)
+        record.note = String(repeating: "o", count: NodeRecord.maximumNote)
         record.addresses = Array(repeating: Samples.address6, count: NodeRecord.maximumAddresses)
         record.witnesses = Array(repeating: Samples.statement, count: NodeRecord.maximumWitnesses)
         record.mappings = Array(

@@ -1,0 +1,98 @@
+internal import Logging
+internal import PeerAPI
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// The mesh within the node: what it asks of the other services, and what it brings them.
+extension NodeCore {
+    /// Whether a session stands with that node, in either direction.
+    func hasSession(with key: NodeKey) -> Bool {
+        relay?.hasSession(of: key) == true
+            || peer.relayStandings.contains { $0.key == key && $0.state == .connected }
+    }
+
+    /// Whether no visitor is connected, here or at this node's relays.
+    func whetherIdle(_ answer: @escaping (Bool) -> Void) {
+        let bound = LoopBound((self, answer), on: loop)
+        peer.report { exposed in
+            let (core, answer) = bound.value
+            guard exposed.allSatisfy({ $0.traffic.open == 0 }) else { return answer(false) }
+            guard let relay = core.relay else { return answer(true) }
+            relay.report { carried in bound.value.1(carried.allSatisfy { $0.traffic.open == 0 }) }
+        }
+    }
+
+    /// Keys of this node's own mesh, and of those that it joined.
+    var allMeshKeys: [MeshKey] {
+        var keys = peer.ownMeshKeys
+        for key in peer.memberships.relays.sorted(by: { $0.key < $1.key }).compactMap(\.value.meshKey)
+        where !keys.contains(key) { keys.append(key) }
+        return keys
+    }
+}
+
+extension MeshService {
+    convenience init(on loop: EventLoop, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
+        let setup = Setup(
+            name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
+            isRelay: settings.isRelay, widened: settings.config.meshDial, records: state.records,
+            lastIssue: state.lastIssue, note: state.note)
+        self.init(
+            on: loop, setup: setup, identity: state.identity, client: state.client, writer: state.writer, log: log)
+    }
+}
+
+extension Assembled {
+    /// Puts the mesh between the services of a node.
+    static func join(_ core: NodeCore, _ mesh: MeshService, _ endings: AsyncStream<ExitStatus>.Continuation) {
+        core.mesh = mesh
+        let meter = LoadMeter()
+        mesh.meshKeys = { [unowned core] in core.allMeshKeys }
+        mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
+        mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
+        mesh.held = { [unowned core] in
+            core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
+        }
+        core.peer.candidates = { [unowned mesh] in mesh.known.compactMap(RelayCandidate.init) }
+        core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
+        core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
+        mesh.load = { meter.load }
+        mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
+        mesh.onChange = { [unowned core] in core.changed() }
+        mesh.onSuperseded = { endings.yield(.superseded) }
+    }
+
+    /// What another node is told; from any thread.
+    func answer(_ call: MeshCall, on control: EventLoop) async -> MeshReply {
+        guard let source = NodeAddress(host: HostAddress(call.source), port: call.source.port) else {
+            return .malformed
+        }
+        let question = MeshQuestion(
+            key: call.key, source: source, isMember: call.isMember, proof: call.proof, body: call.body)
+        let response: MeshResponse = await withCheckedContinuation { continuation in
+            control.execute {
+                guard let mesh = self.core.value.mesh else { return continuation.resume(returning: .stranger) }
+                mesh.asked(question) { continuation.resume(returning: $0) }
+            }
+        }
+        switch response {
+        case .answer(let bytes, let proof): return .answer(bytes, proof: proof)
+        case .busy: return .busy
+        case .malformed: return .malformed
+        case .stranger: return .stranger
+        }
+    }
+}
+
+extension RelayCandidate {
+    /// `nil` where it is not to be chosen.
+    init?(_ relay: MeshRelay) {
+        guard relay.isProven, let cost = relay.cost else { return nil }
+        self.init(
+            key: relay.key, endpoint: Endpoint(host: relay.address.host.description, port: relay.address.port),
+            cost: cost)
+    }
+}

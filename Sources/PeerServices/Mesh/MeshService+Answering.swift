@@ -1,0 +1,146 @@
+internal import PeerMesh
+internal import PeerProbing
+internal import PeerReactor
+public import PeerWire
+
+/// What another node says to this one, with what the connection proves.
+public struct MeshQuestion: Sendable {
+    public var key: NodeKey
+    /// Where the connection comes from.
+    public var source: NodeAddress
+    /// A session stands with it.
+    public var isMember: Bool
+    public var proof: String?
+    public var body: [UInt8]
+
+    public init(key: NodeKey, source: NodeAddress, isMember: Bool, proof: String?, body: [UInt8]) {
+        self.key = key
+        self.source = source
+        self.isMember = isMember
+        self.proof = proof
+        self.body = body
+    }
+}
+
+public enum MeshResponse: Hashable, Sendable {
+    case answer([UInt8], proof: String?)
+    case busy
+    case malformed
+    case stranger
+}
+
+/// A dial for somebody else that is under way.
+struct DialBack {
+    var asker: NodeKey
+    var reply: (MeshResponse) -> Void
+}
+
+extension MeshService {
+    /// For how long a proof of membership counts without being shown again.
+    private static let memberSpan = Instant.Span.seconds(600)
+    /// Members that are remembered; more show their proof each time.
+    private static let maximumMembers = 4_096
+    /// Bytes that all probes of bandwidth together may move in a second, besides what visitors do.
+    static let bulkBytesPerSecond = 4 << 20
+    /// From this load on nobody measures the bandwidth of this node.
+    static let busyLoad = 0.5
+
+    /// Whether a node has shown lately that it belongs to the mesh.
+    public func isMember(_ key: NodeKey) -> Bool { members[key].map { EventLoop.clock() < $0 } ?? false }
+
+    /// - Parameter reply: called once, on the control loop; a dial-back takes seconds.
+    public func asked(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
+        // Who brings a nonce that this node waits for was asked to, and needs no other right.
+        if let delivery = NonceDelivery(question.body), reach.arrived(nonce: delivery.nonce, from: question.key) {
+            return reply(.answer([], proof: nil))
+        }
+        guard admits(question) else { return reply(.stranger) }
+        switch question.body.first {
+        case GossipDigest.kind, GossipDifference.kind: reply(gossipAnswer(question))
+        case DialBackRequest.kind: dialBack(question, reply)
+        case MeshProbe.requestKind: reply(probeAnswer(question))
+        case MeshMirror.requestKind: reply(answer(MeshMirror.answer(question.source), to: question.key))
+        default: reply(.malformed)
+        }
+        arm()
+    }
+
+    private func admits(_ question: MeshQuestion) -> Bool {
+        if question.isMember || isMember(question.key) { return true }
+        guard let proof = question.proof,
+            MemberProof.isValid(proof, of: question.key, to: identity.key, with: meshKeys())
+        else { return false }
+        let now = EventLoop.clock()
+        if members.count >= Self.maximumMembers { members = members.filter { $0.value > now } }
+        if members.count < Self.maximumMembers { members[question.key] = now + Self.memberSpan }
+        return true
+    }
+
+    private func answer(_ bytes: [UInt8], to key: NodeKey) -> MeshResponse {
+        .answer(bytes, proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()))
+    }
+
+    private func gossipAnswer(_ question: MeshQuestion) -> MeshResponse {
+        let caller = Gossip.Caller(key: question.key, host: question.source.host)
+        let now = EventLoop.clock()
+        let response: Gossip.Answer
+        do throws(WireError) {
+            response =
+                question.body.first == GossipDigest.kind
+                ? gossip.asked(try GossipDigest(question.body), by: caller, at: now, wall: .now)
+                : gossip.asked(try GossipDifference(question.body), by: caller, at: now, wall: .now)
+        } catch { return .malformed }
+        takeChanges()
+        lookForForeignOwn()
+        guard case .difference(let difference) = response else { return .busy }
+        return answer(difference.bytes, to: question.key)
+    }
+
+    private func probeAnswer(_ question: MeshQuestion) -> MeshResponse {
+        guard let (wanted, padding) = MeshProbe.read(request: question.body) else { return .malformed }
+        let load = load()
+        if wanted + padding > 0 {
+            guard load < Self.busyLoad, bulk.take(wanted + padding, at: EventLoop.clock()) else { return .busy }
+        }
+        return answer(MeshProbe.answer(load: load, wanted: wanted), to: question.key)
+    }
+
+    // MARK: Dialling back
+
+    private func dialBack(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
+        guard let request = DialBackRequest(question.body) else { return reply(.malformed) }
+        let asker = DialBackDesk.Asker(
+            key: question.key, observed: question.source, isDirect: !judge.isOwn(question.source.host))
+        switch desk.asked(request, by: asker, at: EventLoop.clock()) {
+        case .answer(let outcome, let observed):
+            reply(response(.answer(outcome, observed: observed), to: question.key))
+        case .dial(let number, let address, let key, let nonce):
+            dialBacks[number] = DialBack(asker: key, reply: reply)
+            let limits = NodeRequest.Limits(connect: .seconds(3), total: .seconds(4), answer: 1_024)
+            let endpoint = Endpoint(host: address.host.description, port: address.port)
+            let delivery = NonceDelivery(nonce: nonce).bytes
+            ask(self.request(delivery, to: endpoint, key, isAlone: true, limits: limits)) { [weak self] result in
+                guard let self else { return }
+                let isReached = (try? result.get())?.status == 200
+                guard let result = desk.dialled(number, reached: isReached, at: .now) else { return }
+                answerDialBack(number, result)
+            }
+        }
+    }
+
+    func answerDialBack(_ number: UInt64, _ result: DialBackDesk.Result) {
+        guard let dialBack = dialBacks.removeValue(forKey: number) else { return }
+        dialBack.reply(response(result, to: dialBack.asker))
+    }
+
+    private func response(_ result: DialBackDesk.Result, to key: NodeKey) -> MeshResponse {
+        switch result {
+        case .attest(let content, let observed):
+            let statement = DialBackStatement(content, signature: identity.signature(for: content.signedBytes))
+            return answer(DialBackAnswer(observed: observed, statement: statement).bytes, to: key)
+        case .answer(let outcome, let observed):
+            guard let document = DialBackAnswer(outcome, observed: observed) else { return .malformed }
+            return answer(document.bytes, to: key)
+        }
+    }
+}

@@ -1,0 +1,176 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerProbing
+internal import PeerReactor
+internal import PeerStorage
+internal import PeerWire
+
+/// Exchanges that this node begins.
+extension MeshService {
+    func run(_ actions: [Gossip.Action]) {
+        for action in actions {
+            switch action {
+            case .exchange(let number, let partner, let digest):
+                noteRefresh { $0.begun(number) }
+                begin(number, partner, digest)
+            case .send(let number, let difference): send(difference.bytes, number)
+            case .finish(let number):
+                exchanges[number] = nil
+                noteRefresh { $0.pending.remove(number) }
+            }
+        }
+        endRefreshes()
+        takeChanges()
+        lookForForeignOwn()
+    }
+
+    private func begin(_ number: UInt64, _ partner: Gossip.Partner, _ digest: GossipDigest) {
+        switch partner {
+        case .node(let key, let address):
+            exchanges[number] = (Endpoint(host: address.host.description, port: address.port), key)
+            send(digest.bytes, number)
+        case .seed(let text):
+            guard let endpoint = Endpoint(text) else { return failed(number, "\(text) is no address") }
+            if let key = pinned(text) ?? seedKeys[text] {
+                exchanges[number] = (endpoint, key)
+                return send(digest.bytes, number, seed: text)
+            }
+            meet(endpoint) { [weak self] key in
+                guard let self else { return }
+                switch key {
+                case .failure(let failure): failed(number, failure.description, seed: text)
+                case .success(identity.key):
+                    // The user may well have written down this very node.
+                    gossip.book.remove(seed: text)
+                    failed(number, "it is this node")
+                case .success(let key):
+                    if seedKeys.count < PartnerBook.maximumSeeds { seedKeys[text] = key }
+                    exchanges[number] = (endpoint, key)
+                    send(digest.bytes, number, seed: text)
+                }
+            }
+        }
+    }
+
+    /// Which node is there. It is asked for nothing else: a proof of membership is for one key.
+    private func meet(_ endpoint: Endpoint, _ done: @escaping (Result<NodeKey, NodeFailure>) -> Void) {
+        let question = NodeRequest(
+            host: endpoint.host, port: endpoint.port, key: nil, path: "/v1/alive", limits: .init(answer: 256))
+        ask(question) { done($0.map(\.key)) }
+    }
+
+    private func send(_ body: [UInt8], _ number: UInt64, seed: String? = nil) {
+        guard let (endpoint, key) = exchanges[number] else { return }
+        ask(request(body, to: endpoint, key)) { [weak self] result in
+            self?.answered(number, result, from: key, seed: seed)
+        }
+    }
+
+    private func answered(
+        _ number: UInt64, _ result: Result<NodeAnswer, NodeFailure>, from key: NodeKey, seed: String?
+    ) {
+        let answer: NodeAnswer
+        switch result {
+        case .failure(let failure):
+            // Its key may have changed; the next time it is asked who it is.
+            if let seed, failure.kind == .stranger, pinned(seed) == nil { seedKeys[seed] = nil }
+            return failed(number, failure.description, seed: seed)
+        case .success(let success): answer = success
+        }
+        guard answer.status == 200 else { return failed(number, Self.text(status: answer.status), seed: seed) }
+        guard isMember(answer) else { return failed(number, "it is no member of this node's mesh", seed: seed) }
+        do throws(WireError) {
+            let difference = try GossipDifference(answer.body)
+            if let seed { seedAnswered(seed) }
+            noteRefresh { $0.answered.formUnion($0.pending.contains(number) ? [number] : []) }
+            let caller = Gossip.Caller(key: key, host: answer.remote.host)
+            run(gossip.answered(number, difference, by: caller, at: EventLoop.clock(), wall: .now))
+        } catch { failed(number, "\(error)", seed: seed) }
+        arm()
+    }
+
+    private func failed(_ number: UInt64, _ reason: String, seed: String? = nil) {
+        if let seed, troubles[seed] != reason {
+            troubles[seed] = reason
+            log.warning("the mesh cannot be asked at \(seed): \(reason); trying again")
+        }
+        log.debug("gossip: \(reason)")
+        exchanges[number] = nil
+        run(gossip.failed(number, at: EventLoop.clock(), wall: .now))
+        arm()
+    }
+
+    private func seedAnswered(_ seed: String) {
+        if troubles.removeValue(forKey: seed) != nil { log.info("the mesh is asked at \(seed) again") }
+        let moment = UnixTime(.now)
+        writer.write(
+            "an answer of a seed", { table throws(StorageError) in try table.seedAnswered(seed, at: moment) })
+    }
+
+    static func text(status: Int) -> String {
+        switch status {
+        case 401, 403: "it does not know this node as a member of its mesh"
+        case 404: "it does not take part in the mesh"
+        case 429: "it is busy"
+        default: "it answered with \(status)"
+        }
+    }
+
+    // MARK: Requests
+
+    func request(
+        _ body: [UInt8], to endpoint: Endpoint, _ key: NodeKey, isAlone: Bool = false,
+        limits: NodeRequest.Limits = .init()
+    ) -> NodeRequest {
+        NodeRequest(
+            host: endpoint.host, port: endpoint.port, key: key, path: Self.path, body: body,
+            proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()), isAlone: isAlone, limits: limits)
+    }
+
+    /// Answers on the control loop.
+    func ask(_ request: NodeRequest, _ done: @escaping (Result<NodeAnswer, NodeFailure>) -> Void) {
+        let bound = LoopBound(done, on: loop)
+        client.send(request) { [loop] result in loop.execute { bound.value(result) } }
+    }
+
+    /// Whether the other end belongs to this mesh: who only holds the address of a seed learns nothing of it.
+    func isMember(_ answer: NodeAnswer) -> Bool {
+        if hasSession(answer.key) { return true }
+        guard let proof = answer.proof else { return false }
+        return MemberProof.isValid(proof, of: answer.key, to: identity.key, with: meshKeys())
+    }
+
+    // MARK: Changes
+
+    /// To the disk, and to the relays that are known.
+    func takeChanges() {
+        let changes = gossip.takeChanges()
+        guard !changes.isEmpty else { return }
+        let moment = UnixTime(.now)
+        writer.write("records", { table throws(StorageError) in try table.apply(changes, at: moment) })
+        var isListed = false
+        for change in changes {
+            switch change {
+            case .stored(let record):
+                isListed = isListed || relays[record.key] != nil || record.record.roles.contains(.relay)
+                noticeRelays([record])
+            case .removed(let key): isListed = relays.removeValue(forKey: key) != nil || isListed
+            }
+        }
+        if isListed { onChange?() }
+    }
+
+    /// The former verdict holds until the next tick, when it is judged anew.
+    func noticeRelays(_ records: [SignedRecord]) {
+        for record in records where record.key != identity.key {
+            guard record.record.roles.contains(.relay) else {
+                relays[record.key] = nil
+                continue
+            }
+            let former = relays[record.key]
+            let kept = former?.statements.filter { record.record.witnesses.contains($0.key) } ?? [:]
+            relays[record.key] = Relay(
+                record: record, verdict: former?.verdict ?? .tooFewWitnesses(0, of: 1), statements: kept, until: .zero)
+        }
+    }
+}

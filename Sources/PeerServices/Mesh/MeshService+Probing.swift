@@ -1,0 +1,171 @@
+public import PeerMesh
+internal import PeerProbing
+internal import PeerReactor
+internal import PeerStorage
+public import PeerWire
+
+/// A relay of the mesh as this node sees it, for whoever chooses one.
+public struct MeshRelay: Sendable {
+    public var key: NodeKey
+    public var name: String
+    /// The one that others have reached, where it is proven; it is to be dialled with `key` pinned. Else what it
+    /// claims, for listings alone.
+    public var address: NodeAddress
+    public var isProven: Bool
+    public var isDraining: Bool
+    public var figures: RelayFigures
+    /// `nil` where it cannot be chosen.
+    public var cost: Instant.Span?
+    public var verdict: Ranking.Verdict
+    /// The same for people: why it is chosen or not.
+    public var obstacle: String
+    /// When its record was issued; seconds since 1970.
+    public var issued: Int64
+}
+
+extension MeshService {
+    /// For how long a verdict on a relay holds, where nothing has changed.
+    private static let verdictSpan = Instant.Span.seconds(15)
+    /// Relays whose samples are kept, and that are listed.
+    static let maximumRelays = 1_024
+
+    /// The relays that are known, the best first.
+    public var known: [MeshRelay] {
+        let rows = Dictionary(ranking.rows.map { ($0.key, $0) }) { first, _ in first }
+        let order = ranking.rows.map(\.key) + relays.keys.filter { rows[$0] == nil }.sorted { $0.tag < $1.tag }
+        return order.prefix(Self.maximumRelays).compactMap { key in
+            guard let relay = relays[key] else { return nil }
+            var proven: NodeAddress?
+            if case .proven(let address) = relay.verdict { proven = address }
+            guard let address = proven ?? relay.record.record.addresses.first else { return nil }
+            let row = rows[key]
+            let verdict = row?.verdict ?? .notProven(relay.verdict)
+            return MeshRelay(
+                key: key, name: relay.record.record.name, address: address, isProven: proven != nil,
+                isDraining: relay.record.record.roles.contains(.draining),
+                figures: row?.figures ?? RelayFigures(SampleLog(), at: .zero), cost: row?.cost,
+                verdict: verdict, obstacle: row.map(ranking.reason) ?? "it was heard of just now",
+                issued: relay.record.record.issued)
+        }
+    }
+
+    /// A round trip that a session measured itself.
+    public func measured(_ roundTrip: Instant.Span?, of key: NodeKey, load: Double? = nil) {
+        guard relays[key] != nil else { return }
+        logs[key, default: SampleLog()].add(ProbeSample(at: EventLoop.clock(), roundTrip: roundTrip, load: load))
+    }
+
+    // MARK: Ranking
+
+    func rank(_ now: Instant) {
+        judgeRelays(now)
+        let current = held()
+        let candidates = relays.map { key, relay in
+            Ranking.Candidate(
+                key: key, name: relay.record.record.name, proof: relay.verdict,
+                isDraining: relay.record.record.roles.contains(.draining), log: logs[key] ?? SampleLog())
+        }
+        ranking = Ranking(candidates, current: current.first, at: now)
+        let measurable = ranking.rows.filter { row in
+            switch row.verdict {
+            case .chosen, .behind, .notWorthMoving, .silent, .notMeasured, .full, .draining: true
+            case .notProven: false
+            }
+        }
+        plan.update(measurable.map(\.key), held: Set(current).intersection(relays.keys), at: now)
+        logs = logs.filter { relays[$0.key] != nil }
+    }
+
+    private func judgeRelays(_ now: Instant) {
+        let due = relays.filter { $0.value.until <= now }
+        guard !due.isEmpty else { return }
+        let witnesses = witnesses(now)
+        let (table, own, judge) = (gossip.table, identity.key, judge)
+        for (key, relay) in due {
+            let others = witnesses.count - (witnesses.contains(key) ? 1 : 0)
+            var statements = relay.statements
+            let verdict = RelayProof.judge(
+                relay.record.record, time: time, others: others, isKnown: { $0 == own || table[$0] != nil },
+                didReach: { _ in self.logs[key]?.hasAnswer == true }, mayDial: { judge.allows($0) },
+                isGenuine: { statement, subject in
+                    if let known = statements[statement] { return known }
+                    let isGenuine = statement.isGenuine(of: subject)
+                    statements[statement] = isGenuine
+                    return isGenuine
+                })
+            let hasChanged = verdict != relay.verdict
+            relays[key]?.verdict = verdict
+            relays[key]?.statements = statements
+            relays[key]?.until = now + Self.verdictSpan
+            if hasChanged { onChange?() }
+        }
+    }
+
+    // MARK: Probes
+
+    func probe(_ now: Instant) {
+        for probe in plan.timePassed(at: now) {
+            guard case .proven(let address) = relays[probe.key]?.verdict else {
+                plan.ended(probe.key, answered: false, at: now)
+                continue
+            }
+            measure(probe, at: address)
+        }
+    }
+
+    /// All samples at once, each on a connection of its own, as a visitor's bytes would have one.
+    private func measure(_ probe: ProbePlan.Probe, at address: NodeAddress) {
+        let endpoint = Endpoint(host: address.host.description, port: address.port)
+        let limit = plan.limits.probeLimit
+        let question = request(
+            MeshProbe.request(), to: endpoint, probe.key, isAlone: true,
+            limits: .init(connect: limit, total: limit, answer: 64))
+        let round = ProbeRound(probe.samples)
+        for _ in 0..<probe.samples {
+            let sent = EventLoop.clock()
+            ask(question) { [weak self] result in
+                guard let self else { return }
+                round.add(Self.sample(result, sent: sent))
+                if round.isComplete { ended(probe.key, round.samples) }
+            }
+        }
+    }
+
+    private static func sample(_ result: Result<NodeAnswer, NodeFailure>, sent: Instant) -> ProbeSample {
+        // The way's own round trip is the one of TCP's handshake: what comes after it is the work of two processors.
+        // But it counts only if an answer came, for a system accepts connections for a process that is stopped. Who is
+        // busy, or answers something else, is there.
+        guard case .success(let answer) = result else { return ProbeSample(at: sent, roundTrip: nil) }
+        let said = answer.status == 200 ? MeshProbe.read(answer: answer.body) : nil
+        return ProbeSample(
+            at: sent, roundTrip: answer.distance ?? answer.roundTrip, setUp: answer.setUp, load: said?.load)
+    }
+
+    private func ended(_ key: NodeKey, _ samples: [ProbeSample]) {
+        let now = EventLoop.clock()
+        plan.ended(key, answered: samples.contains { $0.roundTrip != nil }, at: now)
+        guard relays[key] != nil else { return }
+        for sample in samples { logs[key, default: SampleLog()].add(sample) }
+        let moment = UnixTime(.now)
+        let rows = samples.map { NodeSample(node: key, at: moment, setUp: $0.setUp, roundTrip: $0.roundTrip) }
+        writer.write("probes", { table throws(StorageError) in try table.record(rows) })
+        rank(now)
+        onChange?()
+        arm()
+    }
+}
+
+/// The samples of one probe as they come in.
+private final class ProbeRound {
+    private(set) var samples: [ProbeSample] = []
+    private let count: Int
+
+    init(_ count: Int) { self.count = count }
+
+    func add(_ sample: ProbeSample) { samples.append(sample) }
+    var isComplete: Bool { samples.count == count }
+}
+
+extension SampleLog {
+    fileprivate var hasAnswer: Bool { samples.contains { $0.roundTrip != nil } }
+}

@@ -1,0 +1,343 @@
+public import Logging
+public import PeerMesh
+public import PeerProbing
+public import PeerReactor
+public import PeerStorage
+public import PeerWire
+
+/// The shell around gossip, dial-back, reachability, probes and ranking: asks other nodes through `NodeClient`, answers
+/// them, and keeps the IP table. Belongs to the control loop.
+///
+/// 1. A timer runs whatever is due (`turn`); a tick each second writes the own record anew where it changed.
+/// 2. `MeshService+Gossip` carries exchanges, `MeshService+Answering` answers, `MeshService+Reachability` asks for
+///    dial-backs and makes them, `MeshService+Probing` measures and ranks.
+public final class MeshService {
+    /// Fixed when it starts.
+    public struct Setup: Sendable {
+        public var name: String
+        public var software: String
+        /// The server port, as others would dial it.
+        public var port: UInt16
+        public var isRelay: Bool
+        /// Networks that are dialled on others' word beyond the usual (`DialPolicy`).
+        public var widened: [Network]
+        /// From the IP table, each judged already.
+        public var records: [SignedRecord]
+        public var lastIssue: UInt64
+        /// What the user says of this node.
+        public var note: String
+
+        public init(
+            name: String, software: String, port: UInt16, isRelay: Bool, widened: [Network], records: [SignedRecord],
+            lastIssue: UInt64, note: String
+        ) {
+            self.name = name
+            self.software = software
+            self.port = port
+            self.isRelay = isRelay
+            self.widened = widened
+            self.records = records
+            self.lastIssue = lastIssue
+            self.note = note
+        }
+    }
+
+    /// A record that offers a relay, and what is thought of it.
+    struct Relay {
+        var record: SignedRecord
+        var verdict: RelayProof.Verdict
+        /// Statements of the record whose signatures were judged.
+        var statements: [DialBackStatement: Bool] = [:]
+        /// When it is to be judged anew.
+        var until: Instant
+    }
+
+    static let path = "/v1/mesh"
+    private static let tick = Instant.Span.seconds(1)
+    private static let networksInterval = Instant.Span.seconds(10)
+    private static let firstWord = Instant.Span.seconds(3)
+
+    let loop: EventLoop
+    let setup: Setup
+    let client: NodeClient
+    let judge: DialJudge
+    let writer: TableWriter
+    let log: Logger
+    private(set) var identity: NodeIdentity
+    var gossip: Gossip
+    var author: RecordAuthor
+    var reach: Reachability
+    var desk: DialBackDesk
+    var plan: ProbePlan
+    var random = SystemRandomNumberGenerator()
+
+    /// Where each exchange goes; set once the other end has proven its key.
+    var exchanges: [UInt64: (endpoint: Endpoint, key: NodeKey)] = [:]
+    /// Keys that seeds proved, by what was written; kept as long as this process runs.
+    var seedKeys: [String: NodeKey] = [:]
+    /// What seeds last failed by, so that each trouble is told once.
+    var troubles: [String: String] = [:]
+    /// Who showed that he belongs to the mesh, and until when that counts.
+    var members: [NodeKey: Instant] = [:]
+    var dialBacks: [UInt64: DialBack] = [:]
+    var logs: [NodeKey: SampleLog] = [:]
+    var relays: [NodeKey: Relay] = [:]
+    /// Nodes that could bear witness, when that was counted last.
+    var witnessedNodes: (keys: Set<NodeKey>, at: Instant)?
+    var bulk: RateBucket
+    var bandwidth = BandwidthPlan(at: EventLoop.clock())
+    public internal(set) var ranking = Ranking([], current: nil, at: .zero)
+    private var note: String
+    /// Seeds out of the IP table; those besides are relays that were joined.
+    private var tableSeeds: Set<String> = []
+    private var joined: Set<String> = []
+    /// Rounds that somebody waits for.
+    var refreshes: [Refresh] = []
+    private var lastForeign: SignedRecord?
+    private var isWriting = false
+    private var mustWrite = false
+    private var timer: LoopTimer?
+    private var nextTick = Instant.zero
+    private let started = EventLoop.clock()
+    /// Somebody to ask is looked for then.
+    var nextReach = Instant.zero
+    var lastTold = Reachability.Standing.unknown
+    var lastReachable: (addresses: [NodeAddress], statements: [DialBackStatement], at: Instant)?
+    private var nextNetworks = Instant.zero
+    private var isStopped = false
+
+    /// The mesh keys that this node knows, its own first.
+    public var meshKeys: () -> [MeshKey] = { [] }
+    /// Whether a session stands with that node, in either direction.
+    public var hasSession: (NodeKey) -> Bool = { _ in false }
+    /// The key that is pinned for a relay that was joined by hand, by its address.
+    public var pinned: (String) -> NodeKey? = { _ in nil }
+    /// Relays with a session, the one in use first.
+    public var held: () -> [NodeKey] = { [] }
+    /// 0 to 1, for those who ask.
+    public var load: () -> Double = { 0 }
+    /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control loop.
+    public var mayLoad: (@escaping (Bool) -> Void) -> Void = { $0(false) }
+    /// Peers are being let go.
+    public var isDraining = false { didSet { if isDraining != oldValue { publishSoon() } } }
+    /// What listings show has changed.
+    public var onChange: (() -> Void)?
+    /// Another process has this node's key, and began later.
+    public var onSuperseded: (() -> Void)?
+
+    public init(
+        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, writer: TableWriter, log: Logger
+    ) {
+        self.loop = loop
+        self.setup = setup
+        self.identity = identity
+        self.client = client
+        self.writer = writer
+        self.log = log
+        note = setup.note
+        judge = DialJudge(widened: setup.widened)
+        bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
+        let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
+        (gossip, author, reach, desk, plan) = machines
+        gossip.restore(setup.records, areJudged: true, at: EventLoop.clock(), wall: .now)
+        noticeRelays(setup.records)
+    }
+
+    private static func machines(
+        _ identity: NodeIdentity, _ setup: Setup, _ judge: DialJudge, lastIssue: UInt64
+    ) -> (Gossip, RecordAuthor, Reachability, DialBackDesk, ProbePlan) {
+        let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
+        return (
+            Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
+            RecordAuthor(key: identity.key, instance: .random(in: 0 ... .max), lastIssue: lastIssue),
+            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, mayDial: mayDial),
+            ProbePlan(seed: .random(in: 0 ... .max))
+        )
+    }
+
+    public func start() { turn() }
+
+    /// Answers what is open; asks nothing more.
+    public func stop() {
+        isStopped = true
+        timer?.cancel()
+        for dialBack in dialBacks.values { dialBack.reply(.busy) }
+        dialBacks = [:]
+        client.stop()
+    }
+
+    /// The node has another key: for the mesh it is another node, which takes what was known along.
+    public func renew(_ identity: NodeIdentity, seed: [UInt8]) {
+        let seeds = gossip.book.seeds
+        let records = gossip.table.records.filter { $0.key != self.identity.key }
+        let issue = author.lastIssue
+        for dialBack in dialBacks.values { dialBack.reply(.busy) }
+        dialBacks = [:]
+        exchanges = [:]
+        self.identity = identity
+        client.renew(seed: seed)
+        (gossip, author, reach, desk, plan) = Self.machines(identity, setup, judge, lastIssue: issue)
+        for seed in seeds { _ = gossip.book.add(seed: seed) }
+        gossip.restore(records, areJudged: true, at: EventLoop.clock(), wall: .now)
+        lastForeign = nil
+        publishSoon()
+    }
+
+    /// Where the search for others begins: host:port, as a user wrote it.
+    public func add(seed: Endpoint) {
+        joined.insert(seed.description)
+        begin(with: seed.description)
+    }
+
+    public func remove(seed: Endpoint) {
+        joined.remove(seed.description)
+        if !tableSeeds.contains(seed.description) { gossip.book.remove(seed: seed.description) }
+    }
+
+    /// The seeds of the IP table, all there are. What P2PRC nodes brought is others' word, and dialled as such.
+    public func seedsChanged(_ seeds: [Seed]) {
+        let wanted = Set(seeds.filter { $0.source != .p2prc || isAllowed($0.address) }.map(\.address))
+        for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
+        let new = wanted.subtracting(tableSeeds)
+        tableSeeds = wanted
+        for seed in seeds where new.contains(seed.address) { begin(with: seed.address) }
+    }
+
+    private func isAllowed(_ address: String) -> Bool {
+        Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
+    }
+
+    private func begin(with seed: String) {
+        if !gossip.book.add(seed: seed) {
+            log.warning("the mesh asks \(PartnerBook.maximumSeeds) addresses at most; \(seed) is left out")
+        }
+        gossip.hurry(at: EventLoop.clock())
+        arm()
+    }
+
+    /// The user says something else of this node.
+    public func noteChanged(_ note: String) {
+        self.note = note
+        publishSoon()
+    }
+
+    /// Whether others reach this node.
+    public var standing: Reachability.Standing { reach.standing }
+    /// Addresses of this machine but loopback.
+    public var ownHosts: [HostAddress] {
+        judge.ownHosts.filter { $0.bytes.count == 4 ? $0.bytes[0] != 127 : $0.bytes.dropLast().contains { $0 != 0 } }
+    }
+    /// Nodes that have a record here, this one too.
+    public var recordCount: Int { gossip.table.count }
+
+    // MARK: Time
+
+    /// Seconds since 1970, as the mesh has it.
+    var time: Int64 { gossip.clock.time(at: .now) }
+
+    /// Whatever is due.
+    func turn() {
+        guard !isStopped else { return }
+        let now = EventLoop.clock()
+        run(gossip.timePassed(at: now, wall: .now))
+        if now >= nextNetworks {
+            nextNetworks = now + Self.networksInterval
+            if judge.refresh() { run(reach.networkChanged(at: now)) }
+        }
+        if now >= max(reach.nextDeadline, nextReach) { runReachability(now) }
+        for (number, result) in desk.timePassed(at: now) { answerDialBack(number, result) }
+        if now >= nextTick {
+            nextTick = now + Self.tick
+            noticeContacts(now)
+            publishIfChanged()
+            rank(now)
+            measureBandwidth(now)
+        }
+        probe(now)
+        arm()
+    }
+
+    func arm() {
+        guard !isStopped else { return }
+        var deadline = min(gossip.nextDeadline, nextTick, max(reach.nextDeadline, nextReach))
+        for other in [desk.nextDeadline, plan.nextDeadline].compactMap({ $0 }) { deadline = min(deadline, other) }
+        timer?.cancel()
+        // A machine whose deadline has passed must not keep the loop busy.
+        let span = max(deadline - EventLoop.clock(), .milliseconds(20))
+        timer = loop.schedule(after: span) { [weak self] in self?.turn() }
+    }
+
+    // MARK: The own record
+
+    /// Looks at once whether it must be written anew, instead of at the next tick.
+    func publishSoon() {
+        nextTick = .zero
+        arm()
+    }
+
+    private var content: RecordAuthor.Content {
+        let name = String(setup.name.prefixOfBytes(NodeRecord.maximumText))
+        var content = RecordAuthor.Content(name: name, software: setup.software, note: note)
+        let (addresses, statements) = witnessed
+        guard !addresses.isEmpty else { return content }
+        content.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
+        content.witnesses = Array(statements.prefix(NodeRecord.maximumWitnesses))
+        // What nobody can reach is no relay, whatever its user wants.
+        if setup.isRelay { content.roles.insert(.relay) }
+        if isDraining { content.roles.insert(.draining) }
+        return content
+    }
+
+    private func publishIfChanged() {
+        // A relay's first record says where it is, if that shows soon: there are four a minute at most.
+        let isEarly = setup.isRelay && reach.standing == .unknown && EventLoop.clock() - started < Self.firstWord
+        guard !isEarly || gossip.ownRecord != nil else { return }
+        guard !isWriting, let record = author.write(content, time: time, force: mustWrite) else { return }
+        mustWrite = false
+        let signed: SignedRecord
+        do throws(WireError) { signed = try SignedRecord(record, by: identity) } catch {
+            return log.error("the record of this node cannot be signed: \(error)")
+        }
+        isWriting = true
+        let bound = LoopBound(self, on: loop)
+        // On the disk before anybody has it: a process that forgot its number would write below it.
+        writer.write(
+            "the own record", { table throws(StorageError) in try table.save(own: signed) },
+            done: { [loop] isSaved in loop.execute { bound.value.publish(signed, isSaved: isSaved) } })
+    }
+
+    private func publish(_ record: SignedRecord, isSaved: Bool) {
+        isWriting = false
+        guard isSaved, !isStopped, record.key == identity.key else { return }
+        gossip.publish(record, at: EventLoop.clock(), wall: .now)
+        arm()
+    }
+
+    /// After others were heard: a record of this node's key that it did not write.
+    func lookForForeignOwn() {
+        guard let foreign = gossip.foreignOwn, foreign != lastForeign else { return }
+        lastForeign = foreign
+        switch author.found(foreign.record) {
+        case .own: break
+        case .writeAnew:
+            mustWrite = true
+            publishSoon()
+        case .superseded:
+            log.error("superseded: another process with this node's key came later, and the mesh knows it by that")
+            onSuperseded?()
+        }
+    }
+}
+
+extension String {
+    /// As many whole characters as fit into so many bytes.
+    fileprivate func prefixOfBytes(_ limit: Int) -> Substring {
+        var end = startIndex
+        while end < endIndex {
+            let next = index(after: end)
+            guard self[..<next].utf8.count <= limit else { break }
+            end = next
+        }
+        return self[..<end]
+    }
+}
