@@ -99,6 +99,7 @@ enum ListVisitor {
                 guard !request.isOver else { return }
                 request.isOver = true
                 answers += 1
+                if answers == 1 { complain("{\"first answer\":\(Clock.milliseconds() - request.began)}") }
                 byAddress["\(index)", default: 0] += 1
                 let now = Clock.milliseconds()
                 longestGap = max(longestGap, now - lastAnswer)
