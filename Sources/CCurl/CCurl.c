@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 struct ccurl_transfer {
     CURL *easy;
@@ -128,6 +129,13 @@ static size_t take_header(char *bytes, size_t size, size_t count, void *owner) {
 
 // MARK: Transfers
 
+// Before the socket is bound: others with this port may be there, or may have been a moment ago.
+static int share_port(void *owner, curl_socket_t socket, curlsocktype purpose) {
+    int yes = 1;
+    (void)owner, (void)purpose;
+    return setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+}
+
 static bool add_header(struct ccurl_transfer *transfer, const char *line) {
     struct curl_slist *longer = curl_slist_append(transfer->headers, line);
     if (longer) transfer->headers = longer;
@@ -179,6 +187,10 @@ static bool describe(struct ccurl_transfer *transfer, const struct ccurl_request
     if (request->is_alone
         && (curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK
             || curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK))
+        return false;
+    if (request->local_port
+        && (curl_easy_setopt(easy, CURLOPT_LOCALPORT, request->local_port) != CURLE_OK
+            || curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, share_port) != CURLE_OK))
         return false;
     if (request->body) {
         // No pause in which the other end is asked whether it wants the body (RFC 9110, section 10.1.1).

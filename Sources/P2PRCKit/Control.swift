@@ -7,6 +7,9 @@ enum ControlRequest: Codable, Sendable {
     case status
     case viewServers
     case viewMappings
+    /// Why which relay is chosen.
+    case explain
+    case netcheck
     case map(MappingRequest)
     case unmap(String)
     case join(JoinRequest)

@@ -17,8 +17,11 @@ struct Documents: Sendable {
         var allowsPlain = false
     }
 
-    init(name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], exposed: [ExposedMapping], now: WallTime)
-    {
+    /// - Parameter known: relays that the mesh tells of, those with a session too.
+    init(
+        name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], known: [MeshRelay] = [],
+        exposed: [ExposedMapping], now: WallTime
+    ) {
         if let own {
             servers.servers.append(
                 ServerRegistry.Server(
@@ -29,6 +32,8 @@ struct Documents: Sendable {
             }
         }
         for relay in relays { servers.servers.append(Self.row(relay)) }
+        let listed = Set(relays.compactMap(\.key))
+        for relay in known where !listed.contains(relay.key) { servers.servers.append(Self.row(relay)) }
         for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
     }
 
@@ -41,7 +46,8 @@ struct Documents: Sendable {
             copy.mappings.mappings[index].encryption = nil
             copy.mappings.mappings[index].reason = "the node is stopped"
         }
-        for index in copy.servers.servers.indices where copy.servers.servers[index].state != .isSelf {
+        for index in copy.servers.servers.indices
+        where ![.isSelf, .known].contains(copy.servers.servers[index].state) {
             copy.servers.servers[index].state = .connecting
             copy.servers.servers[index].encryption = nil
             copy.servers.servers[index].reason = "the node is stopped"
@@ -60,6 +66,13 @@ struct Documents: Sendable {
             name: relay.name ?? relay.endpoint.host, address: relay.endpoint.description, latency: relay.latency,
             state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard,
             encryption: encryption(relay.isPlain))
+    }
+
+    private static func row(_ relay: MeshRelay) -> ServerRegistry.Server {
+        ServerRegistry.Server(
+            name: relay.name.isEmpty ? relay.key.short : relay.name, address: relay.address.description,
+            latency: relay.figures.latency, state: .known, key: relay.key,
+            reason: relay.cost == nil ? relay.obstacle : nil, lastSeen: WallTime(seconds: relay.issued))
     }
 
     private static func encryption(_ isPlain: Bool?) -> ChannelEncryption? { isPlain.map { $0 ? .plain : .tls } }

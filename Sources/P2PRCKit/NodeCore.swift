@@ -78,7 +78,7 @@ final class NodeCore {
     func documents() -> Documents {
         let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
         return Documents(
-            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings,
+            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(), now: .now)
     }
 
@@ -124,6 +124,8 @@ final class NodeCore {
         switch request {
         case .status: status(answer)
         case .viewServers: answer(Self.reply(documents().servers))
+        case .explain: answer(explain())
+        case .netcheck: netcheck(answer)
         case .viewMappings: answer(Self.reply(documents().mappings))
         case .map(let request): map(request, answer)
         case .unmap(let name): answer(unmap(name))

@@ -12,7 +12,7 @@ struct Recovery {
     private(set) var relays: [JoinedRelay] = []
 
     init(_ servers: ServerRegistry, _ mappings: MappingRegistry, now: WallTime) {
-        for server in servers.servers where server.state != .isSelf {
+        for server in servers.servers where server.state != .isSelf && server.state != .known {
             relays.append(JoinedRelay(address: server.address, added: UnixTime(now)))
         }
         // One mapping is one row for each port and relay.

@@ -226,6 +226,7 @@ extension NodeRequest {
                             request.total_limit = Int(clamping: limits.total.nanoseconds / 1_000_000)
                             request.answer_limit = max(0, limits.answer)
                             request.is_alone = isAlone
+                            request.local_port = Int(localPort ?? 0)
                             return ccurl_start(multi, model, &request, number)
                         }
                     }

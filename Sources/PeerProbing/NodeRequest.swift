@@ -30,11 +30,13 @@ public struct NodeRequest: Hashable, Sendable {
     public var proof: String?
     /// A connection of its own, so that its set-up is measured too.
     public var isAlone: Bool
+    /// The port of this end, which several requests to different nodes may share; `nil` for any.
+    public var localPort: UInt16?
     public var limits: Limits
 
     public init(
         host: String, port: UInt16, key: NodeKey?, path: String, body: [UInt8]? = nil, proof: String? = nil,
-        isAlone: Bool = false, limits: Limits = Limits()
+        isAlone: Bool = false, localPort: UInt16? = nil, limits: Limits = Limits()
     ) {
         self.host = host
         self.port = port
@@ -43,6 +45,7 @@ public struct NodeRequest: Hashable, Sendable {
         self.body = body
         self.proof = proof
         self.isAlone = isAlone
+        self.localPort = localPort
         self.limits = limits
     }
 

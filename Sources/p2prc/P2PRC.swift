@@ -19,6 +19,7 @@ struct P2PRC: AsyncParsableCommand {
         subcommands: [
             Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
             Export.self, Import.self,
+            Netcheck.self,
         ])
 
     @Flag(
@@ -68,6 +69,9 @@ struct P2PRC: AsyncParsableCommand {
         help: "List the reverse-proxy servers that this node uses.")
     var viewServers = false
 
+    @Flag(help: "With --view-rps: every relay that the mesh tells of, its figures, and why it was or was not chosen.")
+    var explain = false
+
     @Flag(
         name: [.customLong("view-rpm"), .customLong("view-reverse-proxy-mapping")],
         help: "List the mappings: public address, target, state.")
@@ -104,7 +108,7 @@ struct P2PRC: AsyncParsableCommand {
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"),
+            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"), (explain, "--explain"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
@@ -120,6 +124,7 @@ struct P2PRC: AsyncParsableCommand {
         guard asked.count <= 1 else {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
         }
+        try refuse(explain && !viewServers, "--explain", "without --view-rps")
         let json = common.json
         let home = common.homePath
         let tableRequest = try table.request(home: home, json: json)
@@ -139,6 +144,7 @@ struct P2PRC: AsyncParsableCommand {
                 (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
             if let tableRequest { return tableRequest }
+            if explain { return .explainServers(home, json: json) }
             return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
         }
         if !mapPort.isEmpty {
@@ -205,6 +211,7 @@ struct P2PRC: AsyncParsableCommand {
 enum Request {
     case run(NodeSettings)
     case viewServers(String, json: Bool)
+    case explainServers(String, json: Bool)
     case viewMappings(String, json: Bool)
     case map(String, json: Bool, [MappingRequest])
     case connect(String, json: Bool, [String], acceptsOpen: Bool, isTemporary: Bool)
@@ -214,6 +221,7 @@ enum Request {
         switch self {
         case .run(let settings): try await Node.run(settings)
         case .viewServers(let home, let json): try Commands(home: home, json: json).viewServers()
+        case .explainServers(let home, let json): try Commands(home: home, json: json).explainServers()
         case .viewMappings(let home, let json): try Commands(home: home, json: json).viewMappings()
         case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
         case .connect(let home, let json, let relays, let acceptsOpen, let isTemporary):

@@ -88,3 +88,15 @@ struct Leave: AsyncParsableCommand {
         try Execution.end(with: Commands(home: common.homePath, json: common.json).leave(relay))
     }
 }
+
+struct Netcheck: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show how the running node stands in the network: addresses, NAT, IPv6, relays with their figures.")
+    @OptionGroup var common: Common
+    @ParentCommand var parent: P2PRC
+
+    mutating func run() async throws {
+        try parent.refuseOwnFlags(for: "netcheck")
+        try Execution.end(with: Commands(home: common.homePath, json: common.json).netcheck())
+    }
+}

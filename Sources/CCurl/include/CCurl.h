@@ -30,6 +30,8 @@ struct ccurl_request {
     size_t answer_limit;
     /// On a connection of its own, which nobody uses before or after.
     bool is_alone;
+    /// The port of this end, which several connections to different nodes may have at once; 0 for any.
+    long local_port;
 };
 
 enum ccurl_ending {

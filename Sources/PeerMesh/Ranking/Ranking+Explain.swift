@@ -6,6 +6,9 @@ extension Ranking {
         rows.map { "\($0.name.isEmpty ? $0.key.short : $0.name): \(Self.figures($0.figures)); \(reason($0))." }
     }
 
+    /// Why this row is chosen or not, without its figures.
+    public func reason(of row: Row) -> String { reason(row) }
+
     private static func figures(_ figures: RelayFigures) -> String {
         guard let latency = figures.latency else {
             return figures.samples == 0 ? "never measured" : "no answer to \(figures.samples) probes"

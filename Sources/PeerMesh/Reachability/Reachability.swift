@@ -111,6 +111,16 @@ public struct Reachability: Sendable {
         return judge(now)
     }
 
+    /// There are so many nodes that could be asked. Where it takes more of them than have answered, they are asked at once
+    /// instead of at the next turn, which may be ten minutes off.
+    public mutating func knows(available count: Int, at now: Instant) {
+        available = max(1, count)
+        let reached = words.values.count { $0.statement != nil }
+        guard case .reachable = standing, reached < min(Self.witnesses, available), pending.isEmpty else { return }
+        nextAsking = min(nextAsking, now)
+        pause = Self.firstPause
+    }
+
     /// - Parameter partners: nodes that can be asked directly, in any order; those that were not asked yet go first.
     public mutating func timePassed(
         at now: Instant, partners: [NodeKey], using random: inout some RandomNumberGenerator

@@ -59,6 +59,7 @@ extension MeshService {
         case GossipDigest.kind, GossipDifference.kind: reply(gossipAnswer(question))
         case DialBackRequest.kind: dialBack(question, reply)
         case MeshProbe.requestKind: reply(probeAnswer(question))
+        case MeshMirror.requestKind: reply(answer(MeshMirror.answer(question.source), to: question.key))
         default: reply(.malformed)
         }
         arm()

@@ -148,19 +148,29 @@ extension MeshService {
         guard !changes.isEmpty else { return }
         let moment = UnixTime(.now)
         writer.write("records", { table throws(StorageError) in try table.apply(changes, at: moment) })
+        var isListed = false
         for change in changes {
             switch change {
-            case .stored(let record): noticeRelays([record])
-            case .removed(let key): relays[key] = nil
+            case .stored(let record):
+                isListed = isListed || relays[record.key] != nil || record.record.roles.contains(.relay)
+                noticeRelays([record])
+            case .removed(let key): isListed = relays.removeValue(forKey: key) != nil || isListed
             }
         }
-        onChange?()
+        if isListed { onChange?() }
     }
 
+    /// The former verdict holds until the next tick, when it is judged anew.
     func noticeRelays(_ records: [SignedRecord]) {
         for record in records where record.key != identity.key {
-            let isRelay = record.record.roles.contains(.relay)
-            relays[record.key] = isRelay ? Relay(record: record, verdict: .notOffered, until: .zero) : nil
+            guard record.record.roles.contains(.relay) else {
+                relays[record.key] = nil
+                continue
+            }
+            let former = relays[record.key]
+            let kept = former?.statements.filter { record.record.witnesses.contains($0.key) } ?? [:]
+            relays[record.key] = Relay(
+                record: record, verdict: former?.verdict ?? .tooFewWitnesses(0, of: 1), statements: kept, until: .zero)
         }
     }
 }

@@ -17,6 +17,8 @@ public struct MeshRelay: Sendable {
     /// `nil` where it cannot be chosen.
     public var cost: Instant.Span?
     public var verdict: Ranking.Verdict
+    /// The same for people: why it is chosen or not.
+    public var obstacle: String
     /// When its record was issued; seconds since 1970.
     public var issued: Int64
 }
@@ -37,11 +39,13 @@ extension MeshService {
             if case .proven(let address) = relay.verdict { proven = address }
             guard let address = proven ?? relay.record.record.addresses.first else { return nil }
             let row = rows[key]
+            let verdict = row?.verdict ?? .notProven(relay.verdict)
             return MeshRelay(
                 key: key, name: relay.record.record.name, address: address, isProven: proven != nil,
                 isDraining: relay.record.record.roles.contains(.draining),
                 figures: row?.figures ?? RelayFigures(SampleLog(), at: .zero), cost: row?.cost,
-                verdict: row?.verdict ?? .notProven(relay.verdict), issued: relay.record.record.issued)
+                verdict: verdict, obstacle: row.map(ranking.reason) ?? "it was heard of just now",
+                issued: relay.record.record.issued)
         }
     }
 
@@ -75,17 +79,23 @@ extension MeshService {
     private func judgeRelays(_ now: Instant) {
         let due = relays.filter { $0.value.until <= now }
         guard !due.isEmpty else { return }
-        let witnessed = Set(gossip.table.records.filter { !$0.record.addresses.isEmpty && isWitnessed($0) }.map(\.key))
+        let witnesses = witnesses(now)
+        let (table, own, judge) = (gossip.table, identity.key, judge)
         for (key, relay) in due {
-            let judge = self.judge
-            let table = gossip.table
-            let own = identity.key
+            let others = witnesses.count - (witnesses.contains(key) ? 1 : 0)
+            var statements = relay.statements
             let verdict = RelayProof.judge(
-                relay.record.record, time: time, others: witnessed.subtracting([key, own]).count,
-                isKnown: { $0 == own || table[$0] != nil }, didReach: { _ in self.logs[key]?.hasAnswer == true },
-                mayDial: { judge.allows($0) })
+                relay.record.record, time: time, others: others, isKnown: { $0 == own || table[$0] != nil },
+                didReach: { _ in self.logs[key]?.hasAnswer == true }, mayDial: { judge.allows($0) },
+                isGenuine: { statement, subject in
+                    if let known = statements[statement] { return known }
+                    let isGenuine = statement.isGenuine(of: subject)
+                    statements[statement] = isGenuine
+                    return isGenuine
+                })
             let hasChanged = verdict != relay.verdict
             relays[key]?.verdict = verdict
+            relays[key]?.statements = statements
             relays[key]?.until = now + Self.verdictSpan
             if hasChanged { onChange?() }
         }

@@ -46,6 +46,8 @@ public final class MeshService {
     struct Relay {
         var record: SignedRecord
         var verdict: RelayProof.Verdict
+        /// Statements of the record whose signatures were judged.
+        var statements: [DialBackStatement: Bool] = [:]
         /// When it is to be judged anew.
         var until: Instant
     }
@@ -53,6 +55,7 @@ public final class MeshService {
     static let path = "/v1/mesh"
     private static let tick = Instant.Span.seconds(1)
     private static let networksInterval = Instant.Span.seconds(10)
+    private static let firstWord = Instant.Span.seconds(3)
 
     let loop: EventLoop
     let setup: Setup
@@ -77,10 +80,12 @@ public final class MeshService {
     /// Who showed that he belongs to the mesh, and until when that counts.
     var members: [NodeKey: Instant] = [:]
     var dialBacks: [UInt64: DialBack] = [:]
-    var observations: [NodeKey: NATKind.Observation] = [:]
     var logs: [NodeKey: SampleLog] = [:]
     var relays: [NodeKey: Relay] = [:]
+    /// Nodes that could bear witness, when that was counted last.
+    var witnessedNodes: (keys: Set<NodeKey>, at: Instant)?
     var bulk: RateBucket
+    var bandwidth = BandwidthPlan(at: EventLoop.clock())
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
     private var note: String
     /// Seeds out of the IP table; those besides are relays that were joined.
@@ -93,6 +98,11 @@ public final class MeshService {
     private var mustWrite = false
     private var timer: LoopTimer?
     private var nextTick = Instant.zero
+    private let started = EventLoop.clock()
+    /// Somebody to ask is looked for then.
+    var nextReach = Instant.zero
+    var lastTold = Reachability.Standing.unknown
+    var lastReachable: (addresses: [NodeAddress], statements: [DialBackStatement], at: Instant)?
     private var nextNetworks = Instant.zero
     private var isStopped = false
 
@@ -106,6 +116,8 @@ public final class MeshService {
     public var held: () -> [NodeKey] = { [] }
     /// 0 to 1, for those who ask.
     public var load: () -> Double = { 0 }
+    /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control loop.
+    public var mayLoad: (@escaping (Bool) -> Void) -> Void = { $0(false) }
     /// Peers are being let go.
     public var isDraining = false { didSet { if isDraining != oldValue { publishSoon() } } }
     /// What listings show has changed.
@@ -209,6 +221,15 @@ public final class MeshService {
         publishSoon()
     }
 
+    /// Whether others reach this node.
+    public var standing: Reachability.Standing { reach.standing }
+    /// Addresses of this machine but loopback.
+    public var ownHosts: [HostAddress] {
+        judge.ownHosts.filter { $0.bytes.count == 4 ? $0.bytes[0] != 127 : $0.bytes.dropLast().contains { $0 != 0 } }
+    }
+    /// Nodes that have a record here, this one too.
+    public var recordCount: Int { gossip.table.count }
+
     // MARK: Time
 
     /// Seconds since 1970, as the mesh has it.
@@ -223,12 +244,14 @@ public final class MeshService {
             nextNetworks = now + Self.networksInterval
             if judge.refresh() { run(reach.networkChanged(at: now)) }
         }
-        if now >= reach.nextDeadline { runReachability(now) }
+        if now >= max(reach.nextDeadline, nextReach) { runReachability(now) }
         for (number, result) in desk.timePassed(at: now) { answerDialBack(number, result) }
         if now >= nextTick {
             nextTick = now + Self.tick
+            noticeContacts(now)
             publishIfChanged()
             rank(now)
+            measureBandwidth(now)
         }
         probe(now)
         arm()
@@ -236,7 +259,7 @@ public final class MeshService {
 
     func arm() {
         guard !isStopped else { return }
-        var deadline = min(gossip.nextDeadline, nextTick, reach.nextDeadline)
+        var deadline = min(gossip.nextDeadline, nextTick, max(reach.nextDeadline, nextReach))
         for other in [desk.nextDeadline, plan.nextDeadline].compactMap({ $0 }) { deadline = min(deadline, other) }
         timer?.cancel()
         // A machine whose deadline has passed must not keep the loop busy.
@@ -255,9 +278,10 @@ public final class MeshService {
     private var content: RecordAuthor.Content {
         let name = String(setup.name.prefixOfBytes(NodeRecord.maximumText))
         var content = RecordAuthor.Content(name: name, software: setup.software, note: note)
-        guard case .reachable(let addresses) = reach.standing else { return content }
+        let (addresses, statements) = witnessed
+        guard !addresses.isEmpty else { return content }
         content.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
-        content.witnesses = Array(reach.statements.prefix(NodeRecord.maximumWitnesses))
+        content.witnesses = Array(statements.prefix(NodeRecord.maximumWitnesses))
         // What nobody can reach is no relay, whatever its user wants.
         if setup.isRelay { content.roles.insert(.relay) }
         if isDraining { content.roles.insert(.draining) }
@@ -265,6 +289,9 @@ public final class MeshService {
     }
 
     private func publishIfChanged() {
+        // A relay's first record says where it is, if that shows soon: there are four a minute at most.
+        let isEarly = setup.isRelay && reach.standing == .unknown && EventLoop.clock() - started < Self.firstWord
+        guard !isEarly || gossip.ownRecord != nil else { return }
         guard !isWriting, let record = author.write(content, time: time, force: mustWrite) else { return }
         mustWrite = false
         let signed: SignedRecord

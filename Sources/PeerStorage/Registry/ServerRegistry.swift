@@ -24,6 +24,8 @@ public struct ServerRegistry: RegistryDocument {
     public struct Server: Hashable, Sendable {
         public enum State: String, Codable, Hashable, Sendable {
             case connected, connecting, refused
+            /// The mesh tells of it; no session goes there.
+            case known
             /// The relay is this node.
             case isSelf = "self"
         }

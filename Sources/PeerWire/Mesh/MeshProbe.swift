@@ -65,3 +65,32 @@ public enum MeshProbe {
         return (Double(bytes[1]) / 100, bytes.count - answerHead)
     }
 }
+
+/// Asks how the asker's end of the connection looks from the other: which address, and which port.
+///
+/// ```
+/// request: 08
+/// answer:  09 | address and port (7 or 19)
+/// ```
+public enum MeshMirror {
+    public static let requestKind: UInt8 = 8
+    public static let answerKind: UInt8 = 9
+    public static let request: [UInt8] = [requestKind]
+
+    public static func answer(_ address: NodeAddress) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.write(answerKind)
+        writer.write(address)
+        return writer.bytes
+    }
+
+    /// `nil` unless it is an answer.
+    public static func read(answer bytes: [UInt8]) -> NodeAddress? {
+        guard bytes.count <= 20 else { return nil }
+        var reader = ByteReader(bytes)
+        guard reader.read(UInt8.self) == answerKind, let address = reader.readAddress(), reader.isAtEnd else {
+            return nil
+        }
+        return address
+    }
+}

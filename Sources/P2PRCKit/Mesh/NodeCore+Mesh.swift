@@ -14,6 +14,17 @@ extension NodeCore {
             || peer.relayStandings.contains { $0.key == key && $0.state == .connected }
     }
 
+    /// Whether no visitor is connected, here or at this node's relays.
+    func whetherIdle(_ answer: @escaping (Bool) -> Void) {
+        let bound = LoopBound((self, answer), on: loop)
+        peer.report { exposed in
+            let (core, answer) = bound.value
+            guard exposed.allSatisfy({ $0.traffic.open == 0 }) else { return answer(false) }
+            guard let relay = core.relay else { return answer(true) }
+            relay.report { carried in bound.value.1(carried.allSatisfy { $0.traffic.open == 0 }) }
+        }
+    }
+
     /// Keys of this node's own mesh, and of those that it joined.
     var allMeshKeys: [MeshKey] {
         var keys = peer.ownMeshKeys
@@ -47,6 +58,7 @@ extension Assembled {
                 .sorted { ($0.latency ?? .seconds(60)) < ($1.latency ?? .seconds(60)) }.compactMap(\.key)
         }
         mesh.load = { meter.load }
+        mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
         mesh.onChange = { [unowned core] in core.changed() }
         mesh.onSuperseded = { endings.yield(.superseded) }
     }

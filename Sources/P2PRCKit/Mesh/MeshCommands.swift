@@ -1,0 +1,31 @@
+internal import FoundationEssentials
+
+/// The commands about relays of the mesh: they ask the running node, for nobody else measures.
+extension Commands {
+    /// `--view-rps --explain`.
+    public func explainServers() throws(CommandError) -> ExitStatus {
+        try show(.explain, ExplainDocument.self) { TextTable.explain($0) }
+    }
+
+    public func netcheck() throws(CommandError) -> ExitStatus {
+        try show(.netcheck, NetcheckDocument.self) { TextTable.netcheck($0) }
+    }
+
+    private func show<Document: Decodable>(
+        _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
+    ) throws(CommandError) -> ExitStatus {
+        let reply = try ask(request)
+        guard reply.status == .success, let text = reply.document else {
+            throw CommandError(reply.status, reply.text)
+        }
+        if json {
+            Output.document(Array(text.utf8))
+            return .success
+        }
+        guard let document = try? JSONDecoder().decode(Document.self, from: Data(text.utf8)) else {
+            throw CommandError(.failure, "the node's answer cannot be read: it runs another version; restart it")
+        }
+        Output.result(table(document))
+        return .success
+    }
+}
