@@ -23,7 +23,7 @@ extension ProcessTests {
             var seeds: [String] { ip_table.filter { $0.Source != "self" }.map { "\($0.Source) \($0.Addresses[0])" } }
         }
 
-        /// Runs a command in a home, with a node or without.
+        /// Runs a command in a home, with a node or without. `input` is a file.
         private func p2prc(_ s: Scenario, _ home: String, _ words: [String], input: String? = nil) async throws -> Finished {
             try await s.run("p2prc", Binaries.product(), words + ["--home", home], standardInput: input)
         }
@@ -162,7 +162,7 @@ extension ProcessTests {
                 let printed = try await p2prc(s, node.home, ["export", "ip-table"])
                 try #require(printed.stdout == (try String(contentsOfFile: file, encoding: .utf8)) + "\n")
                 let other = "\(s.folder)/other"
-                let again = try await p2prc(s, other, ["import", "ip-table", "-"], input: printed.stdout)
+                let again = try await p2prc(s, other, ["import", "ip-table", "-"], input: file)
                 try #require(again.status == ExitCode.fine && again.stdout.contains("7"), "\(again.stderr)")
                 try #require(try await list(s, other).seeds.count == 7)
             }
