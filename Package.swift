@@ -123,7 +123,10 @@ let package = Package(
             name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
-        .testTarget(name: "ProcessTests", dependencies: ["TestSupport"], swiftSettings: testing),
+        .testTarget(
+            name: "ProcessTests",
+            dependencies: ["TestSupport", "PeerProbing", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]

@@ -11,10 +11,13 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
@@ -166,4 +169,33 @@ void clinux_mutex_taken(void *address) {
 
 void clinux_mutex_released(void *address) {
     if (__tsan_release) __tsan_release(address);
+}
+
+int clinux_shell_start(const char *line, char *const environment[], int *watch) {
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t traits;
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, 2, 1);
+    posix_spawn_file_actions_addclosefrom_np(&files, 3);
+    posix_spawnattr_init(&traits);
+    posix_spawnattr_setflags(&traits, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&traits, 0);
+    posix_spawnattr_setsigdefault(&traits, &all);
+    posix_spawnattr_setsigmask(&traits, &none);
+    char *const words[] = {"sh", "-c", (char *)line, 0};
+    pid_t child = 0;
+    int status = posix_spawn(&child, "/bin/sh", &files, &traits, words, environment);
+    posix_spawnattr_destroy(&traits);
+    posix_spawn_file_actions_destroy(&files);
+    if (status) return -status;
+    *watch = (int)syscall(SYS_pidfd_open, child, 0);
+    if (*watch >= 0) return child;
+    status = errno;
+    kill(-child, SIGKILL);
+    waitpid(child, 0, 0);
+    return -status;
 }

@@ -45,7 +45,9 @@ public struct Commands: Sendable {
 
     /// `--connect-reverse-proxy` on a running node.
     public func connect(_ texts: [String], acceptsOpen: Bool, isTemporary: Bool) throws(CommandError) -> ExitStatus {
-        for text in texts { _ = try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy") }
+        for text in texts where text != RelayChoice.auto {
+            _ = try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy")
+        }
         var last: ControlReply?
         for text in texts {
             let request = JoinRequest(relay: text, acceptsOpen: acceptsOpen, isTemporary: isTemporary)

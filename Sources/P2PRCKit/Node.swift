@@ -74,6 +74,7 @@ public enum Node {
         let last = await onLoop(loops[0]) { assembled.stop() }
         state.publisher.save(last)
         await state.publisher.finish()
+        await state.hook?.stop()
         await state.membershipSaver.finish()
         await state.receipts.finish()
         await state.writer.finish()
@@ -143,6 +144,7 @@ struct NodeState: Sendable {
     let writer: TableWriter
     let receipts: ReceiptWriter
     let publisher: LatestSaver<Documents>
+    let hook: AddressHook?
     let tokens: TokenDesk
     let leases: [Lease]
     let retired: [RetiredKey]
@@ -202,6 +204,7 @@ struct NodeState: Sendable {
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
                 writer: TableWriter(table, log: log),
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
+                hook: settings.config.hook.map { AddressHook($0, log) },
                 tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
@@ -266,7 +269,7 @@ struct Assembled: Sendable {
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
             memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, receipts: state.receipts, log: log)
+            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, history: state.history,
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
@@ -278,6 +281,7 @@ struct Assembled: Sendable {
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }
         core.onPublish = { publisher.save($0) }
+        if let hook = state.hook { core.onAddresses = { hook.announce($0) } }
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
         FreedMemory(on: control).start()

@@ -36,6 +36,8 @@ final class NodeCore {
     private var isPublishing = false
     private var proclaimed: Set<String> = []
     var onPublish: ((Documents) -> Void)?
+    /// The addresses that visitors are told; called also when nothing has changed in them.
+    var onAddresses: ((PublishedAddresses) -> Void)?
     /// The tokens that this node issues and judges, where it does.
     var tokens: TokenDesk?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
@@ -70,6 +72,7 @@ final class NodeCore {
         useMeshKeys(at: .now)
         relay?.onChange = { [unowned self] in changed() }
         peer.onChange = { [unowned self] in changed() }
+        peer.onChosen = { [unowned self] in exposeServerPort() }
     }
 
     /// What the node does at present: `relay`, `peer`, both or neither.
@@ -104,6 +107,7 @@ final class NodeCore {
         let documents = documents()
         proclaim(documents)
         onPublish?(documents)
+        onAddresses?(PublishedAddresses(documents.mappings))
     }
 
     /// One line on standard output for each public port that is proven to work, once until that changes.
@@ -257,6 +261,7 @@ final class NodeCore {
     }
 
     private func join(_ request: JoinRequest) -> ControlReply {
+        if request.relay == RelayChoice.auto { return joinAny() }
         let choice: RelayChoice
         do throws(CommandError) {
             choice = try RelayChoice(
@@ -271,6 +276,21 @@ final class NodeCore {
         return ControlReply(
             status: .success,
             text: isNew ? "joining \(endpoint); --view-rps shows how it goes" : "\(endpoint) is joined already",
+            document: Self.reply(documents().servers).document)
+    }
+
+    /// A node chooses for itself anyway, unless it was told not to.
+    private func joinAny() -> ControlReply {
+        guard settings.sessions > 0 else {
+            let text =
+                settings.config.relays > 0
+                ? "this node is a relay and chooses no others; start it with --connect-reverse-proxy auto"
+                : "config.toml says relays = 0, only those that are named; make it 2 and restart the node"
+            return ControlReply(status: .usage, text: text, document: nil)
+        }
+        peer.chooseRelays()
+        return ControlReply(
+            status: .success, text: "this node chooses among the relays that it knows; --view-rps shows which",
             document: Self.reply(documents().servers).document)
     }
 

@@ -16,6 +16,8 @@ public struct NodeSettings: Sendable {
     public var isPlain = false
     /// Relays to join, as named.
     public var relays: [RelayChoice] = []
+    /// `--connect-reverse-proxy auto`: choose among those that the mesh knows, also where this node is a relay itself.
+    public var isAuto = false
     public var mappings: [MappingRequest] = []
     public var exposesServerPort = true
     /// `nil`: all addresses.
@@ -69,6 +71,9 @@ public struct NodeSettings: Sendable {
         }
     }
 
+    /// Sessions to hold at once; 0: only to relays that are named. A relay has no need of others.
+    var sessions: Int { isRelay && !isAuto ? 0 : config.relays }
+
     /// The relay's rules, out of the configuration.
     public var relayPolicy: RelayCore.Policy {
         RelayCore.Policy(
@@ -110,7 +115,13 @@ public struct NodeSettings: Sendable {
     /// - Parameter acceptsOpen: relays that take anybody will do.
     public mutating func setRelays(_ texts: [String], acceptsOpen: Bool) throws(CommandError) {
         relays = []
-        for text in texts {
+        isAuto = texts.contains(RelayChoice.auto)
+        guard !isAuto || config.relays > 0 else {
+            throw CommandError(
+                .usage,
+                "--connect-reverse-proxy auto: config.toml says relays = 0, only those that are named; make it 2")
+        }
+        for text in texts where text != RelayChoice.auto {
             relays.append(try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy"))
         }
         // For services that start at boot, so that no link is on a command line for all to see.

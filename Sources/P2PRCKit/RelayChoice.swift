@@ -6,6 +6,8 @@ public import PeerWire
 public struct RelayChoice: Hashable, Sendable {
     /// The environment variable that may hold a join link.
     public static let variable = "P2PRC_JOIN_LINK"
+    /// In the place of an address: whichever the mesh knows to be best.
+    public static let auto = "auto"
 
     public var endpoint: Endpoint
     public var link: JoinLink?

@@ -7,16 +7,18 @@ public import PeerWire
 extension PeerService {
     public func mappings(_ traffic: [MappingID: TrafficCounters] = [:]) -> [ExposedMapping] {
         var rows: [ExposedMapping] = []
-        for relay in relays {
+        for relay in order(relays) {
+            let silence = silence(of: relay)
             for agreement in relay.agreements.values.sorted(by: { $0.wish.id.value < $1.wish.id.value }) {
                 var refusal: RefusalReason?
                 if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
                 var reason = agreement.reason
                 if agreement.stage == .offline, let explanation = relay.reason { reason = "no session: \(explanation)" }
+                if let silence { reason = silence }
                 rows.append(
                     ExposedMapping(
                         wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
-                        relayName: relay.name ?? relay.endpoint.host, state: agreement.state, reason: reason,
+                        relayName: relay.name ?? relay.endpoint.host, state: silence == nil ? agreement.state : .offline, reason: reason,
                         refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
                         verifiedBy: agreement.verifiedBy,
                         receipt: relay.receipts.contains(agreement.wish.id)
@@ -29,11 +31,12 @@ extension PeerService {
     }
 
     public var relayStandings: [RelayStanding] {
-        relays.map { relay in
-            RelayStanding(
+        order(relays).map { relay in
+            let isUp = relay.link.state == .established && silence(of: relay) == nil
+            return RelayStanding(
                 endpoint: relay.endpoint, name: relay.name, key: relay.key,
-                state: relay.link.state == .established ? .connected : relay.wasRefused ? .refused : .connecting,
-                reason: relay.link.state == .established ? nil : relay.reason, latency: relay.latency,
+                state: isUp ? .connected : relay.wasRefused ? .refused : .connecting,
+                reason: isUp ? nil : silence(of: relay) ?? relay.reason, latency: relay.latency,
                 lastHeard: relay.lastHeard, isPlain: relay.terms?.protection.isPlain)
         }
     }

@@ -3,9 +3,12 @@ internal import PeerReactor
 internal import PeerWire
 
 extension PeerService {
-    /// One relay that this node was told to use: its link, the stream of the moment, and what is agreed there.
+    /// One relay that this node uses: its link, the stream of the moment, and what is agreed there.
     final class Relay {
         let endpoint: Endpoint
+        /// Chosen by this node, for what its record and its probes say: the key that it has to prove. `nil`: the user
+        /// named it.
+        let chosenKey: NodeKey?
         var link: RelayLink
         var channel: ByteChannel?
         var decoder = FrameDecoder()
@@ -24,6 +27,12 @@ extension PeerService {
         var hidesToken = false
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
+        /// What its pings of the last minutes took.
+        var figures = SampleLog()
+        /// Its session is about to end, and its ports refuse already.
+        var isLeaving = false
+        /// Mappings that wait for the ports which another relay is about to give.
+        var waiting: Set<MappingID> = []
         var lastSaved = Instant.zero
         var lastHeard: WallTime?
         var isLocal = false
@@ -32,9 +41,12 @@ extension PeerService {
         /// Mappings whose receipt of this relay lies in the home.
         var receipts: Set<MappingID> = []
 
-        init(_ endpoint: Endpoint, link: RelayLink) {
+        init(_ endpoint: Endpoint, chosenFor key: NodeKey? = nil, link: RelayLink) {
             self.endpoint = endpoint
+            chosenKey = key
             self.link = link
         }
+
+        var isNamed: Bool { chosenKey == nil }
     }
 }

@@ -7,15 +7,6 @@ public import PeerWire
 /// The shell around `RelayLink` and `PeerPortAgreement`: a session to each relay on the control loop, watches over
 /// the targets, checks from outside, and one lane a loop for the data.
 public final class PeerService {
-    /// A check that another relay was asked for.
-    private struct ThirdCheck {
-        let mapping: MappingID
-        let nonce: [UInt8]
-        let relay: Relay
-        let verifier: Relay
-        let timer: LoopTimer
-    }
-
     private static let tick = Instant.Span.milliseconds(200)
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
@@ -29,23 +20,24 @@ public final class PeerService {
     private let instance: ProcessInstance
     private let name: String
     private let software: String
-    private let server: NodeServer
-    private let serverPort: UInt16
-    private let bindHost: SocketAddress.Host?
-    private let writer: TableWriter
+    let server: NodeServer
+    let serverPort: UInt16
+    let bindHost: SocketAddress.Host?
+    let writer: TableWriter
     let receipts: ReceiptWriter
     let log: Logger
-    private let resolver = Resolver()
+    let resolver = Resolver()
     private let tables: ListenerTables
     private(set) var lanes: [LoopBound<PeerLane>] = []
-    private(set) var relays: [Relay] = []
+    var relays: [Relay] = []
+    let roster: RelayRoster
     var wishes: [MappingID: MappingWish] = [:]
     var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
-    private var routes: [MappingID: Route] = [:]
-    private var remembered: [AgreedPorts]
-    private var thirdChecks: [UInt32: ThirdCheck] = [:]
-    private var nextCheck: UInt32 = 0
+    var routes: [MappingID: Route] = [:]
+    var remembered: [AgreedPorts]
+    var thirdChecks: [UInt32: ThirdCheck] = [:]
+    var nextCheck: UInt32 = 0
     private var isStopped = false
     /// What is known of relays; changes that come of sessions are told to `onMemberships`.
     public internal(set) var memberships: Memberships
@@ -57,6 +49,10 @@ public final class PeerService {
     private let wantsPlain: Bool
     public var onMemberships: ((Memberships) -> Void)?
     public var onChange: (() -> Void)?
+    /// Relays that may be chosen without being named, the best first; asked about once a second.
+    public var candidates: () -> [RelayCandidate] = { [] }
+    /// A relay was chosen that nobody named.
+    public var onChosen: (() -> Void)?
     /// Another process proved this node's key at that relay.
     public var onSuperseded: ((Endpoint) -> Void)?
 
@@ -64,8 +60,9 @@ public final class PeerService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, log: Logger
+        receipts: ReceiptWriter, sessions: Int, log: Logger
     ) {
+        roster = RelayRoster(on: loop, sessions: sessions)
         self.receipts = receipts
         self.history = history
         self.tls = tls
@@ -96,11 +93,13 @@ public final class PeerService {
                 }, on: laneLoop)
         }
         scheduleTick()
+        startRoster()
     }
 
     /// Tells every relay that this node leaves.
     public func stop() {
         isStopped = true
+        roster.stop()
         for relay in relays {
             relay.timer?.cancel()
             relay.dialler?.cancel()
@@ -116,15 +115,22 @@ public final class PeerService {
     /// Holds a session to this relay from now on. `false` when it does so already.
     @discardableResult
     public func join(_ endpoint: Endpoint) -> Bool {
-        guard !relays.contains(where: { $0.endpoint == endpoint }) else { return false }
-        let link = RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock())
-        let relay = Relay(endpoint, link: link)
+        if let relay = relays.first(where: { $0.endpoint == endpoint }) {
+            guard !relay.isNamed else { return false }
+            remove(relay)
+        }
+        add(Relay(endpoint, link: newLink()))
+        return true
+    }
+
+    func newLink() -> RelayLink { RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock()) }
+
+    func add(_ relay: Relay) {
         relay.lane = relays.count % laneLoops.count
         relays.append(relay)
         for wish in wishes.values { addAgreement(wish, at: relay) }
         arm(relay)
         onChange?()
-        return true
     }
 
     /// Changes what is known of relays, and tries those at once that are affected.
@@ -144,23 +150,28 @@ public final class PeerService {
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
     public func leave(_ endpoint: Endpoint) -> Bool {
-        guard let index = relays.firstIndex(where: { $0.endpoint == endpoint }) else { return false }
-        let relay = relays[index]
+        guard let relay = relays.first(where: { $0.endpoint == endpoint }) else { return false }
         if relay.link.state == .established {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
-            send(.close(.leaving, detail: ""), to: relay)
         }
         if let key = relay.key { for id in relay.agreements.keys { receipts.remove(relay: key, mapping: id) } }
+        remove(relay)
+        return true
+    }
+
+    /// Ends the session, if there is one, and forgets the relay; what it leased to this node stays leased.
+    func remove(_ relay: Relay) {
+        guard let index = relays.firstIndex(where: { $0 === relay }) else { return }
+        if relay.link.state == .established { send(.close(.leaving, detail: ""), to: relay) }
         relay.channel?.closeAfterFlush()
         relay.channel = nil
         relay.timer?.cancel()
         relay.dialler?.cancel()
         relay.link.stop()
-        lost(relay)
         relays.remove(at: index)
+        lost(relay)
         freeOwnPort(of: relay)
         onChange?()
-        return true
     }
 
     /// Exposes something from now on, at every relay. What is temporary leaves no trace in the IP table.
@@ -245,6 +256,9 @@ public final class PeerService {
         case .deliver(let message): deliver(message, relay)
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
+        case .explain(let failure) where !relay.isNamed:
+            log.info("relay \(relay.endpoint), chosen by this node: \(failure)")
+            fell(relay)
         case .explain(let failure):
             let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
@@ -274,6 +288,10 @@ public final class PeerService {
 
     private func secured(_ relay: Relay, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
         guard let key = facts.key, let secrets = facts.secrets else { return }
+        if let wanted = relay.chosenKey, wanted != key {
+            // Nothing is shown to it: it is not the one whose record this node read.
+            return run(relay.link.closed("the key there is not \(wanted.short)", at: EventLoop.clock()), relay)
+        }
         let address = relay.endpoint.description
         var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
@@ -310,6 +328,7 @@ public final class PeerService {
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
         relay.lastHeard = .now
+        if let key = relay.terms?.key { roster.heard(key) }
         // The one answer that is no frame: the relay speaks another version.
         if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {
             relay.greeting += bytes.prefix(Preamble.byteCount - relay.greeting.count)
@@ -347,7 +366,9 @@ public final class PeerService {
             log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }
         follow(relay, terms.formerKeys, to: terms.key)
-        if memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        // A chosen one is known by its record; what is pinned is what the user named.
+        if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        relay.figures = SampleLog()
         if let address = relay.channel?.remoteAddress {
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
@@ -357,22 +378,27 @@ public final class PeerService {
             key: terms.key, name: terms.name, address: relay.endpoint.description, role: .relay, firstSeen: moment,
             lastSeen: moment)
         writer.write("a relay", { table throws(StorageError) in try table.save(record) })
-        for id in relay.agreements.keys { handle(.sessionReady, id, relay) }
+        for id in relay.agreements.keys { begin(id, at: relay) }
         checkWhatIsOpen()
+        stands(relay, terms.key)
         onChange?()
     }
 
     private func lost(_ relay: Relay) {
+        let key = relay.terms?.key
         if let terms = relay.terms {
             let lane = lanes[relay.lane]
             laneLoops[relay.lane].execute { lane.value.close(terms.session) }
         }
         relay.terms = nil
+        relay.waiting = []
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
+        if let key { roster.lost(key) }
         onChange?()
     }
 
     private func measured(_ latency: Instant.Span, _ relay: Relay) {
+        relay.figures.add(ProbeSample(at: EventLoop.clock(), roundTrip: latency))
         relay.samples.append(latency)
         relay.latency = relay.samples.suffix(5).min()
         let now = EventLoop.clock()
@@ -413,135 +439,6 @@ public final class PeerService {
     }
 
     func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
-
-    // MARK: Agreements
-
-    private func addAgreement(_ wish: MappingWish, at relay: Relay) {
-        let earlier = remembered.first { $0.mapping == wish.id && $0.relay == relay.endpoint.description }
-        relay.agreements[wish.id] = PeerPortAgreement(
-            wish: wish, targetText: Self.text(wish.target), remembered: earlier?.ports)
-        if routes[wish.id]?.isTargetDown == true { handle(.targetSilent, wish.id, relay) }
-        if relay.link.state == .established { handle(.sessionReady, wish.id, relay) }
-    }
-
-    private func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
-        guard var agreement = relay.agreements[id] else { return }
-        let actions = agreement.handle(event, at: EventLoop.clock())
-        relay.agreements[id] = agreement
-        for action in actions { perform(action, id, relay) }
-    }
-
-    private func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
-        switch action {
-        case .send(let message): send(message, to: relay)
-        case .bindOwnPort(let port): handle(bindOwnPort(port, relay) ? .ownPortBound : .ownPortTaken, id, relay)
-        case .freeOwnPort:
-            freeOwnPort(of: relay)
-        case .check(let host, let ports, let delay):
-            loop.schedule(after: delay) { [weak self, weak relay] in
-                guard let self, let relay else { return }
-                check(id, host, ports, relay)
-            }
-        case .remember(let ports):
-            let agreed = AgreedPorts(mapping: id, relay: relay.endpoint.description, ports: ports)
-            remembered.removeAll { $0.mapping == id && $0.relay == agreed.relay }
-            remembered.append(agreed)
-            guard !temporary.contains(id) else { return }
-            writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
-        case .countersign(let draft): countersign(draft, relay)
-        case .object(let objection):
-            log.warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
-        case .changed: onChange?()
-        }
-    }
-
-    /// Has this node's server listen on the number that the relay opens, so that it is one and the same everywhere.
-    private func bindOwnPort(_ port: UInt16, _ relay: Relay) -> Bool {
-        if relay.ownPort != port { freeOwnPort(of: relay) }
-        // On the relay's own machine the number is taken by the relay itself, and leads here already.
-        if relay.isLocal { return true }
-        if !server.listens(on: port) {
-            do throws(SystemError) {
-                try server.listen(try Listener.hold(port: port, on: bindHost, .betweenNodes))
-            } catch {
-                return false
-            }
-        }
-        relay.ownPort = port
-        return true
-    }
-
-    /// Lets go of the number that was bound for a relay, unless another relay gave out the same.
-    private func freeOwnPort(of relay: Relay) {
-        guard let port = relay.ownPort else { return }
-        relay.ownPort = nil
-        guard port != serverPort, !relays.contains(where: { $0.ownPort == port }) else { return }
-        server.stopListening(on: port)
-    }
-
-    private func check(_ id: MappingID, _ host: String, _ ports: PortRange, _ relay: Relay) {
-        guard relay.agreements[id] != nil, relay.link.state == .established else { return }
-        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
-        routes[id]?.pendingChecks.insert(nonce)
-        publishRoute(id)
-        let session = relay.terms?.session
-        _ = ReachabilityProbe(
-            on: loop, resolver, endpoint: Endpoint(host: host, port: ports.first), nonce: nonce, mapping: id,
-            key: identity.key
-        ) { [weak self, weak relay] outcome in
-            guard let self, let relay else { return }
-            routes[id]?.pendingChecks.remove(nonce)
-            publishRoute(id)
-            guard relay.terms?.session == session else { return }
-            switch outcome {
-            case .passed where ports.count > 1:
-                // The next number of a range, until each was seen to work.
-                if let rest = PortRange(first: ports.first + 1, last: ports.last) { check(id, host, rest, relay) }
-            case .passed:
-                handle(.checkPassed(by: "this node"), id, relay)
-                askThirdNode(id, host, ports.first, at: relay)
-            case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
-            }
-        }
-    }
-
-    /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
-    private func askThirdNode(_ id: MappingID, _ host: String, _ port: UInt16, at relay: Relay) {
-        guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
-        else { return }
-        nextCheck &+= 1
-        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
-        let number = nextCheck
-        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
-            self?.thirdNodeAnswered(number, passed: false)
-        }
-        thirdChecks[number] = ThirdCheck(mapping: id, nonce: nonce, relay: relay, verifier: third, timer: timer)
-        routes[id]?.pendingChecks.insert(nonce)
-        publishRoute(id)
-        send(
-            .checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)),
-            to: third)
-    }
-
-    /// A relay that joined just now can look at what the others opened while there was nobody to ask.
-    private func checkWhatIsOpen() {
-        for relay in relays {
-            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
-                guard let host = agreement.host, let ports = agreement.ports else { continue }
-                askThirdNode(id, host, ports.first, at: relay)
-            }
-        }
-    }
-
-    private func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
-        guard let check = thirdChecks.removeValue(forKey: number) else { return }
-        check.timer.cancel()
-        routes[check.mapping]?.pendingChecks.remove(check.nonce)
-        publishRoute(check.mapping)
-        if passed {
-            handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host), check.mapping, check.relay)
-        }
-    }
 
     private func scheduleTick() {
         loop.schedule(after: Self.tick) { [weak self] in
@@ -588,7 +485,7 @@ public final class PeerService {
         publishRoute(id)
     }
 
-    private func publishRoute(_ id: MappingID) {
+    func publishRoute(_ id: MappingID) {
         let route = routes[id]
         for (index, lane) in lanes.enumerated() {
             laneLoops[index].execute { lane.value.setRoute(route, for: id) }

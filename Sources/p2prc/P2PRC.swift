@@ -18,8 +18,7 @@ struct P2PRC: AsyncParsableCommand {
         version: P2PRCVersion.text,
         subcommands: [
             Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
-            Export.self, Import.self,
-            Netcheck.self,
+            Export.self, Import.self, Netcheck.self,
         ])
 
     @Flag(
@@ -32,7 +31,7 @@ struct P2PRC: AsyncParsableCommand {
     @Option(
         name: .customLong("connect-reverse-proxy"),
         help: ArgumentHelp(
-            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link"))
+            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link | auto"))
     var connectReverseProxy: [String] = []
 
     @Flag(

@@ -47,6 +47,10 @@ int clinux_watch_stop_signals(void);
 // -1 where the system does not tell.
 int clinux_listening_ports(uint16_t *ports, int capacity);
 
+// Starts /bin/sh -c line in a process group of its own, with its output where this process has its errors and nothing
+// to read. Its number, and in `watch` a descriptor that becomes readable when it ends (pidfd_open(2)); or -errno.
+int clinux_shell_start(const char *line, char *const environment[], int *watch);
+
 // Gives free memory of the heap back to the system (malloc_trim(3)).
 void clinux_trim_heap(void);
 

@@ -6,6 +6,9 @@ public import PeerWire
 /// A relay that is silent, refuses or goes away is replaced by the next best at once; one that drains, or that another
 /// is clearly better than, only once the other's session stands. Every relay that holds a live session is published:
 /// the best first, and in an order that changes only when it must.
+///
+/// Relays that the user named are *fixed*: somebody else connects to them and keeps them up. They count like the others,
+/// and are left by this only when they drain.
 public struct Failover: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Sessions to hold.
@@ -55,6 +58,8 @@ public struct Failover: Sendable {
         var lastHeard: Instant
         var drainingSince: Instant?
         var isSilent = false
+        /// Named by the user.
+        var isFixed = false
     }
 
     private struct Failure: Sendable {
@@ -81,7 +86,8 @@ public struct Failover: Sendable {
     /// When `timePassed` is due.
     public func nextDeadline(after now: Instant) -> Instant {
         var deadline = now + .seconds(1)
-        for member in members.values {
+        // A fixed one that is silent is let go by whoever keeps it up.
+        for member in members.values where !(member.isFixed && member.isSilent) {
             let due =
                 !member.isLive
                 ? member.since + limits.connectLimit
@@ -110,6 +116,14 @@ public struct Failover: Sendable {
         return balance(now)
     }
 
+    /// A session stands to a relay that the user named; `lost` says when it does not any more.
+    public mutating func joined(_ key: NodeKey, at now: Instant) -> [Action] {
+        members[key] = Member(since: now, isLive: true, lastHeard: now, isFixed: true)
+        failures[key] = nil
+        if !order.contains(key) { order.append(key) }
+        return balance(now)
+    }
+
     /// Anything came from it.
     public mutating func heard(_ key: NodeKey, at now: Instant) -> [Action] {
         guard members[key] != nil else { return [] }
@@ -124,6 +138,8 @@ public struct Failover: Sendable {
         guard let member = members[key] else { return [] }
         let stood = member.isLive ? now - member.since : .zero
         drop(key)
+        // Whoever keeps it up has pauses of his own.
+        guard !member.isFixed else { return balance(now) }
         if stood >= .seconds(60) { failures[key] = nil }
         punish(key, now)
         return balance(now)
@@ -144,6 +160,13 @@ public struct Failover: Sendable {
         return balance(now)
     }
 
+    /// It said that it stays.
+    public mutating func staying(_ key: NodeKey, at now: Instant) -> [Action] {
+        guard members[key]?.drainingSince != nil else { return [] }
+        members[key]?.drainingSince = nil
+        return balance(now)
+    }
+
     public mutating func timePassed(at now: Instant) -> [Action] {
         var actions: [Action] = []
         for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
@@ -153,12 +176,18 @@ public struct Failover: Sendable {
             }
             let silence = now - member.lastHeard
             if silence >= limits.patience { members[key]?.isSilent = true }
-            if silence >= limits.silentLimit { actions += leave(key, .silent, now) }
+            if silence >= limits.silentLimit, !member.isFixed { actions += leave(key, .silent, now) }
         }
         return actions + balance(now)
     }
 
     // MARK: Decisions
+
+    /// A session is on its way.
+    private var isComing: Bool { members.values.contains { !$0.isLive } }
+
+    /// Whether nothing was heard of a relay whose session stands.
+    public func isSilent(_ key: NodeKey) -> Bool { members[key]?.isSilent ?? false }
 
     private func isHealthy(_ key: NodeKey) -> Bool {
         guard let member = members[key] else { return false }
@@ -180,8 +209,8 @@ public struct Failover: Sendable {
         let coming = members.values.count { !$0.isLive }
         var missing = limits.sessions - healthy.count - coming
         let isCalm = coming == 0 && lastMove + limits.calm <= now
-        if missing <= 0, isCalm, healthy.count == limits.sessions, let last = healthy.last,
-            let best = ranked.first(where: { mayConnect($0.key, now) }),
+        if missing <= 0, isCalm, healthy.count == limits.sessions,
+            let last = healthy.last(where: { members[$0]?.isFixed == false }), let best = ranked.first(where: { mayConnect($0.key, now) }),
             costs[last].map({ Ranking.isClearlyBetter(best.cost, than: $0) }) ?? false
         {
             lastMove = now
@@ -206,13 +235,16 @@ public struct Failover: Sendable {
     private mutating func shed(_ now: Instant) -> [Action] {
         var actions: [Action] = []
         let settled = healthy.count { key in members[key].map { now - $0.since >= limits.settling } ?? false }
+        let isAsGoodAsItGets = settled > 0 && !isComing && !ranked.contains { members[$0.key] == nil }
         for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
             guard let since = member.drainingSince else { continue }
-            if settled >= limits.sessions || now - since >= limits.drainLimit { actions += leave(key, .drained, now) }
+            if settled >= limits.sessions || isAsGoodAsItGets || now - since >= limits.drainLimit {
+                actions += leave(key, .drained, now)
+            }
         }
-        while healthy.count > limits.sessions, let last = healthy.last,
-            healthy.dropLast().allSatisfy({ key in
-                members[key].map { now - $0.since >= limits.settling } ?? false
+        while healthy.count > limits.sessions, let last = healthy.last(where: { members[$0]?.isFixed == false }),
+            healthy.allSatisfy({ key in
+                key == last || members[key].map { now - $0.since >= limits.settling } ?? false
             })
         {
             actions += leave(last, .replaced, now)

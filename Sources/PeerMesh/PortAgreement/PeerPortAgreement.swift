@@ -75,6 +75,8 @@ public struct PeerPortAgreement: Sendable {
     public private(set) var stage = Stage.offline
     /// Agreed ports, kept while offline: that is where it was, and where it will be again.
     public private(set) var ports: PortRange?
+    /// What another relay gave for the same mapping: the first choice here, where any will do and none was had before.
+    public var prefers: PortRange?
     public private(set) var host: String?
     public private(set) var targetAnswers = true
     private var reported: MappingState?
@@ -122,6 +124,14 @@ public struct PeerPortAgreement: Sendable {
 
     public var verifiedBy: [String] {
         if case .active(.verified(let by, _)) = stage, targetAnswers { by } else { [] }
+    }
+
+    /// Whether the relay was asked for ports, and has not yet named any that both ends can have.
+    public var isAboutToGetPorts: Bool {
+        switch stage {
+        case .requested, .checking: ports == nil
+        case .offline, .committed, .active, .refused: false
+        }
     }
 
     public var nextDeadline: Instant? {
@@ -198,6 +208,8 @@ public struct PeerPortAgreement: Sendable {
             case .any, .preferably: asked = .preferably(ports)
             case .exactly: break
             }
+        } else if case .any(let count) = asked, let prefers, prefers.count == count {
+            asked = .preferably(prefers)
         }
         return [
             .send(

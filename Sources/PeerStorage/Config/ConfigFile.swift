@@ -46,6 +46,8 @@ public enum ConfigFile {
             top.read("open", into: &config.isOpen, .flag)
             top.read("plain", into: &config.isPlain, .flag)
             top.read("p2prc_compat", into: &config.p2prcCompat, .text)
+            top.read("relays", into: &config.relays, .number(0...8))
+            top.read("hook", into: &config.hook, .text)
             // A year at most, so that the number of seconds fits the protocol.
             top.read("lease_hours", into: &config.leaseHours, .number(1...8_760))
         }

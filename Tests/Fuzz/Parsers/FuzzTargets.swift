@@ -30,6 +30,9 @@ extension FuzzTarget {
             "gossip-difference", longestInput: 4_096, parse: { try? GossipDifference($0) }, write: { $0.bytes }),
         whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
         whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
+        whole("nonce-delivery", parse: { NonceDelivery($0) }, write: { $0.bytes }),
+        whole(
+            "mesh-mirror", parse: { MeshMirror.read(answer: $0) }, write: { MeshMirror.answer($0) }),
         FuzzTarget("node-record", longestInput: SignedRecord.maximumByteCount + 16) { readRecord($0) },
         // Many spellings of one table, so what is written again is only held to mean the same.
         FuzzTarget("p2prc-table", longestInput: 4_096) { readP2PRCTable($0) },

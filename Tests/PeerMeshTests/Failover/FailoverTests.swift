@@ -192,4 +192,65 @@ import Testing
             }
         }
     }
+
+    // MARK: Relays that the user named
+
+    @Test func `a named relay counts, and is never left for a better one`() {
+        var failover = Failover()
+        #expect(failover.joined(Self.keys[3], at: .zero) == [.publish([Self.keys[3]])])
+        #expect(failover.ranked(Self.ranked([10, 20, 30, 400]), at: .at(10)) == [.connect(Self.keys[0])])
+        #expect(failover.established(Self.keys[0], at: .at(50)) == [.publish([Self.keys[0], Self.keys[3]])])
+        var actions: [Failover.Action] = []
+        for at in stride(from: UInt64(100), to: 60_000, by: 500) {
+            for key in [Self.keys[0], Self.keys[3]] { actions += failover.heard(key, at: .at(at)) }
+            actions += failover.ranked(Self.ranked([10, 20, 30, 400]), at: .at(at))
+            actions += failover.timePassed(at: .at(at))
+        }
+        #expect(actions.isEmpty)
+    }
+
+    @Test func `a named relay that is silent is replaced, and takes its place back`() {
+        var failover = Failover()
+        _ = failover.joined(Self.keys[0], at: .zero)
+        _ = failover.joined(Self.keys[1], at: .zero)
+        _ = failover.ranked(Self.ranked([10, 20, 30]), at: .zero)
+        _ = failover.heard(Self.keys[1], at: .at(1_100))
+        #expect(failover.timePassed(at: .at(1_200)) == [.connect(Self.keys[2]), .publish([Self.keys[1]])])
+        #expect(failover.isSilent(Self.keys[0]) && !failover.isSilent(Self.keys[1]))
+        // It is not this that gives it up, however long it is silent.
+        #expect(failover.lost(Self.keys[0], at: .at(3_000)).isEmpty)
+        _ = failover.established(Self.keys[2], at: .at(3_100))
+        var actions = failover.joined(Self.keys[0], at: .at(4_000))
+        for at in stride(from: UInt64(4_000), to: 7_000, by: 500) {
+            for key in Self.keys[0...2] { actions += failover.heard(key, at: .at(at)) }
+            actions += failover.timePassed(at: .at(at))
+        }
+        #expect(actions.contains(.leave(Self.keys[2], .replaced)))
+        #expect(failover.published == [Self.keys[0], Self.keys[1]])
+    }
+
+    @Test func `a relay that drains is left at once when nobody else is to be had, and taken back when it stays`() {
+        var failover = Failover()
+        _ = failover.joined(Self.keys[0], at: .zero)
+        _ = failover.joined(Self.keys[1], at: .zero)
+        for key in Self.keys[0...1] { _ = failover.heard(key, at: .at(5_000)) }
+        #expect(
+            failover.draining(Self.keys[0], at: .at(5_000))
+                == [.leave(Self.keys[0], .drained), .publish([Self.keys[1]])])
+        #expect(failover.joined(Self.keys[0], at: .at(6_000)) == [.publish([Self.keys[1], Self.keys[0]])])
+        // The only one: it keeps its place for a minute.
+        _ = failover.lost(Self.keys[1], at: .at(6_100))
+        #expect(failover.draining(Self.keys[0], at: .at(6_200)).isEmpty)
+        #expect(failover.published == [Self.keys[0]])
+        #expect(failover.staying(Self.keys[0], at: .at(6_300)).isEmpty)
+        _ = failover.heard(Self.keys[0], at: .at(70_000))
+        #expect(failover.timePassed(at: .at(70_000)).isEmpty)
+    }
+
+    @Test func `time passes quietly beside a named relay that stays silent`() {
+        var failover = Failover()
+        _ = failover.joined(Self.keys[0], at: .zero)
+        _ = failover.timePassed(at: .at(1_200))
+        #expect(failover.nextDeadline(after: .at(20_000)) == .at(21_000))
+    }
 }

@@ -181,6 +181,21 @@ import Testing
         gossip.restore([genuine], at: .zero, wall: Self.wall)
         #expect(gossip.table.records == [genuine])
     }
+
+    @Test func `what was judged by its reader is not judged again, and counts only as long as it lives`() throws {
+        var gossip = Gossip(own: Seal(1).key, seed: 1, mayDial: { _ in true }, isGenuine: { _ in false })
+        let old = Seal(6).record(issued: Self.wall.seconds - 9_000, lifetime: 3_600)
+        gossip.restore([Seal(5).record(), old], areJudged: true, at: .zero, wall: Self.wall)
+        #expect(gossip.table.records.map(\.key) == [Seal(5).key] && gossip.takeChanges().isEmpty)
+    }
+
+    @Test func `a round that is hurried begins at once`() {
+        var gossip = Self.gossip(1)
+        _ = gossip.timePassed(at: .zero, wall: Self.wall)
+        #expect(gossip.nextDeadline > .at(100))
+        gossip.hurry(at: .at(100))
+        #expect(gossip.nextDeadline == .at(100))
+    }
 }
 
 @Suite struct MeshClockTests {

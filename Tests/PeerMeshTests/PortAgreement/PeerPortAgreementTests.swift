@@ -176,4 +176,21 @@ import Testing
         #expect(agreement.stage == .offline && agreement.ports == ports)
         #expect(agreement.nextDeadline == nil)
     }
+
+    @Test func `what another relay gave is wished for, where any will do and none was had here`() {
+        var agreement = Self.service()
+        agreement.prefers = .only(4_000)
+        #expect(!agreement.isAboutToGetPorts)
+        #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_000))), .changed])
+        #expect(agreement.isAboutToGetPorts)
+        // Taken there: what was offered instead is what is asked for next time.
+        Self.give(&agreement, .offered(Self.offer(4_010)), .activated(host: "relay"))
+        #expect(!agreement.isAboutToGetPorts)
+        Self.give(&agreement, .sessionLost)
+        #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_010))), .changed])
+
+        var exact = Self.service(.exactly(.only(80)))
+        exact.prefers = .only(4_000)
+        #expect(Self.give(&exact, .sessionReady) == [Self.request(.exactly(.only(80))), .changed])
+    }
 }

@@ -154,6 +154,19 @@ import Testing
         #expect(other.standing == .unknown)
     }
 
+    @Test func `more nodes that could be asked are asked at once, not in ten minutes`() {
+        var reach = Self.fresh()
+        _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 2)
+        let now = Instant.at(20_000)
+        #expect(reach.standing == .reachable([.number(77)]) && reach.nextDeadline > now)
+        reach.knows(available: 1, at: now)
+        #expect(reach.nextDeadline > now)
+        reach.knows(available: 5, at: now)
+        #expect(reach.nextDeadline == now)
+        _ = Self.ask(&reach, partners: 5, isOpen: true, from: 20_000, rounds: 1)
+        #expect(reach.standing == .reachable([.number(77)]) && reach.statements.count >= 2)
+    }
+
     @Test func `nobody can say that he got through without having done so`() {
         var reach = Self.fresh()
         _ = Self.ask(&reach, partners: 10, isOpen: false, liars: [1, 2, 3, 4])

@@ -52,7 +52,7 @@ import Testing
     }
 
     static let keys: Set = [
-        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "p2prc_compat",
+        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "p2prc_compat", "relays", "hook",
         "lease_hours", "visitors.allow",
         "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
         "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
@@ -77,6 +77,8 @@ import Testing
             open = true
             plain = true
             p2prc_compat = "0.0.0.0:8078"
+            relays = 3
+            hook = "echo $P2PRC_HOSTS"
             lease_hours = 1
             [visitors]
             allow = ["203.0.113.0/24", "2001:db8::/32"]
@@ -107,6 +109,7 @@ import Testing
         #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
         #expect(config.advertise == "relay.example.org" && config.ports == PortRange(first: 30_000, count: 1))
         #expect(config.isOpen && config.isPlain && config.leaseHours == 1 && config.p2prcCompat == "0.0.0.0:8078")
+        #expect(config.relays == 3 && config.hook == "echo $P2PRC_HOSTS")
         #expect(
             try config.visitors
                 == NetworkFilter(allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))
@@ -134,6 +137,7 @@ import Testing
         ("server_port = \"8088\"", "line 1: server_port: this is a text; write a number from 1 to 65535"),
         ("server_port = 0", "line 1: server_port: 0 is out of range; write a number from 1 to 65535"),
         ("server_port = 8088.0", "server_port: this is a number with a point"),
+        ("relays = 9", "relays: 9 is out of range"),
         ("lease_hours = 8761", "lease_hours: 8761 is out of range"),
         ("open = \"yes\"", "open: this is a text; write true or false"), ("open = 1", "open: this is a number"),
         ("name = 5", "name: this is a number; write a text"), ("name = \"\"", "name: write 1 to 255 bytes"),

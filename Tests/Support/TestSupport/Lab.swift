@@ -67,13 +67,7 @@ public final class Lab: @unchecked Sendable {
     private func place(_ name: String) -> Place { Place(namespace: "\(prefix)-\(name)") }
 
     fileprivate init() throws {
-        if let reason = Lab.whyNot { throw Failure(reason) }
-        Lab.removeStale()
-        let number = Lab.counter.with { count -> Int in
-            count += 1
-            return count
-        }
-        prefix = "p2lab\(getpid())x\(number)"
+        prefix = try Lab.newPrefix()
         for name in Lab.places { Undertaker.shared.watch(namespace: "\(prefix)-\(name)") }
         do {
             try build()
@@ -81,6 +75,17 @@ public final class Lab: @unchecked Sendable {
             remove()
             throw error
         }
+    }
+
+    /// For the names of another laboratory's namespaces.
+    static func newPrefix() throws -> String {
+        if let reason = Lab.whyNot { throw Failure(reason) }
+        Lab.removeStale()
+        let number = Lab.counter.with { count -> Int in
+            count += 1
+            return count
+        }
+        return "p2lab\(getpid())x\(number)"
     }
 
     private static let places = [
@@ -202,7 +207,7 @@ public final class Lab: @unchecked Sendable {
         for name in Lab.places { Lab.remove(namespace: "\(prefix)-\(name)") }
     }
 
-    private static func remove(namespace: String) {
+    static func remove(namespace: String) {
         guard FileManager.default.fileExists(atPath: "/run/netns/\(namespace)") else { return }
         for pid in Shell.run(["ip", "netns", "pids", namespace]).output.split(separator: "\n").compactMap({ pid_t($0) })
         {

@@ -40,6 +40,8 @@ public struct NodeSettings: Sendable {
     public var wrapper: [String] = []
     /// What the node calls itself, in a config.toml of its home; nil: as the machine is called.
     public var nodeName: String?
+    /// More lines for that file.
+    public var config: String?
     /// Its home begins with this mesh key, so that the nodes of a scenario are members of one mesh; nil: with none.
     public var meshKey: String? = String(repeating: "5e", count: 32)
 
@@ -83,10 +85,12 @@ public final class Node: @unchecked Sendable {
             FileManager.default.createFile(
                 atPath: file, contents: Data("\(key)\n".utf8), attributes: [.posixPermissions: 0o600])
         }
-        if let name = settings.nodeName {
+        if settings.nodeName != nil || settings.config != nil {
             try? FileManager.default.createDirectory(
                 atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            try Data("name = \"\(name)\"\n".utf8).write(to: URL(filePath: "\(home)/config.toml"))
+            let name = settings.nodeName.map { "name = \"\($0)\"\n" } ?? ""
+            let text = name + (settings.config.map { "\($0)\n" } ?? "")
+            try Data(text.utf8).write(to: URL(filePath: "\(home)/config.toml"))
         }
         let words = try settings.wrapper + [Binaries.product()] + settings.arguments(home: home)
         return try scenario.start(

@@ -30,6 +30,7 @@ struct LabTool {
         "garbage": Garbage.run,
         "flood": Flood.run,
         "round-trips": RoundTrips.run,
+        "delay-line": DelayLine.run,
         "reaper": Reaper.run,
     ]
 

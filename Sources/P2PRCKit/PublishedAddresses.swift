@@ -1,0 +1,57 @@
+internal import PeerReactor
+internal import PeerStorage
+
+/// Where visitors find what this node exposes, the best first. A pure function of the listing.
+struct PublishedAddresses: Hashable, Sendable {
+    struct Row: Hashable, Sendable {
+        var target: String
+        var transport: String
+        var address: Endpoint
+    }
+
+    /// Linux takes 128 KiB for one text (execve(2), MAX_ARG_STRLEN).
+    private static let longest = 65_536
+
+    private(set) var rows: [Row] = []
+
+    init(_ registry: MappingRegistry) {
+        for mapping in registry.mappings where mapping.role == .peer {
+            switch mapping.state {
+            // A service that rests keeps its addresses; the relay refuses for it meanwhile.
+            case .active, .verified, .targetDown: break
+            case .requested, .bound, .committed, .refused, .unreachable, .offline: continue
+            }
+            guard let host = mapping.address, let port = mapping.blindPort else { continue }
+            rows.append(
+                Row(
+                    target: mapping.target, transport: mapping.type.rawValue,
+                    address: Endpoint(host: host, port: port)))
+        }
+    }
+
+    /// Each once, in the order of the rows.
+    var hosts: [String] {
+        var seen: Set<String> = []
+        return rows.map(\.address.host).filter { seen.insert($0).inserted }
+    }
+
+    /// What a hook finds in its environment.
+    var environment: [String: String] {
+        let hosts = hosts
+        return [
+            "P2PRC_HOST": hosts.first ?? "",
+            "P2PRC_HOSTS": Self.joined(hosts, by: " "),
+            "P2PRC_ADDRESSES": Self.joined(rows.map(\.address.description), by: " "),
+            "P2PRC_MAPPINGS": Self.joined(rows.map { "\($0.target) \($0.transport) \($0.address)" }, by: "\n"),
+        ]
+    }
+
+    private static func joined(_ parts: [String], by separator: String) -> String {
+        var text = ""
+        for part in parts {
+            guard text.utf8.count + part.utf8.count < longest else { break }
+            text += (text.isEmpty ? "" : separator) + part
+        }
+        return text
+    }
+}

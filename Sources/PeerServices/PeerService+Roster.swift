@@ -1,0 +1,123 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+/// Which relays have sessions beside those that the user named, and in which order all of them are shown.
+extension PeerService {
+    /// From the refusal of new visitors to the end of a session that is left: those who came before are served.
+    private static let farewell = Instant.Span.seconds(1)
+
+    func startRoster() {
+        roster.candidates = { [unowned self] in
+            // One that the user named is there already, under this address or another.
+            let named = relays.filter(\.isNamed)
+            let keys = Set(named.compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
+            let places = Set(named.map(\.endpoint))
+            return candidates().filter {
+                $0.key != identity.key && !keys.contains($0.key) && !places.contains($0.endpoint)
+            }
+        }
+        roster.measured = { [unowned self] in
+            let now = EventLoop.clock()
+            var costs: [NodeKey: Instant.Span] = [:]
+            for relay in relays where !relay.isLeaving {
+                guard let key = relay.terms?.key, let cost = RelayFigures(relay.figures, at: now).cost else { continue }
+                costs[key] = cost
+            }
+            return costs
+        }
+        roster.waitsForNamed = { [unowned self] in
+            relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
+        }
+        roster.perform = { [unowned self] action in perform(action) }
+        roster.start()
+    }
+
+    /// The candidates have changed.
+    public func chooseRelays() { roster.turn() }
+
+    private func perform(_ action: Failover.Action) {
+        switch action {
+        case .connect(let key):
+            guard let candidate = roster.candidate(key), !relays.contains(where: { $0.endpoint == candidate.endpoint })
+            else { return }
+            log.info("relay \(candidate.endpoint) (\(key.short)) is chosen")
+            add(Relay(candidate.endpoint, chosenFor: key, link: newLink()))
+            onChosen?()
+        case .leave(let key, let reason):
+            guard let relay = relays.first(where: { ($0.terms?.key ?? $0.chosenKey) == key && !$0.isLeaving }) else {
+                return
+            }
+            log.info("relay \(relay.endpoint) (\(key.short)) is left: \(reason.text)")
+            leave(relay, isPolite: reason == .drained || reason == .replaced)
+        case .publish: onChange?()
+        }
+    }
+
+    /// Its ports refuse first, and the session ends a little later: so no visitor is accepted and then dropped.
+    private func leave(_ relay: Relay, isPolite: Bool) {
+        guard isPolite, relay.link.state == .established else { return end(relay) }
+        relay.isLeaving = true
+        for id in relay.agreements.keys { send(.report(id, state: .targetDown), to: relay) }
+        loop.schedule(after: Self.farewell) { [weak self, weak relay] in
+            guard let self, let relay, relay.isLeaving else { return }
+            end(relay)
+        }
+    }
+
+    private func end(_ relay: Relay) {
+        relay.isLeaving = false
+        guard relay.isNamed else { return remove(relay) }
+        // Named by the user: it is asked again, and takes this node back when it stays after all.
+        send(.close(.leaving, detail: ""), to: relay)
+        relay.channel?.closeAfterFlush()
+        relay.channel = nil
+        run(relay.link.closed("it lets its peers go", at: EventLoop.clock()), relay)
+    }
+
+    func stands(_ relay: Relay, _ key: NodeKey) {
+        // One relay under two addresses would end one session for the other, for ever.
+        let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
+        roster.established(key, isNamed: relay.isNamed)
+        for twin in twins { remove(twin, butNotIts: key) }
+    }
+
+    /// A chosen relay whose session broke, or never stood.
+    func fell(_ relay: Relay) {
+        guard let key = relay.chosenKey else { return }
+        remove(relay)
+        roster.lost(key)
+    }
+
+    private func remove(_ twin: Relay, butNotIts key: NodeKey) {
+        remove(twin)
+        // What was lost with it is not the relay.
+        roster.established(key, isNamed: true)
+    }
+
+    /// As published, the best first; then those that are not published.
+    func order(_ relays: [Relay]) -> [Relay] {
+        let ranks = Dictionary(roster.published.enumerated().map { ($0.element, $0.offset) }) { first, _ in first }
+        func rank(_ relay: Relay) -> Int { relay.terms.flatMap { ranks[$0.key] } ?? .max }
+        return relays.enumerated().sorted { (rank($0.element), $0.offset) < (rank($1.element), $1.offset) }
+            .map(\.element)
+    }
+
+    /// Why a relay whose session stands serves nobody, as far as is known.
+    func silence(of relay: Relay) -> String? {
+        guard let key = relay.terms?.key, roster.isSilent(key) else { return nil }
+        return "the relay says nothing"
+    }
+}
+
+extension Failover.Reason {
+    fileprivate var text: String {
+        switch self {
+        case .replaced: "another one is better"
+        case .drained: "it lets its peers go"
+        case .silent: "it says nothing"
+        case .tooSlow: "its session did not stand in time"
+        }
+    }
+}

@@ -1,0 +1,110 @@
+public import PeerMesh
+public import PeerReactor
+public import PeerWire
+
+/// A relay that this node may hold a session to without having been told to: proven and measured.
+public struct RelayCandidate: Hashable, Sendable {
+    /// What TLS has to prove there.
+    public var key: NodeKey
+    /// A numeric address that may be dialled.
+    public var endpoint: Endpoint
+    /// As `Ranking` counts it.
+    public var cost: Instant.Span
+
+    public init(key: NodeKey, endpoint: Endpoint, cost: Instant.Span) {
+        self.key = key
+        self.endpoint = endpoint
+        self.cost = cost
+    }
+}
+
+/// The shell around `Failover`: asks for candidates, keeps its time, and hands its actions on. Belongs to the control
+/// loop, and to one `PeerService`.
+final class RelayRoster {
+    /// So long after the start relays that the user named have to come up before others are looked for.
+    private static let headStart = Instant.Span.seconds(3)
+
+    private let loop: EventLoop
+    private var failover: Failover
+    private var timer: LoopTimer?
+    private let started = EventLoop.clock()
+    /// Whether any relay is chosen that the user did not name.
+    private let chooses: Bool
+    private var isStopped = false
+    /// Relays that may be chosen, without those that the user named.
+    var candidates: () -> [RelayCandidate] = { [] }
+    /// What relays with a session cost, by their own pings.
+    var measured: () -> [NodeKey: Instant.Span] = { [:] }
+    /// Whether relays that the user named were not yet heard of.
+    var waitsForNamed: () -> Bool = { false }
+    var perform: (Failover.Action) -> Void = { _ in }
+    private var known: [NodeKey: RelayCandidate] = [:]
+
+    /// - Parameter sessions: to hold at once; 0: only those that the user named.
+    init(on loop: EventLoop, sessions: Int) {
+        self.loop = loop
+        chooses = sessions > 0
+        var limits = Failover.Limits()
+        limits.sessions = max(1, sessions)
+        failover = Failover(limits)
+    }
+
+    func start() { turn() }
+
+    func stop() {
+        isStopped = true
+        timer?.cancel()
+    }
+
+    /// Relays that serve, the best first.
+    var published: [NodeKey] { failover.published }
+
+    /// The candidate that `connect` named.
+    func candidate(_ key: NodeKey) -> RelayCandidate? { known[key] }
+
+    func isSilent(_ key: NodeKey) -> Bool { failover.isSilent(key) }
+
+    /// - Parameter isNamed: the user named it; otherwise `connect` did.
+    func established(_ key: NodeKey, isNamed: Bool) {
+        let now = EventLoop.clock()
+        run(isNamed ? failover.joined(key, at: now) : failover.established(key, at: now))
+    }
+
+    func heard(_ key: NodeKey) {
+        let actions = failover.heard(key, at: EventLoop.clock())
+        // Twice a second for each relay, and nearly always nothing.
+        if !actions.isEmpty { run(actions) }
+    }
+
+    func lost(_ key: NodeKey) { run(failover.lost(key, at: EventLoop.clock())) }
+
+    func drains(_ key: NodeKey, _ isDraining: Bool) {
+        let now = EventLoop.clock()
+        run(isDraining ? failover.draining(key, at: now) : failover.staying(key, at: now))
+    }
+
+    /// Looks at the candidates now instead of at the next turn.
+    func turn() {
+        let now = EventLoop.clock()
+        let mayChoose = chooses && (now - started >= Self.headStart || !waitsForNamed())
+        let ranked = failover.ranked(ranking(of: mayChoose ? candidates() : []), at: now)
+        run(ranked + failover.timePassed(at: now))
+    }
+
+    private func ranking(of found: [RelayCandidate]) -> [(key: NodeKey, cost: Instant.Span)] {
+        known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
+        var costs = known.mapValues(\.cost)
+        // Two hundred pings say more than a few probes.
+        costs.merge(measured()) { _, own in own }
+        return costs.map { (key: $0.key, cost: $0.value) }.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
+    }
+
+    private func run(_ actions: [Failover.Action]) {
+        for action in actions { perform(action) }
+        guard !isStopped else { return }
+        timer?.cancel()
+        let now = EventLoop.clock()
+        let due = failover.nextDeadline(after: now) - now
+        timer = loop.schedule(after: max(due, .milliseconds(10))) { [weak self] in self?.turn() }
+    }
+}

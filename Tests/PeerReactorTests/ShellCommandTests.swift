@@ -1,0 +1,61 @@
+import Foundation
+import PeerMesh
+import Testing
+
+@testable import PeerReactor
+
+@Suite("A command line of the user's", .serialized)
+struct ShellCommandTests {
+    @Test("is given its environment and nothing else, and its exit status is told")
+    func environment() throws {
+        let folder = try temporaryFolder()
+        let outcome = ShellCommand.run(
+            "env > \(folder)/seen; exit 3", environment: ["PATH=/usr/bin:/bin", "P2PRC_HOSTS=a b"], limit: .seconds(5))
+        #expect(outcome == .exited(3))
+        let seen = try String(contentsOfFile: "\(folder)/seen", encoding: .utf8)
+        #expect(seen.contains("P2PRC_HOSTS=a b\n"))
+        #expect(!seen.contains("HOME="))
+    }
+
+    @Test("has nothing to read, and none of this process's descriptors")
+    func descriptors() throws {
+        let folder = try temporaryFolder()
+        let loop = try EventLoop()
+        loop.start()
+        defer { loop.stop() }
+        let outcome = ShellCommand.run(
+            "cat; ls /proc/$$/fd | wc -l > \(folder)/count", environment: ["PATH=/usr/bin:/bin"], limit: .seconds(5))
+        #expect(outcome == .exited(0))
+        let count = try String(contentsOfFile: "\(folder)/count", encoding: .utf8)
+        #expect(count.trimmingCharacters(in: .whitespacesAndNewlines) == "3")
+    }
+
+    @Test("is killed with all that it started when its time is over")
+    func late() throws {
+        let folder = try temporaryFolder()
+        let begun = EventLoop.clock()
+        let outcome = ShellCommand.run(
+            "sleep 60 & echo $! > \(folder)/child; wait", environment: ["PATH=/usr/bin:/bin"],
+            limit: .milliseconds(300))
+        #expect(outcome == .tookTooLong)
+        #expect(EventLoop.clock() - begun < .seconds(5))
+        let text = try String(contentsOfFile: "\(folder)/child", encoding: .utf8)
+        let child = try #require(pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        try eventually("the child is gone") { kill(child, 0) != 0 || isZombie(child) }
+    }
+
+    @Test("ends early when it is told to, and does not begin after that")
+    func stopped() throws {
+        let flag = StopFlag()
+        let begun = EventLoop.clock()
+        SystemThread.detach { flag.raise() }
+        #expect(ShellCommand.run("exec sleep 60", environment: [], limit: .seconds(60), unless: flag) == .stopped)
+        #expect(EventLoop.clock() - begun < .seconds(10))
+        #expect(ShellCommand.run("exit 0", environment: [], limit: .seconds(5), unless: flag) == .stopped)
+    }
+
+    private func isZombie(_ process: pid_t) -> Bool {
+        let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+        return text.map { $0.contains(") Z ") } ?? true
+    }
+}

@@ -1,0 +1,175 @@
+import Foundation
+import PeerMesh
+import PeerProbing
+import PeerWire
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// Nodes among which somebody lies, or answers without end.
+    @Suite(.serialized, .timeLimit(.minutes(3)))
+    struct MeshHostilityTests {
+        private static let meshKey = MeshKey(bytes: [UInt8](repeating: 0x5e, count: MeshKey.byteCount))!
+
+        private func identity(_ number: UInt8) -> NodeIdentity {
+            NodeIdentity(seed: [UInt8](repeating: number, count: NodeIdentity.seedByteCount))!
+        }
+
+        private func ask(
+            _ client: NodeClient, _ node: Node, _ body: [UInt8], from own: NodeKey, provenBy meshKey: MeshKey?
+        ) async throws -> NodeAnswer {
+            let key = NodeKey(try await node.key())!
+            let request = NodeRequest(
+                host: "127.0.0.1", port: UInt16(node.settings.serverPort ?? 0), key: key, path: "/v1/mesh", body: body,
+                proof: meshKey.flatMap { MemberProof.text(of: own, to: key, with: [$0]) })
+            return try await withCheckedContinuation { continuation in
+                client.send(request) { continuation.resume(returning: $0) }
+            }.get()
+        }
+
+        /// A relay by its own word, with a statement of a friend; nobody is at its address.
+        private func pretender(_ port: UInt16) throws -> [SignedRecord] {
+            let (liar, friend) = (identity(0x71), identity(0x72))
+            let now = Int64(Date.now.timeIntervalSince1970)
+            let address = NodeAddress(host: HostAddress("127.0.0.1")!, port: port)!
+            func record(_ own: NodeIdentity, _ other: NodeIdentity) throws -> SignedRecord {
+                let statement = DialBackStatement(subject: own.key, time: now, address: address, by: other)
+                return try SignedRecord(
+                    NodeRecord(
+                        key: own.key, issue: UInt64(now) * 1_000, process: .init(firstIssue: 1, instance: 1),
+                        issued: now, lifetime: 3_600, roles: .relay, name: "pretender", addresses: [address],
+                        witnesses: [statement]),
+                    by: own)
+            }
+            return [try record(liar, friend), try record(friend, liar)]
+        }
+
+        @Test("who only claims to be a relay is listed with what speaks against it, and never chosen")
+        func pretends() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let peer = try await s.meshPeer("peer", of: first)
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let records = try pretender(UInt16(FreePorts.one()))
+                let now = Int64(Date.now.timeIntervalSince1970)
+                let news = GossipDifference(time: now, room: 0, records: records)
+                // Without the mesh key nobody listens.
+                let refused = try await ask(client, first, news.bytes, from: own, provenBy: nil)
+                try #require(refused.status == 403)
+                let other = MeshKey(bytes: [UInt8](repeating: 1, count: MeshKey.byteCount))
+                try #require(try await ask(client, first, news.bytes, from: own, provenBy: other).status == 403)
+                let taken = try await ask(client, first, news.bytes, from: own, provenBy: Self.meshKey)
+                try #require(taken.status == 200)
+                let seen = try await eventually("the peer heard of it", within: .seconds(20)) {
+                    let rows = try await peer.candidates().filter { $0.key == own.description }
+                    // The two vouch for each other, so they may be measured; nobody answers there.
+                    return rows.first { !$0.isProven || $0.samples > 0 }
+                }
+                try #require(!seen.isChosen && seen.answers == 0 && seen.latency == nil, "\(seen)")
+                try await throughout(.seconds(5), "it is not chosen") {
+                    try await !peer.candidates().contains { $0.key == own.description && $0.isChosen }
+                }
+            }
+        }
+
+        @Test("a forged record and an expired one do not get in, and what is no question is refused")
+        func forged() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let now = Int64(Date.now.timeIntervalSince1970)
+                var bytes = try pretender(9)[0].bytes
+                bytes[bytes.count - 1] ^= 1
+                let expired = try SignedRecord(
+                    NodeRecord(
+                        key: identity(0x73).key, issue: 5, process: .init(firstIssue: 1, instance: 1),
+                        issued: now - 7_200, lifetime: 3_600, name: "old"), by: identity(0x73))
+                let lies = GossipDifference(time: now, room: 0, records: [try SignedRecord(bytes), expired])
+                try #require(try await ask(client, first, lies.bytes, from: own, provenBy: Self.meshKey).status == 200)
+                for body in [[0], [1, 2, 3], [2], [3], [6], [255]] as [[UInt8]] {
+                    let answer = try await ask(client, first, body, from: own, provenBy: Self.meshKey)
+                    try #require(answer.status == 400, "\(body)")
+                }
+                let keys = try await first.knownKeys()
+                try #require(!keys.contains(own.description) && !keys.contains(identity(0x73).key.description))
+            }
+        }
+
+        @Test("a dial-back goes to nobody but the asker, and only so often")
+        func dialBack() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let victim = try await s.service("echo")
+                let request = DialBackRequest(
+                    nonce: [UInt8](repeating: 7, count: DialBackRequest.nonceByteCount), port: UInt16(victim.port))
+                var outcomes: [DialBackAnswer.Outcome] = []
+                for _ in 0..<6 {
+                    let answer = try await ask(client, first, request.bytes, from: own, provenBy: Self.meshKey)
+                    outcomes.append(try #require(DialBackAnswer(answer.body)).outcome)
+                }
+                // Somebody else than the asker is at that port, so it was not reached; after four it is enough.
+                try #require(outcomes.allSatisfy { $0 == .notReached || $0 == .busy })
+                try #require(outcomes.suffix(2).allSatisfy { $0 == .busy }, "\(outcomes)")
+            }
+        }
+
+        /// TLS like a node's, then an answer without an end.
+        private static let script = """
+            import socket, ssl, sys, threading, time
+            port, manner, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.load_cert_chain(folder + "/stranger.crt", folder + "/stranger.key")
+            context.set_alpn_protocols(["http/1.1"])
+            def serve(end):
+                try:
+                    end = context.wrap_socket(end, server_side=True)
+                    end.recv(65536)
+                    if manner == "flood":
+                        end.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1073741824\\r\\n\\r\\n")
+                        for _ in range(16384): end.sendall(bytes(65536))
+                    else:
+                        end.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 900\\r\\n\\r\\n")
+                        while True:
+                            end.sendall(b"x")
+                            time.sleep(60)
+                except OSError: pass
+            door = socket.create_server(("127.0.0.1", port))
+            print("listening", flush=True)
+            while True: threading.Thread(target=serve, args=(door.accept()[0],), daemon=True).start()
+            """
+
+        @Test("an answer of a gigabyte, and one that comes by the minute, are cut, and the mesh goes on", arguments: [
+            ("flood", "longer than anybody needs"), ("drip", "timed out"),
+        ])
+        func endless(_ manner: String, _ complaint: String) async throws {
+            try await scenario { s in
+                try await s.makeStranger()
+                let port = try FreePorts.one()
+                let hostile = try s.start(
+                    "hostile", "/usr/bin/python3", ["-c", Self.script, "\(port)", manner, s.folder])
+                try await hostile.line(containing: "listening", within: .seconds(10))
+                let first = try await s.meshRelay("first")
+                let peer = try await s.meshPeer("peer", of: first)
+                let memory = try peer.program.facts().memory
+                try #require(try await peer.command(["--as", "127.0.0.1:\(port)"]).status == 0)
+                try await eventually("it says what is wrong there", within: .seconds(30)) {
+                    let lines = peer.program.stderr.split(separator: "\n").filter { $0.contains("127.0.0.1:\(port)") }
+                    return lines.contains { $0.lowercased().contains(complaint) }
+                }
+                let keys: Set = [try await first.key(), try await peer.key()]
+                try await eventually("the others are known", within: .seconds(20)) {
+                    try await peer.knownKeys() == keys
+                }
+                try #require(try peer.program.facts().memory - memory < 40_000, "KiB")
+            }
+        }
+    }
+}

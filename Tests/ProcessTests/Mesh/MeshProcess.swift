@@ -1,0 +1,112 @@
+import Foundation
+import TestSupport
+
+/// What the tests of the mesh ask a running node.
+extension Node {
+    /// A row of `--view-rps --explain --json`.
+    struct Candidate: Decodable, CustomStringConvertible {
+        let name: String
+        let key: String
+        let address: String
+        let isProven: Bool
+        let isChosen: Bool
+        let latency: Double?
+        let setUp: Double?
+        let answers: Int
+        let samples: Int
+        let reason: String
+
+        enum CodingKeys: String, CodingKey {
+            case name = "Server_name"
+            case key = "Key"
+            case address = "Address"
+            case isProven = "Proven"
+            case isChosen = "Chosen"
+            case latency = "Latency"
+            case setUp = "Set_up"
+            case answers = "Answers"
+            case samples = "Samples"
+            case reason = "Reason"
+        }
+
+        var description: String { "[\(name) \(isProven) \(answers) of \(samples): \(reason)]" }
+    }
+
+    private struct Explanation: Decodable {
+        let rows: [Candidate]
+        enum CodingKeys: String, CodingKey { case rows = "Candidates" }
+    }
+
+    struct Netcheck: Decodable {
+        let reachable: String
+        let at: [String]
+        let nodes: Int
+
+        enum CodingKeys: String, CodingKey {
+            case reachable = "Reachable"
+            case at = "Reachable_at"
+            case nodes = "Nodes"
+        }
+    }
+
+    func json(_ words: [String]) async throws -> Data {
+        let result = try await command(words + ["--json"])
+        scenario.forget(result.program)
+        guard result.status == 0 else {
+            throw Failure("\(words.joined(separator: " ")) ended with \(result.status): \(result.stderr)")
+        }
+        return Data(result.stdout.utf8)
+    }
+
+    func candidates() async throws -> [Candidate] {
+        try JSONDecoder().decode(Explanation.self, from: await json(["--view-rps", "--explain"])).rows
+    }
+
+    func netcheck() async throws -> Netcheck {
+        try JSONDecoder().decode(Netcheck.self, from: await json(["netcheck"]))
+    }
+
+    /// Keys of the nodes in its IP table that said something of themselves, its own too.
+    func knownKeys() async throws -> Set<String> {
+        struct Table: Decodable {
+            struct Row: Decodable {
+                let Key: String?
+                let Source: String
+            }
+            let ip_table: [Row]
+        }
+        let table = try JSONDecoder().decode(Table.self, from: await json(["--ls"]))
+        return Set(table.ip_table.filter { ["record", "self"].contains($0.Source) }.compactMap(\.Key))
+    }
+
+    func key() async throws -> String {
+        struct Status: Decodable { let Key: String }
+        return try JSONDecoder().decode(Status.self, from: await json(["status"])).Key
+    }
+}
+
+extension Scenario {
+    /// Loopback is dialled on others' word: all nodes of a scenario are there.
+    static let dialsLoopback = "[mesh]\ndial = [\"127.0.0.0/8\"]\n"
+
+    func meshRelay(
+        _ name: String, of relay: Node? = nil, _ change: (inout NodeSettings) -> Void = { _ in }
+    ) async throws -> Node {
+        try await self.relay(name) { settings in
+            settings.nodeName = name
+            settings.config = Self.dialsLoopback
+            if let port = relay?.settings.serverPort { settings.relays = ["127.0.0.1:\(port)"] }
+            change(&settings)
+        }
+    }
+
+    func meshPeer(
+        _ name: String, of relay: Node, _ change: (inout NodeSettings) -> Void = { _ in }
+    ) async throws -> Node {
+        try await peer(name, of: relay) { settings in
+            settings.nodeName = name
+            settings.config = Self.dialsLoopback
+            change(&settings)
+        }
+    }
+}
