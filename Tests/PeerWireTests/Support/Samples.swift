@@ -131,6 +131,16 @@ enum Samples {
     static let dataChannelHello = DataChannelHello(
         session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
 
+    static let framedChannelHello = DataChannelHello(
+        session: SessionID(value: 0x1122_3344_5566_7788), number: 5, isFramed: true, secret: secret)
+
+    /// What travels on a channel that is used again, one visitor each.
+    static let channelFrames: [(name: String, bytes: [UInt8])] = [
+        ("channel-frames-end", ChannelFrame.alive + ChannelFrame.framed(Array("GET".utf8)) + ChannelFrame.end),
+        ("channel-frames-ready", ChannelFrame.end + ChannelFrame.ready),
+        ("channel-frames-raw", ChannelFrame.framed([1, 2]) + ChannelFrame.raw),
+    ]
+
     static let visitorStarts: [(name: String, start: VisitorStart)] = [
         (
             "visitor-start-ipv4",
