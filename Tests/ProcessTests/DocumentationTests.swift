@@ -13,6 +13,7 @@ extension ProcessTests {
             ["status"], ["unmap"], ["join"], ["leave"], ["drain"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
             ["token", "issue"], ["token", "list"], ["token", "revoke"],
             ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
+            ["export", "ip-table"], ["import", "ip-table"],
         ]
 
         private func p2prc(_ words: [String]) async throws -> Finished {
