@@ -54,8 +54,15 @@ extension Assembled {
         mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
         mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
         mesh.held = { [unowned core] in
-            core.peer.relayStandings.filter { $0.state == .connected }
-                .sorted { ($0.latency ?? .seconds(60)) < ($1.latency ?? .seconds(60)) }.compactMap(\.key)
+            core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
+        }
+        core.peer.candidates = { [unowned mesh] in
+            mesh.known.compactMap { relay in
+                relay.cost.map { cost in
+                    let place = Endpoint(host: relay.address.host.description, port: relay.address.port)
+                    return RelayCandidate(key: relay.key, endpoint: place, cost: cost)
+                }
+            }
         }
         mesh.load = { meter.load }
         mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
