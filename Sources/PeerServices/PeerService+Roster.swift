@@ -103,6 +103,12 @@ extension PeerService {
         roster.established(key, isNamed: true)
     }
 
+    /// Addresses of the relays that visitors are sent to.
+    public var publishedRelays: Set<String> {
+        let keys = Set(roster.published)
+        return Set(relays.filter { $0.terms.map { keys.contains($0.key) } ?? false }.map(\.endpoint.description))
+    }
+
     /// As published, the best first; then those that are not published.
     func order(_ relays: [Relay]) -> [Relay] {
         let ranks = Dictionary(roster.published.enumerated().map { ($0.element, $0.offset) }) { first, _ in first }

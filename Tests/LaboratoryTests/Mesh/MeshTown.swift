@@ -26,25 +26,36 @@ struct MeshTown {
         let lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
         self.lab = lab
         let seed = lab.relayAddress(0)
-        func relay(_ name: String, in place: Place, _ seed: String?) throws -> Node {
+        func relay(_ name: String, in place: Place, _ seed: String?) async throws -> Node {
             var settings = NodeSettings(name)
             settings.place = place
             settings.bind = nil
             settings.serverPort = 8088
             settings.ports = Self.ports
             settings.nodeName = name
-            if let seed { settings.relays = [seed] }
-            return try s.node(settings)
+            let home = "\(s.folder)/home-\(name)"
+            if let seed {
+                // Known, and not used as a relay: a relay has no need of others.
+                let words = ["--as", "\(seed):8088", "--home", home]
+                let added = try await s.run("add", Binaries.product(), words, in: place)
+                guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }
+                s.forget(added.program)
+            }
+            return try s.node(settings, home: home)
         }
         bodies = (0..<homeCount).map { "home \($0)" }
         for (index, body) in bodies.enumerated() {
             _ = try await s.service("http", port: Self.local, ["--body", body], in: lab.home(index))
         }
-        var relays = [try relay("relay0", in: lab.relay(0), nil)]
+        var relays = [try await relay("relay0", in: lab.relay(0), nil)]
         try await relays[0].listening()
-        for index in 1..<distances.count { relays.append(try relay("relay\(index)", in: lab.relay(index), seed)) }
+        for index in 1..<distances.count {
+            relays.append(try await relay("relay\(index)", in: lab.relay(index), seed))
+        }
         self.relays = relays
-        walls = try (0..<wallCount).map { try relay("wall\($0)", in: lab.wall($0), seed) }
+        var walls: [Node] = []
+        for index in 0..<wallCount { walls.append(try await relay("wall\(index)", in: lab.wall(index), seed)) }
+        self.walls = walls
         homes = try (0..<homeCount).map { index in
             var settings = NodeSettings("home\(index)")
             settings.place = lab.home(index)
