@@ -143,7 +143,8 @@ import Testing
 
     /// Sessions to relays 1 and 3, and to 2, which is not needed any more.
     static func withSpare() -> Failover {
-        var failover = settled([10, 60, 15])
+        var failover = settled([10, 60, 70])
+        _ = failover.ranked(ranked([10, 60, 15]), at: .at(100_000))
         _ = failover.established(keys[2], at: .at(100_000))
         for key in keys[0...2] { _ = failover.heard(key, at: .at(103_000)) }
         _ = failover.timePassed(at: .at(103_000))
