@@ -15,7 +15,7 @@ extension PeerService {
             let keys = Set(named.compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
             let places = Set(named.map(\.endpoint))
             return candidates().filter {
-                $0.key != identity.key && !keys.contains($0.key) && !places.contains($0.endpoint)
+                $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key) && !places.contains($0.endpoint)
             }
         }
         roster.measured = { [unowned self] in
@@ -77,6 +77,7 @@ extension PeerService {
     }
 
     func stands(_ relay: Relay, _ key: NodeKey) {
+        if relay.isNamed { unwanted.remove(key) }
         // One relay under two addresses would end one session for the other, for ever.
         let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
         roster.established(key, isNamed: relay.isNamed)

@@ -40,8 +40,7 @@ extension LaboratoryTests {
                 for round in 0..<Scale.pick(3, long: 50) {
                     // A relay that failed is left alone ever longer; a new process knows nothing of that.
                     if round % 6 == 5 {
-                        try #require(try await town.homes[0].program.terminate() == 0)
-                        try await town.homes[0].restart()
+                        try await town.restart(0)
                     }
                     let rows = try await town.settled(within: .seconds(120))
                     let victim = try town.index(of: rows[0])

@@ -96,6 +96,12 @@ struct MeshTown {
         }
     }
 
+    func restart(_ home: Int) async throws {
+        let status = try await homes[home].program.terminate()
+        guard status == 0 else { throw Failure("home\(home) ended with \(status)") }
+        try await homes[home].restart()
+    }
+
     func index(of row: MappingRow) throws -> Int {
         guard let index = relays.indices.first(where: { lab.relayAddress($0) == row.address }) else {
             throw Failure("\(row) is at no relay")

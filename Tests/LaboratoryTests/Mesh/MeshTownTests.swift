@@ -59,11 +59,20 @@ extension LaboratoryTests {
             try await scenario { s in
                 // The seed is one of the far ones.
                 let town = try await MeshTown(s, relays: [80, 20, 5, 40, 150].map { .init($0) }, homes: 2)
-                for home in 0..<2 {
-                    try await eventually("home\(home) uses the nearest first", within: .seconds(40)) {
-                        try await town.verified(home).first?.address == town.lab.relayAddress(2)
+                var misses: [String] = []
+                for round in 0..<Scale.pick(1, long: 50) {
+                    for home in 0..<2 {
+                        if round > 0 { try await town.restart(home) }
+                        let rows = try await town.settled(home)
+                        let nearest = town.lab.relayAddress(2)
+                        // The seed was named and comes first; what is chosen beside it is what counts.
+                        if !rows.contains(where: { $0.address == nearest }) { misses.append("\(round): \(rows)") }
+                        try await eventually("home\(home) uses the nearest first", within: .seconds(40)) {
+                            try await town.verified(home).first?.address == nearest
+                        }
                     }
                 }
+                #expect(misses.count <= 1, "\(misses)")
                 try town.lab.setDistance(ofRelay: 2, .init(65))
                 let took = try await milliseconds {
                     for home in 0..<2 {
