@@ -550,8 +550,12 @@ public final class RelayService {
     }
 
     private func pause(_ claim: Claim) {
-        for listener in ports[claim] ?? [] { listener.pause() }
-        onLane(of: claim) { $0.pause(claim) }
+        let loop = laneLoops[laneIndex(of: claim.key)]
+        let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
+        onLane(of: claim) { lane in
+            for (listener, late) in late { listener.value.admit(late) }
+            lane.pause(claim)
+        }
     }
 
     private func free(_ claim: Claim) {
