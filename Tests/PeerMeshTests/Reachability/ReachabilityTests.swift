@@ -156,7 +156,7 @@ import Testing
 
     @Test func `more nodes that could be asked are asked at once, not in ten minutes`() {
         var reach = Self.fresh()
-        _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 2)
+        _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 4)
         let now = Instant.at(20_000)
         #expect(reach.standing == .reachable([.number(77)]) && reach.nextDeadline > now)
         reach.knows(available: 1, at: now)

@@ -100,7 +100,9 @@ extension ProcessTests {
             try await scenario { s in
                 let first = try await s.meshRelay("first")
                 let second = try await s.meshRelay("second", of: first)
-                let older = try await s.meshPeer("older", of: first)
+                // They hold no session but to the relay that each was told of: only the mesh tells of the other.
+                let config = "relays = 0\n" + Scenario.dialsLoopback
+                let older = try await s.meshPeer("older", of: first) { $0.config = config }
                 let key = try await older.key()
                 try await eventually("it is known", within: .seconds(20)) {
                     try await second.knownKeys().contains(key)
@@ -113,7 +115,7 @@ extension ProcessTests {
                 }
                 var settings = NodeSettings("newer")
                 settings.relays = ["127.0.0.1:\(second.settings.serverPort ?? 0)"]
-                settings.config = Scenario.dialsLoopback
+                settings.config = config
                 let newer = try s.node(settings, home: copy)
                 try await newer.listening()
                 try #require(try await older.program.exit(within: .seconds(60)) == ExitCode.superseded)
