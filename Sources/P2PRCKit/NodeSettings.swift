@@ -154,7 +154,9 @@ public struct NodeSettings: Sendable {
     }
 
     private mutating func setP2PRCCompat(_ text: String) throws(CommandError) {
-        guard let endpoint = Endpoint(text), let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) else {
+        guard let endpoint = Endpoint(text),
+            let address = SocketAddress(numeric: endpoint.host, port: endpoint.port)
+        else {
             throw CommandError(
                 .usage, "p2prc_compat: write a numeric address and a port, such as \"0.0.0.0:8078\" or \"[::]:8078\"")
         }

@@ -1,37 +1,44 @@
 /// How many ready data channels a session should keep, from how visitors come. Lives at the relay; the peer refills
 /// by itself up to the number it was told.
 ///
-/// Grows at once when a visitor finds none, halves after each quiet `decayInterval`, stays within its bounds.
+/// A channel comes back when its visitor has gone, so what is wanted is small: an eighth of those in use for visitors to
+/// come, and more only as long as some wait.
 public struct ChannelDemand: Sendable {
     public static let minimum = 4
     public static let maximum = 256
-    static let decayInterval = Instant.Span.seconds(5)
+    static let interval = Instant.Span.seconds(5)
 
     public private(set) var wanted = ChannelDemand.minimum
-    /// Fewest that were ready at one time since the last decay.
+    /// Fewest that were ready at one time in this interval.
     private var lowest = Int.max
-    private var nextDecay: Instant
+    private var nextLook: Instant
 
-    public init(at now: Instant) { nextDecay = now + Self.decayInterval }
+    public init(at now: Instant) { nextLook = now + Self.interval }
 
-    /// A visitor took a channel, or waits for one: so many are ready and so many wait now. `true` when `wanted` grew.
-    public mutating func visitorCame(ready: Int, waiting: Int) -> Bool {
-        lowest = min(lowest, ready)
-        guard waiting > 0 else { return false }
-        let grown = min(Self.maximum, max(wanted * 2, wanted + waiting))
-        defer { wanted = grown }
-        return grown > wanted
+    /// A visitor took a channel; so many are left.
+    public mutating func taken(left: Int) { lowest = min(lowest, left) }
+
+    /// So many visitors wait now, and so many are being carried. `true` when the peer should be told of a new `wanted`.
+    public mutating func look(waiting: Int, carried: Int) -> Bool {
+        let reserve = max(Self.minimum, carried / 8)
+        let needed = min(Self.maximum, reserve + waiting)
+        if waiting > 0 {
+            lowest = 0
+            guard needed > wanted else { return false }
+            // Twice those that wait, so that a growing crowd is told of a few times and not for each.
+            wanted = min(Self.maximum, reserve + 2 * waiting)
+            return true
+        }
+        defer { wanted = needed }
+        return needed != wanted
     }
 
-    /// `true` when `wanted` shrank.
-    public mutating func timePassed(at now: Instant) -> Bool {
-        guard now >= nextDecay else { return false }
-        nextDecay = now + Self.decayInterval
-        let unused = min(lowest, wanted)
-        lowest = Int.max
-        guard unused > wanted / 2, wanted > Self.minimum else { return false }
-        wanted = max(Self.minimum, wanted / 2)
-        return true
+    /// How many of the ready channels nobody needed for a whole interval. To be asked from time to time.
+    public mutating func unused(ready: Int, at now: Instant) -> Int {
+        guard now >= nextLook else { return 0 }
+        nextLook = now + Self.interval
+        defer { lowest = ready }
+        return max(0, min(lowest, ready) - wanted)
     }
 }
 

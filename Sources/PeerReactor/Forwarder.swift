@@ -17,7 +17,11 @@ public final class Forwarder: EventSource {
         case neverConnected(SystemError)
     }
 
-    private struct Flow {
+    struct Flow {
+        /// Frames go this way: one of its ends is a channel that is used again, and nobody said `raw`.
+        var isFramed = false
+        /// The frame that ends this direction is written, or waits.
+        var hasLastWord = false
         var isReadable = false
         /// The allowance is used up; a timer is set for more.
         var isHeldBack = false
@@ -35,20 +39,26 @@ public final class Forwarder: EventSource {
         var bytes: UInt64 = 0
     }
 
+    public enum Side: Sendable { case left, right }
+
     private static let leftTag: UInt8 = 0
     private static let rightTag: UInt8 = 1
     private static let spliceChunk = 1 << 20
     /// Splices smaller than this are cheaper copied.
     private static let smallSplice = 8_192
 
-    private let loop: EventLoop
+    let loop: EventLoop
     private var left: Stream?
     private var right: Stream?
     private var isConnecting: Bool
     /// TLS on either side: its records hold the bytes, so nothing can be moved past this process.
-    private let isSpliceable: Bool
-    private var leftToRight = Flow()
-    private var rightToLeft = Flow()
+    let isSpliceable: Bool
+    private(set) var leftToRight = Flow()
+    private(set) var rightToLeft = Flow()
+    /// Apart from the flows, for while one is being changed neither may be looked at.
+    private(set) var isOneWayDone = false
+    /// Set when one end is a data channel that is used again (Forwarder+Channel.swift).
+    var channel: Channel?
     private var onEnd: ((Forwarder, Ending) -> Void)?
     /// Holds both directions to a rate; `nil` for as fast as it goes. May change at any time.
     public var allowance: (any ByteAllowance)?
@@ -86,6 +96,25 @@ public final class Forwarder: EventSource {
         rightToLeft.isWritable = true
     }
 
+    /// One end is a data channel that carries one visitor after the other: what is sent there is in frames, and so is
+    /// what comes from there. Before `start`.
+    ///
+    /// - Parameters:
+    ///   - side: the left one at the peer, the right one at the relay.
+    ///   - input: bytes of the channel, frames, that were read already.
+    ///   - giveBack: called once, after `onEnd`: with the channel, registered with the loop, when both directions came
+    ///     to their end on it, and with what was read behind that; or with none when it is of no more use.
+    public func useFrames(
+        on side: Side, input: [UInt8] = [], giveBack: @escaping (consuming Stream?, [UInt8]) -> Void
+    ) {
+        channel = Channel(isLeft: side == .left, input: input, giveBack: giveBack)
+        leftToRight.isFramed = true
+        rightToLeft.isFramed = true
+        if !input.isEmpty {
+            if side == .left { leftToRight.isReadable = true } else { rightToLeft.isReadable = true }
+        }
+    }
+
     /// Starts to listen to both streams. `isLeftRegistered`: the left one is known to the loop under another source.
     public func start(isLeftRegistered: Bool, isRightRegistered: Bool = false) {
         let leftDescriptor = left?.fd ?? -1
@@ -93,11 +122,9 @@ public final class Forwarder: EventSource {
         do {
             try register(leftDescriptor, Self.leftTag, isLeftRegistered)
             try register(rightDescriptor, Self.rightTag, isRightRegistered)
-        } catch {
-            return finish(.aborted)
-        }
+        } catch { return finish(.aborted) }
         // What was read before goes out at once instead of after the next wait.
-        if !leftToRight.spill.isEmpty || !isSpliceable { pump() }
+        if !leftToRight.spill.isEmpty || !isSpliceable || channel?.input.isEmpty == false { pump() }
     }
 
     private func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {
@@ -161,7 +188,11 @@ public final class Forwarder: EventSource {
     private func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
         guard flow.inPipe == 0, flow.spill.isEmpty, !flow.sawEnd else { return }
         var budget = EventLoop.turn
-        while budget > 0, flow.spill.isEmpty, let moved = copy(&flow, isLeftToRight), moved > 0 { budget -= moved }
+        while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !flow.hasLastWord,
+            let moved = flow.isFramed ? carryFrames(&flow, isLeftToRight, false) : copy(&flow, isLeftToRight), moved > 0
+        {
+            budget -= moved
+        }
     }
 
     private func pump() {
@@ -184,12 +215,18 @@ public final class Forwarder: EventSource {
                 continue
             }
             if flow.sawEnd {
-                guard sinkShutdown(isLeftToRight) else {
+                if flow.isFramed, isToChannel(isLeftToRight) {
+                    if !flow.hasLastWord {
+                        sayLastWord(&flow)
+                        continue
+                    }
+                } else if !sinkShutdown(isLeftToRight) {
                     flow.isWritable = false
                     return true
                 }
                 dropPipe(&flow)
                 flow.isDone = true
+                isOneWayDone = true
                 return true
             }
             guard flow.isReadable, !flow.isHeldBack else {
@@ -201,7 +238,10 @@ public final class Forwarder: EventSource {
                 return true
             }
             let isBulk = flow.fullReads >= 2 && isSpliceable && allowance == nil
-            let moved = isBulk ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
+            let moved =
+                flow.isFramed
+                ? carryFrames(&flow, isLeftToRight, isBulk)
+                : isBulk ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
             guard let moved else { return false }
             budget -= moved
         }
@@ -217,6 +257,15 @@ public final class Forwarder: EventSource {
         }
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
+        guard let count = took(outcome, of: buffer.count, &flow) else { return nil }
+        guard count > 0 else { return 0 }
+        flow.bytes += UInt64(count)
+        return pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &flow, isLeftToRight) ? count : nil
+    }
+
+    /// Notes what a read says of the source. How many bytes it brought; `nil` when the source broke.
+    @inline(__always)
+    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow) -> Int? {
         switch outcome {
         case .wouldBlock:
             flow.isReadable = false
@@ -226,34 +275,44 @@ public final class Forwarder: EventSource {
             return 0
         case .failed: return nil
         case .bytes(let count):
-            flow.bytes += UInt64(count)
-            if count < buffer.count {
+            if count < room {
                 // On a stream socket a short read empties it (epoll(7)); saves the call that would say so.
                 if !flow.distrustsShortReads { flow.isReadable = false }
                 flow.fullReads = 0
             } else {
                 flow.fullReads = min(flow.fullReads + 1, 2)
             }
-            var written = 0
-            if flow.isWritable {
-                switch sink(isLeftToRight, { $0.write(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }) {
-                case .bytes(let some): written = some
-                case .wouldBlock: break
-                case .end, .failed: return nil
-                }
-            }
-            if written < count {
-                flow.isWritable = false
-                flow.spill = Array(buffer[written..<count])
-                flow.spillStart = 0
-                loop.buffered += flow.spill.count
-            }
             return count
         }
     }
 
+    /// Writes bytes of the loop's buffer, and keeps what the sink does not take. `false` when it broke.
+    @inline(__always)
+    func pass(_ bytes: UnsafeRawBufferPointer, _ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
+        var written = 0
+        if flow.isWritable {
+            switch sink(isLeftToRight, { $0.write(bytes) }) {
+            case .bytes(let some): written = some
+            case .wouldBlock: break
+            case .end, .failed: return false
+            }
+        }
+        if written < bytes.count {
+            flow.isWritable = false
+            keep(bytes[written...], &flow)
+        }
+        return true
+    }
+
+    /// Nothing waits yet.
+    func keep(_ bytes: some Collection<UInt8>, _ flow: inout Flow) {
+        flow.spill = Array(bytes)
+        flow.spillStart = 0
+        loop.buffered += flow.spill.count
+    }
+
     /// How much may be read now; `nil`: nothing, until a timer says so.
-    private func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         guard let allowance else { return loop.buffer.count }
         let room = allowance.take(upTo: loop.buffer.count, isLeftToRight, at: loop.now)
         guard room == 0 else { return room }
@@ -266,7 +325,7 @@ public final class Forwarder: EventSource {
         return nil
     }
 
-    private func giveBack(
+    func giveBack(
         _ taken: Int, _ outcome: Stream.Outcome, to allowance: any ByteAllowance, _ isLeftToRight: Bool
     ) {
         var used = 0
@@ -317,11 +376,11 @@ public final class Forwarder: EventSource {
         return true
     }
 
-    private func source(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+    func source(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
         isLeftToRight ? Self.use(left, body) : Self.use(right, body)
     }
 
-    private func sink(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+    func sink(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
         isLeftToRight ? Self.use(right, body) : Self.use(left, body)
     }
 
@@ -363,6 +422,10 @@ public final class Forwarder: EventSource {
         dropPipe(&rightToLeft)
         dropSpill(&leftToRight)
         dropSpill(&rightToLeft)
+        let channel = self.channel
+        self.channel = nil
+        var kept: Stream?
+        if let channel, !channel.isRaw, case .clean = ending { kept = channel.isLeft ? left.take() : right.take() }
         switch ending {
         case .clean:
             left.take()?.closeOrderly()
@@ -374,5 +437,6 @@ public final class Forwarder: EventSource {
         let onEnd = self.onEnd
         self.onEnd = nil
         onEnd?(self, ending)
+        channel?.part(with: kept)
     }
 }

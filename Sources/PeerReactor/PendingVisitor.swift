@@ -1,4 +1,5 @@
 internal import PeerMesh
+internal import PeerWire
 import Glibc
 
 /// A visitor at the relay whose data channel idled for long and may be dead in somebody's NAT table.
@@ -24,12 +25,15 @@ public final class PendingVisitor: EventSource {
         var stream: Stream?
         /// How much of `outgoing` it took.
         var sent = 0
+        /// How much of the answer came.
+        var answered = 0
         init(_ stream: consuming Stream) { self.stream = consume stream }
     }
 
     private let loop: EventLoop
     private let announcement: [UInt8]
-    private let answer: UInt8
+    private let answer: [UInt8]
+    private let isFramed: Bool
     private var visitor: Stream?
     /// By tag; owned here until one of them answers.
     private var candidates: [UInt8: Candidate] = [:]
@@ -42,16 +46,18 @@ public final class PendingVisitor: EventSource {
 
     /// - Parameters:
     ///   - announcement: what opens the visitor on a channel.
-    ///   - answer: the byte that the peer sends first.
+    ///   - answer: what the peer sends first.
+    ///   - isFramed: the channels are used again, so the visitor's bytes go out in frames.
     ///   - onNeed: another channel is wanted: `add` one, or do nothing.
     public init(
-        on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8], answer: UInt8,
-        onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
+        on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8], answer: [UInt8],
+        isFramed: Bool = false, onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
     ) {
         self.loop = loop
         self.visitor = consume visitor
         self.announcement = announcement
         self.answer = answer
+        self.isFramed = isFramed
         self.onNeed = onNeed
         self.onSettled = onSettled
         outgoing = announcement
@@ -107,8 +113,10 @@ public final class PendingVisitor: EventSource {
         let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
         switch visitor?.read(into: buffer) {
         case .bytes(let count):
+            let before = outgoing.count
+            if isFramed { outgoing += ChannelFrame.header(.bytes, count: count) }
             outgoing.append(contentsOf: buffer[..<count])
-            loop.buffered += count
+            loop.buffered += outgoing.count - before
             for tag in candidates.keys { flush(tag) }
         // The error is told once; the forwarder would take the break for an orderly end.
         case .failed: fail()
@@ -133,12 +141,17 @@ public final class PendingVisitor: EventSource {
 
     private func readChannel(_ tag: UInt8) {
         guard let candidate = candidates[tag] else { return }
-        let byte = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<1])
-        switch candidate.stream?.read(into: byte) {
-        case .bytes where byte[0] == answer: settle(tag, candidate)
-        case .wouldBlock: break
-        case .bytes, .end, .failed, nil: drop(tag)
+        // No byte more than the answer: what follows is the forwarder's.
+        while candidate.answered < answer.count {
+            let room = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<(answer.count - candidate.answered)])
+            switch candidate.stream?.read(into: room) {
+            case .bytes(let count) where answer[candidate.answered...].starts(with: room[..<count]):
+                candidate.answered += count
+            case .wouldBlock: return
+            case .bytes, .end, .failed, nil: return drop(tag)
+            }
         }
+        settle(tag, candidate)
     }
 
     private func settle(_ tag: UInt8, _ candidate: Candidate) {

@@ -1,5 +1,5 @@
 import Glibc
-internal import PeerMesh
+public import PeerMesh
 
 /// A data channel that waits for a visitor. Belongs to one loop.
 ///
@@ -15,15 +15,18 @@ public final class ReadyChannel: EventSource {
     private let loop: EventLoop
     private var stream: Stream?
     private let since: Instant
-    private var received: [UInt8] = []
+    /// The first word, as far as it came.
+    public private(set) var received: [UInt8] = []
     private let expected: Int
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 
     /// - Parameters:
+    ///   - read: what was read off it before, less than a whole word.
     ///   - expected: how many bytes make the first word; 0 when none may come.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
-        on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, expecting expected: Int,
+        on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = [],
+        expecting expected: Int,
         onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
     ) throws(SystemError) {
         self.loop = loop
@@ -31,6 +34,7 @@ public final class ReadyChannel: EventSource {
         self.expected = expected
         self.onWord = onWord
         since = loop.now
+        received = read
         super.init()
         let fd = self.stream?.fd ?? -1
         if isRegistered { try loop.reregister(fd, for: self) } else { try loop.register(fd, for: self) }
@@ -38,8 +42,11 @@ public final class ReadyChannel: EventSource {
         if self.stream?.isTLS == true { loop.again(self) }
     }
 
+    /// How long it has waited.
+    public var age: Instant.Span { loop.now - since }
+
     public var liveness: Liveness {
-        if loop.now - since < Self.freshness { return .fresh }
+        if age < Self.freshness { return .fresh }
         let silence = stream?.millisecondsSinceAcknowledged ?? -1
         return silence >= 0 && silence < Self.staleAfterMilliseconds ? .likely : .stale
     }
@@ -60,7 +67,8 @@ public final class ReadyChannel: EventSource {
     override func runAgain() { ready(.readable, tag: 0) }
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
-        guard !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
+        // What follows the first word is for whoever takes the stream.
+        guard onWord != nil, !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
         // To the end of what is there: half a word and the other side's end may come in one event.
         while true {
             let wanted = max(1, expected - received.count)

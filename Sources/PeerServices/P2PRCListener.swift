@@ -22,7 +22,8 @@ public final class P2PRCListener {
         // More time than the adapter itself gives, so that its own answer about that gets through.
         gateway = APIGateway(on: loop, socket: path, strangerLimit: .seconds(12))
         gate = SourceGate(
-            .init(handshakesPerSecond: Self.perSecond, halfOpen: 1), capacity: 4_096, seed: UInt64.random(in: 0 ... .max))
+            .init(handshakesPerSecond: Self.perSecond, halfOpen: 1), capacity: 4_096,
+            seed: UInt64.random(in: 0 ... .max))
     }
 
     public var address: SocketAddress { listener.address }
@@ -36,7 +37,9 @@ public final class P2PRCListener {
 
     private func admit(_ stream: consuming Stream, _ address: SocketAddress) {
         let now = EventLoop.clock()
-        guard let source = HostAddress(bytes: address.hostBytes), case .admitted(let ticket) = gate.admit(source, at: now) else { return }
+        guard let source = HostAddress(bytes: address.hostBytes),
+            case .admitted(let ticket) = gate.admit(source, at: now)
+        else { return }
         // How many are open at once is the gateway's to limit.
         gate.finished(ticket)
         gateway.carry(stream, from: nil, isRegistered: false)

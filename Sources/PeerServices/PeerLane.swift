@@ -18,6 +18,8 @@ struct Route: Sendable {
 /// 1. Channels are dialled and proven until as many are ready as the relay wants.
 /// 2. The relay's word on one names the mapping and the visitor; another channel is dialled in its place.
 /// 3. The target is dialled, and a `Forwarder` carries the bytes.
+/// 4. A channel that is used again (`ChannelFrame`) is ready once more. Most visitors are gone soon, so one is dialled
+///    in the place of such a channel only after a while.
 final class PeerLane {
     enum Report: Sendable {
         case targetFailed(MappingID, String)
@@ -33,6 +35,12 @@ final class PeerLane {
         var securing: [ObjectIdentifier: TLSHandshake] = [:]
         var nextNumber: UInt64 = 1
         var isPausing = false
+        /// Channels are used again; not so at a relay that does not know that.
+        var isFramed = true
+        /// Channels that were taken since the last tick and are not back.
+        var recentlyTaken = 0
+        var tick = 0
+        var isTicking = false
 
         init(terms: SessionTerms, addresses: [SocketAddress], wanted: Int) {
             self.terms = terms
@@ -45,6 +53,10 @@ final class PeerLane {
     private static let pauseAfterFailure = Instant.Span.milliseconds(500)
     /// At most so many connections to a relay are on their way at once.
     private static let maximumDialling = 64
+    /// A channel that was taken is expected back for so long.
+    private static let returnPatience = Instant.Span.milliseconds(20)
+    /// A check's probe in the smallest frames that there are.
+    private static let framedProbeByteCount = ReachabilityCheck.probeByteCount * (1 + ChannelFrame.headerByteCount)
     /// How long a visitor's first bytes are awaited while a check is pending.
     private static let checkPatience = Instant.Span.milliseconds(300)
     private static let rememberedVisitors = 4_096
@@ -60,6 +72,17 @@ final class PeerLane {
     private var seen: Set<VisitorName> = []
     private var seenOrder: [VisitorName] = []
     private let report: @Sendable (Report) -> Void
+
+    /// A visitor on a channel, before it is connected to its target.
+    private struct Arrival {
+        let start: VisitorStart
+        let session: SessionID
+        let isFramed: Bool
+        /// When the channel was taken (`Pool.tick`).
+        let tick: Int
+        /// What was read off the channel behind the start, while a check was pending.
+        var input: [UInt8] = []
+    }
 
     private struct VisitorName: Hashable {
         var session: SessionID
@@ -100,7 +123,8 @@ final class PeerLane {
     func want(_ count: Int, for session: SessionID) {
         guard let pool = pools[session] else { return }
         pool.wanted = min(count, ChannelDemand.maximum)
-        while pool.channels.count > pool.wanted { pool.channels.removeFirst().close() }
+        // Those that are used again the relay closes: it knows which one it is about to use.
+        while !pool.isFramed, pool.channels.count > pool.wanted { pool.channels.removeFirst().close() }
         refill(pool)
     }
 
@@ -124,7 +148,8 @@ final class PeerLane {
 
     private func refill(_ pool: Pool) {
         guard pools[pool.terms.session] === pool, !pool.isPausing else { return }
-        while !pool.isPausing, pool.channels.count + pool.dialling.count + pool.securing.count < pool.wanted,
+        while !pool.isPausing,
+            pool.channels.count + pool.dialling.count + pool.securing.count + pool.recentlyTaken < pool.wanted,
             pool.dialling.count + pool.securing.count < Self.maximumDialling
         {
             dial(pool)
@@ -163,7 +188,8 @@ final class PeerLane {
         switch pool.terms.protection {
         case .encrypted(let key): secure(pool, stream, key)
         case .plain(let secret):
-            let hello = DataChannelHello(session: pool.terms.session, number: pool.nextNumber, secret: secret)
+            let hello = DataChannelHello(
+                session: pool.terms.session, number: pool.nextNumber, isFramed: pool.isFramed, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
             keep(pool, stream, isRegistered: false)
@@ -178,7 +204,8 @@ final class PeerLane {
             guard let self, let pool else { return }
             if let own { pool.securing[own] = nil }
             switch consume outcome {
-            case .secured(let stream, _):
+            case .secured(let stream, let facts):
+                pool.isFramed = facts.purpose == .framedData
                 keep(pool, stream, isRegistered: true)
                 refill(pool)
             case .failed: pause(pool)
@@ -190,65 +217,132 @@ final class PeerLane {
     }
 
     private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
-        let session = pool.terms.session
+        let isFramed = pool.isFramed
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount
+            on: loop, stream, isRegistered: isRegistered,
+            expecting: isFramed ? ChannelFrame.startByteCount : VisitorStart.byteCount
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
             pool.channels.removeAll { $0 === channel }
-            if let word, let start = VisitorStart(word), let stream = channel.takeStream() {
-                visitorCame(start, stream, session)
-                refill(pool)
+            if let word, let start = isFramed ? VisitorStart(frame: word) : VisitorStart(word),
+                let stream = channel.takeStream()
+            {
+                taken(pool, start, stream, isFramed)
             } else {
+                let received = channel.received
                 channel.close()
-                // A channel that breaks as soon as it is made would otherwise be redialled in a tight circle.
-                pause(pool)
+                broke(pool, received)
             }
         }
         if let channel { pool.channels.append(channel) }
     }
 
+    private func broke(_ pool: Pool, _ received: [UInt8]) {
+        if pool.isFramed, case .preamble(let preamble) = Preamble.read(received), preamble.kind == .versionAnswer {
+            // An older relay; its channels carry one visitor each.
+            pool.isFramed = false
+            return refill(pool)
+        }
+        // The relay closes those that it has too many of.
+        if pool.isFramed, pool.channels.count >= pool.wanted { return }
+        // A channel that breaks as soon as it is made would otherwise be redialled in a tight circle.
+        pause(pool)
+    }
+
+    private func taken(
+        _ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream, _ isFramed: Bool
+    ) {
+        let arrival = Arrival(start: start, session: pool.terms.session, isFramed: isFramed, tick: pool.tick)
+        if isFramed { expectBack(pool) }
+        visitorCame(arrival, channel)
+        if !isFramed { refill(pool) }
+    }
+
+    /// Counts on a channel's return for a while.
+    private func expectBack(_ pool: Pool) {
+        pool.recentlyTaken += 1
+        guard !pool.isTicking else { return }
+        pool.isTicking = true
+        loop.schedule(after: Self.returnPatience) { [weak self, weak pool] in
+            guard let pool else { return }
+            pool.isTicking = false
+            pool.tick += 1
+            pool.recentlyTaken = 0
+            self?.refill(pool)
+        }
+    }
+
+    /// A visitor is through with it, or it broke.
+    private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ arrival: Arrival) {
+        guard let pool = pools[arrival.session] else { return }
+        if pool.tick == arrival.tick { pool.recentlyTaken -= 1 }
+        // The relay has nothing to say before it knows that this end is through.
+        guard rest.isEmpty, let stream = consume stream else { return refill(pool) }
+        keep(pool, stream, isRegistered: true)
+    }
+
     // MARK: Visitors
 
-    private func visitorCame(_ start: VisitorStart, _ channel: consuming Stream, _ session: SessionID) {
-        guard let route = routes[start.mapping] else { return }
+    private func visitorCame(_ arrival: Arrival, _ channel: consuming Stream) {
+        let start = arrival.start
+        guard let route = routes[start.mapping] else { return refuse(arrival, channel) }
         if start.wantsAnswer {
-            guard remember(VisitorName(session: session, visitor: start.visitor)),
-                channel.sendAtOnce([VisitorStart.answer])
-            else { return }
+            guard remember(VisitorName(session: arrival.session, visitor: start.visitor)),
+                channel.sendAtOnce(arrival.isFramed ? ChannelFrame.alive : [VisitorStart.answer])
+            else { return takeBack(nil, [], arrival) }
         }
         guard !route.pendingChecks.isEmpty else {
-            if start.isCheckOnly { return }
-            return connect(start, channel, early: [])
+            if start.isCheckOnly { return refuse(arrival, channel) }
+            return connect(arrival, channel)
         }
+        let isFramed = arrival.isFramed
         let waiting = FirstBytes(
-            on: loop, channel, maximum: ReachabilityCheck.probeByteCount, limit: Self.checkPatience,
-            isEnough: { ReachabilityCheck.read($0) != .incomplete },
-            done: { [weak self] stream, bytes in self?.judge(start, stream, bytes) })
+            on: loop, channel,
+            maximum: isFramed ? Self.framedProbeByteCount : ReachabilityCheck.probeByteCount,
+            limit: Self.checkPatience,
+            isEnough: { bytes in
+                let (payload, isEnded) = isFramed ? ChannelFrame.opening(of: bytes) : (bytes, false)
+                return isEnded || ReachabilityCheck.read(payload) != .incomplete
+            },
+            done: { [weak self] stream, bytes in
+                var arrival = arrival
+                arrival.input = bytes
+                self?.judge(arrival, stream)
+            })
         _ = waiting
     }
 
-    private func judge(_ start: VisitorStart, _ channel: consuming Stream, _ bytes: [UInt8]) {
-        if case .probe(let nonce) = ReachabilityCheck.read(bytes),
+    private func judge(_ arrival: Arrival, _ channel: consuming Stream) {
+        let start = arrival.start
+        let payload = arrival.isFramed ? ChannelFrame.opening(of: arrival.input).payload : arrival.input
+        if case .probe(let nonce) = ReachabilityCheck.read(payload),
             routes[start.mapping]?.pendingChecks.contains(nonce) == true
         {
             let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
-            _ = channel.sendAtOnce(answer)
+            _ = channel.sendAtOnce(arrival.isFramed ? ChannelFrame.framed(answer) + ChannelFrame.end : answer)
             let farewell = ByteChannel(on: loop, channel)
-            return farewell.closeAfterFlush()
+            farewell.closeAfterFlush()
+            return takeBack(nil, [], arrival)
         }
-        if start.isCheckOnly { return }
-        connect(start, channel, early: bytes)
+        if start.isCheckOnly { return refuse(arrival, channel) }
+        connect(arrival, channel)
     }
 
-    private func connect(_ start: VisitorStart, _ channel: consuming Stream, early: [UInt8]) {
+    /// The channel goes with that, and is reset; so is the visitor.
+    private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival) }
+
+    private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
+        let start = arrival.start
         let mapping = start.mapping
-        guard let route = routes[mapping], Int(start.portOffset) < route.count else { return }
+        guard let route = routes[mapping], Int(start.portOffset) < route.count else {
+            return refuse(arrival, channel)
+        }
         guard var address = route.addresses.first else {
-            return report(.targetFailed(mapping, "its name cannot be looked up"))
+            report(.targetFailed(mapping, "its name cannot be looked up"))
+            return refuse(arrival, channel)
         }
         let (port, isTooHigh) = address.port.addingReportingOverflow(start.portOffset)
-        guard !isTooHigh else { return }
+        guard !isTooHigh else { return refuse(arrival, channel) }
         address.port = port
         let target: Stream
         do throws(SystemError) {
@@ -256,12 +350,18 @@ final class PeerLane {
         } catch {
             // This node's own shortage is no fault of the target.
             if !error.isOutOfDescriptors { report(.targetFailed(mapping, error.text)) }
-            return
+            return refuse(arrival, channel)
         }
         counters[mapping, default: TrafficCounters()].connections += 1
         counters[mapping, default: TrafficCounters()].open += 1
+        let early = arrival.isFramed ? [] : arrival.input
         let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true, early: early) {
             [weak self] forwarder, ending in self?.ended(forwarder, mapping, ending)
+        }
+        if arrival.isFramed {
+            forwarder.useFrames(on: .left, input: arrival.input) { [weak self] stream, rest in
+                self?.takeBack(stream, rest, arrival)
+            }
         }
         forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
         forwarder.start(isLeftRegistered: true)

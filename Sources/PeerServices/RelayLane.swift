@@ -9,6 +9,7 @@ internal import PeerWire
 /// 2. A ready channel of the session is taken; if there is none, the visitor waits and the peer is asked for more.
 /// 3. The channel is told of the visitor. A channel that was heard of just now carries it at once (`Forwarder`);
 ///    one that idled must prove that it lives first (`PendingVisitor`).
+/// 4. When the visitor has come to his end at both sides, the channel is the youngest ready one (`ChannelFrame`).
 final class RelayLane {
     private struct WaitingVisitor: ~Copyable {
         let stream: Stream
@@ -24,6 +25,9 @@ final class RelayLane {
     /// What a visitor takes along on his way.
     private struct Passage {
         let claim: Claim
+        let session: SessionID
+        /// The channels of his session are used again.
+        let isFramed: Bool
         /// Kept until he has gone.
         let seat: Account.Seat?
         let allowance: (any ByteAllowance)?
@@ -44,8 +48,14 @@ final class RelayLane {
         /// Where the session comes from.
         let source: HostAddress?
         var ready: [ReadyChannel] = []
+        /// Channels whose visitor has gone at this end, until the peer says that it is through with him too.
+        var returning: [ObjectIdentifier: ReadyChannel] = [:]
+        /// Its channels are used again; `nil` before the first one came.
+        var isFramed: Bool?
         var waiting: [Waiting] = []
         var demand: ChannelDemand
+        /// Visitors on one of its channels.
+        var carried = 0
         /// `nil`: its visitors are held to nothing.
         var account: Account?
         init(key: NodeKey, from source: HostAddress?, _ account: Account?, at now: Instant) {
@@ -65,6 +75,8 @@ final class RelayLane {
     /// More than this wait for a channel of one session: the rest is turned away.
     private static let maximumWaiting = 2_048
     private static let waitingLimit = Instant.Span.seconds(10)
+    /// How long a channel is waited for whose visitor has gone.
+    private static let returnLimit = Instant.Span.seconds(60)
     /// Ready channels that a session may pile up.
     private static let maximumReady = ChannelDemand.maximum + 64
 
@@ -103,13 +115,45 @@ final class RelayLane {
     func close(_ session: SessionID) {
         guard let pool = pools.removeValue(forKey: session) else { return }
         for channel in pool.ready { channel.close() }
+        for channel in pool.returning.values { channel.close() }
         for waiting in pool.waiting { turnAway(waiting) }
     }
 
-    func add(_ stream: consuming Stream, to session: SessionID, isRegistered: Bool) {
-        guard let pool = pools[session], pool.ready.count < Self.maximumReady,
-            policy.reserve.admits(.channel, at: load(with: stream))
-        else { return }
+    /// - Parameter isFramed: it is used again; the channels of a session are all of one kind.
+    func add(_ stream: consuming Stream, to session: SessionID, _ isFramed: Bool, isRegistered: Bool) {
+        guard let pool = pools[session], pool.isFramed.map({ $0 == isFramed }) != false else { return }
+        pool.isFramed = isFramed
+        keep(stream, pool, session, isRegistered: isRegistered)
+    }
+
+    /// A visitor has gone at this end. The channel may be used again when the peer says so: the target may be slow to
+    /// take the last of what he sent, and nobody should stand in line behind that.
+    private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ session: SessionID) {
+        guard let pool = pools[session], let stream = consume stream else { return }
+        if rest == ChannelFrame.ready { return keepAgain(stream, pool, session) }
+        guard pool.returning.count < Self.maximumReady, rest.count < ChannelFrame.ready.count else { return }
+        let channel = try? ReadyChannel(
+            on: loop, stream, isRegistered: true, read: rest, expecting: ChannelFrame.ready.count
+        ) { [weak self, weak pool] channel, word in
+            pool?.returning[ObjectIdentifier(channel)] = nil
+            guard let self, let pool, word == ChannelFrame.ready, let stream = channel.takeStream() else {
+                return channel.close()
+            }
+            keepAgain(stream, pool, session)
+        }
+        if let channel { pool.returning[ObjectIdentifier(channel)] = channel }
+    }
+
+    /// It was heard of just now.
+    private func keepAgain(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID) {
+        guard pools[session] === pool else { return }
+        keep(stream, pool, session, isRegistered: true)
+    }
+
+    private func keep(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID, isRegistered: Bool) {
+        guard pool.ready.count < Self.maximumReady, policy.reserve.admits(.channel, at: load(with: stream)) else {
+            return
+        }
         let channel = try? ReadyChannel(on: loop, stream, isRegistered: isRegistered, expecting: 0) {
             [weak pool] channel, _ in pool?.ready.removeAll { $0 === channel }
         }
@@ -120,13 +164,38 @@ final class RelayLane {
             waiting.timer?.cancel()
             guard let visitor = waiting.visitor.take() else { continue }
             carry(visitor, session)
+            if pool.waiting.isEmpty { lookAtDemand(pool, session) }
             return
         }
     }
 
+    private func lookAtDemand(_ pool: Pool, _ session: SessionID) {
+        guard pool.demand.look(waiting: pool.waiting.count, carried: pool.carried) else { return }
+        wantChannels(session, pool.demand.wanted)
+    }
+
+    /// Closes what nobody needed for a while. That is decided here: the relay knows which channel it is about to use.
+    private func trim(_ pool: Pool) {
+        let unused = pool.demand.unused(ready: pool.ready.count, at: loop.now)
+        guard pool.isFramed == true, unused > 0 else { return }
+        // The oldest ones.
+        for channel in pool.ready.prefix(unused) { channel.close() }
+        pool.ready.removeFirst(unused)
+    }
+
     func timePassed() {
-        for (session, pool) in pools where pool.demand.timePassed(at: loop.now) {
-            wantChannels(session, pool.demand.wanted)
+        for (session, pool) in pools {
+            dropLost(pool)
+            lookAtDemand(pool, session)
+            trim(pool)
+        }
+    }
+
+    /// Channels on which the peer is busy with the last visitor's bytes for so long that another one is as good.
+    private func dropLost(_ pool: Pool) {
+        for (id, channel) in pool.returning where channel.age > Self.returnLimit {
+            pool.returning[id] = nil
+            channel.close()
         }
     }
 
@@ -224,11 +293,15 @@ final class RelayLane {
             isCheckOnly: visitor.isCheckOnly, address: visitor.address.visitorAddress)
         guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
         nextVisitor += 1
-        if pool.demand.visitorCame(ready: pool.ready.count, waiting: 0) { wantChannels(session, pool.demand.wanted) }
-        let passage = Passage(claim: visitor.claim, seat: visitor.seat, allowance: pool.account?.allowance)
-        guard isFresh else { return carryWithProof(visitor, passage, channel, start, session) }
+        pool.carried += 1
+        pool.demand.taken(left: pool.ready.count)
+        let passage = Passage(
+            claim: visitor.claim, session: session, isFramed: pool.isFramed == true, seat: visitor.seat,
+            allowance: pool.account?.allowance)
+        guard isFresh else { return carryWithProof(visitor, passage, channel, start) }
         guard let stream = channel.takeStream() else { return }
-        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
+        let announcement = passage.isFramed ? start.frame : start.bytes
+        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: announcement)
     }
 
     /// The youngest channel that is not dead.
@@ -246,10 +319,9 @@ final class RelayLane {
     }
 
     private func carryWithProof(
-        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart,
-        _ session: SessionID
+        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart
     ) {
-        let claim = passage.claim
+        let (claim, session) = (passage.claim, passage.session)
         var pending: PendingVisitor?
         let settled: (consuming PendingVisitor.Outcome) -> Void = { [weak self] outcome in
             if let pending { self?.carried[ObjectIdentifier(pending)] = nil }
@@ -257,16 +329,22 @@ final class RelayLane {
             switch consume outcome {
             case .answered(let visitor, let channel, let unsent):
                 self?.forward(passage, visitor, channel, isVisitorRegistered: true, early: unsent)
-            case .failed: self?.counters[claim, default: TrafficCounters()].failed += 1
+            case .failed:
+                self?.counters[claim, default: TrafficCounters()].failed += 1
+                self?.pools[session]?.carried -= 1
             }
         }
         let attempt = PendingVisitor(
-            on: loop, visitor: visitor.into(), announcement: start.bytes, answer: VisitorStart.answer,
+            on: loop, visitor: visitor.into(), announcement: passage.isFramed ? start.frame : start.bytes,
+            answer: passage.isFramed ? ChannelFrame.alive : [VisitorStart.answer], isFramed: passage.isFramed,
             onNeed: { [weak self] in
                 guard let pool = self?.pools[session], let pending else { return }
                 var start = start
                 guard let (channel, _) = self?.takeChannel(pool, &start), let stream = channel.takeStream() else {
-                    if pool.demand.visitorCame(ready: 0, waiting: 1) { self?.wantChannels(session, pool.demand.wanted) }
+                    // He waits too, though not in line.
+                    if pool.demand.look(waiting: pool.waiting.count + 1, carried: pool.carried) {
+                        self?.wantChannels(session, pool.demand.wanted)
+                    }
                     return
                 }
                 pending.add(stream)
@@ -286,12 +364,17 @@ final class RelayLane {
         let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: early) { [weak self] forwarder, _ in
             guard let self else { return }
             forwarders[ObjectIdentifier(forwarder)] = nil
+            pools[passage.session]?.carried -= 1
             counters[claim, default: TrafficCounters()].open -= 1
             counters[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
             counters[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
             _ = passage.seat
         }
         forwarder.allowance = passage.allowance
+        if passage.isFramed {
+            let session = passage.session
+            forwarder.useFrames(on: .right) { [weak self] stream, rest in self?.takeBack(stream, rest, session) }
+        }
         forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
         forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
     }
@@ -304,7 +387,7 @@ final class RelayLane {
             self?.turnAway(waiting)
         }
         pool.waiting.append(waiting)
-        if pool.demand.visitorCame(ready: 0, waiting: pool.waiting.count) { wantChannels(session, pool.demand.wanted) }
+        lookAtDemand(pool, session)
     }
 
     private func turnAway(_ waiting: Waiting) {

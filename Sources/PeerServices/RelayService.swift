@@ -76,12 +76,15 @@ public final class RelayService {
         }
     }
 
+    /// Until whoever has not gone by himself is sent away; there while the relay drains.
+    var drainTimer: LoopTimer?
+
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
     static let maximumInheritedLanes = 16_384
     private static let revoked = "the token was revoked; ask for a new one"
 
-    private let loop: EventLoop
+    let loop: EventLoop
     /// Signs receipts.
     var identity: NodeIdentity
     private let channelKeys: ChannelKeys
@@ -147,7 +150,7 @@ public final class RelayService {
         self.server = server
         run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
-        server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
+        server.onDataChannel = { [unowned self] stream, session, isFramed in join(stream, session, isFramed) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
         scheduleTick()
     }
@@ -379,25 +382,25 @@ public final class RelayService {
         guard let session = sessions[hello.session], session.isPlain, hello.isProven(by: session.secrets.plainSecret),
             session.numbers.use(hello.number)
         else { return false }
-        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session) }
+        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session, hello.isFramed) }
         return true
     }
 
     /// An encrypted one; TLS has proven that it belongs to this session.
-    private func join(_ stream: consuming Stream, _ id: SessionID) -> Bool {
+    private func join(_ stream: consuming Stream, _ id: SessionID, _ isFramed: Bool) -> Bool {
         guard let session = sessions[id], session.isAdmitted else { return false }
         if laneLoops[session.lane] !== loop { loop.unregister(stream) }
-        add(stream, to: session)
+        add(stream, to: session, isFramed)
         return true
     }
 
-    private func add(_ stream: consuming Stream, to session: Session) {
+    private func add(_ stream: consuming Stream, to session: Session, _ isFramed: Bool) {
         let id = session.id
         let laneLoop = laneLoops[session.lane]
         let lane = lanes[session.lane]
-        guard laneLoop !== loop else { return lane.value.add(stream, to: id, isRegistered: true) }
+        guard laneLoop !== loop else { return lane.value.add(stream, to: id, isFramed, isRegistered: true) }
         let released = stream.release()
-        laneLoop.execute { lane.value.add(Stream(released), to: id, isRegistered: false) }
+        laneLoop.execute { lane.value.add(Stream(released), to: id, isFramed, isRegistered: false) }
     }
 
     private func wantChannels(_ id: SessionID, _ count: Int) {
@@ -416,7 +419,7 @@ public final class RelayService {
 
     // MARK: The core's actions
 
-    private func handle(_ event: RelayCore.Event) {
+    func handle(_ event: RelayCore.Event) {
         run(core.handle(event, at: EventLoop.clock(), wall: .now))
         // Nothing is to be done about it, and listings show it.
         if case .received(_, .report) = event { onChange?() }
@@ -571,7 +574,7 @@ public final class RelayService {
         func release() { listeners = [] }
     }
 
-    private func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
+    func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
         let index = laneIndex(of: claim.key)
         let lane = lanes[index]
         laneLoops[index].execute { body(lane.value) }

@@ -4,43 +4,52 @@
 /// ```
 /// preamble 'd' (8) | session (8) | number (8) | proof (32)
 /// ```
-/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once.
+/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once. The preamble's
+/// version says what the channel is: 1 carries one visitor's bytes as they are, 2 is used again (`ChannelFrame`).
 public struct DataChannelHello: Hashable, Sendable {
     public static let byteCount = Preamble.byteCount + 8 + 8 + PlainSecret.proofByteCount
 
     public var session: SessionID
     public var number: UInt64
+    /// The channel is used again.
+    public var isFramed: Bool
     public var proof: [UInt8]
 
-    public init(session: SessionID, number: UInt64, secret: PlainSecret) {
+    public init(session: SessionID, number: UInt64, isFramed: Bool = false, secret: PlainSecret) {
         self.session = session
         self.number = number
-        proof = secret.proof(of: Self.proven(session, number))
+        self.isFramed = isFramed
+        proof = secret.proof(of: Self.proven(session, number, isFramed))
     }
 
-    public var bytes: [UInt8] { Self.proven(session, number) + proof }
+    public var bytes: [UInt8] { Self.proven(session, number, isFramed) + proof }
 
-    /// `nil` unless these are all the bytes of a hello for a data channel of this version.
+    /// The highest version of data channels that is spoken here.
+    public static let version: UInt16 = 2
+    public static func speaks(_ version: UInt16) -> Bool { version == 1 || version == Self.version }
+
+    /// `nil` unless these are all the bytes of a hello for a data channel of a version that is spoken here.
     public init?(_ bytes: [UInt8]) {
-        guard bytes.count == Self.byteCount, Preamble.read(bytes) == .preamble(Preamble(kind: .data)) else {
-            return nil
-        }
+        guard bytes.count == Self.byteCount, case .preamble(let preamble) = Preamble.read(bytes),
+            preamble.kind == .data, Self.speaks(preamble.version)
+        else { return nil }
         var reader = ByteReader(bytes[Preamble.byteCount...])
         guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
             let proof = reader.read(count: PlainSecret.proofByteCount)
         else { return nil }
         self.session = SessionID(value: session)
         self.number = number
+        self.isFramed = preamble.version == 2
         self.proof = Array(proof)
     }
 
     public func isProven(by secret: PlainSecret) -> Bool {
-        secret.isProof(proof, of: Self.proven(session, number))
+        secret.isProof(proof, of: Self.proven(session, number, isFramed))
     }
 
-    private static func proven(_ session: SessionID, _ number: UInt64) -> [UInt8] {
+    private static func proven(_ session: SessionID, _ number: UInt64, _ isFramed: Bool) -> [UInt8] {
         var writer = ByteWriter()
-        writer.write(Preamble(kind: .data).bytes)
+        writer.write(Preamble(kind: .data, version: isFramed ? 2 : 1).bytes)
         writer.write(session.value)
         writer.write(number)
         return writer.bytes

@@ -2,51 +2,37 @@ import PeerMesh
 import Testing
 
 @Suite struct ChannelDemandTests {
-    @Test func `it doubles when a visitor waits, up to its bound`() {
+    @Test func `a growing crowd is told of a few times, with room for all of it`() {
         var demand = ChannelDemand(at: .zero)
         #expect(demand.wanted == ChannelDemand.minimum)
-        refused(demand.visitorCame(ready: 3, waiting: 0))
-        var seen: [Int] = []
-        for _ in 0..<10 where demand.visitorCame(ready: 0, waiting: 1) { seen.append(demand.wanted) }
-        #expect(seen == [8, 16, 32, 64, 128, 256])
+        var told: [Int] = []
+        for waiting in 1...60 where demand.look(waiting: waiting, carried: waiting) { told.append(demand.wanted) }
+        #expect(told == [6, 10, 18, 34, 66, 127])
+        for waiting in 1...60 { refused(demand.look(waiting: waiting, carried: 60)) }
+        accepted(demand.look(waiting: 2_000, carried: 0))
         #expect(demand.wanted == ChannelDemand.maximum)
     }
 
-    @Test func `a crowd is answered at once`() {
+    @Test func `once nobody waits, an eighth of those that are carried is kept ready, and never less than four`() {
         var demand = ChannelDemand(at: .zero)
-        accepted(demand.visitorCame(ready: 0, waiting: 100))
-        #expect(demand.wanted == 104)
-        accepted(demand.visitorCame(ready: 0, waiting: 2_000))
-        #expect(demand.wanted == ChannelDemand.maximum)
-    }
-
-    @Test func `it shrinks while channels stay unused, and never below its bound`() {
-        var demand = ChannelDemand(at: .zero)
-        while demand.visitorCame(ready: 0, waiting: 50) {}
-        refused(demand.timePassed(at: .at(1_000)))
-        var now = Instant.zero
-        var before = demand.wanted
-        for _ in 0..<20 {
-            now = now + .seconds(10)
-            let shrank = demand.timePassed(at: now)
-            #expect(shrank == (demand.wanted < before))
-            before = demand.wanted
-        }
+        accepted(demand.look(waiting: 60, carried: 4))
+        accepted(demand.look(waiting: 0, carried: 64))
+        #expect(demand.wanted == 8)
+        refused(demand.look(waiting: 0, carried: 64))
+        accepted(demand.look(waiting: 0, carried: 3))
         #expect(demand.wanted == ChannelDemand.minimum)
-        refused(demand.timePassed(at: now + .seconds(60)))
     }
 
-    @Test func `it stays while visitors use what is there`() {
+    @Test func `what nobody needed for a whole interval is unused, and nothing that somebody took in it`() {
         var demand = ChannelDemand(at: .zero)
-        _ = demand.visitorCame(ready: 0, waiting: 50)
-        let wanted = demand.wanted
-        var now = Instant.zero
-        for _ in 0..<10 {
-            _ = demand.visitorCame(ready: wanted / 4, waiting: 0)
-            now = now + .seconds(10)
-            refused(demand.timePassed(at: now))
-        }
-        #expect(demand.wanted == wanted)
+        #expect(demand.unused(ready: 64, at: .at(4_999)) == 0)
+        demand.taken(left: 10)
+        #expect(demand.unused(ready: 64, at: .at(5_000)) == 10 - ChannelDemand.minimum)
+        #expect(demand.unused(ready: 58, at: .at(9_999)) == 0)
+        #expect(demand.unused(ready: 58, at: .at(10_000)) == 58 - ChannelDemand.minimum)
+        _ = demand.look(waiting: 1, carried: 70)
+        #expect(demand.unused(ready: 30, at: .at(15_000)) == 0)
+        #expect(demand.unused(ready: 2, at: .at(20_000)) == 0)
     }
 }
 

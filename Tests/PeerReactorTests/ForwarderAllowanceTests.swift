@@ -4,7 +4,7 @@ import Testing
 @testable import PeerReactor
 
 /// So many bytes a second in each direction, in pieces of at least 1,000.
-private final class Rate: ByteAllowance {
+final class Rate: ByteAllowance {
     private let buckets: Guarded<[RateBucket]>
 
     init(perSecond rate: Int) {

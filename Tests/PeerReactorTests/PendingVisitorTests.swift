@@ -1,5 +1,6 @@
 import Glibc
 import PeerMesh
+import PeerWire
 import Testing
 
 @testable import PeerReactor
@@ -19,7 +20,8 @@ struct PendingVisitorTests {
         let pending: LoopBound<PendingVisitor>
 
         /// When a channel answers, a forwarder takes over, as at a relay.
-        init(on loop: EventLoop) throws {
+        /// `isFramed`: on channels that are used again.
+        init(on loop: EventLoop, isFramed: Bool = false) throws {
             self.loop = loop
             let (stream, visitor) = try TestSocket.pair()
             self.visitor = visitor
@@ -27,7 +29,8 @@ struct PendingVisitorTests {
             let (needs, outcome, ended) = (needs, outcome, ended)
             pending = try loop.run {
                 let pending = PendingVisitor(
-                    on: loop, visitor: parcel.value.open()!, announcement: announcement, answer: answer,
+                    on: loop, visitor: parcel.value.open()!, announcement: announcement,
+                    answer: isFramed ? ChannelFrame.alive : [answer], isFramed: isFramed,
                     onNeed: { needs.tell(()) },
                     onSettled: { result in
                         switch consume result {
@@ -36,6 +39,7 @@ struct PendingVisitorTests {
                             let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: unsent) {
                                 _, ending in ended.tell(Passage.text(ending))
                             }
+                            if isFramed { forwarder.useFrames(on: .right) { _, _ in } }
                             forwarder.start(isLeftRegistered: true, isRightRegistered: true)
                         case .failed: outcome.tell("failed")
                         }
@@ -76,6 +80,34 @@ struct PendingVisitorTests {
         waiting.visitor.endWriting()
         #expect(peer.drain().bytes == [3])
         peer.close()
+        #expect(waiting.visitor.drain().end == .clean)
+        #expect(try waiting.ended.next("end") == "clean")
+    }
+
+    @Test("goes in frames over a channel that is used again, whatever pieces the answer comes in")
+    func framed() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let waiting = try Waiting(on: loop, isFramed: true)
+        let wrong = try waiting.add()
+        waiting.visitor.send([1, 2])
+        let opening = Self.announcement + ChannelFrame.framed([1, 2])
+        #expect(wrong.receive(exactly: opening.count) == opening)
+        wrong.send([ChannelFrame.Kind.alive.rawValue, 1])
+        try waiting.needs.next("need of another channel")
+        let peer = try waiting.add()
+        #expect(peer.receive(exactly: opening.count) == opening)
+        for byte in ChannelFrame.alive {
+            peer.send([byte])
+            try loop.run {}
+        }
+        #expect(try waiting.outcome.next("outcome") == "answered")
+        peer.send(ChannelFrame.framed([7]))
+        #expect(waiting.visitor.receive(exactly: 1) == [7])
+        waiting.visitor.send([3])
+        waiting.visitor.endWriting()
+        #expect(peer.receive(exactly: 9) == ChannelFrame.framed([3]) + ChannelFrame.end)
+        peer.send(ChannelFrame.end)
         #expect(waiting.visitor.drain().end == .clean)
         #expect(try waiting.ended.next("end") == "clean")
     }

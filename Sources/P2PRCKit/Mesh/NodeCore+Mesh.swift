@@ -56,14 +56,9 @@ extension Assembled {
         mesh.held = { [unowned core] in
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }
-        core.peer.candidates = { [unowned mesh] in
-            mesh.known.compactMap { relay in
-                relay.cost.map { cost in
-                    let place = Endpoint(host: relay.address.host.description, port: relay.address.port)
-                    return RelayCandidate(key: relay.key, endpoint: place, cost: cost)
-                }
-            }
-        }
+        core.peer.candidates = { [unowned mesh] in mesh.known.compactMap(RelayCandidate.init) }
+        core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
+        core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
         mesh.load = { meter.load }
         mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
         mesh.onChange = { [unowned core] in core.changed() }
@@ -89,5 +84,15 @@ extension Assembled {
         case .malformed: return .malformed
         case .stranger: return .stranger
         }
+    }
+}
+
+extension RelayCandidate {
+    /// `nil` where it is not to be chosen.
+    init?(_ relay: MeshRelay) {
+        guard relay.isProven, let cost = relay.cost else { return nil }
+        self.init(
+            key: relay.key, endpoint: Endpoint(host: relay.address.host.description, port: relay.address.port),
+            cost: cost)
     }
 }

@@ -63,10 +63,8 @@ struct P2PRCAdapter: Sendable {
             try listener.start()
             return .success(LoopBound(listener, on: control))
         } catch {
-            return .failure(
-                CommandError(
-                    .serverPortInUse,
-                    "p2prc_compat = \"\(address)\" cannot be opened: \(error.text); write another ADDR:PORT in config.toml"))
+            let what = "p2prc_compat = \"\(address)\" cannot be opened: \(error.text)"
+            return .failure(CommandError(.serverPortInUse, "\(what); write another ADDR:PORT in config.toml"))
         }
     }
 

@@ -58,7 +58,9 @@ enum P2PRCRows {
 
     /// Of host:port; `nil` for names, which P2PRC has no place for.
     static func address(_ text: String) -> NodeAddress? {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            return nil
+        }
         var host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
         return HostAddress(String(host)).flatMap { NodeAddress(host: $0, port: port) }

@@ -51,8 +51,8 @@ extension TableCommands {
     private func text(of file: String) throws(CommandError) -> [UInt8] {
         guard file == "-" else {
             do throws(StorageError) { return try P2PRCTableFile.read(file) } catch {
-                throw CommandError(
-                    error.kind == .missing ? .notFound : .damaged, "\(file) cannot be read: \(error.detail); name another file")
+                let status: ExitStatus = error.kind == .missing ? .notFound : .damaged
+                throw CommandError(status, "\(file) cannot be read: \(error.detail); name another file")
             }
         }
         var bytes: [UInt8] = []

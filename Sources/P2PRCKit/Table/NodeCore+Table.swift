@@ -28,7 +28,8 @@ extension NodeCore {
     func refresh(_ answer: @escaping (ControlReply) -> Void) {
         guard let mesh else {
             return answer(
-                ControlReply(status: .failure, text: "this node takes no part in a mesh, so there is nobody to ask", document: nil))
+                ControlReply(
+                    status: .failure, text: "this node takes no part in a mesh, so there is nobody to ask", document: nil))
         }
         var pending: ((ControlReply) -> Void)? = answer
         let finish: (ControlReply) -> Void = { reply in
@@ -36,11 +37,9 @@ extension NodeCore {
             pending = nil
         }
         let timer = loop.schedule(after: Self.refreshLimit) {
-            finish(
-                ControlReply(
-                    status: .timedOut,
-                    text: "no round of exchanges was done within \(Int(Self.refreshLimit.milliseconds / 1_000)) s; --ls shows what is known",
-                    document: nil))
+            let limit = Int(Self.refreshLimit.milliseconds / 1_000)
+            let text = "no round of exchanges was done within \(limit) s; --ls shows what is known"
+            finish(ControlReply(status: .timedOut, text: text, document: nil))
         }
         mesh.refresh { done in
             timer.cancel()

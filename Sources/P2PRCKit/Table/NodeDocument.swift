@@ -3,8 +3,8 @@ internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
 
-/// What `--specs NODE --json` prints (json/schema/ip_table_node.schema.json): a row of the table, and what only this node
-/// knows beside it.
+/// What `--specs NODE --json` prints (json/schema/ip_table_node.schema.json): a row of the table, and what only this
+/// node knows beside it.
 struct NodeDocument: Encodable {
     struct Mapping: Encodable {
         var Name: String
@@ -123,7 +123,8 @@ extension TextTable {
             return ("mapping", "\(mapping.Name.isEmpty ? "-" : mapping.Name) at \(mapping.Address):\(ports)")
         }
         if let latency = row.Latency {
-            facts.append(("latency", "\(latency) ms at best, \(row.Latency_median ?? latency) in the middle, \(row.Latency_p95 ?? latency) for 95 %"))
+            let (middle, most) = (row.Latency_median ?? latency, row.Latency_p95 ?? latency)
+            facts.append(("latency", "\(latency) ms at best, \(middle) in the middle, 95 % within \(most)"))
         }
         facts += [
             ("jitter", row.Jitter.map { "\($0) ms" }), ("set-up", row.Set_up.map { "\($0) ms" }),

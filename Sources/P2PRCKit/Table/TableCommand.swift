@@ -54,7 +54,8 @@ enum TableDesk {
                 return try await done("\(address) is no seed any more", table)
             case .setNote(let note):
                 try await table.save(ownNote: note)
-                let text = note.isEmpty ? "this node says nothing of itself any more" : "this node says of itself: \(note)"
+                let isOver = note.isEmpty
+                let text = isOver ? "this node says nothing of itself any more" : "this node says of itself: \(note)"
                 return TableOutcome(
                     reply: ControlReply(status: .success, text: text, document: NodeCore.document(["Note": note])),
                     change: .note(note))
@@ -89,9 +90,9 @@ enum TableDesk {
         let seeds = try await table.seeds()
         let shown: any Encodable = document ?? SeedsDocument(seeds)
         let bytes = try? OrderedJSON.encode(shown)
+        let json = bytes.map { String(decoding: $0, as: UTF8.self) }
         return TableOutcome(
-            reply: ControlReply(status: .success, text: text, document: bytes.map { String(decoding: $0, as: UTF8.self) }),
-            change: .seeds(seeds))
+            reply: ControlReply(status: .success, text: text, document: json), change: .seeds(seeds))
     }
 }
 

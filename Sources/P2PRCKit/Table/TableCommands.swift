@@ -3,8 +3,8 @@ internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
 
-/// The commands about the IP table: `--ls`, `--as`, `--arn`, `--amd`, `--us`, `--specs`. What they change goes through the
-/// running node, so that it counts at once, or into the home where none runs.
+/// The commands about the IP table: `--ls`, `--as`, `--arn`, `--amd`, `--us`, `--specs`. What they change goes through
+/// the running node, so that it counts at once, or into the home where none runs.
 public struct TableCommands: Sendable {
     let home: String
     let json: Bool
@@ -34,9 +34,9 @@ public struct TableCommands: Sendable {
     /// - Parameter note: empty to say nothing any more.
     public func setNote(_ note: String) async throws(CommandError) -> ExitStatus {
         guard NodeRecord.isNote(note) else {
+            let (limit, count) = (NodeRecord.maximumNote, note.utf8.count)
             throw CommandError(
-                .usage,
-                "--amd: write one line of at most \(NodeRecord.maximumNote) bytes; this one has \(note.utf8.count), or control characters")
+                .usage, "--amd: write one line of at most \(limit) bytes; this one has \(count), or control characters")
         }
         return try await finish(.setNote(note))
     }

@@ -2,8 +2,8 @@ internal import PeerMesh
 internal import PeerStorage
 internal import PeerWire
 
-/// What `--ls --json` prints (json/schema/ip_table.schema.json). Times in milliseconds, rates in bytes a second; `null`:
-/// not known.
+/// What `--ls --json` prints (json/schema/ip_table.schema.json). Times in milliseconds, rates in bytes a second;
+/// `null`: not known.
 struct TableDocument: Encodable {
     enum Source: String, Encodable {
         /// This node.

@@ -46,9 +46,9 @@ struct TableListing: Sendable {
             if one.2 != other.2 { return other.2.map { one.2.map { $0 } ?? .longest < $0 } ?? (one.2 != nil) }
             return one.0.record.tag < other.0.record.tag
         }
-        let known = Set(others.map(\.record.key))
+        let known = Set(others.map(\.record.key) + [own?.key].compactMap { $0 })
         rows += ranked.map { row(TableDocument.Row($0.0), $0.0.record.key) }
-        rows += nodes.filter { !known.contains($0.key) && $0.key != own?.key }.map { row(TableDocument.Row($0), $0.key) }
+        rows += nodes.filter { !known.contains($0.key) }.map { row(TableDocument.Row($0), $0.key) }
         rows += seeds.map { TableDocument.Row($0) }
         return TableDocument(ip_table: rows)
     }

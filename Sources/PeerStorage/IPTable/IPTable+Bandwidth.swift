@@ -50,7 +50,8 @@ extension IPTable {
                     node, sample.at.milliseconds, sample.down.map { Int64(clamping: $0) },
                     sample.up.map { Int64(clamping: $0) },
                 ])
-            try Self.keepNewest("bandwidth_sample", "at", of: node, Self.bandwidthsPerNode, Self.bandwidthLimit, database)
+            try Self.keepNewest(
+                "bandwidth_sample", "at", of: node, Self.bandwidthsPerNode, Self.bandwidthLimit, database)
         }
     }
 
@@ -92,7 +93,8 @@ extension IPTable {
     /// All of them, of each node the one met last in front.
     public func metAddresses() throws(StorageError) -> [MetAddress] {
         try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM met_address ORDER BY node, last_seen DESC, address").map { row in
+            let sql = "SELECT * FROM met_address ORDER BY node, last_seen DESC, address"
+            return try Row.fetchAll(database, sql: sql).map { row in
                 MetAddress(
                     node: try row.rawKey("node"), address: try row.text("address"),
                     firstSeen: try row.time("first_seen"), lastSeen: try row.time("last_seen"))
@@ -114,7 +116,9 @@ extension IPTable {
         guard let all = try Int.fetchOne(count), all > limitOfAll else { return }
         // In blocks, for each look at all of them takes its time.
         try database.execute(
-            sql: "DELETE FROM \(table) WHERE \(time) <= (SELECT \(time) FROM \(table) ORDER BY \(time) LIMIT 1 OFFSET ?)",
+            sql: """
+                DELETE FROM \(table) WHERE \(time) <= (SELECT \(time) FROM \(table) ORDER BY \(time) LIMIT 1 OFFSET ?)
+                """,
             arguments: [limitOfAll / 8])
     }
 }

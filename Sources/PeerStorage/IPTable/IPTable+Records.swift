@@ -75,8 +75,8 @@ extension IPTable {
         return found
     }
 
-    /// The same for listings, at once and without judging signatures: who could change the file, which only its user may
-    /// open, could as well change what a listing says. Nothing that is dialled or ranked comes from here.
+    /// The same for listings, at once and without judging signatures: who could change the file, in a home that only its
+    /// user may enter, could as well change what a listing says. Nothing that is dialled or ranked comes from here.
     public func unjudgedRecords(at moment: WallTime) throws(StorageError) -> KeptRecords {
         try read { try Self.records(in: $0, at: moment, isGenuine: { _ in true }) }
     }
@@ -136,9 +136,8 @@ extension IPTable {
     /// The last one that this node issued; `nil` before the first, or when it cannot be read.
     public func ownRecord() throws(StorageError) -> SignedRecord? {
         try read { database in
-            guard let row = try Row.fetchOne(database, sql: "SELECT bytes FROM own_record WHERE bytes IS NOT NULL") else {
-                return nil
-            }
+            let sql = "SELECT bytes FROM own_record WHERE bytes IS NOT NULL"
+            guard let row = try Row.fetchOne(database, sql: sql) else { return nil }
             return try? SignedRecord(try Self.bytes(row))
         }
     }

@@ -106,7 +106,8 @@ extension IPTable {
         }
     }
 
-    /// All of them, those that the user named in front, then roots, imports and those of P2PRC; in each the oldest first.
+    /// All of them, those that the user named in front, then roots, imports and those of P2PRC; in each the oldest
+    /// first.
     public func seeds() throws(StorageError) -> [Seed] {
         try read { database in
             try Row.fetchAll(

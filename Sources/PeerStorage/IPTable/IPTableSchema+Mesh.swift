@@ -1,6 +1,6 @@
 extension IPTableSchema {
-    /// Times: Unix milliseconds. `…_us`: microseconds. Keys are their 32 bytes here, for there may be a hundred thousand
-    /// rows with one: as digits they would fill half of the file. A sample without `rtt_us` was lost.
+    /// Times: Unix milliseconds. `…_us`: microseconds. Keys are their 32 bytes here, for there may be a hundred
+    /// thousand rows with one: as digits they would fill half of the file. A sample without `rtt_us` was lost.
     static let mesh = """
         CREATE TABLE seed (
             address TEXT NOT NULL PRIMARY KEY CHECK (length(address) BETWEEN 1 AND 272),

@@ -68,6 +68,11 @@ public enum OrderedJSON {
 
     /// RFC 8259, section 7: quotes, backslashes and control characters are escaped, all else stays UTF-8.
     static func quoted(_ string: String) -> String {
+        // C2 begins the control characters after ASCII, among others.
+        let isPlain = string.utf8.allSatisfy { byte in
+            byte >= 0x20 && byte != 0x22 && byte != 0x5c && byte != 0x7f && byte != 0xc2
+        }
+        if isPlain { return "\"\(string)\"" }
         var text = "\""
         for scalar in string.unicodeScalars {
             switch scalar {

@@ -20,7 +20,8 @@ extension SignedRecord {
             throw WireError(.malformedField, "a text of more than \(NodeRecord.maximumText) bytes in a record: \(text)")
         }
         guard NodeRecord.isNote(record.note) else {
-            throw WireError(.malformedField, "a note of more than \(NodeRecord.maximumNote) bytes, or with control characters")
+            let limit = NodeRecord.maximumNote
+            throw WireError(.malformedField, "a note of more than \(limit) bytes, or with control characters")
         }
         var fields = FieldWriter()
         fields.put(Tag.firstIssue, record.process.firstIssue)

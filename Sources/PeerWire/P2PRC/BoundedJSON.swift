@@ -1,5 +1,5 @@
-/// A reader of JSON (RFC 8259) for texts of strangers: everything is bounded before it is built, and no text makes it slow
-/// or deep. Numbers stay as they are written; bytes that are no UTF-8 become U+FFFD, as in Go.
+/// A reader of JSON (RFC 8259) for texts of strangers: everything is bounded before it is built, and no text makes it
+/// slow or deep. Numbers stay as they are written; bytes that are no UTF-8 become U+FFFD, as in Go.
 struct BoundedJSON {
     indirect enum Value: Equatable {
         case null
@@ -50,7 +50,8 @@ struct BoundedJSON {
             guard depth < Self.deepest else { throw fault("this is nested too deep") }
             return next == UInt8(ascii: "{") ? .object(try object(depth + 1)) : .list(try list(depth + 1))
         case UInt8(ascii: "\""): return .text(try text())
-        case .some(let byte) where byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte): return .number(try number())
+        case .some(let byte) where byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte):
+            return .number(try number())
         default: break
         }
         if take("true") { return .flag(true) }

@@ -1,5 +1,5 @@
-/// A form as programs post it (RFC 7578), as far as P2PRC needs it: one part is looked for, by its name. The whole body is
-/// there already, so its length is bounded by whoever read it.
+/// A form as programs post it (RFC 7578), as far as P2PRC needs it: one part is looked for, by its name. The whole body
+/// is there already, so its length is bounded by whoever read it.
 public enum MultipartForm {
     /// Parts that are looked at, at most.
     static let maximumParts = 16

@@ -1,4 +1,4 @@
-/// The IP table of P2PRC (`ip_table.json`, and what its nodes post to each other), in every form that it had since 2021.
+/// The IP table of P2PRC (`ip_table.json`, and what its nodes post to each other), in every form since 2021.
 ///
 /// Read leniently, as the Go program reads it: names in any case, a value of the wrong kind is as good as none, what is
 /// not known is passed over. Written strictly: the sixteen names of its latest version, in its order and types.
@@ -129,7 +129,9 @@ extension P2PRCTable.Row {
         guard text.utf8.count > P2PRCTable.maximumText else { return text }
         var end = text.utf8.index(text.startIndex, offsetBy: P2PRCTable.maximumText)
         // Back to where a character begins.
-        while end > text.startIndex, end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+        while end > text.startIndex, end.samePosition(in: text.unicodeScalars) == nil {
+            end = text.utf8.index(before: end)
+        }
         return String(text[..<end])
     }
 

@@ -13,6 +13,10 @@ extension FuzzTarget {
             DataChannelHello($0)?.isProven(by: Known.secret) == true
         },
         whole("visitor-start", parse: { VisitorStart($0) }, write: { $0.bytes }, meaning: clearedVisitorStart),
+        whole(
+            "visitor-start-frame", parse: { VisitorStart(frame: $0) }, write: { $0.frame }, meaning: clearedStartFrame),
+        stream(
+            "channel-frames", buffer: 8, longestInput: 20_000, decode: channelFrames, rewrite: { $0.frame }),
         stream(
             "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
             rewrite: { $0.message?.bytes }),
@@ -133,6 +137,49 @@ extension FuzzTarget {
         bytes[1] &= 3
         bytes[21] = 0
         return bytes
+    }
+
+    @Sendable private static func clearedStartFrame(_ input: [UInt8]) -> [UInt8] {
+        var bytes = input
+        bytes[4] &= 3
+        bytes[24] = 0
+        return bytes
+    }
+
+    /// What a visitor's frames say; bytes one by one, for where they are cut is no part of it.
+    enum ChannelEvent: Equatable, Sendable {
+        case byte(UInt8)
+        case other(ChannelFrame.Kind)
+
+        var frame: [UInt8] {
+            switch self {
+            case .byte(let byte): ChannelFrame.framed([byte])
+            case .other(let kind): ChannelFrame.header(kind)
+            }
+        }
+    }
+
+    @Sendable private static func channelFrames(_ chunks: [ArraySlice<UInt8>]) -> Decoded<ChannelEvent> {
+        var decoded = Decoded<ChannelEvent>()
+        decoded.largestBuffer = MemoryLayout<ChannelFrameReader>.size
+        var reader = ChannelFrameReader()
+        for chunk in chunks {
+            chunk.withUnsafeBytes { bytes in
+                var offset = 0
+                while decoded.fault == nil {
+                    switch reader.next(in: bytes, from: &offset) {
+                    case .bytes(let range): decoded.events += bytes[range].map { .byte($0) }
+                    case .end: decoded.events.append(.other(.end))
+                    case .ready: decoded.events.append(.other(.ready))
+                    case .alive: decoded.events.append(.other(.alive))
+                    case .raw: decoded.events.append(.other(.raw))
+                    case .nothing: return
+                    case .breach: decoded.fault = "breach"
+                    }
+                }
+            }
+        }
+        return decoded
     }
 
     /// A frame of a session: a message, or the type of one that is skipped.

@@ -13,13 +13,17 @@ struct Example: CustomTestStringConvertible, Sendable {
         .appendingPathComponent("json").path
 
     static let all: [Example] = ["valid", "invalid"].flatMap { kind in
-        // Those of the API belong to PeerAPITests: nothing reads them here.
-        names(in: "\(root)/examples/\(kind)").filter { !$0.hasPrefix("api_") }.flatMap { schema in
+        // Those of the API belong to PeerAPITests, those of listings to P2PRCKitTests: nothing reads them here.
+        names(in: "\(root)/examples/\(kind)").filter(isRegistry).flatMap { schema in
             names(in: "\(root)/examples/\(kind)/\(schema)").map {
                 Example(schema: schema, name: $0, isValid: kind == "valid")
             }
         }
     }
+    private static func isRegistry(_ schema: String) -> Bool {
+        !schema.hasPrefix("api_") && !schema.hasPrefix("ip_table")
+    }
+
     static var valid: [Example] { all.filter(\.isValid) }
     static var invalid: [Example] { all.filter { !$0.isValid } }
 

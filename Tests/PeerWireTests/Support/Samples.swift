@@ -105,6 +105,7 @@ enum Samples {
         ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
         ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32)),
+        ("draining", .draining(true)), ("draining-undone", .draining(false)),
         (
             "checkWanted",
             .checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce))
@@ -130,6 +131,16 @@ enum Samples {
 
     static let dataChannelHello = DataChannelHello(
         session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+
+    static let framedChannelHello = DataChannelHello(
+        session: SessionID(value: 0x1122_3344_5566_7788), number: 5, isFramed: true, secret: secret)
+
+    /// What travels on a channel that is used again, one visitor each.
+    static let channelFrames: [(name: String, bytes: [UInt8])] = [
+        ("channel-frames-end", ChannelFrame.alive + ChannelFrame.framed(Array("GET".utf8)) + ChannelFrame.end),
+        ("channel-frames-ready", ChannelFrame.end + ChannelFrame.ready),
+        ("channel-frames-raw", ChannelFrame.framed([1, 2]) + ChannelFrame.raw),
+    ]
 
     static let visitorStarts: [(name: String, start: VisitorStart)] = [
         (
@@ -180,7 +191,7 @@ enum MessageKind: CaseIterable, Hashable {
     case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
-    case channelsWanted, checkWanted, checkDone
+    case channelsWanted, draining, checkWanted, checkDone
 
     init(_ message: Message) {
         self =
@@ -214,6 +225,7 @@ enum MessageKind: CaseIterable, Hashable {
             case .receipt: .receipt
             case .receiptSigned: .receiptSigned
             case .channelsWanted: .channelsWanted
+            case .draining: .draining
             case .checkWanted: .checkWanted
             case .checkDone: .checkDone
             }

@@ -75,6 +75,7 @@ func described(_ message: Message) -> [String: String] {
     case .receiptSigned(let mapping, let signature):
         ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
     case .channelsWanted(let count): ["count": "\(count)"]
+    case .draining(let isDraining): ["isDraining": "\(isDraining)"]
     case .checkWanted(let request):
         [
             "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,
@@ -93,7 +94,28 @@ func described(_ hello: DataChannelHello) -> [String: String] {
     [
         "session": Hex.encode(bigEndian(hello.session.value)), "number": "\(hello.number)",
         "proof": Hex.encode(hello.proof),
-    ]
+    ].merging(hello.isFramed ? ["isFramed": "true"] : [:]) { $1 }
+}
+
+/// What a reader makes of a visitor's frames.
+func describedFrames(_ bytes: [UInt8]) -> [String: String] {
+    var pieces: [String] = []
+    var reader = ChannelFrameReader()
+    bytes.withUnsafeBytes { buffer in
+        var offset = 0
+        while true {
+            switch reader.next(in: buffer, from: &offset) {
+            case .nothing: return
+            case .breach: return pieces.append("breach")
+            case .bytes(let range): pieces.append("bytes \(Hex.encode(bytes[range]))")
+            case .end: pieces.append("end")
+            case .ready: pieces.append("ready")
+            case .alive: pieces.append("alive")
+            case .raw: pieces.append("raw")
+            }
+        }
+    }
+    return ["pieces": pieces.joined(separator: ", ")]
 }
 
 func described(_ start: VisitorStart) -> [String: String] {

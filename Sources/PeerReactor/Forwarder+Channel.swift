@@ -1,0 +1,157 @@
+import Glibc
+internal import PeerWire
+
+/// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
+///
+/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him, if both directions
+/// came to their end. Who breaks takes the channel with him: a reset, as on a channel for one visitor. Bulk over
+/// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again either.
+extension Forwarder {
+    struct Channel {
+        /// At the peer the channel is on the left, at the relay on the right.
+        let isLeft: Bool
+        var reader = ChannelFrameReader()
+        /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
+        var input: [UInt8]
+        /// One direction was given over to bytes without frames.
+        var isRaw = false
+        var saidReady = false
+        let giveBack: (consuming Stream?, [UInt8]) -> Void
+
+        /// The peer says when it is through with a visitor; the relay waits for that before it announces the next.
+        var owesReady: Bool { isLeft && !isRaw && !saidReady }
+
+        /// - Parameter stream: the channel, where both directions came to their end without `raw`.
+        func part(with stream: consuming Stream?) {
+            guard let stream = consume stream, !owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
+                return giveBack(nil, [])
+            }
+            giveBack(stream, input)
+        }
+    }
+
+    func isToChannel(_ isLeftToRight: Bool) -> Bool { channel?.isLeft == !isLeftToRight }
+
+    /// This direction has ended; with the other one before it, so has the visitor.
+    func sayLastWord(_ flow: inout Flow) {
+        flow.hasLastWord = true
+        guard isOneWayDone, channel?.owesReady == true else { return keep(ChannelFrame.end, &flow) }
+        channel?.saidReady = true
+        keep(ChannelFrame.end + ChannelFrame.ready, &flow)
+    }
+
+    /// Bytes read, or `nil` when a side broke.
+    func carryFrames(_ flow: inout Flow, _ isLeftToRight: Bool, _ isBulk: Bool) -> Int? {
+        guard isToChannel(isLeftToRight) else { return unframe(&flow, isLeftToRight) }
+        guard isBulk else { return frame(&flow, isLeftToRight) }
+        flow.isFramed = false
+        channel?.isRaw = true
+        keep(ChannelFrame.raw, &flow)
+        return 0
+    }
+
+    /// Reads behind a few free bytes and writes the header in front: no copy, and one call each.
+    private func frame(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        let header = ChannelFrame.headerByteCount
+        var room = ChannelFrame.maximumPayload
+        var taken = room
+        if allowance != nil {
+            guard let allowed = allowed(&flow, isLeftToRight) else { return 0 }
+            taken = allowed
+            room = min(room, allowed)
+        }
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
+        let outcome = source(isLeftToRight, { $0.read(into: buffer) })
+        if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
+        guard let count = took(outcome, of: room, &flow) else { return nil }
+        guard count > 0 else { return 0 }
+        flow.bytes += UInt64(count)
+        ChannelFrame.write(.bytes, count: count, into: loop.buffer)
+        let frame = UnsafeRawBufferPointer(rebasing: loop.buffer[..<(header + count)])
+        return pass(frame, &flow, isLeftToRight) ? count : nil
+    }
+
+    /// Reads frames and passes their payloads on in one piece.
+    private func unframe(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        var count = takeInput()
+        if count == 0 {
+            guard let some = readFrames(&flow, isLeftToRight) else { return nil }
+            guard some > 0 else {
+                // A connection that just ends was cut in the middle of a visitor.
+                return flow.sawEnd ? breach(&flow) : 0
+            }
+            count = some
+        }
+        let (payload, last, walked) = walk(loop.buffer, count)
+        flow.bytes += UInt64(payload.count)
+        if let allowance, count > payload.count { allowance.putBack(count - payload.count, isLeftToRight) }
+        var isPassed = true
+        if !payload.isEmpty {
+            isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &flow, isLeftToRight)
+        }
+        switch last {
+        case .nothing: break
+        case .raw where isSpliceable:
+            flow.isFramed = false
+            channel?.isRaw = true
+        case .end:
+            flow.sawEnd = true
+            channel?.input = Array(loop.buffer[walked..<count])
+        case .bytes, .ready, .alive, .raw, .breach: return breach(&flow)
+        }
+        return isPassed ? count : nil
+    }
+
+    private func breach(_ flow: inout Flow) -> Int? {
+        flow.sawEnd = false
+        return nil
+    }
+
+    /// Puts what was read before into the loop's buffer; says how much that is.
+    private func takeInput() -> Int {
+        guard let input = channel?.input, !input.isEmpty else { return 0 }
+        let count = min(input.count, loop.buffer.count)
+        channel?.input = Array(input.dropFirst(count))
+        loop.buffer.copyBytes(from: input.prefix(count))
+        return count
+    }
+
+    private func readFrames(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        var buffer = loop.buffer
+        if allowance != nil {
+            guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+            buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<room])
+        }
+        let outcome = source(isLeftToRight, { $0.read(into: buffer) })
+        if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
+        return took(outcome, of: buffer.count, &flow)
+    }
+
+    /// Moves the payloads of the frames in the buffer's first bytes together; a single one stays where it is.
+    private func walk(
+        _ buffer: UnsafeMutableRawBufferPointer, _ count: Int
+    ) -> (payload: Range<Int>, last: ChannelFrameReader.Piece, walked: Int) {
+        var reader = channel?.reader ?? ChannelFrameReader()
+        defer { channel?.reader = reader }
+        let read = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        var payload = 0..<0
+        var offset = 0
+        func join(_ range: Range<Int>) {
+            if payload.isEmpty { return payload = range }
+            if let base = buffer.baseAddress {
+                memmove(base + payload.upperBound, base + range.lowerBound, range.count)
+            }
+            payload = payload.lowerBound..<(payload.upperBound + range.count)
+        }
+        while true {
+            let piece = reader.next(in: read, from: &offset)
+            switch piece {
+            case .bytes(let range): join(range)
+            case .raw where isSpliceable:
+                if offset < count { join(offset..<count) }
+                return (payload, piece, count)
+            default: return (payload, piece, offset)
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// The IP table when processes die and when it is large.
+    @Suite(.serialized, .timeLimit(.minutes(20)))
+    struct TableDurabilityTests {
+        private func p2prc(_ s: Scenario, _ home: String, _ words: [String]) async throws -> Finished {
+            let ended = try await s.run("p2prc", Binaries.product(), words + ["--home", home])
+            s.forget(ended.program)
+            return ended
+        }
+
+        private static func table(_ rows: Int, _ network: Int) -> String {
+            let list = (0..<rows).map { #"{"Name":"n\#($0)","IPV4":"198.51.100.\#(network)","ServerPort":"\#($0 + 1)"}"# }
+            return #"{"ip_address":[\#(list.joined(separator: ","))]}"#
+        }
+
+        /// Each round a process that writes (an import of 600 rows, five transactions after opening the table, with a
+        /// node or without) is killed at some moment. What was confirmed before is there, and the table is sound.
+        @Test("a process that is killed while it writes never leaves a damaged table")
+        func killed() async throws {
+            try await scenario { s in
+                let home = "\(s.folder)/home"
+                let file = "\(s.folder)/table.json"
+                let rounds = Scale.pick(40, long: 1_000)
+                var random = SystemRandomNumberGenerator()
+                var written = 0
+                for round in 0..<rounds {
+                    let marker = "marker-\(round).invalid"
+                    let root = ["--arn", "--ip", marker, "-p", "1"]
+                    try #require(try await p2prc(s, home, root).status == ExitCode.fine)
+                    try Self.table(600, round % 250 + 1).write(toFile: file, atomically: true, encoding: .utf8)
+                    // Every fourth with a running node, which writes what it is asked to, and of its own.
+                    let node = round % 4 == 3 ? try s.node(NodeSettings("node"), home: home) : nil
+                    if let node { try await node.listening() }
+                    let writer = try s.start(
+                        "import", Binaries.product(), ["import", "ip-table", file, "--home", home])
+                    let moment = Duration.microseconds(.random(in: 0...40_000, using: &random))
+                    try await pass(moment, because: "the moment of death is the matter")
+                    (node?.program ?? writer).kill()
+                    _ = try await (node?.program ?? writer).exit()
+                    if node != nil { _ = try await writer.exit() }
+                    s.forget(writer)
+                    if let node { s.forget(node.program) }
+
+                    let seen = try await p2prc(s, home, ["--ls", "--json"])
+                    try #require(seen.status == ExitCode.fine, "round \(round), \(moment): \(seen.stderr)")
+                    try #require(seen.stdout.contains("\(marker):1"), "round \(round): what was confirmed is gone")
+                    let rows = seen.stdout.components(separatedBy: "198.51.100.").count - 1
+                    // Whole transactions: batches of 128, the last one of 88.
+                    try #require([0, 128, 256, 384, 512, 600].contains(rows), "round \(round): \(rows) rows")
+                    if rows > 0 { written += 1 }
+                    let names = try FileManager.default.contentsOfDirectory(atPath: home)
+                    try #require(!names.contains { $0.contains("damaged") }, "round \(round): \(names)")
+                }
+                try #require(written > rounds / 20, "hardly any of \(rounds) was killed after it had begun to write")
+                let verdict = try await s.run("sqlite3", "/usr/bin/python3", ["-c", Self.integrity, home])
+                try #require(verdict.stdout == "ok\n", "\(verdict.stdout)\(verdict.stderr)")
+            }
+        }
+
+        private static let integrity = """
+            import sqlite3, sys
+            print(sqlite3.connect(sys.argv[1] + "/ip_table.sqlite").execute("PRAGMA integrity_check").fetchone()[0])
+            """
+
+        /// Records as docs/mesh.md lays them out, with signatures that nobody made: listings do not judge them.
+        private static let tenThousand = """
+            import os, sqlite3, struct, sys, time
+            table = sqlite3.connect(sys.argv[1] + "/ip_table.sqlite")
+            now = int(time.time())
+            field = lambda tag, value: struct.pack(">BH", tag, len(value)) + value
+            keys = []
+            for number in range(10_000):
+                key = os.urandom(32)
+                keys.append(key)
+                address = struct.pack(">B4BH", 4, 11, number >> 16, number >> 8 & 255, number & 255, 8088)
+                witness = b"".join(os.urandom(32) + struct.pack(">Q", now) + address + os.urandom(64) for _ in range(4))
+                body = b"\\x01" + key + struct.pack(">Q", now * 1000) + b"".join([
+                    field(1, struct.pack(">Q", now * 1000)), field(2, os.urandom(8)), field(3, struct.pack(">Q", now)),
+                    field(4, struct.pack(">I", 3600)), field(5, struct.pack(">H", 1)), field(6, b"node-%d" % number),
+                    field(7, b"p2prc/0.1.0"), field(8, address), field(9, b""), field(10, witness),
+                    field(11, b"room %d" % number)])
+                table.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (key, body + os.urandom(64), now * 1000, now * 1000))
+            for number in range(131_072):
+                table.execute("INSERT INTO probe_sample VALUES (?, ?, ?, ?, ?)",
+                    (keys[number % 256], now * 1000 - number, number, 3000, 1000 + number % 700))
+            for key in keys:
+                table.execute("INSERT INTO met_address VALUES (?, ?, ?, ?)", (key, "192.0.2.1:8088", now * 1000, now * 1000))
+            table.commit()
+            """
+
+        @Test("a table of ten thousand nodes is listed within a second and stays below 50 MiB")
+        func large() async throws {
+            try await scenario { s in
+                let home = "\(s.folder)/home"
+                try #require(try await p2prc(s, home, ["--as", "seed.invalid"]).status == ExitCode.fine)
+                let filled = try await s.run(
+                    "python3", "/usr/bin/python3", ["-c", Self.tenThousand, home], within: .seconds(120))
+                try #require(filled.status == 0, "\(filled.stderr)")
+                var times: [Duration] = []
+                for _ in 0..<5 {
+                    let start = ContinuousClock.now
+                    let seen = try await p2prc(s, home, ["--ls", "--json"])
+                    times.append(ContinuousClock.now - start)
+                    try #require(seen.status == ExitCode.fine, "\(seen.stderr)")
+                    try #require(seen.stdout.components(separatedBy: "\"Source\": \"record\"").count - 1 == 10_000)
+                }
+                let best = times.min() ?? .zero
+                try #require(best < .seconds(1), "--ls --json took \(times)")
+                let names = try FileManager.default.contentsOfDirectory(atPath: home).filter { $0.hasPrefix("ip_table") }
+                let bytes = try names.reduce(0) { sum, name in
+                    sum + ((try FileManager.default.attributesOfItem(atPath: "\(home)/\(name)")[.size] as? Int) ?? 0)
+                }
+                try #require(bytes < 50 << 20, "\(bytes) bytes")
+                s.note("10,000 nodes: --ls --json in \(times), \(bytes / 1_024) KiB")
+            }
+        }
+    }
+}
