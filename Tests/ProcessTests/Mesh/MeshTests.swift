@@ -46,6 +46,19 @@ extension ProcessTests {
             }
         }
 
+        @Test("how fast bytes go to the best relay and back is measured while no visitor is there, and listed")
+        func bandwidth() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let second = try await s.meshRelay("second", of: first)
+                let peer = try await s.meshPeer("peer", of: first)
+                let keys: Set = [try await first.key(), try await second.key()]
+                try await eventually("one of them is measured", within: .seconds(40), every: .milliseconds(200)) {
+                    try await peer.bandwidths().contains { keys.contains($0.key) && $0.down > 0 && $0.up > 0 }
+                }
+            }
+        }
+
         /// What the two new documents say fits their schemas.
         private func validate(_ s: Scenario, _ node: Node) async throws {
             let python = "import json,sys,jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))"
