@@ -147,10 +147,13 @@ public final class MeshService {
         _ identity: NodeIdentity, _ setup: Setup, _ judge: DialJudge, lastIssue: UInt64
     ) -> (Gossip, RecordAuthor, Reachability, DialBackDesk, ProbePlan) {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
+        var limits = DialBackDesk.Limits()
+        // Who widened what is dialled may well have many nodes behind one address; for each key it stays as it is.
+        if !setup.widened.isEmpty { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
             RecordAuthor(key: identity.key, instance: .random(in: 0 ... .max), lastIssue: lastIssue),
-            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, mayDial: mayDial),
+            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
     }
