@@ -21,6 +21,7 @@ enum ControlRequest: Codable, Sendable {
     /// Seconds for which the former key's name still counts.
     case rotateNodeKey(keepSeconds: Int64)
     case leave(String)
+    case drain(DrainOrder)
     case token(TokenCommand)
     case table(TableCommand)
     /// Exchange records with others now.

@@ -30,7 +30,7 @@ final class NodeCore {
     /// For the end of a former mesh key.
     var meshKeyTimer: LoopTimer?
     let home: Home
-    private let log: Logger
+    let log: Logger
     private let started = EventLoop.clock()
     private var waiters: [ObjectIdentifier: Waiter] = [:]
     private var isPublishing = false
@@ -38,6 +38,8 @@ final class NodeCore {
     var onPublish: ((Documents) -> Void)?
     /// The addresses that visitors are told; called also when nothing has changed in them.
     var onAddresses: ((PublishedAddresses) -> Void)?
+    /// Whether this relay lets its peers go has changed.
+    var onDrain: ((Bool) -> Void)?
     /// The tokens that this node issues and judges, where it does.
     var tokens: TokenDesk?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
@@ -139,6 +141,7 @@ final class NodeCore {
         case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
         case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
         case .leave(let text): answer(leave(text))
+        case .drain(let order): drain(order, answer)
         case .token(let command): token(command, answer)
         case .table(let command): table(command, answer)
         case .refreshTable: refresh(answer)

@@ -83,6 +83,13 @@ extension PeerService {
         for twin in twins { remove(twin, butNotIts: key) }
     }
 
+    /// It lets its peers go, or stays after all.
+    func told(isDraining: Bool, by relay: Relay) {
+        guard let key = relay.terms?.key else { return }
+        log.info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
+        roster.drains(key, isDraining)
+    }
+
     /// A chosen relay whose session broke, or never stood.
     func fell(_ relay: Relay) {
         guard let key = relay.chosenKey else { return }

@@ -51,6 +51,8 @@ public final class PeerService {
     public var onChange: (() -> Void)?
     /// Relays that may be chosen without being named, the best first; asked about once a second.
     public var candidates: () -> [RelayCandidate] = { [] }
+    /// A ping of a relay was answered.
+    public var onMeasured: ((NodeKey, Instant.Span) -> Void)?
     /// A relay was chosen that nobody named.
     public var onChosen: (() -> Void)?
     /// Another process proved this node's key at that relay.
@@ -399,6 +401,7 @@ public final class PeerService {
 
     private func measured(_ latency: Instant.Span, _ relay: Relay) {
         relay.figures.add(ProbeSample(at: EventLoop.clock(), roundTrip: latency))
+        if let key = relay.terms?.key { onMeasured?(key, latency) }
         relay.samples.append(latency)
         relay.latency = relay.samples.suffix(5).min()
         let now = EventLoop.clock()
@@ -428,6 +431,7 @@ public final class PeerService {
         case .meshKeyRenewed(let key): told(key, by: relay)
         case .keyHistory(let history): told(history, by: relay)
         case .tokenJudged(let reason): judged(reason, by: relay)
+        case .draining(let isDraining): told(isDraining: isDraining, by: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)

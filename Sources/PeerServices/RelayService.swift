@@ -76,12 +76,15 @@ public final class RelayService {
         }
     }
 
+    /// Until whoever has not gone by himself is sent away; there while the relay drains.
+    var drainTimer: LoopTimer?
+
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
     static let maximumInheritedLanes = 16_384
     private static let revoked = "the token was revoked; ask for a new one"
 
-    private let loop: EventLoop
+    let loop: EventLoop
     /// Signs receipts.
     var identity: NodeIdentity
     private let channelKeys: ChannelKeys
@@ -416,7 +419,7 @@ public final class RelayService {
 
     // MARK: The core's actions
 
-    private func handle(_ event: RelayCore.Event) {
+    func handle(_ event: RelayCore.Event) {
         run(core.handle(event, at: EventLoop.clock(), wall: .now))
         // Nothing is to be done about it, and listings show it.
         if case .received(_, .report) = event { onChange?() }
@@ -571,7 +574,7 @@ public final class RelayService {
         func release() { listeners = [] }
     }
 
-    private func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
+    func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
         let index = laneIndex(of: claim.key)
         let lane = lanes[index]
         laneLoops[index].execute { body(lane.value) }

@@ -6,6 +6,7 @@ extension Message {
         case request = 0x20, offer, commit, decline, active, refusal, release, released, report
         case receipt = 0x29, receiptSigned
         case channelsWanted = 0x30
+        case draining = 0x32
         case meshKeyRenewed = 0x34
         case tokenRenewed = 0x36, tokenJudged
         case checkWanted = 0x38, checkDone
@@ -111,6 +112,9 @@ extension Message {
         case .channelsWanted(let count):
             type = .channelsWanted
             fields.put(1, count)
+        case .draining(let isDraining):
+            type = .draining
+            fields.put(1, UInt8(isDraining ? 1 : 0))
         case .meshKeyRenewed(let key):
             type = .meshKeyRenewed
             fields.put(1, key.bytes)
@@ -210,6 +214,10 @@ extension Message {
             self = .receiptSigned(
                 try fields.mapping(1), signature: try fields.bytes(2, count: NodeKey.signatureByteCount))
         case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
+        case .draining:
+            let word = try fields.number(1, UInt8.self)
+            guard word <= 1 else { throw WireError(.malformedField, "field 1 is neither 0 nor 1") }
+            self = .draining(word == 1)
         case .meshKeyRenewed:
             guard let key = MeshKey(bytes: try fields.bytes(1, count: MeshKey.byteCount)) else {
                 throw WireError(.malformedField, "field 1 is no mesh key")

@@ -35,6 +35,9 @@ public enum Message: Hashable, Sendable {
     /// How many ready data channels the relay wants the peer to keep.
     case channelsWanted(UInt16)
 
+    /// Whether the relay lets its peers go: another one is to be found, and then this session ended.
+    case draining(Bool)
+
     /// The mesh has a new key; the former one counts for a while. From a relay to members, inside TLS.
     case meshKeyRenewed(MeshKey)
     /// A newer token takes the place of the one that the session was opened with. From a peer that came in by a token.

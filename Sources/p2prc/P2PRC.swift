@@ -17,8 +17,8 @@ struct P2PRC: AsyncParsableCommand {
             """,
         version: P2PRCVersion.text,
         subcommands: [
-            Status.self, Unmap.self, Join.self, Leave.self, Trust.self, MeshKey.self, NodeKey.self, Token.self, ReceiptCommand.self,
-            Export.self, Import.self, Netcheck.self,
+            Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self,
+            ReceiptCommand.self, Export.self, Import.self, Netcheck.self,
         ])
 
     @Flag(

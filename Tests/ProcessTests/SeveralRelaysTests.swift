@@ -13,9 +13,11 @@ extension ProcessTests {
             let scenario: Scenario
 
             /// - Parameter hook: with a hook that adds a line of hosts and addresses to this file.
-            init(_ s: Scenario, hook: String? = nil) async throws {
+            init(
+                _ s: Scenario, tool: String = "echo", _ options: [String] = [], hook: String? = nil
+            ) async throws {
                 scenario = s
-                let service = try await s.service("echo")
+                let service = try await s.service(tool, port: nil, options)
                 local = service.port
                 let ports = try FreePorts.range(20)
                 // Two machines, so to speak: each has these ports on an address of its own.

@@ -54,9 +54,11 @@ extension Assembled {
         mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
         mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
         mesh.held = { [unowned core] in
-            core.peer.relayStandings.filter { $0.state == .connected }
-                .sorted { ($0.latency ?? .seconds(60)) < ($1.latency ?? .seconds(60)) }.compactMap(\.key)
+            core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }
+        core.peer.candidates = { [unowned mesh] in mesh.known.compactMap(RelayCandidate.init) }
+        core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
+        core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
         mesh.load = { meter.load }
         mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
         mesh.onChange = { [unowned core] in core.changed() }
@@ -82,5 +84,15 @@ extension Assembled {
         case .malformed: return .malformed
         case .stranger: return .stranger
         }
+    }
+}
+
+extension RelayCandidate {
+    /// `nil` where it is not to be chosen.
+    init?(_ relay: MeshRelay) {
+        guard relay.isProven, let cost = relay.cost else { return nil }
+        self.init(
+            key: relay.key, endpoint: Endpoint(host: relay.address.host.description, port: relay.address.port),
+            cost: cost)
     }
 }

@@ -69,6 +69,10 @@ public struct RelayCore: Sendable {
         /// at once and their visitors are broken off; the leases run out as usual, for the key may come back with
         /// something better. That it does not come back with the same is up to whoever grants.
         case membershipEnded(Grant.Membership, CloseReason, detail: String)
+        /// The relay lets its peers go: it takes no new ones, and those that are here are told. `false`: it stays.
+        case drain(Bool)
+        /// The time for that is over: whoever is still here has to go, and visitors are broken off.
+        case drained
         case timePassed
     }
 
@@ -166,6 +170,7 @@ public struct RelayCore: Sendable {
     var held: Set<Claim> = []
     var agreements: [Claim: Agreement] = [:]
     var ledger = Ledger()
+    public private(set) var isDraining = false
     var random: SeededGenerator
 
     public init(policy: Policy, seed: UInt64) {
@@ -233,6 +238,8 @@ public struct RelayCore: Sendable {
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
         case .membershipEnded(let membership, let reason, let detail):
             return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
+        case .drain(let isOn): return drain(isOn)
+        case .drained: return isDraining ? dismiss(Array(sessions.keys), .leaving, "the relay is about to stop", wall) : []
         case .timePassed: return timePassed(now, wall)
         }
     }
@@ -257,6 +264,7 @@ public struct RelayCore: Sendable {
             return [.end(id, .limitReached, detail: "\(policy.maximumSessions) sessions are open")]
         }
         guard !grant.hasExpired(at: wall) else { return [.end(id, .expired, detail: Self.expiry)] }
+        guard !isDraining || live[key] != nil else { return [.end(id, .limitReached, detail: Self.drainage)] }
         // A session of the same key is about to go, so it does not count.
         let account = live[key].flatMap { sessions[$0]?.grant.membership }
         let keys = ledger.use(of: grant.membership).keys - (account == grant.membership ? 1 : 0)
@@ -284,8 +292,16 @@ public struct RelayCore: Sendable {
             lastHeard: now, grant: grant)
         live[key] = id
         ledger.sessionOpened(grant.membership)
-        return actions + [.welcome(id)]
+        return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])
     }
+
+    private mutating func drain(_ isOn: Bool) -> [Action] {
+        guard isOn != isDraining else { return [] }
+        isDraining = isOn
+        return sessions.keys.sorted { $0.value < $1.value }.map { .send($0, .draining(isOn)) }
+    }
+
+    static let drainage = "this relay is about to stop and takes no new peers; use another one"
 
     static let expiry = "the token ran out; ask for a new one"
 
@@ -360,7 +376,7 @@ public struct RelayCore: Sendable {
         // A token is judged outside, and comes back as `grantRenewed`.
         case .pong, .tokenRenewed: return []
         case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
-            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory:
+            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory, .draining:
             return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
         }
     }

@@ -169,7 +169,7 @@ public struct RelayLink: Sendable {
                 .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
             case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed,
-                .tokenJudged, .keyHistory:
+                .tokenJudged, .keyHistory, .draining:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }

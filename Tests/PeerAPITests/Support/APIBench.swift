@@ -30,12 +30,13 @@ final class APIBench: Sendable {
     var path: String { "\(folder)/api.sock" }
 
     func listen(
-        _ limits: APILimits = APILimits(), facts: @escaping @Sendable () async -> NodeFacts = { APIBench.facts }
+        _ limits: APILimits = APILimits(), facts: @escaping @Sendable () async -> NodeFacts = { APIBench.facts },
+        mesh: MeshResponder? = nil
     ) async throws -> APIServer {
         let lines = lines
         return try await APIServer.listen(
             at: path, limits: limits, facts: facts, isMember: { [self] key in members.withLock { $0.contains(key) } },
-            log: Logger(label: "test") { _ in lines.handler })
+            mesh: mesh, log: Logger(label: "test") { _ in lines.handler })
     }
 
     /// Ends the server from within a scenario.
@@ -43,10 +44,10 @@ final class APIBench: Sendable {
 
     static func run(
         _ limits: APILimits = APILimits(), facts: @escaping @Sendable () async -> NodeFacts = { APIBench.facts },
-        _ scenario: @escaping @Sendable (APIBench) throws -> Void
+        mesh: MeshResponder? = nil, _ scenario: @escaping @Sendable (APIBench) throws -> Void
     ) async throws {
         let bench = APIBench()
-        let server = try await bench.listen(limits, facts: facts)
+        let server = try await bench.listen(limits, facts: facts, mesh: mesh)
         bench.serving.withLock { $0 = server }
         let running = Task { await server.run() }
         let outcome = await aside { Result { try scenario(bench) } }

@@ -409,7 +409,7 @@ import Testing
         .offer(.init(mapping: .number(1), attempt: 1, ports: .only(1), leaseSeconds: 1)),
         .active(.number(1), attempt: 1, host: ""), .refusal(.number(1), reason: .noPortFree, detail: ""),
         .released(.number(1)), .channelsWanted(1), HandshakePair.welcome,
-        .checkDone(number: 1, passed: true, detail: ""),
+        .checkDone(number: 1, passed: true, detail: ""), .draining(true),
     ]) func `what only a relay says ends the session`(message: Message) {
         _ = start(1, key: 1)
         let actions = say(1, message)

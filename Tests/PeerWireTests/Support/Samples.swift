@@ -105,6 +105,7 @@ enum Samples {
         ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
         ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32)),
+        ("draining", .draining(true)), ("draining-undone", .draining(false)),
         (
             "checkWanted",
             .checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce))
@@ -190,7 +191,7 @@ enum MessageKind: CaseIterable, Hashable {
     case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
-    case channelsWanted, checkWanted, checkDone
+    case channelsWanted, draining, checkWanted, checkDone
 
     init(_ message: Message) {
         self =
@@ -224,6 +225,7 @@ enum MessageKind: CaseIterable, Hashable {
             case .receipt: .receipt
             case .receiptSigned: .receiptSigned
             case .channelsWanted: .channelsWanted
+            case .draining: .draining
             case .checkWanted: .checkWanted
             case .checkDone: .checkDone
             }

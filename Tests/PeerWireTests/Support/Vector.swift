@@ -75,6 +75,7 @@ func described(_ message: Message) -> [String: String] {
     case .receiptSigned(let mapping, let signature):
         ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
     case .channelsWanted(let count): ["count": "\(count)"]
+    case .draining(let isDraining): ["isDraining": "\(isDraining)"]
     case .checkWanted(let request):
         [
             "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,

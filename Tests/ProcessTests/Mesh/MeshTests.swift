@@ -31,7 +31,8 @@ extension ProcessTests {
                 }
                 let candidates = try await peer.candidates()
                 try #require(candidates.count == 3 && candidates.allSatisfy(\.isProven), "\(candidates)")
-                try #require(candidates.count(where: \.isChosen) == 1 && candidates[0].isChosen, "\(candidates)")
+                // Not always the first: the one in use is kept until another is clearly better.
+                try #require(candidates.count(where: \.isChosen) == 1, "\(candidates)")
                 for row in candidates {
                     // Connection set-up is more than a round trip, and both are loopback's.
                     let latency = try #require(row.latency)

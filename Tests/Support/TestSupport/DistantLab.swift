@@ -2,7 +2,7 @@ import Foundation
 
 /// An internet where relays are at different distances. Needs root, `ip`, `nft`, and the TUN driver.
 ///
-///                    bridge "net"  203.0.113.0/24
+///                    bridge "net"  7.13.0.0/24
 ///      ┌──────────┬──────────┬──────────────┬────────────────┬──────────────┐
 ///   delay line  delay line   …           visitor           nat1  …        wall1  …
 ///   relay1      relay2                    .50              .101           .201: drops what is new from outside
@@ -48,10 +48,10 @@ public final class DistantLab: @unchecked Sendable {
     private var line: Program?
 
     public func relay(_ index: Int) -> Place { place("relay\(index + 1)") }
-    public func relayAddress(_ index: Int) -> String { "203.0.113.\(11 + index)" }
+    public func relayAddress(_ index: Int) -> String { "7.13.0.\(11 + index)" }
     public func home(_ index: Int) -> Place { place("home\(index + 1)") }
     public func wall(_ index: Int) -> Place { place("wall\(index + 1)") }
-    public func wallAddress(_ index: Int) -> String { "203.0.113.\(201 + index)" }
+    public func wallAddress(_ index: Int) -> String { "7.13.0.\(201 + index)" }
     public var visitor: Place { place("visitor") }
     /// How many namespaces it has.
     public var size: Int { places.count }
@@ -109,7 +109,7 @@ public final class DistantLab: @unchecked Sendable {
 
     private func host(_ name: String, _ number: Int, _ more: [String] = []) throws {
         try batch(
-            ["link set lo up", "addr add 203.0.113.\(number)/24 dev wan", "link set wan up"] + more, in: name)
+            ["link set lo up", "addr add 7.13.0.\(number)/24 dev wan", "link set wan up"] + more, in: name)
     }
 
     private func buildHome(_ index: Int) throws {

@@ -159,8 +159,13 @@ public final class Scenario: @unchecked Sendable {
     /// Something to undo when the scenario ends, after the programs are dead.
     func atEnd(_ body: @escaping @Sendable () -> Void) { state.with { $0.cleanUps.append(body) } }
 
-    /// A line for the message of a failing test.
-    public func note(_ text: String) { state.with { $0.notes.append(text) } }
+    /// A line for the message of a failing test; with `P2PRC_NOTES=1` it is printed at once.
+    public func note(_ text: String) {
+        state.with { $0.notes.append(text) }
+        if ProcessInfo.processInfo.environment["P2PRC_NOTES"] == "1" {
+            FileHandle.standardError.write(Data("note: \(text)\n".utf8))
+        }
+    }
 
     func remember(_ node: Node) { state.with { $0.nodes.append(node) } }
 

@@ -22,6 +22,7 @@ struct LabTool {
         "hold": Hold.run,
         "slow-read": SlowRead.run,
         "first-answer": FirstAnswer.run,
+        "list-visitor": ListVisitor.run,
         "expect-refused": ExpectRefused.run,
         "expect-abort": ExpectAbort.run,
         "abort": Abort.run,

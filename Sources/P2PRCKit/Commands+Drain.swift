@@ -1,0 +1,39 @@
+internal import FoundationEssentials
+internal import PeerStorage
+
+/// Emptying a relay before it is stopped.
+extension Commands {
+    /// Waits until it is empty, unless told not to.
+    ///
+    /// - Parameter within: until visitors and peers that are still there are sent away, as `Age` reads it.
+    public func drain(within: String, waits: Bool) async throws(CommandError) -> ExitStatus {
+        guard let seconds = Age.seconds(within) else {
+            throw CommandError(
+                .usage, "--within \(within): write a number of hours, minutes or seconds, such as 10m or 0s")
+        }
+        var reply = try ask(.drain(.begin(seconds: seconds)))
+        var told = ""
+        while waits, reply.status == .success, !isEmpty(reply) {
+            if reply.text != told { Output.error("p2prc: \(reply.text)") }
+            told = reply.text
+            try? await Task.sleep(nanoseconds: 200_000_000)
+            reply = try ask(.drain(.look))
+            guard isDraining(reply) else {
+                throw CommandError(.refused, "somebody took it back meanwhile (drain --undo); the relay stays")
+            }
+        }
+        return finish(reply)
+    }
+
+    public func stopDraining() throws(CommandError) -> ExitStatus { finish(try ask(.drain(.undo))) }
+
+    private func document(_ reply: ControlReply) -> DrainDocument? {
+        reply.document.flatMap { try? JSONDecoder().decode(DrainDocument.self, from: Data($0.utf8)) }
+    }
+
+    private func isEmpty(_ reply: ControlReply) -> Bool {
+        document(reply).map { $0.Sessions == 0 && $0.Visitors == 0 } ?? true
+    }
+
+    private func isDraining(_ reply: ControlReply) -> Bool { document(reply)?.Draining ?? false }
+}

@@ -1,0 +1,77 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+
+/// `p2prc drain` at the running node.
+extension NodeCore {
+    private static let drainTick = Instant.Span.milliseconds(200)
+
+    func drain(_ order: DrainOrder, _ answer: @escaping (ControlReply) -> Void) {
+        guard let relay else {
+            return answer(
+                ControlReply(
+                    status: .notFound, text: "this node is no relay, so it has no peers to let go; stop it as it is",
+                    document: nil))
+        }
+        switch order {
+        case .begin(let seconds) where !relay.isDraining:
+            relay.drain(within: seconds)
+            log.info("letting all peers go, within \(Age.text(seconds)); no new ones are taken")
+            onDrain?(true)
+            watchDrain()
+        case .begin(let seconds): relay.drain(within: seconds)
+        case .look: break
+        case .undo:
+            guard relay.isDraining else {
+                return answer(
+                    ControlReply(status: .notFound, text: "this relay lets nobody go; nothing to undo", document: nil))
+            }
+            relay.stay()
+            onDrain?(false)
+            log.info("staying: peers are taken again")
+        }
+        relay.drainStanding { standing in answer(Self.reply(standing, isDraining: relay.isDraining)) }
+    }
+
+    private static func reply(_ standing: DrainStanding, isDraining: Bool) -> ControlReply {
+        let document = DrainDocument(
+            Draining: isDraining, Sessions: standing.sessions, Visitors: standing.visitors)
+        let text =
+            !isDraining
+            ? "staying: peers are taken again"
+            : standing.isEmpty
+                ? "empty: no session and no visitor is left; it can be stopped"
+                : "\(standing.sessions) sessions and \(standing.visitors) visitors are left"
+        guard let bytes = try? OrderedJSON.encode(document) else {
+            return ControlReply(status: .failure, text: "the answer cannot be written", document: nil)
+        }
+        return ControlReply(status: .success, text: text, document: String(decoding: bytes, as: UTF8.self))
+    }
+
+    /// Says once that nobody is left.
+    private func watchDrain() {
+        loop.schedule(after: Self.drainTick) { [weak self] in
+            guard let self, let relay, relay.isDraining else { return }
+            relay.drainStanding { standing in
+                guard standing.isEmpty else { return self.watchDrain() }
+                self.log.info("empty: no session and no visitor is left; this relay can be stopped")
+            }
+        }
+    }
+}
+
+/// What `p2prc drain` asks for.
+enum DrainOrder: Codable, Sendable {
+    case begin(seconds: Int64)
+    /// How far it is.
+    case look
+    case undo
+}
+
+struct DrainDocument: Codable {
+    var Draining: Bool
+    var Sessions: Int
+    var Visitors: Int
+}

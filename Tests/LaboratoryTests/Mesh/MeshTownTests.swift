@@ -1,0 +1,90 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension LaboratoryTests {
+    /// Nodes that have nothing but one address, in an internet with distance.
+    @Suite(.serialized, .enabled(if: DistantLab.isAvailable), .timeLimit(.minutes(5)))
+    struct MeshTownTests {
+        @Test("twelve namespaces, one seed: every home has a verified address, every node lists every relay")
+        func oneSeed() async throws {
+            try await scenario { s in
+                let town = try await MeshTown(s, relays: [5, 20, 40].map { .init($0) }, homes: 3, walls: 1)
+                try #require(town.lab.size == 12)
+                let names = Set(["relay0", "relay1", "relay2"])
+                let took = try await milliseconds {
+                    for home in town.homes { try await home.verified(MeshTown.local, within: .seconds(10)) }
+                    for node in town.relays + town.homes {
+                        try await eventually("\(node.settings.name) lists every relay", within: .seconds(20)) {
+                            Set(try await node.viewRPS().compactMap(\.serverName)).isSuperset(of: names)
+                        }
+                    }
+                }
+                s.note("all was known after \(took) ms")
+                #expect(took < 10_000, "it took \(took) ms")
+                for (index, body) in town.bodies.enumerated() {
+                    for row in try await town.settled(index) {
+                        #expect(try await s.curl("http://\(MeshTown.address(row))/", in: town.lab.visitor) == body)
+                    }
+                }
+                // It claims to be a relay, and nobody has a session there or could.
+                try await town.walls[0].program.line(
+                    containing: "other nodes cannot reach this node", within: .seconds(60))
+                let wall = "\(town.lab.wallAddress(0)):8088"
+                for home in town.homes {
+                    #expect(try await !home.viewRPS().contains { $0.address == wall && $0.state != "known" })
+                    #expect(home.program.find("relay \(wall)") == nil)
+                }
+            }
+        }
+
+        @Test("the nearest of five is used first; when it becomes slow it is left within 30 s, and the next best is used")
+        func nearest() async throws {
+            try await scenario { s in
+                // The seed is one of the far ones.
+                let town = try await MeshTown(s, relays: [80, 20, 5, 40, 150].map { .init($0) }, homes: 2)
+                for home in 0..<2 {
+                    try await eventually("home\(home) uses the nearest first", within: .seconds(40)) {
+                        try await town.verified(home).first?.address == town.lab.relayAddress(2)
+                    }
+                }
+                try town.lab.setDistance(ofRelay: 2, .init(65))
+                let took = try await milliseconds {
+                    for home in 0..<2 {
+                        try await eventually("home\(home) uses the next best first", within: .seconds(45)) {
+                            try await town.verified(home).first?.address == town.lab.relayAddress(1)
+                        }
+                    }
+                }
+                s.note("moved after \(took) ms")
+                #expect(took < 30_000, "it took \(took) ms")
+                // Back, and not at once: five minutes' best is what counts, but it is clearly better again.
+                try town.lab.setDistance(ofRelay: 2, .init(5))
+                try await eventually("the nearest is first again", within: .seconds(40)) {
+                    try await town.verified(0).first?.address == town.lab.relayAddress(2)
+                }
+            }
+        }
+
+        @Test("two relays within 5 ms of each other do not take turns")
+        func sticky() async throws {
+            try await scenario { s in
+                let file = "\(s.folder)/hook"
+                let town = try await MeshTown(
+                    s, relays: [.init(22, jitter: 2), .init(20, jitter: 2), .init(24, jitter: 2)],
+                    config: "hook = 'echo $P2PRC_HOSTS >> \(file)'")
+                try await town.settled()
+                func firsts() -> [Substring] {
+                    let text = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
+                    return text.split(separator: "\n").compactMap { $0.split(separator: " ").first }
+                }
+                try await eventually("the hook heard of both", within: .seconds(10)) { !firsts().isEmpty }
+                let before = firsts().count
+                try await pass(.seconds(Scale.pick(25, long: 600)), because: "they could take turns meanwhile")
+                let all = firsts()
+                let changes = zip(all.dropFirst(before - 1), all.dropFirst(before)).count { $0 != $1 }
+                #expect(changes <= 1, "\(all)")
+            }
+        }
+    }
+}
