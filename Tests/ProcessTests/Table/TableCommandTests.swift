@@ -137,6 +137,7 @@ extension ProcessTests {
                 let seen = try #require(rows.first { $0.Source == "record" })
                 let shown = try await other.command(["--specs", seen.Key ?? "", "--json"])
                 try await check(s, shown.stdout, "ip_table_node")
+                try #require(shown.stdout.contains("\"Address\": \"\(place)\""), "where it was met: \(shown.stdout)")
                 try await eventually("the other knows it too", within: .seconds(20)) {
                     try await list(s, relay.home).ip_table.contains { $0.Source == "record" }
                 }
