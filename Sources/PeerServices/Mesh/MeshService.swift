@@ -92,7 +92,7 @@ public final class MeshService {
     private var note: String
     /// Seeds out of the IP table; those besides are relays that were joined.
     private var tableSeeds: Set<String> = []
-    private var joined: Set<String> = []
+    var joined: Set<String> = []
     /// Rounds that somebody waits for.
     var refreshes: [Refresh] = []
     private var lastForeign: SignedRecord?
