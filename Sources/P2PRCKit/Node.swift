@@ -174,7 +174,9 @@ struct NodeState: Sendable {
                 throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
             }
             let memberships = try MembershipFile.load(home.paths)
-            let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, memberships, isRelay: settings.isRelay)
+            // A relay that is started with a join link for the first time is of that mesh.
+            let asked = settings.relays.reduce(into: memberships) { known, choice in choice.apply(to: &known) }
+            let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
             let membershipFile = MembershipFile(in: home)
             let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) { memberships throws(StorageError) in
                 try await membershipFile.save(memberships)
@@ -326,6 +328,12 @@ struct Assembled: Sendable {
             Output.result("join link, a secret (whoever has it is a member): \(core.joinLink.text)")
         } else {
             log.info("p2prc mesh-key link prints the join link for new members")
+        }
+        for choice in settings.relays {
+            guard let key = choice.link?.meshKey, state.meshKey?.keys(at: .now).contains(key) == false else { continue }
+            log.warning(
+                "this relay is of another mesh than \(choice.endpoint): whose members cannot use it; to change that, stop it, put mesh.key in its home aside, and start it with that join link"
+            )
         }
         if settings.isPlain {
             log.warning("--plain: whoever is on the way can read and change what visitors send and get")

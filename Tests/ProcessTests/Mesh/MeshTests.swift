@@ -59,6 +59,32 @@ extension ProcessTests {
             }
         }
 
+        @Test("a relay that is started with the join link of another is of its mesh, and its members use both")
+        func secondRelay() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let link = try await first.command(["mesh-key", "link"])
+                let address = "127.0.0.1:\(first.settings.serverPort ?? 0)"
+                let parts = link.stdout.trimmingCharacters(in: .whitespacesAndNewlines).split(separator: "/")
+                let joinLink = "p2prc://\(address)/" + parts.suffix(2).joined(separator: "/")
+                let second = try await s.meshRelay("second") { settings in
+                    settings.meshKey = nil
+                    settings.relays = [joinLink]
+                }
+                let service = try await s.service("echo")
+                let peer = try await s.meshPeer("peer", of: first) { settings in
+                    settings.meshKey = nil
+                    settings.relays = [joinLink]
+                    settings.mappings = ["\(service.port)"]
+                }
+                try await eventually("one public port at each relay", within: .seconds(30)) {
+                    let rows = try await peer.viewRPM().filter { $0.leads(to: service.port) }
+                    return Set(rows.filter { $0.state == "verified" }.compactMap(\.serverName)) == ["first", "second"]
+                }
+                try #require(try await second.key() != first.key())
+            }
+        }
+
         /// What the two new documents say fits their schemas.
         private func validate(_ s: Scenario, _ node: Node) async throws {
             let python = "import json,sys,jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))"
