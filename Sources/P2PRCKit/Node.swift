@@ -54,7 +54,8 @@ public enum Node {
             ending = end
             break
         }
-        // First, for its answers come from the loops.
+        // First, for their answers come from the loops; what waits for another node there waits no longer.
+        await onLoop(control) { assembled.stopMesh() }
         await adapter?.stop()
         await api.stop()
         await stop(assembled, state, loops)
@@ -370,6 +371,8 @@ struct Assembled: Sendable {
         }
         return CommandError(.serverPortInUse, "the server port \(port) cannot be opened: \(error)")
     }
+
+    func stopMesh() { core.value.mesh?.stop() }
 
     /// What members are told of this node.
     /// This node itself, who has a session here, and the relays that it has sessions to.

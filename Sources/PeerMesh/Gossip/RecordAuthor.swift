@@ -69,8 +69,10 @@ public struct RecordAuthor: Sendable {
         recent.removeAll { time - $0 >= 60 || $0 > time }
         guard recent.count < Self.perMinute else { return nil }
         recent.append(time)
-        // Milliseconds of the clock; one more where the clock is behind, or two records fall into one second.
-        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000)
+        // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one second
+        // would otherwise have records with one number, and nobody would ever see that they differ. One more where the
+        // clock is behind, or two records fall into one second.
+        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000 + instance % 1_000)
         let first = firstIssue ?? lastIssue
         firstIssue = first
         last = (content, time)

@@ -12,6 +12,7 @@ public struct DialBackDesk: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Dials for one source address within `span`, and for one key.
         public var dialsPerSource = 4
+        public var dialsPerKey = 4
         public var span = Instant.Span.seconds(60)
         /// Dials a second, for all.
         public var dialsPerSecond = 4
@@ -121,6 +122,13 @@ public struct DialBackDesk: Sendable {
         }
     }
 
+    private func limit(of payer: Payer) -> Int {
+        switch payer {
+        case .source: limits.dialsPerSource
+        case .key: limits.dialsPerKey
+        }
+    }
+
     private mutating func mayPay(_ payers: [Payer], _ now: Instant) -> Bool {
         if recent.count + payers.count > limits.counted {
             recent = recent.filter { $0.value.contains { now - $0 < limits.span } }
@@ -130,7 +138,7 @@ public struct DialBackDesk: Sendable {
             guard let former = recent[payer] else { continue }
             let left = former.filter { now - $0 < limits.span }
             recent[payer] = left.isEmpty ? nil : left
-            guard left.count < limits.dialsPerSource else { return false }
+            guard left.count < limit(of: payer) else { return false }
         }
         return true
     }

@@ -77,6 +77,8 @@ public final class MeshService {
     var seedKeys: [String: NodeKey] = [:]
     /// What seeds last failed by, so that each trouble is told once.
     var troubles: [String: String] = [:]
+    /// When it was last written down that a node was met at an address.
+    var metAt: [String: Instant] = [:]
     /// Who showed that he belongs to the mesh, and until when that counts.
     var members: [NodeKey: Instant] = [:]
     var dialBacks: [UInt64: DialBack] = [:]
@@ -147,10 +149,13 @@ public final class MeshService {
         _ identity: NodeIdentity, _ setup: Setup, _ judge: DialJudge, lastIssue: UInt64
     ) -> (Gossip, RecordAuthor, Reachability, DialBackDesk, ProbePlan) {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
+        var limits = DialBackDesk.Limits()
+        // Who widened what is dialled may well have many nodes behind one address; for each key it stays as it is.
+        if !setup.widened.isEmpty { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
             RecordAuthor(key: identity.key, instance: .random(in: 0 ... .max), lastIssue: lastIssue),
-            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, mayDial: mayDial),
+            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
     }

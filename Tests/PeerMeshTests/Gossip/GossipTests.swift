@@ -240,7 +240,7 @@ import Testing
         var author = Self.author()
         let first = try required(author.write(Self.content, time: 1_000))
         let second = try required(author.write(Self.content, time: 500, force: true))
-        #expect(first.issue == 1_000_000 && second.issue == 1_000_001)
+        #expect(first.issue == 1_000_001 && second.issue == 1_000_002)
         var restarted = Self.author(2, last: author.lastIssue)
         let third = try required(restarted.write(Self.content, time: 10))
         #expect(third.issue > second.issue)
@@ -271,6 +271,14 @@ import Testing
         let answer = try required(later.write(Self.content, time: 2_001, force: true))
         #expect(answer.issue > again.issue)
         #expect(older.found(answer) == .superseded)
+    }
+
+    @Test func `two processes that begin in one second have records with two numbers`() throws {
+        var (one, other) = (Self.author(7_005), Self.author(9_010))
+        let first = try required(one.write(Self.content, time: 1_000))
+        let second = try required(other.write(Self.content, time: 1_000))
+        #expect(first.issue == 1_000_005 && second.issue == 1_000_010)
+        #expect(one.found(second) == .superseded)
     }
 
     @Test func `a process that forgot its numbers goes above what others remember`() throws {

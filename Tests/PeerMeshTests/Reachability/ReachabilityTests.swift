@@ -44,6 +44,22 @@ import Testing
         }
     }
 
+    @Test func `a host may be given more than a key`() {
+        var limits = DialBackDesk.Limits()
+        limits.dialsPerSource = 6
+        var desk = DialBackDesk(own: Self.own, limits: limits) { _ in true }
+        var dials: [Int: Int] = [:]
+        for second in UInt64(0)..<20 {
+            for key in [100, 101] {
+                let action = desk.asked(Self.request, by: Self.asker(key, host: 7), at: .at(second * 1_000))
+                guard let number = Self.isDial(action) else { continue }
+                dials[key, default: 0] += 1
+                _ = desk.dialled(number, reached: false, at: .start)
+            }
+        }
+        #expect(dials == [100: 3, 101: 3] || dials == [100: 4, 101: 2])
+    }
+
     @Test func `a host has one dial at a time and four a minute, whatever keys ask`() {
         var desk = Self.desk()
         var dials = 0
@@ -156,7 +172,7 @@ import Testing
 
     @Test func `more nodes that could be asked are asked at once, not in ten minutes`() {
         var reach = Self.fresh()
-        _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 2)
+        _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 4)
         let now = Instant.at(20_000)
         #expect(reach.standing == .reachable([.number(77)]) && reach.nextDeadline > now)
         reach.knows(available: 1, at: now)

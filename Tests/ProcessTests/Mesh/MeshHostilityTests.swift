@@ -16,12 +16,13 @@ extension ProcessTests {
         }
 
         private func ask(
-            _ client: NodeClient, _ node: Node, _ body: [UInt8], from own: NodeKey, provenBy meshKey: MeshKey?
+            _ client: NodeClient, _ node: Node, _ body: [UInt8], from own: NodeKey, provenBy meshKey: MeshKey?,
+            limits: NodeRequest.Limits = .init()
         ) async throws -> NodeAnswer {
             let key = NodeKey(try await node.key())!
             let request = NodeRequest(
                 host: "127.0.0.1", port: UInt16(node.settings.serverPort ?? 0), key: key, path: "/v1/mesh", body: body,
-                proof: meshKey.flatMap { MemberProof.text(of: own, to: key, with: [$0]) })
+                proof: meshKey.flatMap { MemberProof.text(of: own, to: key, with: [$0]) }, limits: limits)
             return try await withCheckedContinuation { continuation in
                 client.send(request) { continuation.resume(returning: $0) }
             }.get()
@@ -117,6 +118,31 @@ extension ProcessTests {
                 // Somebody else than the asker is at that port, so it was not reached; after four it is enough.
                 try #require(outcomes.allSatisfy { $0 == .notReached || $0 == .busy })
                 try #require(outcomes.suffix(2).allSatisfy { $0 == .busy }, "\(outcomes)")
+            }
+        }
+
+        @Test("who measures bandwidth without end is refused, and told how it goes all the same")
+        func greedy() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let limits = NodeRequest.Limits(answer: MeshProbe.maximumDownload + 64)
+                let much = MeshProbe.request(wanted: MeshProbe.maximumDownload)
+                let statuses = try await withThrowingTaskGroup(of: NodeAnswer.self) { tasks in
+                    for _ in 0..<16 {
+                        tasks.addTask {
+                            try await ask(client, first, much, from: own, provenBy: Self.meshKey, limits: limits)
+                        }
+                    }
+                    return try await tasks.reduce(into: [:]) { $0[$1.status, default: 0] += 1 }
+                }
+                // Four in a second, and one for each quarter of a second that it took.
+                try #require((statuses[429] ?? 0) > 0 && (statuses[200] ?? 0) >= 4, "\(statuses)")
+                try #require(statuses.keys.allSatisfy { [200, 429].contains($0) })
+                let probe = try await ask(client, first, MeshProbe.request(), from: own, provenBy: Self.meshKey)
+                try #require(probe.status == 200 && MeshProbe.read(answer: probe.body)?.count == 0)
             }
         }
 

@@ -79,6 +79,22 @@ extension Node {
         return Set(table.ip_table.filter { ["record", "self"].contains($0.Source) }.compactMap(\.Key))
     }
 
+    /// Bytes a second to nodes that were measured.
+    func bandwidths() async throws -> [(key: String, down: UInt64, up: UInt64)] {
+        struct Table: Decodable {
+            struct Row: Decodable {
+                let Key: String?
+                let Download: UInt64?
+                let Upload: UInt64?
+            }
+            let ip_table: [Row]
+        }
+        return try JSONDecoder().decode(Table.self, from: await json(["--ls"])).ip_table.compactMap { row in
+            guard let key = row.Key, let down = row.Download, let up = row.Upload else { return nil }
+            return (key, down, up)
+        }
+    }
+
     func key() async throws -> String {
         struct Status: Decodable { let Key: String }
         return try JSONDecoder().decode(Status.self, from: await json(["status"])).Key

@@ -46,6 +46,19 @@ extension ProcessTests {
             }
         }
 
+        @Test("how fast bytes go to the best relay and back is measured while no visitor is there, and listed")
+        func bandwidth() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let second = try await s.meshRelay("second", of: first)
+                let peer = try await s.meshPeer("peer", of: first)
+                let keys: Set = [try await first.key(), try await second.key()]
+                try await eventually("one of them is measured", within: .seconds(40), every: .milliseconds(200)) {
+                    try await peer.bandwidths().contains { keys.contains($0.key) && $0.down > 0 && $0.up > 0 }
+                }
+            }
+        }
+
         /// What the two new documents say fits their schemas.
         private func validate(_ s: Scenario, _ node: Node) async throws {
             let python = "import json,sys,jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))"
@@ -101,7 +114,9 @@ extension ProcessTests {
             try await scenario { s in
                 let first = try await s.meshRelay("first")
                 let second = try await s.meshRelay("second", of: first)
-                let older = try await s.meshPeer("older", of: first)
+                // They hold no session but to the relay that each was told of: only the mesh tells of the other.
+                let config = "relays = 0\n" + Scenario.dialsLoopback
+                let older = try await s.meshPeer("older", of: first) { $0.config = config }
                 let key = try await older.key()
                 try await eventually("it is known", within: .seconds(20)) {
                     try await second.knownKeys().contains(key)
@@ -114,7 +129,7 @@ extension ProcessTests {
                 }
                 var settings = NodeSettings("newer")
                 settings.relays = ["127.0.0.1:\(second.settings.serverPort ?? 0)"]
-                settings.config = Scenario.dialsLoopback
+                settings.config = config
                 let newer = try s.node(settings, home: copy)
                 try await newer.listening()
                 try #require(try await older.program.exit(within: .seconds(60)) == ExitCode.superseded)
