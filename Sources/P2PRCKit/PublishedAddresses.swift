@@ -22,11 +22,24 @@ struct PublishedAddresses: Hashable, Sendable {
             case .active, .verified, .targetDown: break
             case .requested, .bound, .committed, .refused, .unreachable, .offline: continue
             }
-            guard let host = mapping.address, let port = mapping.blindPort else { continue }
+            guard let host = mapping.address, let port = mapping.blindPort, Self.isPlain(host) else { continue }
             rows.append(
                 Row(
                     target: mapping.target, transport: mapping.type.rawValue,
                     address: Endpoint(host: host, port: port)))
+        }
+    }
+
+    /// A relay says by what host it is reached, and a script that is careless with quotes must not be made to do more
+    /// than it says: names and numeric addresses have nothing but these.
+    private static func isPlain(_ host: String) -> Bool {
+        host.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "-_.:%".utf8.contains(byte)
+            }
         }
     }
 

@@ -23,6 +23,8 @@ public struct RelayCandidate: Hashable, Sendable {
 final class RelayRoster {
     /// So long after the start relays that the user named have to come up before others are looked for.
     private static let headStart = Instant.Span.seconds(3)
+    /// From the first candidate until one is chosen for the first time: the first to be measured is seldom the best.
+    private static let firstLook = Instant.Span.milliseconds(1_500)
 
     private let loop: EventLoop
     private var failover: Failover
@@ -39,6 +41,7 @@ final class RelayRoster {
     var waitsForNamed: () -> Bool = { false }
     var perform: (Failover.Action) -> Void = { _ in }
     private var known: [NodeKey: RelayCandidate] = [:]
+    private var firstFound: Instant?
 
     /// - Parameter sessions: to hold at once; 0: only those that the user named.
     init(on loop: EventLoop, sessions: Int) {
@@ -86,8 +89,11 @@ final class RelayRoster {
     /// Looks at the candidates now instead of at the next turn.
     func turn() {
         let now = EventLoop.clock()
-        let mayChoose = chooses && (now - started >= Self.headStart || !waitsForNamed())
-        let ranked = failover.ranked(ranking(of: mayChoose ? candidates() : []), at: now)
+        let found = chooses ? candidates() : []
+        if firstFound == nil, !found.isEmpty { firstFound = now }
+        let hasLooked = firstFound.map { now - $0 >= Self.firstLook } ?? false
+        let mayChoose = hasLooked && (now - started >= Self.headStart || !waitsForNamed())
+        let ranked = failover.ranked(ranking(of: mayChoose ? found : []), at: now)
         run(ranked + failover.timePassed(at: now))
     }
 

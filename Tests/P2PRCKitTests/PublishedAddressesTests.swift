@@ -43,9 +43,10 @@ import Testing
     @Test(arguments: [
         row("a.example", 1, .offline), row("a.example", 1, .unreachable), row(nil, nil, .refused),
         row(nil, nil, .requested), row("a.example", 1, .committed), row("a.example", 1, .verified, role: .relay),
-        row("a.example", 1, .verified, relay: "spare:8088"),
+        row("a.example", 1, .verified, relay: "spare:8088"), row("$(reboot)", 1, .verified),
+        row("a;reboot", 1, .verified), row("a b", 1, .verified), row("`id`", 1, .verified), row("é.example", 1, .verified),
     ])
-    func `what does not serve, and what others expose, is not`(row: Mapping) {
+    func `what does not serve, what others expose, and what is no plain host is not`(row: Mapping) {
         let all = Self.published([row])
         #expect(all.rows.isEmpty)
         #expect(all.environment == [

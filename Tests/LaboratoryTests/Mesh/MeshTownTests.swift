@@ -4,7 +4,7 @@ import Testing
 
 extension LaboratoryTests {
     /// Nodes that have nothing but one address, in an internet with distance.
-    @Suite(.serialized, .enabled(if: DistantLab.isAvailable), .timeLimit(.minutes(5)))
+    @Suite(.serialized, .enabled(if: DistantLab.isAvailable), .timeLimit(.minutes(20)))
     struct MeshTownTests {
         @Test("twelve namespaces, one seed: every home has a verified address, every node lists every relay")
         func oneSeed() async throws {
