@@ -90,7 +90,8 @@ extension MeshService {
     }
 
     private func failed(_ number: UInt64, _ reason: String, seed: String? = nil) {
-        if let seed, troubles[seed] != reason {
+        // What is wrong with a relay that was joined is told of its session.
+        if let seed, !isJoined(seed), troubles[seed] != reason {
             troubles[seed] = reason
             log.warning("the mesh cannot be asked at \(seed): \(reason); trying again")
         }

@@ -206,6 +206,9 @@ public final class MeshService {
         for seed in seeds where new.contains(seed.address) { begin(with: seed.address) }
     }
 
+    /// Whether a session is held to that address, so that its troubles are told already.
+    func isJoined(_ seed: String) -> Bool { joined.contains(seed) }
+
     private func isAllowed(_ address: String) -> Bool {
         Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
     }
