@@ -25,9 +25,9 @@ test: ## Run every test that fits in about 25 minutes
 	@$(MAKE) --no-print-directory test-unit test-process test-laboratory
 
 test-unit: ## The tests that need neither processes nor root
-	$(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests
-	@# By themselves: a server with limits of seconds, on threads that a simulation would keep.
-	$(SWIFT) test --skip-build --filter PeerAPITests
+	$(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
+	@# By themselves: a server and a client with limits of seconds, on threads that a simulation would keep.
+	$(SWIFT) test --skip-build --filter 'PeerAPITests|PeerProbingTests'
 
 test-process: ## The built program on loopback
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter ProcessTests

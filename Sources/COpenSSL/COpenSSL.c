@@ -79,17 +79,13 @@ static struct extra *extra_of(const SSL *ssl) { return SSL_get_ex_data(ssl, extr
 
 // MARK: Names of application protocols, each with its length before it as on the wire
 
-static const unsigned char session_name[] = "\x07p2prc/1", data_name[] = "\x0cp2prc-data/1",
-                           framed_data_name[] = "\x0cp2prc-data/2", http_name[] = "\x08http/1.1";
-// What the dialler of a data channel offers: the better one first, for a server that takes the first it knows.
-static const unsigned char data_names[] = "\x0cp2prc-data/2\x0cp2prc-data/1";
+static const unsigned char session_name[] = "\x07p2prc/1", data_name[] = "\x0cp2prc-data/1", http_name[] = "\x08http/1.1";
 
 static const unsigned char *name_of(enum copenssl_protocol protocol, unsigned int *count) {
     const unsigned char *name = NULL;
     switch (protocol) {
     case copenssl_session: name = session_name; break;
     case copenssl_data: name = data_name; break;
-    case copenssl_framed_data: name = framed_data_name; break;
     case copenssl_http: name = http_name; break;
     case copenssl_none: break;
     }
@@ -172,7 +168,7 @@ static int find_session(SSL *ssl, const unsigned char *identity, size_t count, S
     uint8_t key[copenssl_key_bytes];
     *session = NULL;
     // Only data channels have pre-shared keys; elsewhere one is not looked at, and the certificates decide.
-    if (!extra || (extra->protocol != copenssl_data && extra->protocol != copenssl_framed_data)) return 1;
+    if (!extra || extra->protocol != copenssl_data) return 1;
     if (!finder || count != copenssl_identity_bytes || !finder->find(finder->owner, identity, key)) return 0;
     *session = session_of(ssl, key);
     OPENSSL_cleanse(key, sizeof key);
@@ -208,13 +204,12 @@ static int greet(SSL *ssl, int *alert, void *unused) {
     if (offers(list, count, session_name)) {
         extra->protocol = copenssl_session;
         SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    } else if (offers(list, count, framed_data_name) || offers(list, count, data_name)) {
-        bool is_framed = offers(list, count, framed_data_name);
+    } else if (offers(list, count, data_name)) {
         const unsigned char *keys;
         // A full handshake for a data channel would be work for nothing.
         *alert = SSL_AD_HANDSHAKE_FAILURE;
         if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &keys, &count) != 1) return SSL_CLIENT_HELLO_ERROR;
-        extra->protocol = is_framed ? copenssl_framed_data : copenssl_data;
+        extra->protocol = copenssl_data;
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     } else if (offers(list, count, http_name)) {
         extra->protocol = copenssl_http;
@@ -354,28 +349,20 @@ SSL *copenssl_connect_with_key(SSL_CTX *context, int fd, const uint8_t *identity
     extra->offers_key = true;
     memcpy(extra->identity, identity, sizeof extra->identity);
     memcpy(extra->key, key, sizeof extra->key);
-    // Zero means done, for the first of them.
-    if (SSL_set_alpn_protos(ssl, data_names, sizeof data_names - 1) != 0
-        || !SSL_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256")) {
+    if (!SSL_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256")) {
         SSL_free(ssl);
         return NULL;
     }
     return ssl;
 }
 
-static bool is_agreed(SSL *ssl, enum copenssl_protocol protocol) {
+enum copenssl_protocol copenssl_agreed(SSL *ssl) {
     const unsigned char *chosen;
     unsigned int count, length;
-    const unsigned char *name = name_of(protocol, &length);
+    const unsigned char *name = name_of(extra_of(ssl)->protocol, &length);
     SSL_get0_alpn_selected(ssl, &chosen, &count);
-    return name && count == name[0] && memcmp(chosen, name + 1, count) == 0;
-}
-
-enum copenssl_protocol copenssl_agreed(SSL *ssl) {
-    struct extra *extra = extra_of(ssl);
-    // The dialler of a data channel offered two.
-    if (extra->offers_key && is_agreed(ssl, copenssl_framed_data)) return copenssl_framed_data;
-    return is_agreed(ssl, extra->protocol) ? extra->protocol : copenssl_none;
+    bool is_agreed = name && count == name[0] && memcmp(chosen, name + 1, count) == 0;
+    return is_agreed ? extra_of(ssl)->protocol : copenssl_none;
 }
 
 bool copenssl_used_key(SSL *ssl, uint8_t *identity) {

@@ -109,7 +109,7 @@ final class NodeCore {
         let documents = documents()
         proclaim(documents)
         onPublish?(documents)
-        onAddresses?(PublishedAddresses(documents.mappings))
+        onAddresses?(PublishedAddresses(documents.mappings, at: peer.publishedRelays))
     }
 
     /// One line on standard output for each public port that is proven to work, once until that changes.

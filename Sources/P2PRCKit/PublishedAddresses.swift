@@ -14,8 +14,9 @@ struct PublishedAddresses: Hashable, Sendable {
 
     private(set) var rows: [Row] = []
 
-    init(_ registry: MappingRegistry) {
-        for mapping in registry.mappings where mapping.role == .peer {
+    /// - Parameter relays: those that visitors are sent to; others may serve for a while yet.
+    init(_ registry: MappingRegistry, at relays: Set<String>) {
+        for mapping in registry.mappings where mapping.role == .peer && relays.contains(mapping.relay) {
             switch mapping.state {
             // A service that rests keeps its addresses; the relay refuses for it meanwhile.
             case .active, .verified, .targetDown: break

@@ -4,7 +4,7 @@ internal import PeerWire
 /// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
 ///
 /// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him, if both directions
-/// came to their end. Who breaks takes the channel with him: a reset, as on a channel for one visitor. Bulk over
+/// came to their end. Who breaks takes the channel with him: a reset tells the other end. Bulk over
 /// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again either.
 extension Forwarder {
     struct Channel {

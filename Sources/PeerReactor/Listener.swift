@@ -75,9 +75,30 @@ public final class Listener: EventSource {
 
     /// Connections are refused; the port stays bound, if it was asked for by its number (the system takes back one
     /// that it chose itself), and out of reach for others as while held.
-    public func pause() {
+    ///
+    /// The system would reset connections that it has completed and nobody accepted yet: they are in the result, for
+    /// `admit` on the loop that accepts. Whoever lets go of it resets them.
+    @discardableResult
+    public func pause() -> Latecomers {
+        let late = Latecomers()
+        while late.count < Int(Self.backlog) {
+            var storage = sockaddr_storage()
+            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let fd = clinux_accept(descriptor.raw, &storage, &length)
+            guard fd >= 0 else { break }
+            late.add(fd, SocketAddress(storage) ?? .anyIPv4(port: 0))
+        }
         shutdown(descriptor.raw, Int32(SHUT_RD))
         Self.set(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, 0)
+        return late
+    }
+
+    /// Those who had come before a pause are accepted like others. Call on the loop.
+    public func admit(_ late: Latecomers) {
+        for (fd, address) in late.take() {
+            let stream = Stream(Descriptor(fd))
+            onAccept?(stream, address)
+        }
     }
 
     /// Hands every connection to `body`, on the loop's thread. Call there.
@@ -159,6 +180,26 @@ public final class Listener: EventSource {
     private static func set(_ fd: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
         var value = value
         setsockopt(fd, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+}
+
+/// Connections that came before a listener was paused, on their way from the thread that paused it to the loop that
+/// accepts. Closed if they never get there.
+public final class Latecomers: @unchecked Sendable {
+    // Unchecked: filled by one thread, then handed to another one, and touched by nobody else.
+    private var sockets: [(Int32, SocketAddress)] = []
+
+    fileprivate init() {}
+
+    deinit { for (fd, _) in sockets { close(fd) } }
+
+    var count: Int { sockets.count }
+
+    fileprivate func add(_ fd: Int32, _ address: SocketAddress) { sockets.append((fd, address)) }
+
+    fileprivate func take() -> [(Int32, SocketAddress)] {
+        defer { sockets = [] }
+        return sockets
     }
 }
 

@@ -33,7 +33,6 @@ public final class PendingVisitor: EventSource {
     private let loop: EventLoop
     private let announcement: [UInt8]
     private let answer: [UInt8]
-    private let isFramed: Bool
     private var visitor: Stream?
     /// By tag; owned here until one of them answers.
     private var candidates: [UInt8: Candidate] = [:]
@@ -47,17 +46,15 @@ public final class PendingVisitor: EventSource {
     /// - Parameters:
     ///   - announcement: what opens the visitor on a channel.
     ///   - answer: what the peer sends first.
-    ///   - isFramed: the channels are used again, so the visitor's bytes go out in frames.
     ///   - onNeed: another channel is wanted: `add` one, or do nothing.
     public init(
         on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8], answer: [UInt8],
-        isFramed: Bool = false, onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
+        onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
     ) {
         self.loop = loop
         self.visitor = consume visitor
         self.announcement = announcement
         self.answer = answer
-        self.isFramed = isFramed
         self.onNeed = onNeed
         self.onSettled = onSettled
         outgoing = announcement
@@ -114,7 +111,7 @@ public final class PendingVisitor: EventSource {
         switch visitor?.read(into: buffer) {
         case .bytes(let count):
             let before = outgoing.count
-            if isFramed { outgoing += ChannelFrame.header(.bytes, count: count) }
+            outgoing += ChannelFrame.header(.bytes, count: count)
             outgoing.append(contentsOf: buffer[..<count])
             loop.buffered += outgoing.count - before
             for tag in candidates.keys { flush(tag) }

@@ -52,7 +52,7 @@ public final class NodeServer {
     /// Takes over a session. `nil`: this node is no relay.
     var onSession: ((Arrival) -> Void)?
     /// Takes over an encrypted data channel of a session; `false` when there is none like that.
-    var onDataChannel: ((consuming Stream, SessionID, _ isFramed: Bool) -> Bool)?
+    var onDataChannel: ((consuming Stream, SessionID) -> Bool)?
     /// Takes over a plain data channel; `false` when its proof is worth nothing.
     var onPlainChannel: ((ByteChannel, DataChannelHello) -> Bool)?
     /// Takes over an HTTP stream, with the key of a caller that proved one. `nil`: it is closed.
@@ -173,10 +173,9 @@ public final class NodeServer {
             guard let key = facts.key, let secrets = facts.secrets else { return dismiss(newcomer) }
             newcomer.proven = (key, secrets)
             read(newcomer, stream)
-        case .data, .framedData:
+        case .data:
             dismiss(newcomer)
-            let isFramed = facts.purpose == .framedData
-            guard let session = facts.session, onDataChannel?(stream, session, isFramed) == true else {
+            guard let session = facts.session, onDataChannel?(stream, session) == true else {
                 strangers.unproven += 1
                 return
             }
@@ -214,13 +213,12 @@ public final class NodeServer {
         case .foreign:
             strangers.foreign += 1
             dismiss(newcomer)
-        case .preamble(let preamble) where !Self.speaks(preamble):
+        case .preamble(let preamble) where preamble.version != Preamble.version:
             strangers.otherVersion += 1
-            let version = preamble.kind == .data ? DataChannelHello.version : Preamble.version
-            channel.send(Preamble(kind: .versionAnswer, version: version).bytes)
+            channel.send(Preamble(kind: .versionAnswer).bytes)
             dismiss(newcomer)
         case .preamble(Preamble(kind: .session)): judgeSession(newcomer, channel)
-        case .preamble(let preamble) where preamble.kind == .data && newcomer.proven == nil:
+        case .preamble(Preamble(kind: .data)) where newcomer.proven == nil:
             guard newcomer.bytes.count >= DataChannelHello.byteCount else { return }
             guard let hello = DataChannelHello(newcomer.bytes), let onPlainChannel else {
                 strangers.foreign += 1
@@ -235,10 +233,6 @@ public final class NodeServer {
             strangers.foreign += 1
             dismiss(newcomer)
         }
-    }
-
-    private static func speaks(_ preamble: Preamble) -> Bool {
-        preamble.kind == .data ? DataChannelHello.speaks(preamble.version) : preamble.version == Preamble.version
     }
 
     private func judgeSession(_ newcomer: Undecided, _ channel: ByteChannel) {

@@ -18,8 +18,8 @@ struct Route: Sendable {
 /// 1. Channels are dialled and proven until as many are ready as the relay wants.
 /// 2. The relay's word on one names the mapping and the visitor; another channel is dialled in its place.
 /// 3. The target is dialled, and a `Forwarder` carries the bytes.
-/// 4. A channel that is used again (`ChannelFrame`) is ready once more. Most visitors are gone soon, so one is dialled
-///    in the place of such a channel only after a while.
+/// 4. When he has gone, the channel is ready once more. Most visitors are gone soon, so another one is dialled in its
+///    place only after a while.
 final class PeerLane {
     enum Report: Sendable {
         case targetFailed(MappingID, String)
@@ -35,8 +35,6 @@ final class PeerLane {
         var securing: [ObjectIdentifier: TLSHandshake] = [:]
         var nextNumber: UInt64 = 1
         var isPausing = false
-        /// Channels are used again; not so at a relay that does not know that.
-        var isFramed = true
         /// Channels that were taken since the last tick and are not back.
         var recentlyTaken = 0
         var tick = 0
@@ -56,7 +54,7 @@ final class PeerLane {
     /// A channel that was taken is expected back for so long.
     private static let returnPatience = Instant.Span.milliseconds(20)
     /// A check's probe in the smallest frames that there are.
-    private static let framedProbeByteCount = ReachabilityCheck.probeByteCount * (1 + ChannelFrame.headerByteCount)
+    private static let probeByteCount = ReachabilityCheck.probeByteCount * (1 + ChannelFrame.headerByteCount)
     /// How long a visitor's first bytes are awaited while a check is pending.
     private static let checkPatience = Instant.Span.milliseconds(300)
     private static let rememberedVisitors = 4_096
@@ -77,7 +75,6 @@ final class PeerLane {
     private struct Arrival {
         let start: VisitorStart
         let session: SessionID
-        let isFramed: Bool
         /// When the channel was taken (`Pool.tick`).
         let tick: Int
         /// What was read off the channel behind the start, while a check was pending.
@@ -123,8 +120,7 @@ final class PeerLane {
     func want(_ count: Int, for session: SessionID) {
         guard let pool = pools[session] else { return }
         pool.wanted = min(count, ChannelDemand.maximum)
-        // Those that are used again the relay closes: it knows which one it is about to use.
-        while !pool.isFramed, pool.channels.count > pool.wanted { pool.channels.removeFirst().close() }
+        // Too many are closed by the relay: it knows which one it is about to use.
         refill(pool)
     }
 
@@ -189,7 +185,7 @@ final class PeerLane {
         case .encrypted(let key): secure(pool, stream, key)
         case .plain(let secret):
             let hello = DataChannelHello(
-                session: pool.terms.session, number: pool.nextNumber, isFramed: pool.isFramed, secret: secret)
+                session: pool.terms.session, number: pool.nextNumber, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
             keep(pool, stream, isRegistered: false)
@@ -204,8 +200,7 @@ final class PeerLane {
             guard let self, let pool else { return }
             if let own { pool.securing[own] = nil }
             switch consume outcome {
-            case .secured(let stream, let facts):
-                pool.isFramed = facts.purpose == .framedData
+            case .secured(let stream, _):
                 keep(pool, stream, isRegistered: true)
                 refill(pool)
             case .failed: pause(pool)
@@ -217,45 +212,32 @@ final class PeerLane {
     }
 
     private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
-        let isFramed = pool.isFramed
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: isRegistered,
-            expecting: isFramed ? ChannelFrame.startByteCount : VisitorStart.byteCount
+            on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
             pool.channels.removeAll { $0 === channel }
-            if let word, let start = isFramed ? VisitorStart(frame: word) : VisitorStart(word),
-                let stream = channel.takeStream()
-            {
-                taken(pool, start, stream, isFramed)
+            if let word, let start = VisitorStart(word), let stream = channel.takeStream() {
+                taken(pool, start, stream)
             } else {
-                let received = channel.received
                 channel.close()
-                broke(pool, received)
+                broke(pool)
             }
         }
         if let channel { pool.channels.append(channel) }
     }
 
-    private func broke(_ pool: Pool, _ received: [UInt8]) {
-        if pool.isFramed, case .preamble(let preamble) = Preamble.read(received), preamble.kind == .versionAnswer {
-            // An older relay; its channels carry one visitor each.
-            pool.isFramed = false
-            return refill(pool)
-        }
+    private func broke(_ pool: Pool) {
         // The relay closes those that it has too many of.
-        if pool.isFramed, pool.channels.count >= pool.wanted { return }
+        guard pool.channels.count < pool.wanted else { return }
         // A channel that breaks as soon as it is made would otherwise be redialled in a tight circle.
         pause(pool)
     }
 
-    private func taken(
-        _ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream, _ isFramed: Bool
-    ) {
-        let arrival = Arrival(start: start, session: pool.terms.session, isFramed: isFramed, tick: pool.tick)
-        if isFramed { expectBack(pool) }
+    private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
+        let arrival = Arrival(start: start, session: pool.terms.session, tick: pool.tick)
+        expectBack(pool)
         visitorCame(arrival, channel)
-        if !isFramed { refill(pool) }
     }
 
     /// Counts on a channel's return for a while.
@@ -288,20 +270,18 @@ final class PeerLane {
         guard let route = routes[start.mapping] else { return refuse(arrival, channel) }
         if start.wantsAnswer {
             guard remember(VisitorName(session: arrival.session, visitor: start.visitor)),
-                channel.sendAtOnce(arrival.isFramed ? ChannelFrame.alive : [VisitorStart.answer])
+                channel.sendAtOnce(ChannelFrame.alive)
             else { return takeBack(nil, [], arrival) }
         }
         guard !route.pendingChecks.isEmpty else {
             if start.isCheckOnly { return refuse(arrival, channel) }
             return connect(arrival, channel)
         }
-        let isFramed = arrival.isFramed
         let waiting = FirstBytes(
             on: loop, channel,
-            maximum: isFramed ? Self.framedProbeByteCount : ReachabilityCheck.probeByteCount,
-            limit: Self.checkPatience,
+            maximum: Self.probeByteCount, limit: Self.checkPatience,
             isEnough: { bytes in
-                let (payload, isEnded) = isFramed ? ChannelFrame.opening(of: bytes) : (bytes, false)
+                let (payload, isEnded) = ChannelFrame.opening(of: bytes)
                 return isEnded || ReachabilityCheck.read(payload) != .incomplete
             },
             done: { [weak self] stream, bytes in
@@ -314,12 +294,12 @@ final class PeerLane {
 
     private func judge(_ arrival: Arrival, _ channel: consuming Stream) {
         let start = arrival.start
-        let payload = arrival.isFramed ? ChannelFrame.opening(of: arrival.input).payload : arrival.input
+        let payload = ChannelFrame.opening(of: arrival.input).payload
         if case .probe(let nonce) = ReachabilityCheck.read(payload),
             routes[start.mapping]?.pendingChecks.contains(nonce) == true
         {
             let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
-            _ = channel.sendAtOnce(arrival.isFramed ? ChannelFrame.framed(answer) + ChannelFrame.end : answer)
+            _ = channel.sendAtOnce(ChannelFrame.framed(answer) + ChannelFrame.end)
             let farewell = ByteChannel(on: loop, channel)
             farewell.closeAfterFlush()
             return takeBack(nil, [], arrival)
@@ -354,14 +334,11 @@ final class PeerLane {
         }
         counters[mapping, default: TrafficCounters()].connections += 1
         counters[mapping, default: TrafficCounters()].open += 1
-        let early = arrival.isFramed ? [] : arrival.input
-        let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true, early: early) {
+        let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true) {
             [weak self] forwarder, ending in self?.ended(forwarder, mapping, ending)
         }
-        if arrival.isFramed {
-            forwarder.useFrames(on: .left, input: arrival.input) { [weak self] stream, rest in
-                self?.takeBack(stream, rest, arrival)
-            }
+        forwarder.useFrames(on: .left, input: arrival.input) { [weak self] stream, rest in
+            self?.takeBack(stream, rest, arrival)
         }
         forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
         forwarder.start(isLeftRegistered: true)

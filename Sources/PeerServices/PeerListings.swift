@@ -21,7 +21,7 @@ public struct ExposedMapping: Sendable {
     public var traffic: TrafficCounters
 }
 
-/// One relay that this node was told to use, for listings.
+/// One relay that this node uses, for listings.
 public struct RelayStanding: Sendable {
     public enum State: Sendable { case connected, connecting, refused }
     public var endpoint: Endpoint

@@ -15,7 +15,7 @@ extension PeerService {
             let keys = Set(named.compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
             let places = Set(named.map(\.endpoint))
             return candidates().filter {
-                $0.key != identity.key && !keys.contains($0.key) && !places.contains($0.endpoint)
+                $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key) && !places.contains($0.endpoint)
             }
         }
         roster.measured = { [unowned self] in
@@ -77,6 +77,7 @@ extension PeerService {
     }
 
     func stands(_ relay: Relay, _ key: NodeKey) {
+        if relay.isNamed { unwanted.remove(key) }
         // One relay under two addresses would end one session for the other, for ever.
         let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
         roster.established(key, isNamed: relay.isNamed)
@@ -101,6 +102,12 @@ extension PeerService {
         remove(twin)
         // What was lost with it is not the relay.
         roster.established(key, isNamed: true)
+    }
+
+    /// Addresses of the relays that visitors are sent to.
+    public var publishedRelays: Set<String> {
+        let keys = Set(roster.published)
+        return Set(relays.filter { $0.terms.map { keys.contains($0.key) } ?? false }.map(\.endpoint.description))
     }
 
     /// As published, the best first; then those that are not published.

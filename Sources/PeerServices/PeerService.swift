@@ -31,6 +31,9 @@ public final class PeerService {
     private(set) var lanes: [LoopBound<PeerLane>] = []
     var relays: [Relay] = []
     let roster: RelayRoster
+    /// Left by the user: not chosen again while this process runs. At most `maximumUnwanted`.
+    var unwanted: Set<NodeKey> = []
+    private static let maximumUnwanted = 1_024
     var wishes: [MappingID: MappingWish] = [:]
     var temporary: Set<MappingID> = []
     private var watches: [MappingID: TargetWatch] = [:]
@@ -121,6 +124,7 @@ public final class PeerService {
             guard !relay.isNamed else { return false }
             remove(relay)
         }
+        if let key = memberships[endpoint.description].key { unwanted.remove(key) }
         add(Relay(endpoint, link: newLink()))
         return true
     }
@@ -153,6 +157,11 @@ public final class PeerService {
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
     public func leave(_ endpoint: Endpoint) -> Bool {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }) else { return false }
+        if let key = relay.key ?? relay.chosenKey ?? memberships[endpoint.description].key,
+            unwanted.count < Self.maximumUnwanted
+        {
+            unwanted.insert(key)
+        }
         if relay.link.state == .established {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
         }

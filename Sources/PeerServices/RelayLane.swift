@@ -26,8 +26,6 @@ final class RelayLane {
     private struct Passage {
         let claim: Claim
         let session: SessionID
-        /// The channels of his session are used again.
-        let isFramed: Bool
         /// Kept until he has gone.
         let seat: Account.Seat?
         let allowance: (any ByteAllowance)?
@@ -50,8 +48,6 @@ final class RelayLane {
         var ready: [ReadyChannel] = []
         /// Channels whose visitor has gone at this end, until the peer says that it is through with him too.
         var returning: [ObjectIdentifier: ReadyChannel] = [:]
-        /// Its channels are used again; `nil` before the first one came.
-        var isFramed: Bool?
         var waiting: [Waiting] = []
         var demand: ChannelDemand
         /// Visitors on one of its channels.
@@ -119,10 +115,8 @@ final class RelayLane {
         for waiting in pool.waiting { turnAway(waiting) }
     }
 
-    /// - Parameter isFramed: it is used again; the channels of a session are all of one kind.
-    func add(_ stream: consuming Stream, to session: SessionID, _ isFramed: Bool, isRegistered: Bool) {
-        guard let pool = pools[session], pool.isFramed.map({ $0 == isFramed }) != false else { return }
-        pool.isFramed = isFramed
+    func add(_ stream: consuming Stream, to session: SessionID, isRegistered: Bool) {
+        guard let pool = pools[session] else { return }
         keep(stream, pool, session, isRegistered: isRegistered)
     }
 
@@ -177,7 +171,7 @@ final class RelayLane {
     /// Closes what nobody needed for a while. That is decided here: the relay knows which channel it is about to use.
     private func trim(_ pool: Pool) {
         let unused = pool.demand.unused(ready: pool.ready.count, at: loop.now)
-        guard pool.isFramed == true, unused > 0 else { return }
+        guard unused > 0 else { return }
         // The oldest ones.
         for channel in pool.ready.prefix(unused) { channel.close() }
         pool.ready.removeFirst(unused)
@@ -296,12 +290,10 @@ final class RelayLane {
         pool.carried += 1
         pool.demand.taken(left: pool.ready.count)
         let passage = Passage(
-            claim: visitor.claim, session: session, isFramed: pool.isFramed == true, seat: visitor.seat,
-            allowance: pool.account?.allowance)
+            claim: visitor.claim, session: session, seat: visitor.seat, allowance: pool.account?.allowance)
         guard isFresh else { return carryWithProof(visitor, passage, channel, start) }
         guard let stream = channel.takeStream() else { return }
-        let announcement = passage.isFramed ? start.frame : start.bytes
-        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: announcement)
+        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
     }
 
     /// The youngest channel that is not dead.
@@ -335,8 +327,7 @@ final class RelayLane {
             }
         }
         let attempt = PendingVisitor(
-            on: loop, visitor: visitor.into(), announcement: passage.isFramed ? start.frame : start.bytes,
-            answer: passage.isFramed ? ChannelFrame.alive : [VisitorStart.answer], isFramed: passage.isFramed,
+            on: loop, visitor: visitor.into(), announcement: start.bytes, answer: ChannelFrame.alive,
             onNeed: { [weak self] in
                 guard let pool = self?.pools[session], let pending else { return }
                 var start = start
@@ -371,10 +362,8 @@ final class RelayLane {
             _ = passage.seat
         }
         forwarder.allowance = passage.allowance
-        if passage.isFramed {
-            let session = passage.session
-            forwarder.useFrames(on: .right) { [weak self] stream, rest in self?.takeBack(stream, rest, session) }
-        }
+        let session = passage.session
+        forwarder.useFrames(on: .right) { [weak self] stream, rest in self?.takeBack(stream, rest, session) }
         forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
         forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
     }

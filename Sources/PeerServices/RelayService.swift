@@ -150,7 +150,7 @@ public final class RelayService {
         self.server = server
         run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
-        server.onDataChannel = { [unowned self] stream, session, isFramed in join(stream, session, isFramed) }
+        server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
         scheduleTick()
     }
@@ -382,25 +382,25 @@ public final class RelayService {
         guard let session = sessions[hello.session], session.isPlain, hello.isProven(by: session.secrets.plainSecret),
             session.numbers.use(hello.number)
         else { return false }
-        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session, hello.isFramed) }
+        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session) }
         return true
     }
 
     /// An encrypted one; TLS has proven that it belongs to this session.
-    private func join(_ stream: consuming Stream, _ id: SessionID, _ isFramed: Bool) -> Bool {
+    private func join(_ stream: consuming Stream, _ id: SessionID) -> Bool {
         guard let session = sessions[id], session.isAdmitted else { return false }
         if laneLoops[session.lane] !== loop { loop.unregister(stream) }
-        add(stream, to: session, isFramed)
+        add(stream, to: session)
         return true
     }
 
-    private func add(_ stream: consuming Stream, to session: Session, _ isFramed: Bool) {
+    private func add(_ stream: consuming Stream, to session: Session) {
         let id = session.id
         let laneLoop = laneLoops[session.lane]
         let lane = lanes[session.lane]
-        guard laneLoop !== loop else { return lane.value.add(stream, to: id, isFramed, isRegistered: true) }
+        guard laneLoop !== loop else { return lane.value.add(stream, to: id, isRegistered: true) }
         let released = stream.release()
-        laneLoop.execute { lane.value.add(Stream(released), to: id, isFramed, isRegistered: false) }
+        laneLoop.execute { lane.value.add(Stream(released), to: id, isRegistered: false) }
     }
 
     private func wantChannels(_ id: SessionID, _ count: Int) {
@@ -550,8 +550,12 @@ public final class RelayService {
     }
 
     private func pause(_ claim: Claim) {
-        for listener in ports[claim] ?? [] { listener.pause() }
-        onLane(of: claim) { $0.pause(claim) }
+        let loop = laneLoops[laneIndex(of: claim.key)]
+        let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
+        onLane(of: claim) { lane in
+            for (listener, late) in late { listener.value.admit(late) }
+            lane.pause(claim)
+        }
     }
 
     private func free(_ claim: Claim) {

@@ -1,4 +1,4 @@
-/// What a data channel that serves one visitor after the other is made of (docs/protocol.md, "Data channels"):
+/// What a data channel, which serves one visitor after the other, is made of (docs/protocol.md, "Data channels"):
 /// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`. A visitor who breaks takes
 /// the connection with him.
 ///
@@ -7,7 +7,7 @@
 /// ```
 public enum ChannelFrame {
     public enum Kind: UInt8, Sendable {
-        /// The relay announces a visitor: a `VisitorStart` without its first byte.
+        /// The relay announces a visitor (`VisitorStart`).
         case start = 1
         /// The visitor's bytes, or the target's.
         case bytes = 2
@@ -24,8 +24,6 @@ public enum ChannelFrame {
     public static let headerByteCount = 4
     /// Bytes that one frame carries at most: with its header, what a loop reads at once.
     public static let maximumPayload = 65_536 - headerByteCount
-    /// A whole frame that announces a visitor.
-    public static let startByteCount = headerByteCount + VisitorStart.byteCount - 1
 
     public static let end = header(.end)
     public static let ready = header(.ready)
@@ -143,18 +141,5 @@ public struct ChannelFrameReader: Equatable, Sendable {
     private mutating func breach() -> Piece {
         missing = Self.broken
         return .breach
-    }
-}
-
-extension VisitorStart {
-    /// As a frame of a channel that is used again.
-    public var frame: [UInt8] { ChannelFrame.header(.start, count: Self.byteCount - 1) + bytes.dropFirst() }
-
-    /// `nil` unless these are all the bytes of a frame that announces a visitor.
-    public init?(frame: [UInt8]) {
-        guard frame.count == ChannelFrame.startByteCount,
-            frame.starts(with: ChannelFrame.header(.start, count: Self.byteCount - 1))
-        else { return nil }
-        self.init([ChannelFrame.Kind.start.rawValue] + frame.dropFirst(ChannelFrame.headerByteCount))
     }
 }

@@ -4,70 +4,61 @@
 /// ```
 /// preamble 'd' (8) | session (8) | number (8) | proof (32)
 /// ```
-/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once. The preamble's
-/// version says what the channel is: 1 carries one visitor's bytes as they are, 2 is used again (`ChannelFrame`).
+/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once.
 public struct DataChannelHello: Hashable, Sendable {
     public static let byteCount = Preamble.byteCount + 8 + 8 + PlainSecret.proofByteCount
 
     public var session: SessionID
     public var number: UInt64
-    /// The channel is used again.
-    public var isFramed: Bool
     public var proof: [UInt8]
 
-    public init(session: SessionID, number: UInt64, isFramed: Bool = false, secret: PlainSecret) {
+    public init(session: SessionID, number: UInt64, secret: PlainSecret) {
         self.session = session
         self.number = number
-        self.isFramed = isFramed
-        proof = secret.proof(of: Self.proven(session, number, isFramed))
+        proof = secret.proof(of: Self.proven(session, number))
     }
 
-    public var bytes: [UInt8] { Self.proven(session, number, isFramed) + proof }
+    public var bytes: [UInt8] { Self.proven(session, number) + proof }
 
-    /// The highest version of data channels that is spoken here.
-    public static let version: UInt16 = 2
-    public static func speaks(_ version: UInt16) -> Bool { version == 1 || version == Self.version }
-
-    /// `nil` unless these are all the bytes of a hello for a data channel of a version that is spoken here.
+    /// `nil` unless these are all the bytes of a hello for a data channel of this version.
     public init?(_ bytes: [UInt8]) {
-        guard bytes.count == Self.byteCount, case .preamble(let preamble) = Preamble.read(bytes),
-            preamble.kind == .data, Self.speaks(preamble.version)
-        else { return nil }
+        guard bytes.count == Self.byteCount, Preamble.read(bytes) == .preamble(Preamble(kind: .data)) else {
+            return nil
+        }
         var reader = ByteReader(bytes[Preamble.byteCount...])
         guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
             let proof = reader.read(count: PlainSecret.proofByteCount)
         else { return nil }
         self.session = SessionID(value: session)
         self.number = number
-        self.isFramed = preamble.version == 2
         self.proof = Array(proof)
     }
 
     public func isProven(by secret: PlainSecret) -> Bool {
-        secret.isProof(proof, of: Self.proven(session, number, isFramed))
+        secret.isProof(proof, of: Self.proven(session, number))
     }
 
-    private static func proven(_ session: SessionID, _ number: UInt64, _ isFramed: Bool) -> [UInt8] {
+    private static func proven(_ session: SessionID, _ number: UInt64) -> [UInt8] {
         var writer = ByteWriter()
-        writer.write(Preamble(kind: .data, version: isFramed ? 2 : 1).bytes)
+        writer.write(Preamble(kind: .data).bytes)
         writer.write(session.value)
         writer.write(number)
         return writer.bytes
     }
 }
 
-/// The relay's word on a ready data channel: from here on it carries this visitor.
+/// The relay's word on a ready data channel, the frame `start`: from here on it carries this visitor.
 ///
 /// ```
-/// 01 | flags (1) | port offset (2) | mapping (8) | visitor (8) | family (1) | 00 | visitor's port (2) | address (16)
+/// 01 | length (3) = 39
+///    | flags (1) | port offset (2) | mapping (8) | visitor (8) | family (1) | 00 | visitor's port (2) | address (16)
 /// ```
-/// After it, the visitor's bytes follow as they are, both ways. When the flag `wantsAnswer` (1) is set, the peer's
-/// first byte back is `answer`, before any of the target's: then the relay knows that the idle channel was alive. The
-/// flag `isCheckOnly` (2) marks somebody whom a filter keeps out and who comes from the peer's own address: it may be the
+/// When the flag `wantsAnswer` (1) is set, the peer's first frame back is `alive`, before any of the target's: then the
+/// relay knows that the idle channel was alive. The flag `isCheckOnly` (2) marks somebody whom a filter keeps out and who comes from the peer's own address: it may be the
 /// peer that checks its mapping (`ReachabilityCheck`), and gets nothing else.
 public struct VisitorStart: Hashable, Sendable {
-    public static let byteCount = 40
-    public static let answer: UInt8 = 0x06
+    private static let payloadByteCount = 39
+    public static let byteCount = ChannelFrame.headerByteCount + payloadByteCount
 
     public var mapping: MappingID
     /// Which port of the mapping's range, counted from 0.
@@ -92,7 +83,7 @@ public struct VisitorStart: Hashable, Sendable {
 
     public var bytes: [UInt8] {
         var writer = ByteWriter()
-        writer.write(UInt8(1))
+        writer.write(ChannelFrame.header(.start, count: Self.payloadByteCount))
         writer.write(UInt8((wantsAnswer ? 1 : 0) | (isCheckOnly ? 2 : 0)))
         writer.write(portOffset)
         writer.write(mapping.value)
@@ -104,11 +95,13 @@ public struct VisitorStart: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// `nil` unless these are the 40 bytes of a start.
+    /// `nil` unless these are all the bytes of a start.
     public init?(_ bytes: [UInt8]) {
-        guard bytes.count == Self.byteCount else { return nil }
-        var reader = ByteReader(bytes)
-        guard reader.read(UInt8.self) == 1, let flags = reader.read(UInt8.self),
+        guard bytes.count == Self.byteCount,
+            bytes.starts(with: ChannelFrame.header(.start, count: Self.payloadByteCount))
+        else { return nil }
+        var reader = ByteReader(bytes[ChannelFrame.headerByteCount...])
+        guard let flags = reader.read(UInt8.self),
             let offset = reader.read(UInt16.self), let mapping = reader.read(UInt64.self),
             let visitor = reader.read(UInt64.self), let family = reader.read(UInt8.self), family == 4 || family == 6,
             reader.read(UInt8.self) != nil, let port = reader.read(UInt16.self),

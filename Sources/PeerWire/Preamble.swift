@@ -7,7 +7,7 @@
 /// The letters tell it from TLS (0x16) and from HTTP (capitals), so that one port serves them all.
 public struct Preamble: Hashable, Sendable {
     public static let byteCount = 8
-    /// The one version of the protocol that this program speaks; of data channels there are two (`DataChannelHello`).
+    /// The one version of the protocol that this program speaks.
     public static let version: UInt16 = 1
     static let letters: [UInt8] = Array("p2prc".utf8)
 

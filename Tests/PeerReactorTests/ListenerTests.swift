@@ -242,6 +242,51 @@ struct ListenerTests {
         }
     }
 
+    @Test("serves those who had come before it was paused, and refuses those who come later")
+    func latecomers() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
+        let port = listener.value.address.port
+        try listener.value.listen()
+        // The system completes them; nobody has accepted yet.
+        let early = try (0..<3).map { _ in
+            let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
+            let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
+            try #require(status == 0)
+            return visitor
+        }
+        // Paused here, where nothing accepts; admitted on the loop.
+        let late = listener.value.pause()
+        #expect(late.count == 3)
+        try loop.run {
+            try listener.value.accept(on: loop) { stream, _ in
+                _ = stream.sendAtOnce([7])
+                stream.closeOrderly()
+            }
+            listener.value.admit(late)
+        }
+        for visitor in early {
+            let told = visitor.drain()
+            #expect(told.bytes == [7] && told.end == .clean)
+        }
+        let after = TestSocket(TestSocket.blockingSocket(AF_INET))
+        #expect(SocketAddress.loopback(port).withSystemAddress { connect(after.fd, $0, $1) } == -1)
+        #expect(errno == ECONNREFUSED)
+        try loop.run { listener.value.stopAccepting() }
+    }
+
+    @Test("resets those who had come before a pause and whom nobody takes over")
+    func forgottenLatecomers() throws {
+        let listener = try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        try listener.listen()
+        let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
+        let address = SocketAddress.loopback(listener.address.port)
+        try #require(address.withSystemAddress { connect(visitor.fd, $0, $1) } == 0)
+        listener.pause()
+        #expect(visitor.drain().end == .reset)
+    }
+
     @Test("on a Unix socket belongs to its user alone, replaces one left behind, and says when a path is too long")
     func unix() throws {
         let folder = try temporaryFolder()

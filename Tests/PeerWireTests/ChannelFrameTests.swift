@@ -88,28 +88,4 @@ import Testing
         }
         #expect(!ChannelFrame.opening(of: bytes).isEnded)
     }
-
-    @Test(arguments: Samples.visitorStarts.map(\.start)) func `a start is a frame without its first byte`(
-        start: VisitorStart
-    ) {
-        #expect(start.frame.count == ChannelFrame.startByteCount)
-        #expect(VisitorStart(frame: start.frame) == start)
-        #expect(VisitorStart(frame: start.bytes) == nil)
-        for count in 0..<start.frame.count { #expect(VisitorStart(frame: Array(start.frame.prefix(count))) == nil) }
-        #expect(VisitorStart(frame: start.frame + [0]) == nil)
-    }
-}
-
-extension DataChannelHelloTests {
-    @Test func `the version that is proven says whether the channel is used again`() throws {
-        let framed = try #require(DataChannelHello(Samples.framedChannelHello.bytes))
-        #expect(framed.isFramed && framed.isProven(by: Samples.secret))
-        var other = Samples.framedChannelHello.bytes
-        other[7] = 1
-        #expect(DataChannelHello(other)?.isProven(by: Samples.secret) == false)
-        for version: UInt8 in [0, 3] {
-            other[7] = version
-            #expect(DataChannelHello(other) == nil)
-        }
-    }
 }

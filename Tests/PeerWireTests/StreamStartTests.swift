@@ -86,17 +86,18 @@ import Testing
         #expect(VisitorStart(bytes + [0]) == nil)
         for value in UInt8.min ... .max {
             if value != 1 { #expect(VisitorStart([value] + bytes.dropFirst()) == nil) }
+            if value != 39 { #expect(VisitorStart(Array(bytes[..<3]) + [value] + bytes.dropFirst(4)) == nil) }
             var other = bytes
-            other[20] = value
+            other[23] = value
             #expect((VisitorStart(other) != nil) == (value == 4 || value == 6))
         }
     }
 
     @Test func `flags that are not known are skipped`() {
         var bytes = Samples.visitorStarts[0].start.bytes
-        bytes[1] = 0xfd
+        bytes[4] = 0xfd
         #expect(VisitorStart(bytes) == Samples.visitorStarts[0].start)
-        bytes[1] = 0xfe
+        bytes[4] = 0xfe
         #expect(VisitorStart(bytes)?.wantsAnswer == false)
     }
 

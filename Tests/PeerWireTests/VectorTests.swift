@@ -34,12 +34,6 @@ import Testing
                     "nonce": Hex.encode(Samples.nonce), "mapping": "\(Samples.mapping)", "key": "\(Samples.peer.key)",
                     "signature": Hex.encode(Samples.answer.dropFirst(Preamble.byteCount)),
                 ]),
-            Vector(
-                name: "data-channel-hello-framed", hex: Hex.encode(Samples.framedChannelHello.bytes),
-                fields: described(Samples.framedChannelHello)),
-            Vector(
-                name: "visitor-start-frame", hex: Hex.encode(Samples.visitorStarts[0].start.frame),
-                fields: described(Samples.visitorStarts[0].start)),
         ]
         + Samples.channelFrames.map {
             Vector(name: $0.name, hex: Hex.encode($0.bytes), fields: describedFrames($0.bytes))
@@ -113,17 +107,6 @@ import Testing
         #expect(hello.isProven(by: Samples.secret))
         #expect(hello.bytes == bytes)
         #expect(described(hello) == vector.fields)
-    }
-
-    @Test func `the committed hello and start of a channel that is used again are understood and written the same`(
-    ) throws {
-        let (first, helloBytes) = try Self.row("data-channel-hello-framed", in: "streams.json")
-        let hello = try #require(DataChannelHello(helloBytes))
-        #expect(hello == Samples.framedChannelHello && hello.isProven(by: Samples.secret))
-        #expect(hello.bytes == helloBytes && described(hello) == first.fields)
-        let (second, frame) = try Self.row("visitor-start-frame", in: "streams.json")
-        let start = try #require(VisitorStart(frame: frame))
-        #expect(start.frame == frame && described(start) == second.fields)
     }
 
     @Test(arguments: Samples.channelFrames.map(\.name))

@@ -20,8 +20,6 @@ enum copenssl_protocol {
     copenssl_data = 2,
     /// "http/1.1": the client may show a certificate.
     copenssl_http = 3,
-    /// "p2prc-data/2": the same as `copenssl_data`, with frames inside.
-    copenssl_framed_data = 4,
 };
 
 enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 8 };
@@ -44,7 +42,7 @@ bool copenssl_expect(SSL_CTX *context, const uint8_t key[copenssl_key_bytes]);
 /// A connection on a socket, which stays the caller's; NULL when there is no memory.
 SSL *copenssl_accept(SSL_CTX *context, int fd);
 SSL *copenssl_connect(SSL_CTX *context, int fd, enum copenssl_protocol protocol);
-/// Like the above for `copenssl_framed_data`, or `copenssl_data` where that is not known, with the pre-shared key under that identity.
+/// Like the above for `copenssl_data`, with the pre-shared key under that identity.
 SSL *copenssl_connect_with_key(
     SSL_CTX *context, int fd, const uint8_t identity[copenssl_identity_bytes], const uint8_t key[copenssl_key_bytes]);
 

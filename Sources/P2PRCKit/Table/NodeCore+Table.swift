@@ -29,7 +29,8 @@ extension NodeCore {
         guard let mesh else {
             return answer(
                 ControlReply(
-                    status: .failure, text: "this node takes no part in a mesh, so there is nobody to ask", document: nil))
+                    status: .failure, text: "this node takes no part in a mesh, so there is nobody to ask",
+                    document: nil))
         }
         var pending: ((ControlReply) -> Void)? = answer
         let finish: (ControlReply) -> Void = { reply in

@@ -40,10 +40,13 @@ struct TableListing: Sendable {
         var rows: [TableDocument.Row] = own.map { [TableDocument.Row($0.record, .own)] } ?? []
         let others = records.filter { $0.record.key != own?.key }
         let ranked = others.map { kept in
-            (kept, isRelay: kept.record.record.roles.contains(.relay), figures[kept.record.key]?.best)
+            (
+                kept, isRelay: kept.record.record.roles.contains(.relay),
+                latency: figures[kept.record.key]?.best ?? .longest
+            )
         }.sorted { one, other in
             if one.isRelay != other.isRelay { return one.isRelay }
-            if one.2 != other.2 { return other.2.map { one.2.map { $0 } ?? .longest < $0 } ?? (one.2 != nil) }
+            if one.latency != other.latency { return one.latency < other.latency }
             return one.0.record.tag < other.0.record.tag
         }
         let known = Set(others.map(\.record.key) + [own?.key].compactMap { $0 })

@@ -23,6 +23,9 @@ public struct Failover: Sendable {
         public var settling = Instant.Span.seconds(2)
         /// Between two moves that nothing but a better figure asks for.
         public var calm = Instant.Span.seconds(10)
+        /// A relay that is not needed any more is unpublished at once and serves for so long: visitors may have an older
+        /// list of addresses. If another one fails meanwhile, it is back without a new session.
+        public var grace = Instant.Span.seconds(60)
         /// A draining relay is left after that, whether there is another or not.
         public var drainLimit = Instant.Span.seconds(60)
         /// A relay that failed is left alone, twice as long each time; forgotten once it has stood for a minute.
@@ -60,6 +63,8 @@ public struct Failover: Sendable {
         var isSilent = false
         /// Named by the user.
         var isFixed = false
+        /// Since when it is not needed.
+        var spareSince: Instant?
     }
 
     private struct Failure: Sendable {
@@ -191,7 +196,7 @@ public struct Failover: Sendable {
 
     private func isHealthy(_ key: NodeKey) -> Bool {
         guard let member = members[key] else { return false }
-        return member.isLive && !member.isSilent && member.drainingSince == nil
+        return member.isLive && !member.isSilent && member.drainingSince == nil && member.spareSince == nil
     }
 
     private mutating func balance(_ now: Instant) -> [Action] {
@@ -205,6 +210,7 @@ public struct Failover: Sendable {
 
     /// As many sessions as are wanted, and one more where it would be clearly better than the last of them.
     private mutating func fill(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> [Action] {
+        callBack(costs)
         let healthy = healthy
         let coming = members.values.count { !$0.isLive }
         var missing = limits.sessions - healthy.count - coming
@@ -218,13 +224,35 @@ public struct Failover: Sendable {
         }
         var actions: [Action] = []
         for (key, _) in ranked where missing > 0 && mayConnect(key, now) {
-            // Silent and draining ones keep their places for a while, but not without end.
-            guard members.count < 2 * limits.sessions + 1 else { break }
+            // Silent, draining and spare ones keep their places for a while, but not without end.
+            if members.count >= 2 * limits.sessions + 1 {
+                guard let spare = longestSpare else { break }
+                actions += leave(spare, .replaced, now)
+            }
             members[key] = Member(since: now, lastHeard: now)
             actions.append(.connect(key))
             missing -= 1
         }
         return actions
+    }
+
+    /// Spare ones serve already: those that are needed again, and those that are clearly better again.
+    private mutating func callBack(_ costs: [NodeKey: Instant.Span]) {
+        for key in order {
+            guard let member = members[key], member.spareSince != nil, !member.isSilent, member.drainingSince == nil
+            else { continue }
+            let healthy = healthy
+            let isBetter =
+                if let cost = costs[key], let last = healthy.last(where: { members[$0]?.isFixed == false }),
+                    let other = costs[last]
+                { Ranking.isClearlyBetter(cost, than: other) } else { false }
+            if healthy.count < limits.sessions || isBetter { members[key]?.spareSince = nil }
+        }
+    }
+
+    private var longestSpare: NodeKey? {
+        members.compactMap { key, member in member.spareSince.map { (key, $0) } }
+            .min { ($0.1, $0.0.tag) < ($1.1, $1.0.tag) }?.0
     }
 
     private func mayConnect(_ key: NodeKey, _ now: Instant) -> Bool {
@@ -247,7 +275,12 @@ public struct Failover: Sendable {
                 key == last || members[key].map { now - $0.since >= limits.settling } ?? false
             })
         {
-            actions += leave(last, .replaced, now)
+            members[last]?.spareSince = now
+        }
+        for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
+            guard let since = member.spareSince else { continue }
+            // One that is silent is of no use to anybody.
+            if now - since >= limits.grace || member.isSilent { actions += leave(key, .replaced, now) }
         }
         return actions
     }

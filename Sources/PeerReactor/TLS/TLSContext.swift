@@ -7,8 +7,6 @@ public enum ApplicationProtocol: UInt32, Sendable {
     case session = 1
     /// `p2prc-data/1`: both ends prove that they share a key out of a session; no certificates.
     case data = 2
-    /// `p2prc-data/2`: the same, and the channel carries one visitor after the other, in frames.
-    case framedData = 4
     /// `http/1.1`: the server proves its node key, the client may.
     case http = 3
 

@@ -112,14 +112,14 @@ public final class TLSHandshake: EventSource {
         case .session:
             guard facts.key != nil, facts.session == nil, let secrets = secrets(ssl) else { return nil }
             facts.secrets = secrets
-        case .data, .framedData: guard facts.session != nil else { return nil }
+        case .data: guard facts.session != nil else { return nil }
         case .http: break
         }
         switch role {
         case .server: break
         case .session: guard purpose == .session else { return nil }
         case .data(let session, _):
-            guard purpose == .data || purpose == .framedData, facts.session == session else { return nil }
+            guard purpose == .data, facts.session == session else { return nil }
         case .http: guard purpose == .http, facts.key != nil else { return nil }
         }
         return facts

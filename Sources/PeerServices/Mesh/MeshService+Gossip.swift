@@ -82,6 +82,7 @@ extension MeshService {
         do throws(WireError) {
             let difference = try GossipDifference(answer.body)
             if let seed { seedAnswered(seed) }
+            if let endpoint = exchanges[number]?.endpoint { met(key, at: endpoint) }
             noteRefresh { $0.answered.formUnion($0.pending.contains(number) ? [number] : []) }
             let caller = Gossip.Caller(key: key, host: answer.remote.host)
             run(gossip.answered(number, difference, by: caller, at: EventLoop.clock(), wall: .now))
@@ -90,9 +91,11 @@ extension MeshService {
     }
 
     private func failed(_ number: UInt64, _ reason: String, seed: String? = nil) {
-        // What is wrong with a relay that was joined is told of its session.
-        if let seed, !isJoined(seed), troubles[seed] != reason {
-            troubles[seed] = reason
+        // Without its figures: how long an attempt took differs each time. What is wrong with a relay that was joined is
+        // told of its session.
+        let kind = reason.filter { !$0.isNumber }
+        if let seed, !isJoined(seed), troubles[seed] != kind {
+            troubles[seed] = kind
             log.warning("the mesh cannot be asked at \(seed): \(reason); trying again")
         }
         log.debug("gossip: \(reason)")

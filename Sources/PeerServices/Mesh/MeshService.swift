@@ -77,6 +77,8 @@ public final class MeshService {
     var seedKeys: [String: NodeKey] = [:]
     /// What seeds last failed by, so that each trouble is told once.
     var troubles: [String: String] = [:]
+    /// When it was last written down that a node was met at an address.
+    var metAt: [String: Instant] = [:]
     /// Who showed that he belongs to the mesh, and until when that counts.
     var members: [NodeKey: Instant] = [:]
     var dialBacks: [UInt64: DialBack] = [:]

@@ -13,8 +13,6 @@ extension FuzzTarget {
             DataChannelHello($0)?.isProven(by: Known.secret) == true
         },
         whole("visitor-start", parse: { VisitorStart($0) }, write: { $0.bytes }, meaning: clearedVisitorStart),
-        whole(
-            "visitor-start-frame", parse: { VisitorStart(frame: $0) }, write: { $0.frame }, meaning: clearedStartFrame),
         stream(
             "channel-frames", buffer: 8, longestInput: 20_000, decode: channelFrames, rewrite: { $0.frame }),
         stream(
@@ -133,13 +131,6 @@ extension FuzzTarget {
 
     /// Flags that are not known, and the byte that is kept free, are passed over (docs/protocol.md, "Data channel").
     @Sendable private static func clearedVisitorStart(_ input: [UInt8]) -> [UInt8] {
-        var bytes = input
-        bytes[1] &= 3
-        bytes[21] = 0
-        return bytes
-    }
-
-    @Sendable private static func clearedStartFrame(_ input: [UInt8]) -> [UInt8] {
         var bytes = input
         bytes[4] &= 3
         bytes[24] = 0

@@ -17,45 +17,63 @@ struct MeshTown {
 
     /// Starts everything at once after the first relay, the seed of all.
     ///
-    /// - Parameter config: of each home.
+    /// - Parameters:
+    ///   - config: of each home.
+    ///   - isNamed: homes are told to use the seed as their relay; otherwise they only know it, and choose.
     init(
         _ s: Scenario, relays distances: [DistantLab.Distance], homes homeCount: Int = 1, walls wallCount: Int = 0,
-        config: String? = nil
+        config: String? = nil, isNamed: Bool = true
     ) async throws {
         scenario = s
         let lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
         self.lab = lab
         let seed = lab.relayAddress(0)
-        func relay(_ name: String, in place: Place, _ seed: String?) throws -> Node {
+        func introduce(_ place: Place, _ home: String) async throws {
+            let words = ["--as", "\(seed):8088", "--home", home]
+            let added = try await s.run("add", Binaries.product(), words, in: place)
+            guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }
+            s.forget(added.program)
+        }
+        func relay(_ name: String, in place: Place, knows: Bool) async throws -> Node {
             var settings = NodeSettings(name)
             settings.place = place
             settings.bind = nil
             settings.serverPort = 8088
             settings.ports = Self.ports
             settings.nodeName = name
-            if let seed { settings.relays = [seed] }
-            return try s.node(settings)
+            let home = "\(s.folder)/home-\(name)"
+            // Known, and not used as a relay: a relay has no need of others.
+            if knows { try await introduce(place, home) }
+            return try s.node(settings, home: home)
         }
         bodies = (0..<homeCount).map { "home \($0)" }
         for (index, body) in bodies.enumerated() {
             _ = try await s.service("http", port: Self.local, ["--body", body], in: lab.home(index))
         }
-        var relays = [try relay("relay0", in: lab.relay(0), nil)]
+        var relays = [try await relay("relay0", in: lab.relay(0), knows: false)]
         try await relays[0].listening()
-        for index in 1..<distances.count { relays.append(try relay("relay\(index)", in: lab.relay(index), seed)) }
+        for index in 1..<distances.count {
+            relays.append(try await relay("relay\(index)", in: lab.relay(index), knows: true))
+        }
         self.relays = relays
-        walls = try (0..<wallCount).map { try relay("wall\($0)", in: lab.wall($0), seed) }
-        homes = try (0..<homeCount).map { index in
+        var walls: [Node] = []
+        for index in 0..<wallCount { walls.append(try await relay("wall\(index)", in: lab.wall(index), knows: true)) }
+        self.walls = walls
+        var homes: [Node] = []
+        for index in 0..<homeCount {
             var settings = NodeSettings("home\(index)")
             settings.place = lab.home(index)
             settings.bind = nil
             settings.serverPort = 8088
-            settings.relays = [seed]
+            settings.relays = isNamed ? [seed] : []
             settings.mappings = ["\(Self.local)"]
             settings.nodeName = "home\(index)"
             settings.config = config
-            return try s.node(settings)
+            let home = "\(s.folder)/home-home\(index)"
+            if !isNamed { try await introduce(settings.place, home) }
+            homes.append(try s.node(settings, home: home))
         }
+        self.homes = homes
         for node in relays + walls + homes { try await node.listening() }
     }
 
@@ -76,6 +94,12 @@ struct MeshTown {
             seen = try await verified(home)
             return seen.count >= 2 && !seen.contains { $0.address == excluded } ? seen : nil
         }
+    }
+
+    func restart(_ home: Int) async throws {
+        let status = try await homes[home].program.terminate()
+        guard status == 0 else { throw Failure("home\(home) ended with \(status)") }
+        try await homes[home].restart()
     }
 
     func index(of row: MappingRow) throws -> Int {

@@ -130,12 +130,37 @@ import Testing
         for key in Self.keys[0...2] { _ = failover.heard(key, at: .at(101_500)) }
         #expect(failover.timePassed(at: .at(101_600)).isEmpty)
         for key in Self.keys[0...2] { _ = failover.heard(key, at: .at(102_500)) }
-        #expect(
-            failover.timePassed(at: .at(102_600)) == [
-                .leave(Self.keys[1], .replaced), .publish([Self.keys[0], Self.keys[2]]),
-            ])
-        // And it is not come back to while that is so.
-        #expect(failover.ranked(better, at: .at(130_000)).isEmpty)
+        #expect(failover.timePassed(at: .at(102_600)) == [.publish([Self.keys[0], Self.keys[2]])])
+        // And it is not come back to while that is so. It serves those who have the older list, and is left then.
+        var actions: [Failover.Action] = []
+        for at in stride(from: UInt64(103_000), through: 163_000, by: 500) {
+            for key in Self.keys[0...2] { actions += failover.heard(key, at: .at(at)) }
+            actions += failover.ranked(better, at: .at(at))
+            if at <= 162_000 { #expect(actions.isEmpty) }
+        }
+        #expect(actions == [.leave(Self.keys[1], .replaced)])
+    }
+
+    /// Sessions to relays 1 and 3, and to 2, which is not needed any more.
+    static func withSpare() -> Failover {
+        var failover = settled([10, 60, 70])
+        _ = failover.ranked(ranked([10, 60, 15]), at: .at(100_000))
+        _ = failover.established(keys[2], at: .at(100_000))
+        for key in keys[0...2] { _ = failover.heard(key, at: .at(103_000)) }
+        _ = failover.timePassed(at: .at(103_000))
+        return failover
+    }
+
+    @Test func `what is not needed any more takes over at once when another one fails`() {
+        var failover = Self.withSpare()
+        #expect(failover.published == [Self.keys[0], Self.keys[2]])
+        #expect(failover.lost(Self.keys[0], at: .at(103_100)) == [.publish([Self.keys[2], Self.keys[1]])])
+    }
+
+    @Test func `what is not needed and falls silent is left at once`() {
+        var failover = Self.withSpare()
+        for key in [Self.keys[0], Self.keys[2]] { _ = failover.heard(key, at: .at(104_200)) }
+        #expect(failover.timePassed(at: .at(104_200)) == [.leave(Self.keys[1], .replaced)])
     }
 
     @Test func `figures that waver move nothing`() {
@@ -221,7 +246,7 @@ import Testing
         #expect(failover.lost(Self.keys[0], at: .at(3_000)).isEmpty)
         _ = failover.established(Self.keys[2], at: .at(3_100))
         var actions = failover.joined(Self.keys[0], at: .at(4_000))
-        for at in stride(from: UInt64(4_000), to: 7_000, by: 500) {
+        for at in stride(from: UInt64(4_000), to: 67_000, by: 500) {
             for key in Self.keys[0...2] { actions += failover.heard(key, at: .at(at)) }
             actions += failover.timePassed(at: .at(at))
         }

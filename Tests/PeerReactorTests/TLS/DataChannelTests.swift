@@ -30,7 +30,7 @@ struct DataChannelTests {
         for _ in 0..<3 {
             let (client, server) = try loop.secureBoth(peer, as: .data(session, atPeer.channelKey), relay)
             for facts in [try #require(client.facts), try #require(server.facts)] {
-                #expect(facts.purpose == .framedData && facts.session == session)
+                #expect(facts.purpose == .data && facts.session == session)
                 #expect(facts.key == nil, "no certificates")
             }
         }

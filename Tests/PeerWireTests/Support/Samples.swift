@@ -132,10 +132,7 @@ enum Samples {
     static let dataChannelHello = DataChannelHello(
         session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
 
-    static let framedChannelHello = DataChannelHello(
-        session: SessionID(value: 0x1122_3344_5566_7788), number: 5, isFramed: true, secret: secret)
-
-    /// What travels on a channel that is used again, one visitor each.
+    /// What travels on a data channel, one visitor each.
     static let channelFrames: [(name: String, bytes: [UInt8])] = [
         ("channel-frames-end", ChannelFrame.alive + ChannelFrame.framed(Array("GET".utf8)) + ChannelFrame.end),
         ("channel-frames-ready", ChannelFrame.end + ChannelFrame.ready),

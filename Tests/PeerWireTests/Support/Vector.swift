@@ -94,7 +94,7 @@ func described(_ hello: DataChannelHello) -> [String: String] {
     [
         "session": Hex.encode(bigEndian(hello.session.value)), "number": "\(hello.number)",
         "proof": Hex.encode(hello.proof),
-    ].merging(hello.isFramed ? ["isFramed": "true"] : [:]) { $1 }
+    ]
 }
 
 /// What a reader makes of a visitor's frames.

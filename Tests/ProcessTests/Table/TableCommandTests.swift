@@ -12,6 +12,7 @@ extension ProcessTests {
         struct Table: Decodable {
             struct Row: Decodable {
                 var Name: String
+                var Key: String?
                 var Source: String
                 var Addresses: [String]
                 var Note: String?
@@ -117,6 +118,29 @@ extension ProcessTests {
                 try #require(asked.stderr.contains("--as"))
                 try #require(try await node.program.terminate() == 0)
                 try #require(try await node.command(["--UpdateServerList"]).status == ExitCode.noNode)
+            }
+        }
+
+        @Test("a node that is told of another asks it at once, and both list each other")
+        func refresh() async throws {
+            try await scenario { s in
+                let relay = try await s.relay()
+                let other = try await node(s)
+                let place = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
+                try #require(try await other.command(["--as", place]).status == ExitCode.fine)
+                try await eventually("the seed answers", within: .seconds(20)) {
+                    let asked = try await other.command(["--us", "--json"])
+                    return asked.status == ExitCode.fine && asked.stdout.contains("\"record\"")
+                }
+                let rows = try await list(s, other.home).ip_table
+                try #require(rows.map(\.Source).sorted() == ["record", "self", "user"])
+                let seen = try #require(rows.first { $0.Source == "record" })
+                let shown = try await other.command(["--specs", seen.Key ?? "", "--json"])
+                try await check(s, shown.stdout, "ip_table_node")
+                try #require(shown.stdout.contains("\"Address\": \"\(place)\""), "where it was met: \(shown.stdout)")
+                try await eventually("the other knows it too", within: .seconds(20)) {
+                    try await list(s, relay.home).ip_table.contains { $0.Source == "record" }
+                }
             }
         }
 

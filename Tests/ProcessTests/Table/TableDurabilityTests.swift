@@ -92,7 +92,7 @@ extension ProcessTests {
             table.commit()
             """
 
-        @Test("a table of ten thousand nodes is listed within a second and stays below 50 MiB")
+        @Test("a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when it is loaded")
         func large() async throws {
             try await scenario { s in
                 let home = "\(s.folder)/home"
@@ -115,6 +115,14 @@ extension ProcessTests {
                     sum + ((try FileManager.default.attributesOfItem(atPath: "\(home)/\(name)")[.size] as? Int) ?? 0)
                 }
                 try #require(bytes < 50 << 20, "\(bytes) bytes")
+                // A node judges what it loads: none of these was signed by its key.
+                let node = try s.node(NodeSettings("node"), home: home)
+                try await node.listening(within: .seconds(30))
+                let warning = "10000 records of other nodes were damaged"
+                let lines = node.program.stderr.split(separator: "\n").filter { $0.contains(warning) }
+                try #require(lines.count == 1, "\(node.program.stderr)")
+                let left = try await p2prc(s, home, ["--ls", "--json"])
+                try #require(!left.stdout.contains("\"Source\": \"record\""))
                 s.note("10,000 nodes: --ls --json in \(times), \(bytes / 1_024) KiB")
             }
         }
