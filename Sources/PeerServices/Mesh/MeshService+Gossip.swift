@@ -91,10 +91,10 @@ extension MeshService {
     }
 
     private func failed(_ number: UInt64, _ reason: String, seed: String? = nil) {
-        // Without its figures: how long an attempt took differs each time. What is wrong with a relay that was joined is
-        // told of its session.
+        // Without its figures: how long an attempt took differs each time. Of relays that were joined, who keeps the
+        // session tells already.
         let kind = reason.filter { !$0.isNumber }
-        if let seed, !isJoined(seed), troubles[seed] != kind {
+        if let seed, !joined.contains(seed), troubles[seed] != kind {
             troubles[seed] = kind
             log.warning("the mesh cannot be asked at \(seed): \(reason); trying again")
         }

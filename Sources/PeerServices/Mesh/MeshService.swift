@@ -92,7 +92,7 @@ public final class MeshService {
     private var note: String
     /// Seeds out of the IP table; those besides are relays that were joined.
     private var tableSeeds: Set<String> = []
-    private var joined: Set<String> = []
+    var joined: Set<String> = []
     /// Rounds that somebody waits for.
     var refreshes: [Refresh] = []
     private var lastForeign: SignedRecord?
@@ -207,9 +207,6 @@ public final class MeshService {
         tableSeeds = wanted
         for seed in seeds where new.contains(seed.address) { begin(with: seed.address) }
     }
-
-    /// Whether a session is held to that address, so that its troubles are told already.
-    func isJoined(_ seed: String) -> Bool { joined.contains(seed) }
 
     private func isAllowed(_ address: String) -> Bool {
         Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
