@@ -24,7 +24,7 @@ final class RelayRoster {
     /// So long after the start relays that the user named have to come up before others are looked for.
     private static let headStart = Instant.Span.seconds(3)
     /// From the first candidate until one is chosen for the first time: the first to be measured is seldom the best.
-    private static let firstLook = Instant.Span.milliseconds(1_500)
+    private static let firstLook = Instant.Span.milliseconds(2_500)
 
     private let loop: EventLoop
     private var failover: Failover
