@@ -88,7 +88,7 @@ final class MeshWorld {
     func startAll(within seconds: Int) {
         for node in nodes {
             _ = node.gossip.book.add(seed: "node-0")
-            after(.milliseconds(UInt64(node.number == 0 ? 0 : any(seconds * 1_000)))) { [self] in start(node) }
+            after(.milliseconds(UInt64(node.number == 0 ? 0 : any(seconds * 1_000)))) { [unowned self] in start(node) }
         }
     }
 
@@ -127,7 +127,7 @@ final class MeshWorld {
         runGossip(node)
         if node.isPublic || node.isPeer { runReachability(node) }
         if node.isPeer { runPeer(node) }
-        after(.seconds(1)) { [self] in if node.epoch == epoch { tick(node) } }
+        after(.seconds(1)) { [unowned self] in if node.epoch == epoch { tick(node) } }
     }
 
     private func isPublisher(_ node: MeshNode) -> Bool {
@@ -208,13 +208,13 @@ final class MeshWorld {
                 exchanges += 1
                 guard let other = self.node(at: partner), other.isUp, other !== node else {
                     // Nobody there: a connection is refused.
-                    after(.milliseconds(100)) { [self] in
+                    after(.milliseconds(100)) { [unowned self] in
                         perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
                     }
                     continue
                 }
                 count(digest.byteCount, node)
-                carry(digest.byteCount, node, other) { [self] in
+                carry(digest.byteCount, node, other) { [unowned self] in
                     let caller = Gossip.Caller(key: node.key, host: node.address.host)
                     answer(other.gossip.asked(digest, by: caller, at: now, wall: wall(of: other)), number, node, other)
                 }
@@ -223,7 +223,7 @@ final class MeshWorld {
                 lie(&difference, node)
                 count(difference.byteCount, node)
                 checkBytes(difference)
-                carry(difference.byteCount, node, other) { [self] in
+                carry(difference.byteCount, node, other) { [unowned self] in
                     let caller = Gossip.Caller(key: node.key, host: node.address.host)
                     let answered = other.gossip.asked(difference, by: caller, at: now, wall: wall(of: other))
                     noticeRelays(other)
@@ -237,14 +237,14 @@ final class MeshWorld {
 
     private func answer(_ answer: Gossip.Answer, _ number: UInt64, _ node: MeshNode, _ other: MeshNode) {
         guard case .difference(var difference) = answer else {
-            carry(40, other, node) { [self] in
+            carry(40, other, node) { [unowned self] in
                 perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
             }
             return
         }
         lie(&difference, other)
         count(difference.byteCount, node)
-        carry(difference.byteCount, other, node) { [self] in
+        carry(difference.byteCount, other, node) { [unowned self] in
             let caller = Gossip.Caller(key: other.key, host: other.address.host)
             let actions = node.gossip.answered(number, difference, by: caller, at: now, wall: wall(of: node))
             perform(actions, node, with: other)
@@ -295,7 +295,7 @@ final class MeshWorld {
         for action in node.reach.timePassed(at: now, partners: partners.map(\.key), using: &random) {
             guard case .ask(let key, let request) = action, let witness = partners.first(where: { $0.key == key })
             else { continue }
-            carry(request.bytes.count, node, witness) { [self] in
+            carry(request.bytes.count, node, witness) { [unowned self] in
                 bearWitness(witness, for: node, request, partners.count)
             }
         }
@@ -305,7 +305,7 @@ final class MeshWorld {
         let observed = NodeAddress(host: node.address.host, port: 50_000)!
         let asker = DialBackDesk.Asker(key: node.key, observed: observed, isDirect: true)
         func reply(_ answer: DialBackAnswer) {
-            carry(answer.bytes.count, witness, node) { [self] in
+            carry(answer.bytes.count, witness, node) { [unowned self] in
                 _ = node.reach.answered(answer, by: witness.key, available: available, at: now)
             }
         }
@@ -314,7 +314,7 @@ final class MeshWorld {
         case .dial(let number, let address, let key, let nonce):
             if address.host != node.address.host { fail("\(witness.number) was made to dial a third host") }
             let isOpen = node.isPublic && key == node.key
-            after(.milliseconds(UInt64(distance(witness, node)))) { [self] in
+            after(.milliseconds(UInt64(distance(witness, node)))) { [unowned self] in
                 if isOpen, node.isUp { _ = node.reach.arrived(nonce: nonce, from: witness.key) }
                 switch witness.desk.dialled(number, reached: isOpen && node.isUp, at: wall) {
                 case .attest(let content, let observed):
@@ -381,7 +381,7 @@ final class MeshWorld {
             node.logs[probe.key, default: SampleLog()].add(ProbeSample(at: now, roundTrip: roundTrip, load: 0))
         }
         let epoch = node.epoch
-        after(.milliseconds(500)) { [self] in
+        after(.milliseconds(500)) { [unowned self] in
             if node.epoch == epoch { node.plan.ended(probe.key, answered: isAnswered, at: now) }
         }
     }
@@ -409,7 +409,7 @@ final class MeshWorld {
             if target.kind == .pretender { connectedToPretender = true }
             let isOpen = target.isPublic && target.isUp && (!isCut || target.side == node.side)
             let epoch = node.epoch
-            after(.milliseconds(UInt64(3 * distance(node, target)))) { [self] in
+            after(.milliseconds(UInt64(3 * distance(node, target)))) { [unowned self] in
                 guard node.isUp, node.epoch == epoch else { return }
                 perform(
                     isOpen ? node.failover.established(key, at: now) : node.failover.lost(key, at: now), node)
