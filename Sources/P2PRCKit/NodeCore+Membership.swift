@@ -58,7 +58,7 @@ extension NodeCore {
     }
 
     func rotateMeshKey(keepSeconds: Int64) -> ControlReply {
-        guard let former = meshKey, let key = MeshKey(bytes: HomeAccess.randomBytes(MeshKey.byteCount)) else {
+        guard let former = meshKey, let key = MeshKey(bytes: SystemRandomNumberGenerator.bytes(MeshKey.byteCount)) else {
             return ControlReply(
                 status: .notFound, text: "this node has no mesh key of its own; a relay makes one", document: nil)
         }

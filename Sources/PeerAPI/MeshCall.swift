@@ -7,15 +7,13 @@ public struct MeshCall: Sendable {
     public let key: NodeKey
     /// Where the caller connects from.
     public let source: VisitorAddress
-    public let isMember: Bool
     /// What the caller shows to be a member (`MemberProof`), as it came.
     public let proof: String?
     public let body: [UInt8]
 
-    public init(key: NodeKey, source: VisitorAddress, isMember: Bool, proof: String?, body: [UInt8]) {
+    public init(key: NodeKey, source: VisitorAddress, proof: String?, body: [UInt8]) {
         self.key = key
         self.source = source
-        self.isMember = isMember
         self.proof = proof
         self.body = body
     }

@@ -71,7 +71,7 @@ extension Assembled {
             return .malformed
         }
         let question = MeshQuestion(
-            key: call.key, source: source, isMember: call.isMember, proof: call.proof, body: call.body)
+            key: call.key, source: source, proof: call.proof, body: call.body)
         let response: MeshResponse = await withCheckedContinuation { continuation in
             control.execute {
                 guard let mesh = self.core.value.mesh else { return continuation.resume(returning: .stranger) }

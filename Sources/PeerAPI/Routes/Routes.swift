@@ -71,7 +71,7 @@ struct Routes: RequestRoutes {
             let source = caller.address
         else { return nil }
         let proof = request.headers[.p2prcMember]
-        let call = MeshCall(key: key, source: source, isMember: caller.isMember, proof: proof, body: body)
+        let call = MeshCall(key: key, source: source, proof: proof, body: body)
         switch await mesh(call) {
         case .answer(let bytes, let proof): return Answer.bytes(bytes, proof: proof)
         case .busy: return Answer.error(.tooManyRequests, "this node has been asked often enough; ask again later")

@@ -8,15 +8,12 @@ public struct MeshQuestion: Sendable {
     public var key: NodeKey
     /// Where the connection comes from.
     public var source: NodeAddress
-    /// A session stands with it.
-    public var isMember: Bool
     public var proof: String?
     public var body: [UInt8]
 
-    public init(key: NodeKey, source: NodeAddress, isMember: Bool, proof: String?, body: [UInt8]) {
+    public init(key: NodeKey, source: NodeAddress, proof: String?, body: [UInt8]) {
         self.key = key
         self.source = source
-        self.isMember = isMember
         self.proof = proof
         self.body = body
     }
@@ -45,8 +42,13 @@ extension MeshService {
     /// From this load on nobody measures the bandwidth of this node.
     static let busyLoad = 0.5
 
-    /// Whether a node has shown lately that it belongs to the mesh.
-    public func isMember(_ key: NodeKey) -> Bool { members[key].map { EventLoop.clock() < $0 } ?? false }
+    /// Whether a node has shown lately that it belongs to the mesh, by keys that count now.
+    public func isMember(_ key: NodeKey) -> Bool {
+        let keys = meshKeys()
+        // One of them may have leaked: whoever came by it shows another one.
+        if keys != memberKeys { (members, memberKeys) = ([:], keys) }
+        return members[key].map { EventLoop.clock() < $0 } ?? false
+    }
 
     /// - Parameter reply: called once, on the control loop; a dial-back takes seconds.
     public func asked(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
@@ -65,10 +67,11 @@ extension MeshService {
         arm()
     }
 
+    /// Asked anew for each question: the connection may be older than the end of a membership.
     private func admits(_ question: MeshQuestion) -> Bool {
-        if question.isMember || isMember(question.key) { return true }
+        if hasSession(question.key) || isMember(question.key) { return true }
         guard let proof = question.proof,
-            MemberProof.isValid(proof, of: question.key, to: identity.key, with: meshKeys())
+            MemberProof.isValid(proof, of: question.key, to: identity.key, with: memberKeys)
         else { return false }
         let now = EventLoop.clock()
         if members.count >= Self.maximumMembers { members = members.filter { $0.value > now } }

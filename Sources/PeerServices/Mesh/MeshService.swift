@@ -79,8 +79,9 @@ public final class MeshService {
     var troubles: [String: String] = [:]
     /// When it was last written down that a node was met at an address.
     var metAt: [String: Instant] = [:]
-    /// Who showed that he belongs to the mesh, and until when that counts.
+    /// Who showed that he belongs to the mesh, and until when that counts; by which mesh keys.
     var members: [NodeKey: Instant] = [:]
+    var memberKeys: [MeshKey] = []
     var dialBacks: [UInt64: DialBack] = [:]
     var logs: [NodeKey: SampleLog] = [:]
     var relays: [NodeKey: Relay] = [:]

@@ -100,6 +100,23 @@ extension ProcessTests {
             }
         }
 
+        @Test("who proved a mesh key that leaked is no member any more once it is replaced")
+        func leaked() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let question = MeshProbe.request()
+                try #require(try await ask(client, first, question, from: own, provenBy: nil).status == 403)
+                try #require(try await ask(client, first, question, from: own, provenBy: Self.meshKey).status == 200)
+                try #require(try await ask(client, first, question, from: own, provenBy: nil).status == 200)
+                let rotated = try await first.command(["mesh-key", "rotate", "--keep", "0s"])
+                try #require(rotated.status == 0, "\(rotated.stderr)")
+                try #require(try await ask(client, first, question, from: own, provenBy: Self.meshKey).status == 403)
+            }
+        }
+
         @Test("a dial-back goes to nobody but the asker, and only so often")
         func dialBack() async throws {
             try await scenario { s in
