@@ -6,19 +6,18 @@ extension Commands {
     /// Waits until it is empty, unless told not to.
     ///
     /// - Parameter within: until visitors and peers that are still there are sent away, as `Age` reads it.
-    public func drain(within: String, waits: Bool) async throws(CommandError) -> ExitStatus {
+    public func drain(within: String, waits: Bool) throws(CommandError) -> ExitStatus {
         guard let seconds = Age.seconds(within) else {
             throw CommandError(
                 .usage, "--within \(within): write a number of hours, minutes or seconds, such as 10m or 0s")
         }
         var reply = try ask(.drain(.begin(seconds: seconds)))
         var told = ""
-        while waits, reply.status == .success, !isEmpty(reply) {
+        while waits, reply.status == .success, let left = document(reply), left.Sessions > 0 || left.Visitors > 0 {
             if reply.text != told { Output.error("p2prc: \(reply.text)") }
             told = reply.text
-            try? await Task.sleep(nanoseconds: 200_000_000)
-            reply = try ask(.drain(.look))
-            guard isDraining(reply) else {
+            reply = try ask(.drain(.news(sessions: left.Sessions, visitors: left.Visitors)))
+            guard document(reply)?.Draining == true else {
                 throw CommandError(.refused, "somebody took it back meanwhile (drain --undo); the relay stays")
             }
         }
@@ -30,10 +29,4 @@ extension Commands {
     private func document(_ reply: ControlReply) -> DrainDocument? {
         reply.document.flatMap { try? JSONDecoder().decode(DrainDocument.self, from: Data($0.utf8)) }
     }
-
-    private func isEmpty(_ reply: ControlReply) -> Bool {
-        document(reply).map { $0.Sessions == 0 && $0.Visitors == 0 } ?? true
-    }
-
-    private func isDraining(_ reply: ControlReply) -> Bool { document(reply)?.Draining ?? false }
 }

@@ -162,7 +162,7 @@ struct NodeState: Sendable {
         let home = try HomeAccess.open(settings.home)
         do throws(StorageError) {
             let seed = try KeyFile.loadOrCreate(at: home.paths.nodeKey) {
-                HomeAccess.randomBytes(NodeIdentity.seedByteCount)
+                SystemRandomNumberGenerator.bytes(NodeIdentity.seedByteCount)
             }
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: home.paths.nodeKey, detail: "it holds no node key")
@@ -382,13 +382,13 @@ struct Assembled: Sendable {
 
     func stopMesh() { core.value.mesh?.stop() }
 
-    /// What members are told of this node.
     /// This node itself, who has a session here, and the relays that it has sessions to.
     func isMember(_ key: NodeKey) -> Bool {
         let core = core.value
         return key == core.identity.key || core.hasSession(with: key) || core.mesh?.isMember(key) == true
     }
 
+    /// What members are told of this node.
     func facts() -> NodeFacts {
         let core = core.value
         return NodeFacts(

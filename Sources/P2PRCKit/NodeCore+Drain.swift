@@ -7,6 +7,8 @@ internal import PeerStorage
 /// `p2prc drain` at the running node.
 extension NodeCore {
     private static let drainTick = Instant.Span.milliseconds(200)
+    /// A command that waits for news hears after this time that there are none. It waits a minute for any answer.
+    private static let newsLimit = Instant.Span.seconds(30)
 
     func drain(_ order: DrainOrder, _ answer: @escaping (ControlReply) -> Void) {
         guard let relay else {
@@ -22,7 +24,9 @@ extension NodeCore {
             onDrain?(true)
             watchDrain()
         case .begin(let seconds): relay.drain(within: seconds)
-        case .look: break
+        case .news(let sessions, let visitors):
+            let known = DrainStanding(sessions: sessions, visitors: visitors)
+            return awaitNews(besides: known, until: EventLoop.clock() + Self.newsLimit, relay, answer)
         case .undo:
             guard relay.isDraining else {
                 return answer(
@@ -33,6 +37,18 @@ extension NodeCore {
             log.info("staying: peers are taken again")
         }
         relay.drainStanding { standing in answer(Self.reply(standing, isDraining: relay.isDraining)) }
+    }
+
+    private func awaitNews(
+        besides known: DrainStanding, until limit: Instant, _ relay: RelayService,
+        _ answer: @escaping (ControlReply) -> Void
+    ) {
+        relay.drainStanding { [weak self] standing in
+            guard let self, relay.isDraining, standing == known, EventLoop.clock() < limit else {
+                return answer(Self.reply(standing, isDraining: relay.isDraining))
+            }
+            loop.schedule(after: Self.drainTick) { self.awaitNews(besides: known, until: limit, relay, answer) }
+        }
     }
 
     private static func reply(_ standing: DrainStanding, isDraining: Bool) -> ControlReply {
@@ -65,8 +81,8 @@ extension NodeCore {
 /// What `p2prc drain` asks for.
 enum DrainOrder: Codable, Sendable {
     case begin(seconds: Int64)
-    /// How far it is.
-    case look
+    /// Answered when another number of sessions or visitors is left than these, or when it was taken back.
+    case news(sessions: Int, visitors: Int)
     case undo
 }
 

@@ -6,6 +6,11 @@ public struct DrainStanding: Hashable, Sendable {
     public var sessions: Int
     public var visitors: Int
 
+    public init(sessions: Int, visitors: Int) {
+        self.sessions = sessions
+        self.visitors = visitors
+    }
+
     public var isEmpty: Bool { sessions == 0 && visitors == 0 }
 }
 

@@ -20,7 +20,7 @@ struct Drain: AsyncParsableCommand {
     mutating func run() async throws {
         try parent.refuseOwnFlags(for: "drain")
         let commands = Commands(home: common.homePath, json: common.json)
-        guard undo else { return try await Execution.end(with: commands.drain(within: within, waits: !noWait)) }
+        guard undo else { return try Execution.end(with: commands.drain(within: within, waits: !noWait)) }
         if noWait { throw ValidationError("--no-wait does nothing with --undo; leave it out") }
         try Execution.end(with: commands.stopDraining())
     }
