@@ -1,4 +1,5 @@
 internal import PeerMesh
+internal import PeerServices
 internal import PeerStorage
 internal import PeerWire
 
@@ -56,13 +57,8 @@ enum HomeAccess {
         guard isRelay else { return (try MeshKeyFile.load(at: home.paths.meshKey), false) }
         let joined = Set(memberships.relays.values.compactMap(\.meshKey))
         return try MeshKeyFile.loadOrCreate(at: home.paths.meshKey) {
-            joined.count == 1 ? joined.first?.bytes ?? [] : randomBytes(MeshKey.byteCount)
+            joined.count == 1 ? joined.first?.bytes ?? [] : SystemRandomNumberGenerator.bytes(MeshKey.byteCount)
         }
-    }
-
-    static func randomBytes(_ count: Int) -> [UInt8] {
-        var random = SystemRandomNumberGenerator()
-        return (0..<count).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
     }
 }
 

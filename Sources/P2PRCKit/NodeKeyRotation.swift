@@ -24,7 +24,7 @@ struct NodeKeyRotation {
             throw CommandError(
                 .usage, "--keep \(Age.text(keepSeconds)): at most \(KeySuccession.maximumSeconds / 86_400)d")
         }
-        let seed = HomeAccess.randomBytes(NodeIdentity.seedByteCount)
+        let seed = SystemRandomNumberGenerator.bytes(NodeIdentity.seedByteCount)
         guard let next = NodeIdentity(seed: seed) else { throw CommandError(.failure, "no key could be made") }
         let now = WallTime.now.seconds
         var renewed = KeyHistory()

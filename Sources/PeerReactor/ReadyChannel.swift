@@ -16,7 +16,7 @@ public final class ReadyChannel: EventSource {
     private var stream: Stream?
     private let since: Instant
     /// The first word, as far as it came.
-    public private(set) var received: [UInt8] = []
+    private var received: [UInt8] = []
     private let expected: Int
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 

@@ -184,8 +184,7 @@ final class PeerLane {
         switch pool.terms.protection {
         case .encrypted(let key): secure(pool, stream, key)
         case .plain(let secret):
-            let hello = DataChannelHello(
-                session: pool.terms.session, number: pool.nextNumber, secret: secret)
+            let hello = DataChannelHello(session: pool.terms.session, number: pool.nextNumber, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
             keep(pool, stream, isRegistered: false)
@@ -278,8 +277,7 @@ final class PeerLane {
             return connect(arrival, channel)
         }
         let waiting = FirstBytes(
-            on: loop, channel,
-            maximum: Self.probeByteCount, limit: Self.checkPatience,
+            on: loop, channel, maximum: Self.probeByteCount, limit: Self.checkPatience,
             isEnough: { bytes in
                 let (payload, isEnded) = ChannelFrame.opening(of: bytes)
                 return isEnded || ReachabilityCheck.read(payload) != .incomplete

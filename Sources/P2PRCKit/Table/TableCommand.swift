@@ -8,7 +8,6 @@ enum TableCommand: Codable, Sendable {
     case addSeed(String)
     /// host:port, in place of all seeds that there are.
     case addRoot(String)
-    case removeSeed(String)
     /// What the user says of this node.
     case setNote(String)
     /// At most `importBatch` at once: a request to the node is bounded.
@@ -45,13 +44,6 @@ enum TableDesk {
             case .addRoot(let address):
                 try await table.replaceSeeds(with: Seed(address: address, source: .root, added: now))
                 return try await done("\(address) is the root node now, in place of all seeds", table)
-            case .removeSeed(let address):
-                guard try await table.removeSeed(address) else {
-                    return TableOutcome(
-                        reply: ControlReply(
-                            status: .notFound, text: "no seed is called \(address); --ls lists them", document: nil))
-                }
-                return try await done("\(address) is no seed any more", table)
             case .setNote(let note):
                 try await table.save(ownNote: note)
                 let isOver = note.isEmpty

@@ -2,6 +2,7 @@ internal import FoundationEssentials
 internal import Logging
 internal import PeerMesh
 internal import PeerReactor
+internal import PeerServices
 internal import PeerStorage
 internal import PeerTokens
 internal import PeerWire
@@ -223,7 +224,7 @@ actor TokenDesk {
         (try? OrderedJSON.encode(document)).map { String(decoding: $0, as: UTF8.self) }
     }
 
-    private static func randomID() -> String { Hex.encode(HomeAccess.randomBytes(16)) }
+    private static func randomID() -> String { Hex.encode(SystemRandomNumberGenerator.bytes(16)) }
 
-    private static func randomSeed() -> [UInt8] { HomeAccess.randomBytes(TokenKey.seedByteCount) }
+    private static func randomSeed() -> [UInt8] { SystemRandomNumberGenerator.bytes(TokenKey.seedByteCount) }
 }

@@ -118,8 +118,7 @@ public final class TLSHandshake: EventSource {
         switch role {
         case .server: break
         case .session: guard purpose == .session else { return nil }
-        case .data(let session, _):
-            guard purpose == .data, facts.session == session else { return nil }
+        case .data(let session, _): guard purpose == .data, facts.session == session else { return nil }
         case .http: guard purpose == .http, facts.key != nil else { return nil }
         }
         return facts

@@ -88,15 +88,6 @@ extension IPTable {
         }
     }
 
-    /// Whether it was there.
-    @discardableResult
-    public func removeSeed(_ address: String) throws(StorageError) -> Bool {
-        try write { database in
-            try database.execute(sql: "DELETE FROM seed WHERE address = ?", arguments: [address])
-            return database.changesCount > 0
-        }
-    }
-
     /// A seed answered us.
     public func seedAnswered(_ address: String, at moment: UnixTime) throws(StorageError) {
         try write { database in

@@ -46,13 +46,6 @@ import Testing
         #expect(try await table.seeds() == [expected])
     }
 
-    @Test func `a removed seed is gone, and one that is not there is no error`() async throws {
-        try await table.save(seed("a:1"))
-        #expect(try await table.removeSeed("a:1"))
-        #expect(try await table.removeSeed("a:1") == false)
-        #expect(try await table.seeds() == [])
-    }
-
     @Test func `a root takes the place of all other seeds`() async throws {
         try await table.save([seed("a:1"), seed("b:1", .imported)])
         try await table.replaceSeeds(with: seed("r:1", .root))
