@@ -22,7 +22,7 @@ enum copenssl_protocol {
     copenssl_http = 3,
 };
 
-enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 8 };
+enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 9 };
 
 /// Finds the pre-shared key of an identity; false when there is none. May be called on any thread.
 typedef bool (*copenssl_find_key)(
