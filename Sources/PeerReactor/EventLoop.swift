@@ -56,15 +56,16 @@ public final class EventLoop: @unchecked Sendable {
     private let inbox = Guarded(Inbox())
     private let thread = Guarded<pthread_t?>(nil)
 
-    // Owned by the loop's thread.
-    private var slots: [Slot] = []
+    // Owned by the loop's thread, and none is lent out over a call that could change it: unchecked, for these are
+    // looked at several times for each event.
+    @exclusivity(unchecked) private var slots: [Slot] = []
     private var freeSlots: [Int32] = []
-    private var againList: [EventSource] = []
-    private var timers = TimerHeap()
-    private var isStopped = false
-    private var isYielding = false
+    @exclusivity(unchecked) private var againList: [EventSource] = []
+    @exclusivity(unchecked) private var timers = TimerHeap()
+    @exclusivity(unchecked) private var isStopped = false
+    @exclusivity(unchecked) private var isYielding = false
     /// The time of this turn.
-    public private(set) var now: Instant
+    @exclusivity(unchecked) public private(set) var now: Instant
     let buffer: UnsafeMutableRawBufferPointer
     let pipes = PipePool()
     /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
