@@ -3,7 +3,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick man install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -22,7 +22,7 @@ test: ## Run every test that fits in about 25 minutes
 	@scripts/setup test
 	$(SWIFT) build -c release --product p2prc
 	$(SWIFT) build --build-tests
-	@$(MAKE) --no-print-directory test-unit test-process test-laboratory
+	@$(MAKE) --no-print-directory test-unit test-process test-laboratory bench-check
 
 test-unit: ## The tests that need neither processes nor root
 	$(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
@@ -67,6 +67,16 @@ bench: ## Measure p2prc beside its peers, about 40 minutes; BENCH='--rows ping-1
 
 bench-quick: ## The same in about 3 minutes, coarser
 	@$(MAKE) --no-print-directory bench BENCH='--quick $(BENCH)'
+
+bench-check: ## Count the instructions of the hot path and compare them with the committed ones
+	@scripts/setup test
+	$(SWIFT) build -c release --product microbench
+	@Benchmarks/instructions
+
+bench-accept: ## Write the instructions of the hot path down as they are now
+	@scripts/setup test
+	$(SWIFT) build -c release --product microbench
+	@Benchmarks/instructions --update
 
 man: build ## Write docs/man/p2prc.1 from what the program says of itself
 	scripts/manual $(BINARY) > docs/man/p2prc.1.new

@@ -89,6 +89,9 @@ let package = Package(
             name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
 
         .executableTarget(
+            name: "microbench", dependencies: ["PeerReactor", "PeerMesh", "PeerWire"], path: "Benchmarks/micro",
+            swiftSettings: testing),
+        .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
         .target(
