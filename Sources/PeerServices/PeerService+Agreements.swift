@@ -53,6 +53,12 @@ extension PeerService {
         if !actions.isEmpty { beginWaiting(for: id) }
     }
 
+    /// Says so once, until there is another reason.
+    func tellRefusal(of id: MappingID, _ detail: String, _ relay: Relay) {
+        guard let wish = wishes[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
+        log.warning("relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); asking again every 10 s")
+    }
+
     func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
         switch action {
         case .send(let message): send(message, to: relay)

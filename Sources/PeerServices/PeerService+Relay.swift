@@ -31,6 +31,8 @@ extension PeerService {
         var figures = SampleLog()
         /// Its session is about to end, and its ports refuse already.
         var isLeaving = false
+        /// Why it does not carry a mapping, as the user was told; it is asked again and again.
+        var toldRefusals: [MappingID: String] = [:]
         /// Mappings that wait for the ports which another relay is about to give.
         var waiting: Set<MappingID> = []
         var lastSaved = Instant.zero

@@ -218,6 +218,7 @@ public final class PeerService {
         receipts.removeAll(of: id)
         for relay in relays {
             relay.receipts.remove(id)
+            relay.toldRefusals[id] = nil
             guard relay.agreements.removeValue(forKey: id) != nil else { continue }
             if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
@@ -427,8 +428,11 @@ public final class PeerService {
     private func deliver(_ message: Message, _ relay: Relay) {
         switch message {
         case .offer(let offer): handle(.offered(offer), offer.mapping, relay)
-        case .active(let mapping, _, let host): handle(.activated(host: host), mapping, relay)
+        case .active(let mapping, _, let host):
+            relay.toldRefusals[mapping] = nil
+            handle(.activated(host: host), mapping, relay)
         case .refusal(let mapping, let reason, let detail):
+            tellRefusal(of: mapping, detail, relay)
             handle(.refused(reason, detail: detail), mapping, relay)
         case .channelsWanted(let count, let number): onLane(of: Int(number), relay) { $0.want(Int(count), for: $1) }
         case .checkDone(let number, let passed, _):
