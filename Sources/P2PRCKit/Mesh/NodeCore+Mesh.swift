@@ -39,7 +39,7 @@ extension MeshService {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
             isRelay: settings.isRelay, widened: settings.config.meshDial, records: state.records,
-            lastIssue: state.lastIssue, note: state.note)
+            lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
             on: loop, setup: setup, identity: state.identity, client: state.client, writer: state.writer, log: log)
     }

@@ -24,12 +24,13 @@ public final class MeshService {
         /// From the IP table, each judged already.
         public var records: [SignedRecord]
         public var lastIssue: UInt64
+        public var process: ProcessStart
         /// What the user says of this node.
         public var note: String
 
         public init(
             name: String, software: String, port: UInt16, isRelay: Bool, widened: [Network], records: [SignedRecord],
-            lastIssue: UInt64, note: String
+            lastIssue: UInt64, process: ProcessStart, note: String
         ) {
             self.name = name
             self.software = software
@@ -38,6 +39,7 @@ public final class MeshService {
             self.widened = widened
             self.records = records
             self.lastIssue = lastIssue
+            self.process = process
             self.note = note
         }
     }
@@ -155,7 +157,7 @@ public final class MeshService {
         if !setup.widened.isEmpty { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
-            RecordAuthor(key: identity.key, instance: .random(in: 0 ... .max), lastIssue: lastIssue),
+            RecordAuthor(key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue),
             Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
@@ -329,7 +331,8 @@ public final class MeshService {
             mustWrite = true
             publishSoon()
         case .superseded:
-            log.error("superseded: another process with this node's key came later, and the mesh knows it by that")
+            log.error(
+                "superseded: another process with this node's key began later, and the mesh knows it; \(PeerService.afterSupersession)")
             onSuperseded?()
         }
     }

@@ -212,7 +212,7 @@ private enum Known {
     /// The one record in the corpus of which the signature fits.
     static let record = try? SignedRecord(
         NodeRecord(
-            key: identity.key, issue: 5, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60),
+            key: identity.key, issue: 5, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60),
         by: identity)
 
     static func isAnswer(_ bytes: [UInt8]) -> Bool {
