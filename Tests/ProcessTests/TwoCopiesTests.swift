@@ -33,7 +33,7 @@ extension ProcessTests {
                 let copy = "\(s.folder)/\(name)"
                 let made = try await s.shell(
                     """
-                    cp -a \(node.home) \(copy) && rm -f \(copy)/*.sock &&
+                    cp -a \(node.home) \(copy) && rm -f \(copy)/*.sock \(copy)/reverse_proxy_*.json &&
                         sqlite3 \(copy)/ip_table.sqlite 'delete from joined_relay'
                     """)
                 try #require(made.status == 0, "\(made.stderr)")
