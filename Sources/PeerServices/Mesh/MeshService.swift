@@ -95,6 +95,8 @@ public final class MeshService {
     private var note: String
     /// Seeds out of the IP table; those besides are relays that were joined.
     private var tableSeeds: Set<String> = []
+    /// The rows that these come from, with those that may not be dialled now.
+    private var tableRows: [Seed] = []
     var joined: Set<String> = []
     /// Rounds that somebody waits for.
     var refreshes: [Refresh] = []
@@ -202,9 +204,16 @@ public final class MeshService {
         if !tableSeeds.contains(seed.description) { gossip.book.remove(seed: seed.description) }
     }
 
-    /// The seeds of the IP table, all there are. What P2PRC nodes brought is others' word, and dialled as such.
+    /// Nobody else is known here, and there is nobody to ask.
+    public var isAlone: Bool {
+        gossip.book.seeds.isEmpty && !gossip.table.records.contains { $0.key != identity.key }
+    }
+
+    /// The seeds of the IP table, all there are. What others brought is their word, and dialled as such: an address of a
+    /// public network, or of one that this machine is part of now.
     public func seedsChanged(_ seeds: [Seed]) {
-        let wanted = Set(seeds.filter { $0.source != .p2prc || isAllowed($0.address) }.map(\.address))
+        tableRows = seeds
+        let wanted = Set(seeds.filter { $0.source.isUsers || isAllowed($0.address) }.map(\.address))
         for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
         let new = wanted.subtracting(tableSeeds)
         tableSeeds = wanted
@@ -250,7 +259,10 @@ public final class MeshService {
         run(gossip.timePassed(at: now, wall: .now))
         if now >= nextNetworks {
             nextNetworks = now + Self.networksInterval
-            if judge.refresh() { run(reach.networkChanged(at: now)) }
+            if judge.refresh() {
+                run(reach.networkChanged(at: now))
+                seedsChanged(tableRows)
+            }
         }
         if now >= max(reach.nextDeadline, nextReach) { runReachability(now) }
         for (number, result) in desk.timePassed(at: now) { answerDialBack(number, result) }

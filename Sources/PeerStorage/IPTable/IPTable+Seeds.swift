@@ -8,10 +8,18 @@ public struct Seed: Hashable, Sendable {
         case user
         /// `--arn`.
         case root
-        /// `import ip-table`.
+        /// `import ip-table`: the user brought the file, and others wrote what is in it.
         case imported = "import"
-        /// A P2PRC node told the adapter, so it is others' word: dialled only where `DialPolicy` allows it.
+        /// A P2PRC node told the adapter.
         case p2prc
+
+        /// Whether it is the user's own word. Others' is dialled only where `DialPolicy` allows it.
+        public var isUsers: Bool {
+            switch self {
+            case .user, .root: true
+            case .imported, .p2prc: false
+            }
+        }
     }
 
     /// Characters of a name; a longer one is cut.
@@ -131,8 +139,7 @@ extension IPTable {
             let former = try String.fetchOne(
                 database, sql: "SELECT source FROM seed WHERE address = ?", arguments: [seed.address])
         else { return false }
-        let isUsers = seed.source == .user || seed.source == .root
-        if isUsers || former == Seed.Source.p2prc.rawValue, former != seed.source.rawValue {
+        if seed.source.isUsers || former == Seed.Source.p2prc.rawValue, former != seed.source.rawValue {
             try database.execute(
                 sql: "UPDATE seed SET source = ?, name = ? WHERE address = ?",
                 arguments: [seed.source.rawValue, seed.name, seed.address])
