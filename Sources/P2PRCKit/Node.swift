@@ -183,7 +183,9 @@ struct NodeState: Sendable {
                 try await membershipFile.save(memberships)
             }
             let now = WallTime.now
-            let (table, tableWarnings) = try IPTable.open(in: home, now: now)
+            let (table, tableWarnings) = try IPTable.open(in: home, now: now) { damage in
+                log.warning("\(damage)")
+            }
             let (servers, lastServers, serverWarnings) = try RegistryFile<ServerRegistry>.open(in: home, now: now)
             let (mappings, lastMappings, mappingWarnings) = try RegistryFile<MappingRegistry>.open(in: home, now: now)
             for warning in tableWarnings + serverWarnings + mappingWarnings { log.warning("\(warning)") }

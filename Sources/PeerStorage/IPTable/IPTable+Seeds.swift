@@ -108,20 +108,18 @@ extension IPTable {
     /// All of them, those that the user named in front, then roots, imports and those of P2PRC; in each the oldest
     /// first.
     public func seeds() throws(StorageError) -> [Seed] {
-        try read { database in
-            try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT * FROM seed ORDER BY
-                        CASE source WHEN 'user' THEN 0 WHEN 'root' THEN 1 WHEN 'import' THEN 2 ELSE 3 END, added, rowid
-                    """
-            ).map { row in
-                Seed(
-                    address: try row.text("address"),
-                    source: try row.value(Seed.Source(rawValue: try row.text("source")), "source"),
-                    name: try row.text("name"), added: try row.time("added"),
-                    lastAnswered: try row.optionalTime("last_answered"))
-            }
+        try rows(
+            of: "seed",
+            """
+            SELECT rowid, * FROM seed ORDER BY
+                CASE source WHEN 'user' THEN 0 WHEN 'root' THEN 1 WHEN 'import' THEN 2 ELSE 3 END, added, rowid
+            """
+        ) { row in
+            Seed(
+                address: try row.text("address"),
+                source: try row.value(Seed.Source(rawValue: try row.text("source")), "source"),
+                name: try row.text("name"), added: try row.time("added"),
+                lastAnswered: try row.optionalTime("last_answered"))
         }
     }
 

@@ -4,10 +4,7 @@ extension IPTable {
     /// When the home's last process began, as a number that grows with each (`ProcessStart`); 0 before the first, or
     /// where that cannot be read: the clock decides then.
     public func lastStart() throws(StorageError) -> UInt64 {
-        try read { database in
-            let row = try Row.fetchOne(database, sql: "SELECT began FROM own_record")
-            return row.flatMap { try? $0.number("began") } ?? 0
-        }
+        try ownValue("began") { try $0.number("began") } ?? 0
     }
 
     /// Before anybody hears of the process that has it.

@@ -17,7 +17,7 @@ import Testing
 
     // MARK: Starts
 
-    @Test func `when the last process began is there after a restart, and nothing where it cannot be read`() async throws {
+    @Test func `when the last process began is there after a restart, or nothing if it cannot be read`() async throws {
         #expect(try await table.lastStart() == 0)
         try await table.save(start: 1_800_000_000_123_456_789)
         try await table.save(start: 5)
