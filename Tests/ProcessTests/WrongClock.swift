@@ -7,8 +7,8 @@ enum WrongClock {
     static let right = ""
 
     /// What to start a program by. The library changes the environment when it is loaded, and Swift finds a program's
-    /// arguments by where the environment begins; so it is loaded twice: by an `env` that changes it, and by the program
-    /// that inherits it as it is then.
+    /// arguments by where the environment begins; so it is loaded twice: by an `env` that changes it, and by the
+    /// program that inherits it as it is then.
     ///
     /// - Parameter time: as in faketime(1): "@1970-01-01 00:01:00", or "-1d".
     static func wrapper(_ time: String) throws -> [String] {

@@ -1,11 +1,11 @@
 public import PeerWire
 
-/// When a process of a node began: what decides which of two with one key goes on, at every relay and in the mesh alike.
+/// When a process of a node began: which of two with one key goes on, at every relay and in the mesh alike.
 ///
-/// The number is nanoseconds of the wall clock since 1970, but always more than any that the home has had: it is written
-/// down before it is used. So a process is later than all former ones of its home, and a copy of a home is later than
-/// whatever ran when it was copied, whatever the clocks say. Clocks decide only between two homes that were both started
-/// since they were the same one, and who is not sure of them stops the other before.
+/// The number is nanoseconds of the wall clock since 1970, but always more than any that the home has had: it is
+/// written down before it is used. So a process is later than all former ones of its home, and a copy of a home is
+/// later than whatever ran when it was copied, whatever the clocks say. Clocks decide only between two homes that were
+/// both started since they were the same one, and who is not sure of them stops the other before.
 public struct ProcessStart: Hashable, Sendable, Comparable {
     /// 0: it does not say; nothing is known of its order then.
     public var number: UInt64

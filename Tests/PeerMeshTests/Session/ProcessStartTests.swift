@@ -19,7 +19,7 @@ import Testing
         #expect(ProcessStart.number(after: .max, clock: 5) == 5)
     }
 
-    @Test func `the later number goes on, of two with one number always the same, and where one says nothing neither`() {
+    @Test func `the later number goes on, of two alike always the same, and where one says nothing neither`() {
         #expect(Self.start(1).yields(to: Self.start(2)) && !Self.start(2).yields(to: Self.start(1)))
         #expect(Self.start(1, 1).yields(to: Self.start(1, 2)) && !Self.start(1, 2).yields(to: Self.start(1, 1)))
         #expect(!Self.start(1).yields(to: Self.start(1)))
