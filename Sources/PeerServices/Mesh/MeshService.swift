@@ -71,6 +71,8 @@ public final class MeshService {
     var reach: Reachability
     var desk: DialBackDesk
     var plan: ProbePlan
+    var vouchPlan = VouchPlan()
+    var vouches = RateBucket(perSecond: MeshService.vouchesPerSecond, at: .zero)
     var random = SystemRandomNumberGenerator()
 
     /// Where each exchange goes; set once the other end has proven its key.
@@ -117,6 +119,10 @@ public final class MeshService {
     public var meshKeys: () -> [MeshKey] = { [] }
     /// Whether a session stands with that node, in either direction.
     public var hasSession: (NodeKey) -> Bool = { _ in false }
+    /// Whether a node has a session here, at this relay.
+    public var isPeer: (NodeKey) -> Bool = { _ in false }
+    /// Relays to which a session stands, and the numeric addresses that were dialled for them.
+    public var sessions: () -> [(key: NodeKey, address: NodeAddress)] = { [] }
     /// The key that is pinned for a relay that was joined by hand, by its address.
     public var pinned: (String) -> NodeKey? = { _ in nil }
     /// Relays with a session, the one in use first.
@@ -209,8 +215,8 @@ public final class MeshService {
         gossip.book.seeds.isEmpty && !gossip.table.records.contains { $0.key != identity.key }
     }
 
-    /// The seeds of the IP table, all there are. What others brought is their word, and dialled as such: an address of a
-    /// public network, or of one that this machine is part of now.
+    /// The seeds of the IP table, all there are. What others brought is their word, and dialled as such: an address of
+    /// a public network, or of one that this machine is part of now.
     public func seedsChanged(_ seeds: [Seed]) {
         tableRows = seeds
         let wanted = Set(seeds.filter { $0.source.isUsers || isAllowed($0.address) }.map(\.address))
@@ -271,6 +277,7 @@ public final class MeshService {
             noticeContacts(now)
             publishIfChanged()
             rank(now)
+            vouch(now)
             measureBandwidth(now)
         }
         probe(now)
@@ -343,8 +350,8 @@ public final class MeshService {
             mustWrite = true
             publishSoon()
         case .superseded:
-            log.error(
-                "superseded: another process with this node's key began later, and the mesh knows it; \(PeerService.afterSupersession)")
+            let advice = PeerService.afterSupersession
+            log.error("superseded: another process with this node's key began later, and the mesh knows it; \(advice)")
             onSuperseded?()
         }
     }

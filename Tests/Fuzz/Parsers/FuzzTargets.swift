@@ -31,6 +31,7 @@ extension FuzzTarget {
         whole(
             "gossip-difference", longestInput: 4_096, parse: { try? GossipDifference($0) }, write: { $0.bytes }),
         whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
+        whole("vouch", parse: { Vouch($0) }, write: { $0.bytes }),
         whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
         whole("nonce-delivery", parse: { NonceDelivery($0) }, write: { $0.bytes }),
         whole(

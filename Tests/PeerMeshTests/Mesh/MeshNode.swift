@@ -31,6 +31,7 @@ final class MeshNode {
     var desk: DialBackDesk
     var failover = Failover()
     var plan: ProbePlan
+    var vouchPlan = VouchPlan()
     var logs: [NodeKey: SampleLog] = [:]
     /// Records that offer a relay, with the verdict on them.
     var relays: [NodeKey: (record: SignedRecord, verdict: RelayProof.Verdict, until: Instant)] = [:]

@@ -33,6 +33,8 @@ extension Samples {
             .init(bits: 2, bucket: 0, isWhole: false, entries: []),
         ], wants: [9], records: [signedPlainRecord])
 
+    static let vouch = Vouch(statement)
+
     static let dialBackRequest = DialBackRequest(nonce: nonce, port: 8_088)
     static let dialBackAnswers: [(name: String, answer: DialBackAnswer)] = [
         ("dial-back-reached", DialBackAnswer(observed: address, statement: statement)),
