@@ -9,6 +9,13 @@
 // What a connection remembers besides OpenSSL's own state.
 struct extra {
     enum copenssl_protocol protocol;
+    int fd;
+    // The last read of the socket brought less than there was room for: there is nothing more in it.
+    bool is_drained;
+    // The next read has something to say that is no bytes, and no event will tell of it.
+    bool owes_news;
+    // What is written now is followed by more at once.
+    bool is_followed;
     bool offers_key;
     uint8_t identity[copenssl_identity_bytes];
     uint8_t key[copenssl_key_bytes];
@@ -38,18 +45,21 @@ static void free_expected(void *parent, void *pointer, CRYPTO_EX_DATA *data, int
 
 // MARK: The socket below a connection. OpenSSL's own would raise SIGPIPE on a broken one.
 
-static int socket_of(BIO *bio) { return (int)(intptr_t)BIO_get_data(bio); }
-
 static int read_socket(BIO *bio, char *bytes, int count) {
+    struct extra *extra = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    ssize_t got = recv(socket_of(bio), bytes, (size_t)count, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
+    ssize_t got = recv(extra->fd, bytes, (size_t)count, 0);
+    bool is_empty = got < 0 && errno == EAGAIN;
+    if (is_empty || (got < 0 && errno == EINTR)) BIO_set_retry_read(bio);
+    // epoll(7): on a stream socket a short read says so too, and what comes after it is an event.
+    extra->is_drained = is_empty || (got > 0 && got < count);
     return (int)got;
 }
 
 static int write_socket(BIO *bio, const char *bytes, int count) {
+    struct extra *extra = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    ssize_t put = send(socket_of(bio), bytes, (size_t)count, MSG_NOSIGNAL);
+    ssize_t put = send(extra->fd, bytes, (size_t)count, MSG_NOSIGNAL | (extra->is_followed ? MSG_MORE : 0));
     if (put < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
     return (int)put;
 }
@@ -259,6 +269,7 @@ static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
         SSL_CTX_set_mode(
             context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_read_ahead(context, 1);
+        SSL_CTX_set_default_read_buffer_len(context, copenssl_read_ahead_bytes);
         return context;
     }
     SSL_CTX_free(context);
@@ -310,7 +321,8 @@ static SSL *make_connection(SSL_CTX *context, int fd) {
     BIO *bio = BIO_new(socket_method);
     struct extra *extra = OPENSSL_zalloc(sizeof *extra);
     if (ssl && bio && extra && SSL_set_ex_data(ssl, extra_index, extra)) {
-        BIO_set_data(bio, (void *)(intptr_t)fd);
+        extra->fd = fd;
+        BIO_set_data(bio, extra);
         BIO_set_init(bio, 1);
         SSL_set_bio(ssl, bio, bio);
         return ssl;
@@ -396,6 +408,47 @@ size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room) {
     int count = certificate ? i2d_X509(certificate, NULL) : 0;
     if (count > 0 && (size_t)count <= room) i2d_X509(certificate, &der);
     return count > 0 ? (size_t)count : 0;
+}
+
+bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum copenssl_outcome *outcome) {
+    struct extra *extra = extra_of(ssl);
+    extra->owes_news = false;
+    *count = 0;
+    while (*count < room) {
+        size_t some;
+        int result = SSL_read_ex(ssl, bytes + *count, room - *count, &some);
+        if (result <= 0) {
+            *outcome = copenssl_outcome_of(ssl, result);
+            extra->owes_news = *outcome != copenssl_wants_read;
+            return *count > 0;
+        }
+        *count += some;
+        if (extra->is_drained && !SSL_has_pending(ssl)) break;
+    }
+    return true;
+}
+
+bool copenssl_is_drained(SSL *ssl) {
+    struct extra *extra = extra_of(ssl);
+    return extra->is_drained && !extra->owes_news && !SSL_has_pending(ssl);
+}
+
+bool copenssl_write(SSL *ssl, const uint8_t *bytes, size_t all, size_t *count, enum copenssl_outcome *outcome) {
+    struct extra *extra = extra_of(ssl);
+    *count = 0;
+    while (*count < all) {
+        size_t some;
+        // The other end wakes up once for all of it instead of once for each record.
+        extra->is_followed = all - *count > SSL3_RT_MAX_PLAIN_LENGTH;
+        int result = SSL_write_ex(ssl, bytes + *count, all - *count, &some);
+        extra->is_followed = false;
+        if (result <= 0) {
+            *outcome = copenssl_outcome_of(ssl, result);
+            return *count > 0 && *outcome != copenssl_failed;
+        }
+        *count += some;
+    }
+    return true;
 }
 
 enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result) {

@@ -1,26 +1,37 @@
-/// How many ready data channels a session should keep, from how visitors come. Lives at the relay; the peer refills
+/// How many ready data channels a group should keep, from how visitors come. Lives at the relay; the peer refills
 /// by itself up to the number it was told.
 ///
 /// A channel comes back when its visitor has gone, so what is wanted is small: an eighth of those in use for visitors to
 /// come, and more only as long as some wait.
 public struct ChannelDemand: Sendable {
+    /// Of all groups of a session together, where those are not more.
     public static let minimum = 4
+    /// Of one group.
     public static let maximum = 256
     static let interval = Instant.Span.seconds(5)
 
-    public private(set) var wanted = ChannelDemand.minimum
+    private let minimum: Int
+    public private(set) var wanted: Int
     /// Fewest that were ready at one time in this interval.
     private var lowest = Int.max
     private var nextLook: Instant
 
-    public init(at now: Instant) { nextLook = now + Self.interval }
+    /// - Parameter groups: that the session has.
+    public init(groups: Int = 1, at now: Instant) {
+        minimum = Self.minimum(inEachOf: groups)
+        wanted = minimum
+        nextLook = now + Self.interval
+    }
+
+    /// What each group begins with.
+    public static func minimum(inEachOf groups: Int) -> Int { max(1, minimum / max(1, groups)) }
 
     /// A visitor took a channel; so many are left.
     public mutating func taken(left: Int) { lowest = min(lowest, left) }
 
     /// So many visitors wait now, and so many are being carried. `true` when the peer should be told of a new `wanted`.
     public mutating func look(waiting: Int, carried: Int) -> Bool {
-        let reserve = max(Self.minimum, carried / 8)
+        let reserve = max(minimum, carried / 8)
         let needed = min(Self.maximum, reserve + waiting)
         if waiting > 0 {
             lowest = 0
@@ -42,7 +53,7 @@ public struct ChannelDemand: Sendable {
     }
 }
 
-/// Which numbers of data-channel hellos were used already: a window behind the highest one.
+/// Which numbers of a group's hellos were used already: a window behind the highest one.
 public struct UsedNumbers: Sendable {
     private var highest: UInt64 = 0
     private var window: [UInt64] = Array(repeating: 0, count: 16)

@@ -63,7 +63,7 @@ extension Forwarder {
         let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: room, &flow) else { return nil }
+        guard let count = took(outcome, of: room, &flow, isLeftToRight) else { return nil }
         guard count > 0 else { return 0 }
         flow.bytes += UInt64(count)
         ChannelFrame.write(.bytes, count: count, into: loop.buffer)
@@ -124,7 +124,7 @@ extension Forwarder {
         }
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        return took(outcome, of: buffer.count, &flow)
+        return took(outcome, of: buffer.count, &flow, isLeftToRight)
     }
 
     /// Moves the payloads of the frames in the buffer's first bytes together; a single one stays where it is.

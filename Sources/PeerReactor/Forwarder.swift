@@ -80,12 +80,9 @@ public final class Forwarder: EventSource {
         let isLeftTLS = left.isTLS
         let isRightTLS = right.isTLS
         isSpliceable = !isLeftTLS && !isRightTLS
-        // A record may have been read off the socket with what came before; no event tells of the rest of it. Nor
-        // does a short read mean that there is nothing more.
+        // A record may have been read off the socket with what came before; no event tells of the rest of it.
         leftToRight.isReadable = isLeftTLS
-        leftToRight.distrustsShortReads = isLeftTLS
         rightToLeft.isReadable = isRightTLS
-        rightToLeft.distrustsShortReads = isRightTLS
         self.left = consume left
         self.right = consume right
         self.onEnd = onEnd
@@ -257,7 +254,7 @@ public final class Forwarder: EventSource {
         }
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: buffer.count, &flow) else { return nil }
+        guard let count = took(outcome, of: buffer.count, &flow, isLeftToRight) else { return nil }
         guard count > 0 else { return 0 }
         flow.bytes += UInt64(count)
         return pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &flow, isLeftToRight) ? count : nil
@@ -265,7 +262,7 @@ public final class Forwarder: EventSource {
 
     /// Notes what a read says of the source. How many bytes it brought; `nil` when the source broke.
     @inline(__always)
-    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow) -> Int? {
+    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         switch outcome {
         case .wouldBlock:
             flow.isReadable = false
@@ -276,8 +273,8 @@ public final class Forwarder: EventSource {
         case .failed: return nil
         case .bytes(let count):
             if count < room {
-                // On a stream socket a short read empties it (epoll(7)); saves the call that would say so.
-                if !flow.distrustsShortReads { flow.isReadable = false }
+                // Saves the call that would say so.
+                if !flow.distrustsShortReads, isSourceDrained(isLeftToRight) { flow.isReadable = false }
                 flow.fullReads = 0
             } else {
                 flow.fullReads = min(flow.fullReads + 1, 2)
@@ -391,6 +388,10 @@ public final class Forwarder: EventSource {
         case .some(let stream): body(stream)
         case .none: .end
         }
+    }
+
+    private func isSourceDrained(_ isLeftToRight: Bool) -> Bool {
+        (isLeftToRight ? left?.isDrained : right?.isDrained) ?? true
     }
 
     /// `false` when the sink must become writable first.

@@ -67,6 +67,13 @@ public struct Stream: ~Copyable {
         return count == 0 ? .end : failure("recv")
     }
 
+    /// After a read that did not fill its buffer: whether there is nothing more before the next event (epoll(7)). Under
+    /// TLS more may have been read off the socket than was asked for.
+    var isDrained: Bool {
+        guard let ssl else { return true }
+        return TLSConnection.isDrained(ssl)
+    }
+
     func write(_ bytes: UnsafeRawBufferPointer) -> Outcome {
         if let ssl { return TLSConnection.write(ssl, bytes) }
         let count = send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))

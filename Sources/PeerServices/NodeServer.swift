@@ -52,7 +52,7 @@ public final class NodeServer {
     /// Takes over a session. `nil`: this node is no relay.
     var onSession: ((Arrival) -> Void)?
     /// Takes over an encrypted data channel of a session; `false` when there is none like that.
-    var onDataChannel: ((consuming Stream, SessionID) -> Bool)?
+    var onDataChannel: ((consuming Stream, ChannelGroup) -> Bool)?
     /// Takes over a plain data channel; `false` when its proof is worth nothing.
     var onPlainChannel: ((ByteChannel, DataChannelHello) -> Bool)?
     /// Takes over an HTTP stream, with the key of a caller that proved one. `nil`: it is closed.
@@ -175,7 +175,7 @@ public final class NodeServer {
             read(newcomer, stream)
         case .data:
             dismiss(newcomer)
-            guard let session = facts.session, onDataChannel?(stream, session) == true else {
+            guard let group = facts.group, onDataChannel?(stream, group) == true else {
                 strangers.unproven += 1
                 return
             }

@@ -27,6 +27,7 @@ final class PeerLane {
 
     private final class Pool {
         let terms: SessionTerms
+        let group: ChannelGroup
         let addresses: [SocketAddress]
         var wanted: Int
         var ready: Set<ObjectIdentifier> = []
@@ -40,8 +41,9 @@ final class PeerLane {
         var tick = 0
         var isTicking = false
 
-        init(terms: SessionTerms, addresses: [SocketAddress], wanted: Int) {
+        init(terms: SessionTerms, group: ChannelGroup, addresses: [SocketAddress], wanted: Int) {
             self.terms = terms
+            self.group = group
             self.addresses = addresses
             self.wanted = wanted
         }
@@ -62,7 +64,7 @@ final class PeerLane {
     let loop: EventLoop
     private var identity: NodeIdentity
     private var tls: TLSContext
-    private var pools: [SessionID: Pool] = [:]
+    private var pools: [ChannelGroup: Pool] = [:]
     private var routes: [MappingID: Route] = [:]
     private var forwarders: [ObjectIdentifier: (MappingID, Forwarder)] = [:]
     private var counters: [MappingID: TrafficCounters] = [:]
@@ -74,7 +76,7 @@ final class PeerLane {
     /// A visitor on a channel, before it is connected to its target.
     private struct Arrival {
         let start: VisitorStart
-        let session: SessionID
+        let group: ChannelGroup
         /// When the channel was taken (`Pool.tick`).
         let tick: Int
         /// What was read off the channel behind the start, while a check was pending.
@@ -82,7 +84,7 @@ final class PeerLane {
     }
 
     private struct VisitorName: Hashable {
-        var session: SessionID
+        var group: ChannelGroup
         var visitor: UInt64
     }
 
@@ -103,22 +105,23 @@ final class PeerLane {
 
     // MARK: Sessions
 
-    func open(_ terms: SessionTerms, at addresses: [SocketAddress], wanted: Int) {
-        let pool = Pool(terms: terms, addresses: addresses, wanted: wanted)
-        pools[terms.session] = pool
+    func open(_ terms: SessionTerms, group number: UInt8, at addresses: [SocketAddress], wanted: Int) {
+        let group = ChannelGroup(session: terms.session, number: number)
+        let pool = Pool(terms: terms, group: group, addresses: addresses, wanted: wanted)
+        pools[group] = pool
         refill(pool)
     }
 
     /// Its ready channels go; visitors under way keep their own streams.
-    func close(_ session: SessionID) {
-        guard let pool = pools.removeValue(forKey: session) else { return }
+    func close(_ group: ChannelGroup) {
+        guard let pool = pools.removeValue(forKey: group) else { return }
         for connector in pool.dialling { connector.cancel() }
         for handshake in pool.securing.values { handshake.cancel() }
         for channel in pool.channels { channel.close() }
     }
 
-    func want(_ count: Int, for session: SessionID) {
-        guard let pool = pools[session] else { return }
+    func want(_ count: Int, for group: ChannelGroup) {
+        guard let pool = pools[group] else { return }
         pool.wanted = min(count, ChannelDemand.maximum)
         // Too many are closed by the relay: it knows which one it is about to use.
         refill(pool)
@@ -143,7 +146,7 @@ final class PeerLane {
     // MARK: Ready channels
 
     private func refill(_ pool: Pool) {
-        guard pools[pool.terms.session] === pool, !pool.isPausing else { return }
+        guard pools[pool.group] === pool, !pool.isPausing else { return }
         while !pool.isPausing,
             pool.channels.count + pool.dialling.count + pool.securing.count + pool.recentlyTaken < pool.wanted,
             pool.dialling.count + pool.securing.count < Self.maximumDialling
@@ -184,7 +187,7 @@ final class PeerLane {
         switch pool.terms.protection {
         case .encrypted(let key): secure(pool, stream, key)
         case .plain(let secret):
-            let hello = DataChannelHello(session: pool.terms.session, number: pool.nextNumber, secret: secret)
+            let hello = DataChannelHello(group: pool.group, number: pool.nextNumber, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
             keep(pool, stream, isRegistered: false)
@@ -193,7 +196,7 @@ final class PeerLane {
 
     private func secure(_ pool: Pool, _ stream: consuming Stream, _ key: ChannelKey) {
         var own: ObjectIdentifier?
-        let role = TLSHandshake.Role.data(pool.terms.session, key)
+        let role = TLSHandshake.Role.data(pool.group, key)
         let handshake = TLSHandshake(on: loop, stream, tls, as: role, limit: Self.dialLimit) {
             [weak self, weak pool] outcome in
             guard let self, let pool else { return }
@@ -234,7 +237,7 @@ final class PeerLane {
     }
 
     private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
-        let arrival = Arrival(start: start, session: pool.terms.session, tick: pool.tick)
+        let arrival = Arrival(start: start, group: pool.group, tick: pool.tick)
         expectBack(pool)
         visitorCame(arrival, channel)
     }
@@ -255,7 +258,7 @@ final class PeerLane {
 
     /// A visitor is through with it, or it broke.
     private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ arrival: Arrival) {
-        guard let pool = pools[arrival.session] else { return }
+        guard let pool = pools[arrival.group] else { return }
         if pool.tick == arrival.tick { pool.recentlyTaken -= 1 }
         // The relay has nothing to say before it knows that this end is through.
         guard rest.isEmpty, let stream = consume stream else { return refill(pool) }
@@ -268,7 +271,7 @@ final class PeerLane {
         let start = arrival.start
         guard let route = routes[start.mapping] else { return refuse(arrival, channel) }
         if start.wantsAnswer {
-            guard remember(VisitorName(session: arrival.session, visitor: start.visitor)),
+            guard remember(VisitorName(group: arrival.group, visitor: start.visitor)),
                 channel.sendAtOnce(ChannelFrame.alive)
             else { return takeBack(nil, [], arrival) }
         }

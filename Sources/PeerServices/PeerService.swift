@@ -385,8 +385,11 @@ public final class PeerService {
         if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
         relay.figures = SampleLog()
         if let address = relay.channel?.remoteAddress {
-            let lane = lanes[relay.lane]
-            laneLoops[relay.lane].execute { lane.value.open(terms, at: [address], wanted: channels) }
+            for number in 0..<terms.groups {
+                onLane(of: number, relay) { lane, group in
+                    lane.open(terms, group: group.number, at: [address], wanted: channels)
+                }
+            }
         }
         let moment = UnixTime(.now)
         let record = KnownNode(
@@ -401,10 +404,7 @@ public final class PeerService {
 
     private func lost(_ relay: Relay) {
         let key = relay.terms?.key
-        if let terms = relay.terms {
-            let lane = lanes[relay.lane]
-            laneLoops[relay.lane].execute { lane.value.close(terms.session) }
-        }
+        for number in 0..<(relay.terms?.groups ?? 0) { onLane(of: number, relay) { $0.close($1) } }
         relay.terms = nil
         relay.waiting = []
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
@@ -434,10 +434,7 @@ public final class PeerService {
         case .active(let mapping, _, let host): handle(.activated(host: host), mapping, relay)
         case .refusal(let mapping, let reason, let detail):
             handle(.refused(reason, detail: detail), mapping, relay)
-        case .channelsWanted(let count):
-            guard let session = relay.terms?.session else { return }
-            let lane = lanes[relay.lane]
-            laneLoops[relay.lane].execute { lane.value.want(Int(count), for: session) }
+        case .channelsWanted(let count, let number): onLane(of: Int(number), relay) { $0.want(Int(count), for: $1) }
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
@@ -500,6 +497,15 @@ public final class PeerService {
     private func setRoute(_ route: Route?, for id: MappingID) {
         routes[id] = route
         publishRoute(id)
+    }
+
+    /// A session's groups are spread over the lanes.
+    private func onLane(of number: Int, _ relay: Relay, _ body: @escaping @Sendable (PeerLane, ChannelGroup) -> Void) {
+        guard let terms = relay.terms else { return }
+        let group = ChannelGroup(session: terms.session, number: UInt8(clamping: number))
+        let index = (relay.lane + number) % lanes.count
+        let lane = lanes[index]
+        laneLoops[index].execute { body(lane.value, group) }
     }
 
     func publishRoute(_ id: MappingID) {

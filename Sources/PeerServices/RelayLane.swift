@@ -3,9 +3,9 @@ internal import PeerReactor
 internal import PeerWire
 
 /// The relay's data plane on one loop: public ports that accept, ready channels of sessions, and the visitors that
-/// they carry. Everything about one session happens on one lane, so a visitor never changes threads.
+/// they carry. Of a session's channels each lane has a group of its own.
 ///
-/// 1. A visitor is accepted on a public port.
+/// 1. A visitor is accepted on a public port, and dealt to one of the lanes, where he stays.
 /// 2. A ready channel of the session is taken; if there is none, the visitor waits and the peer is asked for more.
 /// 3. The channel is told of the visitor. A channel that was heard of just now carries it at once (`Forwarder`);
 ///    one that idled must prove that it lives first (`PendingVisitor`).
@@ -20,6 +20,16 @@ final class RelayLane {
         let seat: Account.Seat?
 
         consuming func into() -> Stream { stream }
+    }
+
+    /// Somebody who was accepted, on his way to the lane that he is dealt to.
+    struct Newcomer: Sendable {
+        fileprivate let stream: Stream.Released
+        fileprivate let address: SocketAddress
+        fileprivate let claim: Claim
+        fileprivate let offset: UInt16
+        fileprivate let session: SessionID
+        fileprivate let filter: NetworkFilter
     }
 
     /// What a visitor takes along on his way.
@@ -54,11 +64,11 @@ final class RelayLane {
         var carried = 0
         /// `nil`: its visitors are held to nothing.
         var account: Account?
-        init(key: NodeKey, from source: HostAddress?, _ account: Account?, at now: Instant) {
+        init(key: NodeKey, from source: HostAddress?, _ account: Account?, groups: Int, at now: Instant) {
             self.key = key
             self.source = source
             self.account = account
-            demand = ChannelDemand(at: now)
+            demand = ChannelDemand(groups: groups, at: now)
         }
     }
 
@@ -83,6 +93,7 @@ final class RelayLane {
     private var forwarders: [ObjectIdentifier: (Claim, Forwarder)] = [:]
     private var counters: [Claim: TrafficCounters] = [:]
     private var nextVisitor: UInt64 = 1
+    private var nextTurn = 0
     private let policy: VisitorPolicy
     private let wantChannels: @Sendable (SessionID, Int) -> Void
 
@@ -95,8 +106,9 @@ final class RelayLane {
 
     // MARK: Sessions and channels
 
-    func open(_ session: SessionID, key: NodeKey, from source: HostAddress?, _ account: Account?) {
-        pools[session] = Pool(key: key, from: source, account, at: loop.now)
+    /// - Parameter groups: that the session has, on as many lanes.
+    func open(_ session: SessionID, key: NodeKey, from source: HostAddress?, _ account: Account?, groups: Int) {
+        pools[session] = Pool(key: key, from: source, account, groups: groups, at: loop.now)
     }
 
     /// What its membership allows has changed; visitors under way are held to it from now on.
@@ -195,14 +207,25 @@ final class RelayLane {
 
     // MARK: Public ports
 
-    /// - Parameter filter: whom the mapping lets in, of those that the relay lets in.
-    func listen(_ claim: Claim, _ listeners: [Listener], for session: SessionID, _ filter: NetworkFilter) {
+    /// - Parameters:
+    ///   - filter: whom the mapping lets in, of those that the relay lets in.
+    ///   - others: the session's other lanes. Visitors are dealt out in turn, and not by who is least busy: what a
+    ///     visitor will need is known of nobody who has just come.
+    func listen(
+        _ claim: Claim, _ listeners: [Listener], for session: SessionID, _ filter: NetworkFilter,
+        others: [@Sendable (Newcomer) -> Void]
+    ) {
         pause(claim)
         accepting[claim] = listeners
         for (offset, listener) in listeners.enumerated() {
             do throws(SystemError) {
                 try listener.accept(on: loop) { [weak self] stream, address in
-                    self?.visitorCame(stream, address, claim, UInt16(offset), session, filter)
+                    guard let self else { return }
+                    let newcomer = Newcomer(
+                        stream: stream.release(), address: address, claim: claim, offset: UInt16(offset),
+                        session: session, filter: filter)
+                    nextTurn = (nextTurn + 1) % (others.count + 1)
+                    if nextTurn == 0 { came(newcomer) } else { others[nextTurn - 1](newcomer) }
                 }
             } catch {
                 // A port that nobody accepts on must refuse.
@@ -243,16 +266,16 @@ final class RelayLane {
 
     // MARK: Visitors
 
-    private func visitorCame(
-        _ stream: consuming Stream, _ address: SocketAddress, _ claim: Claim, _ offset: UInt16, _ session: SessionID,
-        _ filter: NetworkFilter
-    ) {
+    /// A visitor who was dealt to this lane.
+    func came(_ newcomer: Newcomer) {
+        let stream = Stream(newcomer.stream)
+        let (address, claim, session) = (newcomer.address, newcomer.claim, newcomer.session)
         counters[claim, default: TrafficCounters()].connections += 1
         let carried = counters[claim]?.open ?? 0
         guard let pool = pools[session],
             policy.reserve.admits(.visitor(carried: carried), at: load(with: stream))
         else { return refuse(claim) }
-        let isAdmitted = admits(address, filter)
+        let isAdmitted = admits(address, newcomer.filter)
         // The peer's own check of a mapping that is for others.
         guard isAdmitted || pool.source != nil && HostAddress(bytes: address.hostBytes) == pool.source else {
             return refuse(claim)
@@ -263,7 +286,7 @@ final class RelayLane {
             seat = given
         }
         let visitor = WaitingVisitor(
-            stream: stream, address: address, claim: claim, offset: offset, isCheckOnly: !isAdmitted, seat: seat)
+            stream: stream, address: address, claim: claim, offset: newcomer.offset, isCheckOnly: !isAdmitted, seat: seat)
         carry(visitor, session)
     }
 

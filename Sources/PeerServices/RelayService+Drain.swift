@@ -37,7 +37,7 @@ extension RelayService {
         // Their sessions may have ended long before.
         for standing in core.standings {
             let claim = Claim(key: standing.lease.key, mapping: standing.lease.mapping)
-            onLane(of: claim) { $0.abortVisitors(of: claim) }
+            onLanes(of: claim.key) { $0.abortVisitors(of: claim) }
         }
     }
 

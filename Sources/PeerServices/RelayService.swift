@@ -32,8 +32,10 @@ public final class RelayService {
         /// Proven by TLS.
         let key: NodeKey
         let secrets: SessionSecrets
-        var numbers = UsedNumbers()
-        var lane = 0
+        /// Of the plain data channels of each group.
+        var numbers: [UsedNumbers] = []
+        /// Each has the group with its number here; none before the session is welcome.
+        var lanes: [Int] = []
         /// The handshake is over, and the core knows of it.
         var isAdmitted = false
         var admission: RelayHandshake.Admission?
@@ -82,6 +84,8 @@ public final class RelayService {
     private static let tick = Instant.Span.milliseconds(250)
     private static let maximumUnadmitted = 512
     static let maximumInheritedLanes = 16_384
+    /// More lanes would cost a session idle channels and bring it little.
+    static let maximumGroups = 4
     private static let revoked = "the token was revoked; ask for a new one"
 
     let loop: EventLoop
@@ -92,18 +96,18 @@ public final class RelayService {
     public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
-    private let bindHost: SocketAddress.Host?
+    let bindHost: SocketAddress.Host?
     /// What `--advertise` says.
     private let advertised: String?
     private let store: any LeaseStore
-    private let log: Logger
+    let log: Logger
     private let resolver = Resolver()
     private weak var server: NodeServer?
     private let visitorPolicy: VisitorPolicy
     var core: RelayCore
     private var accounts = Accounts()
-    private var lanes: [LoopBound<RelayLane>] = []
-    private let laneLoops: [EventLoop]
+    var lanes: [LoopBound<RelayLane>] = []
+    let laneLoops: [EventLoop]
     var sessions: [SessionID: Session] = [:]
     var ports: [Claim: [Listener]] = [:]
     /// Where a key that took over from another one stays, while this process runs.
@@ -141,16 +145,16 @@ public final class RelayService {
         let bound = LoopBound(self, on: loop)
         let control = loop
         let policy = visitorPolicy.share(of: laneLoops.count)
-        lanes = laneLoops.map { laneLoop in
+        lanes = laneLoops.enumerated().map { index, laneLoop in
             LoopBound(
                 RelayLane(on: laneLoop, policy: policy) { session, count in
-                    control.execute { bound.value.wantChannels(session, count) }
+                    control.execute { bound.value.wantChannels(session, count, lane: index) }
                 }, on: laneLoop)
         }
         self.server = server
         run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
-        server.onDataChannel = { [unowned self] stream, session in join(stream, session) }
+        server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
         scheduleTick()
     }
@@ -298,7 +302,7 @@ public final class RelayService {
             return
         }
         log.info("session of \(core.session(id)?.name ?? "a peer") ended")
-        closeLane(session)
+        closeLanes(session)
         handle(.sessionEnded(id))
     }
 
@@ -317,10 +321,9 @@ public final class RelayService {
         session.isVouchedFor = false
     }
 
-    private func closeLane(_ session: Session) {
+    private func closeLanes(_ session: Session) {
         let id = session.id
-        let lane = lanes[session.lane]
-        laneLoops[session.lane].execute { lane.value.close(id) }
+        onLanes(session.lanes) { $0.close(id) }
     }
 
     /// From now on these mesh keys count, the first for new members. While the former one counts too, the members that
@@ -358,8 +361,8 @@ public final class RelayService {
             session.channel.send(Message.tokenJudged(reason: "").bytes)
             session.admission = .token(grant)
             handle(.grantRenewed(session.id, grant))
-            let (id, lane, account) = (session.id, lanes[session.lane], account(of: session.id))
-            laneLoops[session.lane].execute { lane.value.change(id, account) }
+            let (id, account) = (session.id, account(of: session.id))
+            onLanes(session.lanes) { $0.change(id, account) }
         }
     }
 
@@ -379,32 +382,38 @@ public final class RelayService {
 
     /// A plain data channel.
     private func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool {
-        guard let session = sessions[hello.session], session.isPlain, hello.isProven(by: session.secrets.plainSecret),
-            session.numbers.use(hello.number)
+        let number = Int(hello.group.number)
+        guard let session = sessions[hello.group.session], session.isPlain, session.lanes.indices.contains(number),
+            hello.isProven(by: session.secrets.plainSecret), session.numbers[number].use(hello.number)
         else { return false }
-        if let stream = channel.takeStream(for: laneLoops[session.lane]) { add(stream, to: session) }
+        let lane = session.lanes[number]
+        if let stream = channel.takeStream(for: laneLoops[lane]) { add(stream, to: session, lane) }
         return true
     }
 
     /// An encrypted one; TLS has proven that it belongs to this session.
-    private func join(_ stream: consuming Stream, _ id: SessionID) -> Bool {
-        guard let session = sessions[id], session.isAdmitted else { return false }
-        if laneLoops[session.lane] !== loop { loop.unregister(stream) }
-        add(stream, to: session)
+    private func join(_ stream: consuming Stream, _ group: ChannelGroup) -> Bool {
+        guard let session = sessions[group.session], session.lanes.indices.contains(Int(group.number)) else {
+            return false
+        }
+        let lane = session.lanes[Int(group.number)]
+        if laneLoops[lane] !== loop { loop.unregister(stream) }
+        add(stream, to: session, lane)
         return true
     }
 
-    private func add(_ stream: consuming Stream, to session: Session) {
+    private func add(_ stream: consuming Stream, to session: Session, _ index: Int) {
         let id = session.id
-        let laneLoop = laneLoops[session.lane]
-        let lane = lanes[session.lane]
+        let laneLoop = laneLoops[index]
+        let lane = lanes[index]
         guard laneLoop !== loop else { return lane.value.add(stream, to: id, isRegistered: true) }
         let released = stream.release()
         laneLoop.execute { lane.value.add(Stream(released), to: id, isRegistered: false) }
     }
 
-    private func wantChannels(_ id: SessionID, _ count: Int) {
-        sessions[id]?.channel.send(Message.channelsWanted(UInt16(clamping: count)).bytes)
+    private func wantChannels(_ id: SessionID, _ count: Int, lane: Int) {
+        guard let session = sessions[id], let group = session.lanes.firstIndex(of: lane) else { return }
+        session.channel.send(Message.channelsWanted(UInt16(clamping: count), group: UInt8(group)).bytes)
     }
 
     private func scheduleTick() {
@@ -449,7 +458,7 @@ public final class RelayService {
             letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
-            closeLane(session)
+            closeLanes(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
         case .listen(let claim, let id, let filter): listen(claim, id, filter)
         case .pause(let claim): pause(claim)
@@ -471,9 +480,7 @@ public final class RelayService {
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }
-            let index = laneIndex(of: key)
-            let lane = lanes[index]
-            laneLoops[index].execute { lane.value.abortVisitors(of: key) }
+            onLanes(of: key) { $0.abortVisitors(of: key) }
         }
         return nil
     }
@@ -481,10 +488,11 @@ public final class RelayService {
     private func welcome(_ id: SessionID) {
         guard let session = sessions[id], let known = core.session(id) else { return }
         let key = known.key
-        session.lane = laneIndex(of: key)
-        let lane = lanes[session.lane]
+        session.lanes = laneIndexes(of: key)
+        let groups = session.lanes.count
+        session.numbers = Array(repeating: UsedNumbers(), count: groups)
         let (source, account) = (session.source, account(of: id))
-        laneLoops[session.lane].execute { lane.value.open(id, key: key, from: source, account) }
+        onLanes(session.lanes) { $0.open(id, key: key, from: source, account, groups: groups) }
         if let source {
             session.isVouchedFor = true
             server?.vouch(for: source)
@@ -496,7 +504,8 @@ public final class RelayService {
             Message.welcome(
                 Message.Welcome(
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
-                    software: software, channels: UInt16(ChannelDemand.minimum), isPlain: session.isPlain)
+                    software: software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
+                    groups: UInt8(groups), isPlain: session.isPlain)
             ).bytes)
     }
 
@@ -521,72 +530,5 @@ public final class RelayService {
                 }
             self?.sessions[id]?.channel.send(answer.bytes)
         }
-    }
-
-    private func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
-        var held: [Listener] = []
-        for port in range.ports {
-            do {
-                held.append(try Listener.hold(port: port, on: bindHost, .atTheEdge))
-            } catch {
-                if !error.isAddressInUse { log.warning("port \(port): \(error)") }
-                return .portsBusy(claim, range)
-            }
-        }
-        ports[claim] = held
-        return .portsHeld(claim, range)
-    }
-
-    private func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
-        guard sessions[id] != nil, let listeners = ports[claim] else { return }
-        // Here and now, so that the ports accept before the peer is told that they do.
-        for listener in listeners {
-            do throws(SystemError) { try listener.listen() } catch {
-                log.error("port \(listener.address.port): \(error)")
-            }
-        }
-        let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
-        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter) }
-    }
-
-    private func pause(_ claim: Claim) {
-        let loop = laneLoops[laneIndex(of: claim.key)]
-        let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
-        onLane(of: claim) { lane in
-            for (listener, late) in late { listener.value.admit(late) }
-            lane.pause(claim)
-        }
-    }
-
-    private func free(_ claim: Claim) {
-        guard let listeners = ports.removeValue(forKey: claim) else { return }
-        for listener in listeners { listener.pause() }
-        // The lane lets go of them on its own thread; with that they are closed.
-        let kept = Kept(listeners)
-        onLane(of: claim) { lane in
-            lane.pause(claim)
-            lane.abortVisitors(of: claim)
-            kept.release()
-        }
-    }
-
-    /// Holds listeners until a lane is done with them.
-    private final class Kept: @unchecked Sendable {
-        // Unchecked: handed from the control loop to one lane and touched by nobody else in between.
-        private var listeners: [Listener]
-        init(_ listeners: [Listener]) { self.listeners = listeners }
-        func release() { listeners = [] }
-    }
-
-    func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
-        let index = laneIndex(of: claim.key)
-        let lane = lanes[index]
-        laneLoops[index].execute { body(lane.value) }
-    }
-
-    /// All that belongs to a key is on one lane, session after session: what is said of its ports is done in the order
-    /// in which it was said.
-    func laneIndex(of key: NodeKey) -> Int {
-        inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
     }
 }

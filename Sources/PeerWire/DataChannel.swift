@@ -1,24 +1,58 @@
-/// First bytes of a plain data channel, from the peer: which session it belongs to, and the proof of it. (An encrypted
-/// one says the same in its TLS handshake.)
-///
-/// ```
-/// preamble 'd' (8) | session (8) | number (8) | proof (32)
-/// ```
-/// The proof is HMAC-SHA256 over the first 24 bytes with the session's secret; each number counts once.
-public struct DataChannelHello: Hashable, Sendable {
-    public static let byteCount = Preamble.byteCount + 8 + 8 + PlainSecret.proofByteCount
+/// Some of a session's data channels: those that one of the relay's loops serves. Visitors are dealt out among a
+/// session's groups, so that all loops of a relay work for it.
+public struct ChannelGroup: Hashable, Sendable {
+    /// Groups that a session may have.
+    public static let maximum = 16
+    public static let byteCount = 9
 
     public var session: SessionID
+    /// From 0 on.
+    public var number: UInt8
+
+    public init(session: SessionID, number: UInt8) {
+        self.session = session
+        self.number = number
+    }
+
+    /// `session (8) | number (1)`, as on the wire and as the identity of a pre-shared key.
+    public var bytes: [UInt8] {
+        var writer = ByteWriter()
+        writer.write(session.value)
+        writer.write(number)
+        return writer.bytes
+    }
+
+    /// `nil` unless these are nine bytes.
+    public init?(bytes: some Sequence<UInt8>) {
+        var reader = ByteReader(Array(bytes)[...])
+        guard let session = reader.read(UInt64.self), let number = reader.read(UInt8.self), reader.isAtEnd else {
+            return nil
+        }
+        self.init(session: SessionID(value: session), number: number)
+    }
+}
+
+/// First bytes of a plain data channel, from the peer: which group of which session it belongs to, and the proof of it.
+/// (An encrypted one says the same in its TLS handshake.)
+///
+/// ```
+/// preamble 'd' (8) | group (9) | number (8) | proof (32)
+/// ```
+/// The proof is HMAC-SHA256 over the first 25 bytes with the session's secret; each number counts once in a group.
+public struct DataChannelHello: Hashable, Sendable {
+    public static let byteCount = Preamble.byteCount + ChannelGroup.byteCount + 8 + PlainSecret.proofByteCount
+
+    public var group: ChannelGroup
     public var number: UInt64
     public var proof: [UInt8]
 
-    public init(session: SessionID, number: UInt64, secret: PlainSecret) {
-        self.session = session
+    public init(group: ChannelGroup, number: UInt64, secret: PlainSecret) {
+        self.group = group
         self.number = number
-        proof = secret.proof(of: Self.proven(session, number))
+        proof = secret.proof(of: Self.proven(group, number))
     }
 
-    public var bytes: [UInt8] { Self.proven(session, number) + proof }
+    public var bytes: [UInt8] { Self.proven(group, number) + proof }
 
     /// `nil` unless these are all the bytes of a hello for a data channel of this version.
     public init?(_ bytes: [UInt8]) {
@@ -26,22 +60,22 @@ public struct DataChannelHello: Hashable, Sendable {
             return nil
         }
         var reader = ByteReader(bytes[Preamble.byteCount...])
-        guard let session = reader.read(UInt64.self), let number = reader.read(UInt64.self),
-            let proof = reader.read(count: PlainSecret.proofByteCount)
+        guard let group = reader.read(count: ChannelGroup.byteCount).flatMap({ ChannelGroup(bytes: $0) }),
+            let number = reader.read(UInt64.self), let proof = reader.read(count: PlainSecret.proofByteCount)
         else { return nil }
-        self.session = SessionID(value: session)
+        self.group = group
         self.number = number
         self.proof = Array(proof)
     }
 
     public func isProven(by secret: PlainSecret) -> Bool {
-        secret.isProof(proof, of: Self.proven(session, number))
+        secret.isProof(proof, of: Self.proven(group, number))
     }
 
-    private static func proven(_ session: SessionID, _ number: UInt64) -> [UInt8] {
+    private static func proven(_ group: ChannelGroup, _ number: UInt64) -> [UInt8] {
         var writer = ByteWriter()
         writer.write(Preamble(kind: .data).bytes)
-        writer.write(session.value)
+        writer.write(group.bytes)
         writer.write(number)
         return writer.bytes
     }
@@ -63,7 +97,7 @@ public struct VisitorStart: Hashable, Sendable {
     public var mapping: MappingID
     /// Which port of the mapping's range, counted from 0.
     public var portOffset: UInt16
-    /// The same visitor keeps its number when the relay tries a second channel.
+    /// The same visitor keeps its number when the relay tries a second channel of the group.
     public var visitor: UInt64
     public var wantsAnswer: Bool
     public var isCheckOnly: Bool

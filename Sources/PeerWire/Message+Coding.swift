@@ -45,6 +45,7 @@ extension Message {
             fields.put(5, welcome.channels)
             // Absent in what was written before there was a choice.
             if welcome.isPlain { fields.put(6, UInt8(1)) }
+            if welcome.groups != 1 { fields.put(7, welcome.groups) }
         case .close(let reason, let detail):
             type = .close
             fields.put(1, reason.rawValue)
@@ -110,9 +111,10 @@ extension Message {
             type = .receiptSigned
             fields.put(1, mapping.value)
             fields.put(2, signature)
-        case .channelsWanted(let count):
+        case .channelsWanted(let count, let group):
             type = .channelsWanted
             fields.put(1, count)
+            if group != 0 { fields.put(2, group) }
         case .draining(let isDraining):
             type = .draining
             fields.put(1, UInt8(isDraining ? 1 : 0))
@@ -180,7 +182,7 @@ extension Message {
                 Welcome(
                     session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
                     observed: try fields.text(3), software: try fields.text(4),
-                    channels: try fields.number(5, UInt16.self),
+                    channels: try fields.number(5, UInt16.self), groups: try Self.groups(fields),
                     isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false))
         case .close:
             self = .close(try Self.known(CloseReason.init, fields, 1), detail: try fields.text(2))
@@ -215,7 +217,9 @@ extension Message {
         case .receiptSigned:
             self = .receiptSigned(
                 try fields.mapping(1), signature: try fields.bytes(2, count: NodeKey.signatureByteCount))
-        case .channelsWanted: self = .channelsWanted(try fields.number(1, UInt16.self))
+        case .channelsWanted:
+            self = .channelsWanted(
+                try fields.number(1, UInt16.self), group: fields.has(2) ? try fields.number(2, UInt8.self) : 0)
         case .draining:
             let word = try fields.number(1, UInt8.self)
             guard word <= 1 else { throw WireError(.malformedField, "field 1 is neither 0 nor 1") }
@@ -252,6 +256,15 @@ extension Message {
                 Array(proofs[$0..<($0 + MeshKey.proofByteCount)])
             }, token: try token(fields, 2),
             history: fields.has(3) ? try fields.keyHistory(3) : KeyHistory())
+    }
+
+    private static func groups(_ fields: FieldReader) throws(WireError) -> UInt8 {
+        guard fields.has(7) else { return 1 }
+        let count = try fields.number(7, UInt8.self)
+        guard (1...ChannelGroup.maximum).contains(Int(count)) else {
+            throw WireError(.malformedField, "field 7 asks for \(count) groups of data channels")
+        }
+        return count
     }
 
     private static func token(_ fields: FieldReader, _ tag: UInt8) throws(WireError) -> String {

@@ -32,8 +32,8 @@ public enum Message: Hashable, Sendable {
     case checkWanted(CheckRequest)
     case checkDone(number: UInt32, passed: Bool, detail: String)
 
-    /// How many ready data channels the relay wants the peer to keep.
-    case channelsWanted(UInt16)
+    /// How many ready data channels the relay wants the peer to keep in the group with that number.
+    case channelsWanted(UInt16, group: UInt8)
 
     /// Whether the relay lets its peers go: another one is to be found, and then this session ended.
     case draining(Bool)
@@ -123,15 +123,18 @@ public enum Message: Hashable, Sendable {
         /// The peer's address as the relay sees it.
         public var observed: String
         public var software: String
-        /// Ready data channels to begin with.
+        /// Ready data channels to begin with, in each group.
         public var channels: UInt16
+        /// Groups of data channels: 1 to `ChannelGroup.maximum`.
+        public var groups: UInt8
         /// Both ends want data channels without encryption.
         public var isPlain: Bool
 
         public init(
-            session: SessionID, name: String, observed: String, software: String, channels: UInt16,
+            session: SessionID, name: String, observed: String, software: String, channels: UInt16, groups: UInt8 = 1,
             isPlain: Bool = false
         ) {
+            self.groups = groups
             self.isPlain = isPlain
             self.session = session
             self.name = name

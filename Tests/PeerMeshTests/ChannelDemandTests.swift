@@ -23,6 +23,12 @@ import Testing
         #expect(demand.wanted == ChannelDemand.minimum)
     }
 
+    @Test func `the groups of a session share its minimum, and none goes without`() {
+        #expect((0...8).map { ChannelDemand(groups: $0, at: .zero).wanted } == [4, 4, 2, 1, 1, 1, 1, 1, 1])
+        var demand = ChannelDemand(groups: 2, at: .zero)
+        #expect(demand.unused(ready: 6, at: .at(5_000)) == 4)
+    }
+
     @Test func `what nobody needed for a whole interval is unused, and nothing that somebody took in it`() {
         var demand = ChannelDemand(at: .zero)
         #expect(demand.unused(ready: 64, at: .at(4_999)) == 0)

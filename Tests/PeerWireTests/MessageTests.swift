@@ -137,6 +137,14 @@ import Testing
         }
     }
 
+    @Test(arguments: [0, 17, 255] as [UInt8]) func `a welcome with no groups of channels, or too many, is malformed`(
+        count: UInt8
+    ) throws {
+        let welcome = try #require(Samples.messages.first { $0.name == "welcome-groups" }).message.frame
+        let fields = welcome.fields.map { $0.tag == 7 ? RawField(tag: 7, value: [count]) : $0 }
+        #expect(wireError(of: welcome.with(fields))?.code == .malformedField)
+    }
+
     @Test func `a field that runs past its frame is malformed`() {
         for payload: [UInt8] in [[1], [1, 0], [1, 0, 1], [1, 0, 8, 0, 0, 0, 0, 0, 0, 0], [1, 0xff, 0xff, 0]] {
             #expect(wireError(of: Frame(type: 0x10, payload: payload))?.code == .malformedField)

@@ -22,7 +22,7 @@ enum copenssl_protocol {
     copenssl_http = 3,
 };
 
-enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 8 };
+enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 9 };
 
 /// Finds the pre-shared key of an identity; false when there is none. May be called on any thread.
 typedef bool (*copenssl_find_key)(
@@ -62,6 +62,18 @@ size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room);
 
 /// What a read, write, handshake or shutdown came to, from its return value.
 enum copenssl_outcome { copenssl_done, copenssl_wants_read, copenssl_wants_write, copenssl_closed, copenssl_failed };
+
+/// Read off the socket at once: four records of the largest size.
+enum { copenssl_read_ahead_bytes = 4 * (SSL3_RT_HEADER_LENGTH + SSL3_RT_MAX_ENCRYPTED_LENGTH) };
+
+/// Fills `bytes` from as many records as there are. False: nothing came, and `outcome` says why. What ends the
+/// connection behind some bytes is said by the next call.
+bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum copenssl_outcome *outcome);
+/// Whether after a read that did not fill its room the next one would have nothing to say before the socket has
+/// something new.
+bool copenssl_is_drained(SSL *ssl);
+/// Writes as many records as the socket takes. False: nothing went out, or the connection broke, and `outcome` says so.
+bool copenssl_write(SSL *ssl, const uint8_t *bytes, size_t all, size_t *count, enum copenssl_outcome *outcome);
 enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result);
 
 #endif

@@ -23,6 +23,8 @@ public struct SessionTerms: Sendable {
     public var ground: Message.Membership.Ground
     /// Keys that the relay has proven to have had before, among them the one that was known of it; the oldest first.
     public var formerKeys: [NodeKey] = []
+    /// Groups that the session's data channels come in.
+    public var groups = 1
 }
 
 /// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
@@ -153,7 +155,7 @@ public struct PeerHandshake: Sendable {
             return .established(
                 SessionTerms(
                     session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground,
-                    formerKeys: formerKeys),
+                    formerKeys: formerKeys, groups: Int(welcome.groups)),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }

@@ -24,31 +24,24 @@ struct TLSConnection: ~Copyable {
     static func read(_ ssl: OpaquePointer, into buffer: UnsafeMutableRawBufferPointer) -> Stream.Outcome {
         // OpenSSL judges a call by the thread's queue of errors; one that somebody left there would be taken for ours.
         ERR_clear_error()
-        var total = 0
-        while total < buffer.count {
-            var count = 0
-            let result = SSL_read_ex(ssl, buffer.baseAddress.map { $0 + total }, buffer.count - total, &count)
-            guard result > 0 else { return total > 0 ? .bytes(total) : outcome(ssl, result, "read") }
-            total += count
-        }
-        return .bytes(total)
+        var count = 0
+        var outcome = copenssl_done
+        let bytes = buffer.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        return copenssl_read(ssl, bytes, buffer.count, &count, &outcome)
+            ? .bytes(count) : Self.outcome(outcome, "read")
     }
+
+    /// After a read that did not fill its buffer: whether an event tells of all that is still to be read.
+    static func isDrained(_ ssl: OpaquePointer) -> Bool { copenssl_is_drained(ssl) }
 
     /// Bytes that did not go out must be offered again, the same ones first: a part of their record may have.
     static func write(_ ssl: OpaquePointer, _ bytes: UnsafeRawBufferPointer) -> Stream.Outcome {
         ERR_clear_error()
-        var total = 0
-        while total < bytes.count {
-            var count = 0
-            let result = SSL_write_ex(ssl, bytes.baseAddress.map { $0 + total }, bytes.count - total, &count)
-            guard result > 0 else {
-                let outcome = outcome(ssl, result, "write")
-                if case .failed = outcome { return outcome }
-                return total > 0 ? .bytes(total) : outcome
-            }
-            total += count
-        }
-        return .bytes(total)
+        var count = 0
+        var outcome = copenssl_done
+        let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        return copenssl_write(ssl, start, bytes.count, &count, &outcome)
+            ? .bytes(count) : Self.outcome(outcome, "write")
     }
 
     /// Announces the end of what this side sends (close_notify); reading goes on. `false`: the socket takes nothing.
@@ -59,8 +52,8 @@ struct TLSConnection: ~Copyable {
         return result >= 0 || copenssl_outcome_of(ssl, result) != copenssl_wants_write
     }
 
-    private static func outcome(_ ssl: OpaquePointer, _ result: Int32, _ call: String) -> Stream.Outcome {
-        switch copenssl_outcome_of(ssl, result) {
+    private static func outcome(_ outcome: copenssl_outcome, _ call: String) -> Stream.Outcome {
+        switch outcome {
         case copenssl_wants_read, copenssl_wants_write: .wouldBlock
         // Only a close_notify is an end. A connection that just stops may have been cut.
         case copenssl_closed: .end

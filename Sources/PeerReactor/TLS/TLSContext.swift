@@ -34,7 +34,7 @@ public final class TLSContext: @unchecked Sendable {
                 { owner, identity, key in
                     guard let owner, let identity, let key else { return false }
                     let keys = Unmanaged<ChannelKeys>.fromOpaque(owner).takeUnretainedValue()
-                    return keys.copy(UnsafeBufferPointer(start: identity, count: 8), to: key)
+                    return keys.copy(UnsafeBufferPointer(start: identity, count: ChannelGroup.byteCount), to: key)
                 }, Unmanaged.passUnretained(keys).toOpaque())
         else { throw TLSFailure.current("the TLS library cannot be set up") }
         guard let client = copenssl_client(seed) else {

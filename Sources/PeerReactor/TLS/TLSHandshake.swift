@@ -7,8 +7,8 @@ public final class TLSHandshake: EventSource {
     public enum Role: Sendable {
         case server
         case session
-        /// A data channel of this session.
-        case data(SessionID, ChannelKey)
+        /// A data channel of this group, with its session's key.
+        case data(ChannelGroup, ChannelKey)
         case http
     }
 
@@ -17,8 +17,8 @@ public final class TLSHandshake: EventSource {
         public var purpose: ApplicationProtocol
         /// The key that the other end proved; `nil` for data channels, and for HTTP clients without a certificate.
         public var key: NodeKey?
-        /// For data channels: the session whose key both ends proved.
-        public var session: SessionID?
+        /// For data channels: the group of the session whose key both ends proved.
+        public var group: ChannelGroup?
         /// Bound to this very connection; for sessions.
         public var secrets: SessionSecrets?
     }
@@ -52,8 +52,8 @@ public final class TLSHandshake: EventSource {
         case .server: ssl = copenssl_accept(context.server, fd)
         case .session: ssl = copenssl_connect(context.client, fd, copenssl_session)
         case .http: ssl = copenssl_connect(context.client, fd, copenssl_http)
-        case .data(let session, let key):
-            ssl = copenssl_connect_with_key(context.client, fd, session.identity, key.bytes)
+        case .data(let group, let key):
+            ssl = copenssl_connect_with_key(context.client, fd, group.bytes, key.bytes)
         }
         tls = ssl.map { TLSConnection($0) }
         self.stream = consume stream
@@ -104,21 +104,19 @@ public final class TLSHandshake: EventSource {
         var facts = Facts(purpose: purpose)
         var key = [UInt8](repeating: 0, count: NodeKey.byteCount)
         if copenssl_peer_key(ssl, &key) { facts.key = NodeKey(bytes: key) }
-        var identity = [UInt8](repeating: 0, count: 8)
-        if copenssl_used_key(ssl, &identity) {
-            facts.session = SessionID(value: identity.reduce(0) { $0 << 8 | UInt64($1) })
-        }
+        var identity = [UInt8](repeating: 0, count: ChannelGroup.byteCount)
+        if copenssl_used_key(ssl, &identity) { facts.group = ChannelGroup(bytes: identity) }
         switch purpose {
         case .session:
-            guard facts.key != nil, facts.session == nil, let secrets = secrets(ssl) else { return nil }
+            guard facts.key != nil, facts.group == nil, let secrets = secrets(ssl) else { return nil }
             facts.secrets = secrets
-        case .data: guard facts.session != nil else { return nil }
+        case .data: guard facts.group != nil else { return nil }
         case .http: break
         }
         switch role {
         case .server: break
         case .session: guard purpose == .session else { return nil }
-        case .data(let session, _): guard purpose == .data, facts.session == session else { return nil }
+        case .data(let group, _): guard purpose == .data, facts.group == group else { return nil }
         case .http: guard purpose == .http, facts.key != nil else { return nil }
         }
         return facts

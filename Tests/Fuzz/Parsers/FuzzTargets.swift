@@ -208,7 +208,8 @@ private enum Known {
     static let secret = SessionSecrets { _ in
         Corpus.bytes(Array("7ccfa1770359ea6b24a35d942cccd06f90a962a4516a7aac881e47217bd4aa70".utf8))
     }!.plainSecret
-    static let hello = DataChannelHello(session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+    static let hello = DataChannelHello(
+        group: ChannelGroup(session: SessionID(value: 0x1122_3344_5566_7788), number: 3), number: 5, secret: secret)
 
     /// The one record in the corpus of which the signature fits.
     static let record = try? SignedRecord(

@@ -408,7 +408,7 @@ import Testing
         Message.ping(0), .pong(1), .release(.number(1)),
         .offer(.init(mapping: .number(1), attempt: 1, ports: .only(1), leaseSeconds: 1)),
         .active(.number(1), attempt: 1, host: ""), .refusal(.number(1), reason: .noPortFree, detail: ""),
-        .released(.number(1)), .channelsWanted(1), HandshakePair.welcome,
+        .released(.number(1)), .channelsWanted(1, group: 0), HandshakePair.welcome,
         .checkDone(number: 1, passed: true, detail: ""), .draining(true),
     ]) func `what only a relay says ends the session`(message: Message) {
         _ = start(1, key: 1)

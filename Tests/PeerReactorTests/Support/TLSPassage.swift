@@ -57,7 +57,8 @@ extension EventLoop {
         }
         relay.channelKeys.add(atRelay.channelKey, for: session)
         let ends = try secureBoth(
-            peer, as: .data(session, atPeer.channelKey), relay, through: middle, smallBuffers: smallBuffers)
+            peer, as: .data(ChannelGroup(session: session, number: 0), atPeer.channelKey), relay, through: middle,
+            smallBuffers: smallBuffers)
         guard case .secured(_, let near) = ends.client, case .secured(_, let far) = ends.server else {
             throw TimedOut(description: "no data channel: \(ends)")
         }

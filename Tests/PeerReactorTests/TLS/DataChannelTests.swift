@@ -14,6 +14,7 @@ struct DataChannelTests {
     private let atPeer: SessionSecrets
     private let atRelay: SessionSecrets
     private let session = SessionID(value: 0x0102_0304_0506_0708)
+    private let group = ChannelGroup(session: SessionID(value: 0x0102_0304_0506_0708), number: 3)
 
     init() throws {
         loop = try EventLoop.started()
@@ -28,9 +29,9 @@ struct DataChannelTests {
         defer { loop.stop() }
         relay.channelKeys.add(atRelay.channelKey, for: session)
         for _ in 0..<3 {
-            let (client, server) = try loop.secureBoth(peer, as: .data(session, atPeer.channelKey), relay)
+            let (client, server) = try loop.secureBoth(peer, as: .data(group, atPeer.channelKey), relay)
             for facts in [try #require(client.facts), try #require(server.facts)] {
-                #expect(facts.purpose == .data && facts.session == session)
+                #expect(facts.purpose == .data && facts.group == group)
                 #expect(facts.key == nil, "no certificates")
             }
         }
@@ -43,8 +44,9 @@ struct DataChannelTests {
             let id = SessionID(value: number << 56 | number)
             relay.channelKeys.add(try #require(server.facts?.secrets).channelKey, for: id)
             let key = try #require(client.facts?.secrets).channelKey
-            let channel = try loop.secureBoth(peer, as: .data(id, key), relay)
-            #expect(channel.server.facts?.session == id && channel.client.facts?.session == id)
+            let group = ChannelGroup(session: id, number: UInt8(number % 4))
+            let channel = try loop.secureBoth(peer, as: .data(group, key), relay)
+            #expect(channel.server.facts?.group == group && channel.client.facts?.group == group)
         }
     }
 
@@ -52,12 +54,12 @@ struct DataChannelTests {
         defer { loop.stop() }
         relay.channelKeys.add(atRelay.channelKey, for: session)
         let stranger = try #require(try loop.secureBoth(peer, as: .session, relay).client.facts?.secrets)
-        let wrongKey = try loop.secureBoth(peer, as: .data(session, stranger.channelKey), relay)
+        let wrongKey = try loop.secureBoth(peer, as: .data(group, stranger.channelKey), relay)
         #expect(!wrongKey.client.isSecured && !wrongKey.server.isSecured)
-        let unknown = try loop.secureBoth(peer, as: .data(SessionID(value: 9), atPeer.channelKey), relay)
+        let unknown = try loop.secureBoth(peer, as: .data(ChannelGroup(session: SessionID(value: 9), number: 3), atPeer.channelKey), relay)
         #expect(!unknown.client.isSecured && !unknown.server.isSecured)
         relay.channelKeys.remove(session)
-        let over = try loop.secureBoth(peer, as: .data(session, atPeer.channelKey), relay)
+        let over = try loop.secureBoth(peer, as: .data(group, atPeer.channelKey), relay)
         #expect(!over.client.isSecured && !over.server.isSecured)
     }
 
@@ -76,7 +78,7 @@ struct DataChannelTests {
     @Test func `a relay that lets the key aside and shows a certificate instead is refused`() throws {
         defer { loop.stop() }
         let (stream, other) = try TestSocket.pair()
-        let settled = try loop.secure(stream, peer, as: .data(session, atPeer.channelKey))
+        let settled = try loop.secure(stream, peer, as: .data(group, atPeer.channelKey))
         let server = try ForeignTLS(.server, on: other, alpn: [], certificate: .ed25519())
         #expect(server.handshake(), "OpenSSL itself has nothing against it")
         guard case .failed(let reason) = try settled.next("end at the client") else {
@@ -93,7 +95,7 @@ struct DataChannelTests {
         let (stream, other) = try TestSocket.pair()
         let settled = try loop.secure(stream, relay, as: .server)
         let client = try ForeignTLS(
-            .client, on: other, alpn: ["p2prc/1"], certificate: nil, key: (session.identity, atPeer.channelKey.bytes))
+            .client, on: other, alpn: ["p2prc/1"], certificate: nil, key: (group.bytes, atPeer.channelKey.bytes))
         _ = client.handshake()
         #expect(!(try settled.next("end at the server").isSecured))
     }
@@ -102,7 +104,7 @@ struct DataChannelTests {
     @Test func `a recorded data channel and a recorded session are worth nothing`() throws {
         defer { loop.stop() }
         relay.channelKeys.add(atRelay.channelKey, for: session)
-        for role in [TLSHandshake.Role.data(session, atPeer.channelKey), .session] {
+        for role in [TLSHandshake.Role.data(group, atPeer.channelKey), .session] {
             let record = Middle()
             let (client, server) = try loop.secureBoth(peer, as: role, relay, through: record)
             #expect(client.isSecured && server.isSecured)

@@ -20,7 +20,7 @@ struct TLSHandshakeTests {
     /// Whether the two ends hold the same secrets.
     private func agree(_ one: SessionSecrets?, _ other: SessionSecrets?) throws -> (all: Bool, any: Bool) {
         let (one, other) = (try #require(one), try #require(other))
-        let hello = DataChannelHello(session: SessionID(value: 1), number: 1, secret: one.plainSecret)
+        let hello = DataChannelHello(group: ChannelGroup(session: SessionID(value: 1), number: 0), number: 1, secret: one.plainSecret)
         let same = [
             one.channelKey.bytes == other.channelKey.bytes,
             Self.meshKey.proof(by: .peer, over: one.binding) == Self.meshKey.proof(by: .peer, over: other.binding),
@@ -35,7 +35,7 @@ struct TLSHandshakeTests {
         let (atPeer, atRelay) = (try #require(client.facts), try #require(server.facts))
         #expect(atPeer.purpose == .session && atRelay.purpose == .session)
         #expect(atPeer.key == relay.key && atRelay.key == peer.key)
-        #expect(atPeer.session == nil && atRelay.session == nil)
+        #expect(atPeer.group == nil && atRelay.group == nil)
         #expect(try agree(atPeer.secrets, atRelay.secrets).all)
     }
 

@@ -128,7 +128,7 @@ struct TLSStreamTests {
         // The middle is the test itself: one socket to each end.
         let (near, atPeer) = try TestSocket.pair()
         let (far, atRelay) = try TestSocket.pair()
-        let client = try loop.secure(near, peer, as: .data(session, key))
+        let client = try loop.secure(near, peer, as: .data(ChannelGroup(session: session, number: 0), key))
         let server = try loop.secure(far, relay, as: .server)
         atRelay.send(atPeer.receive(16_384))
         atPeer.send(atRelay.receive(16_384))

@@ -61,7 +61,7 @@ import Testing
                 for bit in 0..<8 {
                     var changed = content
                     changed[index] ^= 1 << bit
-                    FileManager.default.createFile(atPath: path, contents: Data(changed))
+                    _ = FileManager.default.createFile(atPath: path, contents: Data(changed))
                     chmod(path, 0o600)
                     let read = try? TokenKeyFiles.load(home.paths)
                     // White space around the lines of a PEM file means nothing (RFC 7468, section 2).
@@ -70,7 +70,7 @@ import Testing
                     }
                 }
             }
-            FileManager.default.createFile(atPath: path, contents: Data(content))
+            _ = FileManager.default.createFile(atPath: path, contents: Data(content))
             chmod(path, 0o600)
         }
         #expect(try TokenKeyFiles.load(home.paths) == whole)

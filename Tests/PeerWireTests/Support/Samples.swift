@@ -70,6 +70,13 @@ enum Samples {
                     session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
                     software: "p2prc 1.0", channels: 4, isPlain: true))
         ),
+        (
+            "welcome-groups",
+            .welcome(
+                .init(
+                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+                    software: "p2prc 1.0", channels: 2, groups: 2))
+        ),
         ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
         ("keyHistoryWanted", .keyHistoryWanted(peer.key)), ("keyHistory", .keyHistory(history)),
         ("keyHistory-none", .keyHistory(KeyHistory())),
@@ -111,7 +118,7 @@ enum Samples {
         ("report", .report(mapping, state: .verified)),
         ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
         ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
-        ("channelsWanted", .channelsWanted(32)),
+        ("channelsWanted", .channelsWanted(32, group: 0)), ("channelsWanted-group", .channelsWanted(32, group: 3)),
         ("draining", .draining(true)), ("draining-undone", .draining(false)),
         (
             "checkWanted",
@@ -137,7 +144,7 @@ enum Samples {
     ]
 
     static let dataChannelHello = DataChannelHello(
-        session: SessionID(value: 0x1122_3344_5566_7788), number: 5, secret: secret)
+        group: ChannelGroup(session: SessionID(value: 0x1122_3344_5566_7788), number: 3), number: 5, secret: secret)
 
     /// What travels on a data channel, one visitor each.
     static let channelFrames: [(name: String, bytes: [UInt8])] = [
@@ -172,7 +179,7 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6], 0x08: [6]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x08: [6], 0x30: [2]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 

@@ -46,6 +46,7 @@ func described(_ message: Message) -> [String: String] {
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
             "software": welcome.software, "channels": "\(welcome.channels)",
         ].merging(welcome.isPlain ? ["isPlain": "true"] : [:]) { $1 }
+            .merging(welcome.groups != 1 ? ["groups": "\(welcome.groups)"] : [:]) { $1 }
     case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .ping(let number), .pong(let number): ["number": "\(number)"]
     case .request(let request):
@@ -74,7 +75,7 @@ func described(_ message: Message) -> [String: String] {
         ]
     case .receiptSigned(let mapping, let signature):
         ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
-    case .channelsWanted(let count): ["count": "\(count)"]
+    case .channelsWanted(let count, let group): ["count": "\(count)"].merging(group != 0 ? ["group": "\(group)"] : [:]) { $1 }
     case .draining(let isDraining): ["isDraining": "\(isDraining)"]
     case .checkWanted(let request):
         [
@@ -92,7 +93,7 @@ func described(_ preamble: Preamble) -> [String: String] {
 
 func described(_ hello: DataChannelHello) -> [String: String] {
     [
-        "session": Hex.encode(bigEndian(hello.session.value)), "number": "\(hello.number)",
+        "group": Hex.encode(hello.group.bytes), "number": "\(hello.number)",
         "proof": Hex.encode(hello.proof),
     ]
 }

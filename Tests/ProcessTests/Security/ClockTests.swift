@@ -61,7 +61,7 @@ extension ProcessTests {
                 let relay = try await s.relay()
                 let issued = try await relay.command(["token", "issue", "--name", "box", "--expires", "30d"])
                 let file = "\(s.folder)/token"
-                FileManager.default.createFile(
+                _ = FileManager.default.createFile(
                     atPath: file, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600])
                 try #require(try await relay.program.terminate() == 0)
                 relay.settings.wrapper = try WrongClock.wrapper(time)

@@ -14,7 +14,7 @@ extension ProcessTests {
 
         private func secretFile(_ s: Scenario, _ text: String, mode: Int = 0o600) -> String {
             let path = "\(s.folder)/secret-\(UInt32.random(in: 0...999_999))"
-            FileManager.default.createFile(
+            _ = FileManager.default.createFile(
                 atPath: path, contents: Data("\(text)\n".utf8), attributes: [.posixPermissions: mode])
             return path
         }

@@ -93,7 +93,7 @@ extension ProcessTests {
                 let token = issued.stdout.trimmingCharacters(in: .newlines)
                 try #require(token.split(separator: ".").count == 3)
                 let file = "\(s.folder)/token"
-                FileManager.default.createFile(
+                _ = FileManager.default.createFile(
                     atPath: file, contents: Data(token.utf8), attributes: [.posixPermissions: 0o600])
                 let address = "127.0.0.1:\(impostor.port)"
                 var settings = NodeSettings("peer")

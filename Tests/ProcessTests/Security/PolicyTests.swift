@@ -75,7 +75,7 @@ extension ProcessTests {
             let issued = try await relay.command(["token", "issue", "--name", "guest", "--expires", "1h"] + limits)
             try #require(issued.status == ExitCode.fine, "\(issued.stderr)")
             let file = "\(s.folder)/token"
-            FileManager.default.createFile(
+            _ = FileManager.default.createFile(
                 atPath: file, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600])
             let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
             var settings = NodeSettings("guest")
@@ -197,7 +197,7 @@ extension ProcessTests {
                 let issued = try await relay.command(
                     ["token", "issue", "--name", "guest-2", "--expires", "1h", "--max-connections", "3"])
                 let file = "\(s.folder)/token-2"
-                FileManager.default.createFile(
+                _ = FileManager.default.createFile(
                     atPath: file, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600])
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 let joined = try await peer.command(["join", address, "--token-file", file])

@@ -18,7 +18,7 @@ extension ProcessTests {
         private func give(_ token: String, of relay: Node, to node: Node) async throws {
             let s = node.scenario
             let file = "\(s.folder)/token-\(UInt32.random(in: 0...999_999))"
-            FileManager.default.createFile(
+            _ = FileManager.default.createFile(
                 atPath: file, contents: Data(token.utf8), attributes: [.posixPermissions: 0o600])
             let joined = try await node.command(["join", address(relay), "--token-file", file])
             try #require(joined.status == ExitCode.fine, "\(joined.stderr)")

@@ -82,7 +82,7 @@ public final class Node: @unchecked Sendable {
         if let key = settings.meshKey, !FileManager.default.fileExists(atPath: file) {
             try? FileManager.default.createDirectory(
                 atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            FileManager.default.createFile(
+            _ = FileManager.default.createFile(
                 atPath: file, contents: Data("\(key)\n".utf8), attributes: [.posixPermissions: 0o600])
         }
         if settings.nodeName != nil || settings.config != nil {

@@ -1,0 +1,107 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+/// The public ports of mappings, and which lanes serve them.
+extension RelayService {
+    func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
+        var held: [Listener] = []
+        for port in range.ports {
+            do {
+                held.append(try Listener.hold(port: port, on: bindHost, .atTheEdge))
+            } catch {
+                if !error.isAddressInUse { log.warning("port \(port): \(error)") }
+                return .portsBusy(claim, range)
+            }
+        }
+        ports[claim] = held
+        return .portsHeld(claim, range)
+    }
+
+    func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
+        guard sessions[id] != nil, let listeners = ports[claim] else { return }
+        // Here and now, so that the ports accept before the peer is told that they do.
+        for listener in listeners {
+            do throws(SystemError) { try listener.listen() } catch {
+                log.error("port \(listener.address.port): \(error)")
+            }
+        }
+        let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
+        let others = laneIndexes(of: claim.key).dropFirst().map { index -> @Sendable (RelayLane.Newcomer) -> Void in
+            let (lane, loop) = (lanes[index], laneLoops[index])
+            return { newcomer in loop.execute { lane.value.came(newcomer) } }
+        }
+        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter, others: others) }
+    }
+
+    func pause(_ claim: Claim) {
+        let loop = laneLoops[laneIndex(of: claim.key)]
+        let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
+        onLane(of: claim) { lane in
+            for (listener, late) in late { listener.value.admit(late) }
+            lane.pause(claim)
+        }
+    }
+
+    func free(_ claim: Claim) {
+        guard let listeners = ports.removeValue(forKey: claim) else { return }
+        for listener in listeners { listener.pause() }
+        // The lane lets go of them on its own thread; with that they are closed.
+        let kept = Kept(listeners)
+        let letGo: @Sendable (RelayLane) -> Void = { lane in
+            lane.pause(claim)
+            kept.release()
+        }
+        onLanes(of: claim.key, first: letGo) { $0.abortVisitors(of: claim) }
+    }
+
+    /// Holds listeners until a lane is done with them.
+    private final class Kept: @unchecked Sendable {
+        // Unchecked: handed from the control loop to one lane and touched by nobody else in between.
+        private var listeners: [Listener]
+        init(_ listeners: [Listener]) { self.listeners = listeners }
+        func release() { listeners = [] }
+    }
+
+    func onLanes(_ indexes: [Int], _ body: @escaping @Sendable (RelayLane) -> Void) {
+        for index in indexes {
+            let lane = lanes[index]
+            laneLoops[index].execute { body(lane.value) }
+        }
+    }
+
+    /// Where the claim's ports accept.
+    private func onLane(of claim: Claim, _ body: @escaping @Sendable (RelayLane) -> Void) {
+        onLanes([laneIndex(of: claim.key)], body)
+    }
+
+    /// On all lanes of a key; on those that its visitors are dealt to by way of the one that accepts them, and so after
+    /// everybody who was dealt before.
+    ///
+    /// - Parameter first: for the lane that accepts, before the other.
+    func onLanes(
+        of key: NodeKey, first: @escaping @Sendable (RelayLane) -> Void = { _ in },
+        _ body: @escaping @Sendable (RelayLane) -> Void
+    ) {
+        let indexes = laneIndexes(of: key)
+        let others = indexes.dropFirst().map { (lanes[$0], laneLoops[$0]) }
+        onLanes([indexes[0]]) { lane in
+            first(lane)
+            body(lane)
+            for (other, loop) in others { loop.execute { body(other.value) } }
+        }
+    }
+
+    /// The ports of a key are on one lane, session after session: what is said of them is done in the order in which it
+    /// was said.
+    func laneIndex(of key: NodeKey) -> Int {
+        inheritedLanes[key] ?? key.bytes.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xffff } % laneLoops.count
+    }
+
+    /// The lane with its ports, and then the others that its visitors are dealt to.
+    func laneIndexes(of key: NodeKey) -> [Int] {
+        let first = laneIndex(of: key)
+        return (0..<min(laneLoops.count, Self.maximumGroups)).map { (first + $0) % laneLoops.count }
+    }
+}
