@@ -156,6 +156,7 @@ struct NodeState: Sendable {
     let seeds: [Seed]
     let records: [SignedRecord]
     let lastIssue: UInt64
+    let process: ProcessStart
     let note: String
 
     static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
@@ -182,7 +183,9 @@ struct NodeState: Sendable {
                 try await membershipFile.save(memberships)
             }
             let now = WallTime.now
-            let (table, tableWarnings) = try IPTable.open(in: home, now: now)
+            let (table, tableWarnings) = try IPTable.open(in: home, now: now) { damage in
+                log.warning("\(damage)")
+            }
             let (servers, lastServers, serverWarnings) = try RegistryFile<ServerRegistry>.open(in: home, now: now)
             let (mappings, lastMappings, mappingWarnings) = try RegistryFile<MappingRegistry>.open(in: home, now: now)
             for warning in tableWarnings + serverWarnings + mappingWarnings { log.warning("\(warning)") }
@@ -212,10 +215,22 @@ struct NodeState: Sendable {
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
-                records: kept.records.map(\.record), lastIssue: try await table.lastIssue(), note: try await table.ownNote())
+                records: kept.records.map(\.record), lastIssue: try await table.lastIssue(),
+                process: try await Self.begin(in: table, log), note: try await table.ownNote())
         } catch {
             throw CommandError(error)
         }
+    }
+
+    /// Nobody hears of this process before its place among those of its key is on the disk. A full disk stops nobody:
+    /// as long as clocks go forward they give the same order.
+    private static func begin(in table: IPTable, _ log: Logger) async throws(StorageError) -> ProcessStart {
+        let number = ProcessStart.number(after: try await table.lastStart(), clock: SystemFacts.nanosecondsSince1970)
+        do throws(StorageError) { try await table.save(start: number) } catch {
+            log.warning("that this process began cannot be written down: \(error)")
+        }
+        var random = SystemRandomNumberGenerator()
+        return ProcessStart(number: number, instance: ProcessInstance(using: &random))
     }
 
     private static func publisher(
@@ -272,7 +287,7 @@ struct Assembled: Sendable {
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
             memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, log: log)
+            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, history: state.history,
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,

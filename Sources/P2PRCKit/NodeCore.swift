@@ -190,12 +190,8 @@ final class NodeCore {
     }
 
     private func map(_ request: MappingRequest, _ answer: @escaping (ControlReply) -> Void) {
-        guard !peer.relayStandings.isEmpty else {
-            return answer(
-                ControlReply(
-                    status: .relayUnavailable,
-                    text: "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST",
-                    document: nil))
+        if peer.relayStandings.isEmpty, let lack {
+            return answer(ControlReply(status: .relayUnavailable, text: lack, document: nil))
         }
         let (wish, isNew) = adopt(request)
         let waiter = Waiter(wish.id) { [weak self] reply in
@@ -212,11 +208,22 @@ final class NodeCore {
         settle(waiter, isLate: false)
     }
 
+    /// Why waiting for a relay is no use: none was named, and this node will find none by itself.
+    private var lack: String? {
+        guard settings.sessions > 0 else {
+            return "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST"
+        }
+        guard mesh?.isAlone != false else { return nil }
+        return "this node knows no other node, so it finds no reverse proxy; join one: "
+            + "p2prc --connect-reverse-proxy HOST, or name any node of the mesh: p2prc --as HOST"
+    }
+
     private func settleWaiters() { for waiter in waiters.values { settle(waiter, isLate: false) } }
 
     private func settle(_ waiter: Waiter, isLate: Bool) {
         guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),
-            let reply = Settlement.reply(peer.mappings().filter { $0.wish.id == waiter.mapping }, isLate: isLate)
+            let reply = Settlement.reply(
+                peer.mappings().filter { $0.wish.id == waiter.mapping }, known: mesh?.known.count ?? 0, isLate: isLate)
         else { return }
         waiters[ObjectIdentifier(waiter)] = nil
         waiter.timer?.cancel()

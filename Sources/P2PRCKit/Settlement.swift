@@ -6,7 +6,12 @@ internal import PeerWire
 /// What `--mp` answers: when a mapping has settled, and with which exit status. A pure function of the rows.
 enum Settlement {
     /// `nil` while it is worth waiting. The best outcome of all relays counts.
-    static func reply(_ rows: [ExposedMapping], isLate: Bool) -> ControlReply? {
+    ///
+    /// - Parameters:
+    ///   - rows: one for each relay that is named or chosen.
+    ///   - known: relays that may be chosen some time.
+    static func reply(_ rows: [ExposedMapping], known: Int, isLate: Bool) -> ControlReply? {
+        if rows.isEmpty { return isLate ? unchosen(known) : nil }
         if let row = rows.first(where: { $0.state == .verified }) {
             return ControlReply(status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil)
         }
@@ -24,6 +29,17 @@ enum Settlement {
         }
         return ControlReply(
             status: .timedOut, text: "not settled in time; --view-rpm shows how it goes on", document: nil)
+    }
+
+    /// The node chooses its relays by itself, and has not done so yet.
+    private static func unchosen(_ known: Int) -> ControlReply {
+        let found = known == 0 ? "it has heard of none" : "none of the \(known) that it knows can be used"
+        let next = known == 0 ? "p2prc --ls shows whom it knows" : "p2prc --view-rps --explain shows why"
+        return ControlReply(
+            status: .relayUnavailable,
+            text:
+                "this node has not chosen a reverse proxy yet, \(found) (\(next)); the mapping is kept and made as soon as one is",
+            document: nil)
     }
 
     private static func outcome(_ row: ExposedMapping) -> ControlReply? {

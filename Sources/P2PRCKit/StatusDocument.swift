@@ -38,6 +38,8 @@ struct StatusDocument: Codable {
     var Public_ports: String?
     var Uptime_seconds: Int
     var Sessions: Int
+    /// `nil`: no relay.
+    var Draining: Bool?
     var reverse_proxy_servers: [ServerRegistry.Server]
     var reverse_proxy_mappings: [MappingRegistry.Mapping]
     var Mapping_traffic: [Traffic]
@@ -56,6 +58,7 @@ struct StatusDocument: Codable {
         Public_ports = core.relay.map { $0.policy.ports.description }
         Uptime_seconds = uptimeSeconds
         Sessions = core.relay?.sessionCount ?? 0
+        Draining = core.relay?.isDraining
         reverse_proxy_servers = documents.servers.servers
         reverse_proxy_mappings = documents.mappings.mappings
         var seen: Set<MappingID> = []

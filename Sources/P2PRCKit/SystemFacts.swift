@@ -50,5 +50,12 @@ enum SystemFacts {
         return max(1, min(machine, group))
     }
 
+    /// CLOCK_REALTIME.
+    static var nanosecondsSince1970: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+
     static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }

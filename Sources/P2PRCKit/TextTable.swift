@@ -40,6 +40,9 @@ enum TextTable {
             "key \(status.Key)", "home \(status.Home), server port \(status.Server_port)",
         ]
         if let ports = status.Public_ports { lines.append("gives out ports \(ports); \(status.Sessions) sessions") }
+        if status.Draining == true {
+            lines.append("draining: takes no new peers and lets the \(status.Sessions) here go; to stay: p2prc drain --undo")
+        }
         if !status.reverse_proxy_servers.isEmpty {
             lines += ["", servers(ServerRegistry(servers: status.reverse_proxy_servers))]
         }

@@ -41,6 +41,16 @@ extension PeerService {
         }
     }
 
+    /// Relays whose session stands, and where it was dialled.
+    public var sessionAddresses: [(key: NodeKey, address: NodeAddress)] {
+        relays.compactMap { relay in
+            guard let key = relay.terms?.key, let remote = relay.channel?.remoteAddress,
+                let host = HostAddress(bytes: remote.hostBytes), let address = NodeAddress(host: host, port: remote.port)
+            else { return nil }
+            return (key, address)
+        }
+    }
+
     /// Asks the lanes for their counters and answers on the control loop.
     public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
         let bound = LoopBound(self, on: loop)

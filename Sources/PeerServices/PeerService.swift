@@ -11,13 +11,17 @@ public final class PeerService {
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
 
+    /// What the user can do when the wrong one of two processes with one key had to stop.
+    static let afterSupersession =
+        "this process stops; to go on with it, stop the other one, which has a copy of this home, and start this one again"
+
     let loop: EventLoop
     let laneLoops: [EventLoop]
     var identity: NodeIdentity
     var tls: TLSContext
     /// How this node came to its key.
     var history: KeyHistory
-    private let instance: ProcessInstance
+    private let process: ProcessStart
     private let name: String
     private let software: String
     let server: NodeServer
@@ -65,8 +69,9 @@ public final class PeerService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, sessions: Int, log: Logger
+        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, log: Logger
     ) {
+        self.process = process
         roster = RelayRoster(on: loop, sessions: sessions)
         self.receipts = receipts
         self.history = history
@@ -85,8 +90,6 @@ public final class PeerService {
         self.writer = writer
         self.log = log
         tables = ListenerTables(on: loop)
-        var random = SystemRandomNumberGenerator()
-        instance = ProcessInstance(using: &random)
     }
 
     public func start() {
@@ -277,9 +280,9 @@ public final class PeerService {
             relay.wasRefused = false
             log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
             onChange?()
-        case .superseded:
+        case .superseded(let detail):
             lost(relay)
-            log.error("relay \(relay.endpoint): superseded, another process with this node's key took over")
+            log.error("relay \(relay.endpoint): superseded, \(detail); \(Self.afterSupersession)")
             onSuperseded?(relay.endpoint)
         }
     }
@@ -333,7 +336,8 @@ public final class PeerService {
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
-                instance: instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain),
+                instance: process.instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain,
+                began: process.number),
             pin: pin)
         run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
     }

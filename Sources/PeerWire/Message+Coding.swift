@@ -35,6 +35,7 @@ extension Message {
             fields.put(3, introduction.dialled)
             fields.put(4, introduction.software)
             fields.put(5, introduction.wantsPlain ? UInt8(1) : 0)
+            if introduction.began != 0 { fields.put(6, introduction.began) }
         case .welcome(let welcome):
             type = .welcome
             fields.put(1, welcome.session.value)
@@ -174,7 +175,8 @@ extension Message {
             self = .introduction(
                 Introduction(
                     instance: instance, name: try fields.text(2), dialled: try fields.text(3),
-                    software: try fields.text(4), wantsPlain: try fields.number(5, UInt8.self) == 1))
+                    software: try fields.text(4), wantsPlain: try fields.number(5, UInt8.self) == 1,
+                    began: fields.has(6) ? try fields.number(6, UInt64.self) : 0))
         case .welcome:
             self = .welcome(
                 Welcome(

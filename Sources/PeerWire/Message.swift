@@ -100,10 +100,14 @@ public enum Message: Hashable, Sendable {
         public var software: String
         /// It would rather have its data channels without encryption.
         public var wantsPlain: Bool
+        /// When the process began (`ProcessStart`); 0 where it does not say.
+        public var began: UInt64
 
         public init(
-            instance: ProcessInstance, name: String, dialled: String, software: String, wantsPlain: Bool = false
+            instance: ProcessInstance, name: String, dialled: String, software: String, wantsPlain: Bool = false,
+            began: UInt64 = 0
         ) {
+            self.began = began
             self.instance = instance
             self.name = name
             self.dialled = dialled
@@ -277,6 +281,9 @@ public struct ProcessInstance: Hashable, Sendable {
     public init(using random: inout some RandomNumberGenerator) {
         bytes = (0..<Self.byteCount).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
     }
+
+    /// The first 8 bytes: what records have of it.
+    public var short: UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
 }
 
 /// Names a session at its relay. Not a secret.

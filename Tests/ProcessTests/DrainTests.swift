@@ -88,7 +88,12 @@ extension ProcessTests {
                 let service = try await s.service("echo")
                 let peer = try await s.peer(of: relay, mappings: ["\(service.port)"])
                 let row = try await peer.verified(service.port)
+                #expect(try await isDraining(relay) == false)
                 #expect(try await drain(relay, ["--no-wait"]).Sessions == 1)
+                #expect(try await isDraining(relay) == true)
+                #expect(try await isDraining(peer) == nil)
+                let line = "draining: takes no new peers and lets the 1 here go; to stay: p2prc drain --undo"
+                #expect(try await relay.command(["status"]).stdout.contains("\n\(line)\n"))
                 let newcomer = try await s.peer("newcomer", of: relay)
                 try await newcomer.program.line(containing: "takes no new peers; use another one")
                 try await s.expectEcho("127.0.0.1", row.port)
@@ -97,7 +102,14 @@ extension ProcessTests {
                 try await s.expectRefused("127.0.0.1", row.port)
                 _ = try await drain(relay, ["--undo"])
                 #expect(try await peer.verified(service.port).port == row.port)
+                #expect(try await isDraining(relay) == false)
             }
+        }
+
+        /// As `p2prc status` says it; `nil` where that says nothing.
+        private func isDraining(_ node: Node) async throws -> Bool? {
+            struct Status: Decodable { let Draining: Bool? }
+            return try JSONDecoder().decode(Status.self, from: try await node.json(["status"])).Draining
         }
 
         @Test("what cannot be is one line and an exit code")

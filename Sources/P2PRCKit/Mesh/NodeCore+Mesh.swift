@@ -39,7 +39,7 @@ extension MeshService {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
             isRelay: settings.isRelay, widened: settings.config.meshDial, records: state.records,
-            lastIssue: state.lastIssue, note: state.note)
+            lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
             on: loop, setup: setup, identity: state.identity, client: state.client, writer: state.writer, log: log)
     }
@@ -52,6 +52,8 @@ extension Assembled {
         let meter = LoadMeter()
         mesh.meshKeys = { [unowned core] in core.allMeshKeys }
         mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
+        mesh.isPeer = { [unowned core] key in core.relay?.hasSession(of: key) == true }
+        mesh.sessions = { [unowned core] in core.peer.sessionAddresses }
         mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
         mesh.held = { [unowned core] in
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)

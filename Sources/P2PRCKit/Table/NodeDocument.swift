@@ -98,7 +98,7 @@ extension TableCommands {
     private func spans(of key: NodeKey) async throws(CommandError) -> [NodeSpan] {
         guard let paths = try HomeAccess.inspect(home) else { throw noNode }
         do throws(StorageError) {
-            let table = try IPTable.inspect(paths)
+            let table = try IPTable.inspect(paths) { Output.error("p2prc: \($0)") }
             let start = UnixTime(milliseconds: UnixTime(.now).milliseconds - IPTable.probeLifetime)
             let spans = try await table.spans(of: key, since: start)
             try await table.close()

@@ -79,7 +79,7 @@ public struct TableCommands: Sendable {
     func answer(to command: TableCommand) async throws(CommandError) -> ControlReply {
         try await HomeAccess.answer(to: .table(command), in: home) { held throws(CommandError) in
             do throws(StorageError) {
-                let (table, warnings) = try IPTable.open(in: held, now: .now)
+                let (table, warnings) = try IPTable.open(in: held, now: .now) { Output.error("p2prc: \($0)") }
                 for warning in warnings { Output.error("p2prc: \(warning)") }
                 let outcome = await TableDesk.carryOut(command, on: table, at: UnixTime(.now))
                 try await table.close()

@@ -17,7 +17,7 @@ struct TableListing: Sendable {
     var bandwidths: [NodeKey: BandwidthSample]
 
     static func read(_ paths: HomePaths, at now: UnixTime) async throws(StorageError) -> TableListing {
-        let table = try IPTable.inspect(paths)
+        let table = try IPTable.inspect(paths) { Output.error("p2prc: \($0)") }
         let own = try await table.ownRecord()
         let records = try await table.unjudgedRecords(at: now.wallTime).records
         let nodes = try await table.nodes()

@@ -61,7 +61,7 @@ public struct TokenCommands: Sendable {
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: held.paths.nodeKey, detail: "it holds no node key")
             }
-            let (table, warnings) = try IPTable.open(in: held, now: .now)
+            let (table, warnings) = try IPTable.open(in: held, now: .now) { Output.error("p2prc: \($0)") }
             for warning in warnings { Output.error("p2prc: \(warning)") }
             let history = try KeyHistoryFile.load(held.paths, of: identity.key, at: WallTime.now.seconds)
             let desk = try TokenDesk(home: held, relay: identity.key, history: history, table: table)

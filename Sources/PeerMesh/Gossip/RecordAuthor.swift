@@ -44,19 +44,22 @@ public struct RecordAuthor: Sendable {
     }
 
     public let key: NodeKey
-    private let instance: UInt64
+    private let process: NodeRecord.Process
     /// The highest number used. Whoever runs this writes it down, before the record goes out.
     public private(set) var lastIssue: UInt64
-    private var firstIssue: UInt64?
+    /// Records of a later process were seen.
+    private var isDoubted = false
+    /// The first number written after that: whoever goes above it is alive.
+    private var challenge: UInt64?
     private var last: (content: Content, issued: Int64)?
     private var recent: [Int64] = []
 
     /// - Parameters:
-    ///   - instance: drawn at random by this process.
+    ///   - process: this one.
     ///   - lastIssue: as it was written down, 0 if there is nothing.
-    public init(key: NodeKey, instance: UInt64, lastIssue: UInt64) {
+    public init(key: NodeKey, process: NodeRecord.Process, lastIssue: UInt64) {
         self.key = key
-        self.instance = instance
+        self.process = process
         self.lastIssue = lastIssue
     }
 
@@ -72,24 +75,28 @@ public struct RecordAuthor: Sendable {
         // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one second
         // would otherwise have records with one number, and nobody would ever see that they differ. One more where the
         // clock is behind, or two records fall into one second.
-        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000 + instance % 1_000)
-        let first = firstIssue ?? lastIssue
-        firstIssue = first
+        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000 + process.instance % 1_000)
         last = (content, time)
+        if isDoubted, challenge == nil { challenge = lastIssue }
         return NodeRecord(
-            key: key, issue: lastIssue, process: .init(firstIssue: first, instance: instance), issued: time,
+            key: key, issue: lastIssue, process: process, issued: time,
             lifetime: Self.lifetime, roles: content.roles, name: content.name, software: content.software,
             addresses: content.addresses, mappings: content.mappings, witnesses: content.witnesses, note: content.note)
     }
 
     /// A genuine record of this key came in from others.
+    ///
+    /// That a later process wrote it does not show that this is still alive: records outlive processes by an hour, and
+    /// the user may have stopped the other so that this one goes on. So a number above it is written, and who answers
+    /// with a higher one is there.
     public mutating func found(_ record: NodeRecord) -> Finding {
-        guard record.key == key, record.process.instance != instance else { return .own }
-        let others = (record.process.firstIssue, record.process.instance)
-        if let firstIssue, others > (firstIssue, instance) { return .superseded }
-        // Before the first record of its own, a process goes above whatever is there.
+        guard record.key == key, record.process.instance != process.instance else { return .own }
+        let others = (record.process.began, record.process.instance)
+        let isLater = others > (process.began, process.instance)
+        if isLater, let challenge, record.issue > challenge { return .superseded }
         guard record.issue >= lastIssue else { return .own }
         lastIssue = record.issue
+        if isLater { isDoubted = true }
         return .writeAnew
     }
 }

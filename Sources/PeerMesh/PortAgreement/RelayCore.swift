@@ -107,7 +107,8 @@ public struct RelayCore: Sendable {
 
     public struct Session: Sendable {
         public var key: NodeKey
-        public var instance: ProcessInstance
+        public var start: ProcessStart
+        public var instance: ProcessInstance { start.instance }
         public var name: String
         /// The host by which the peer reached this relay.
         public var dialled: String
@@ -260,6 +261,10 @@ public struct RelayCore: Sendable {
         if fenced[key, default: []].contains(introduction.instance) {
             return [.end(id, .superseded, detail: "a later process proved the same key")]
         }
+        let start = ProcessStart(number: introduction.began, instance: introduction.instance)
+        if let former = live[key].flatMap({ sessions[$0] }), start.yields(to: former.start) {
+            return [.end(id, .superseded, detail: "a process with the same key that began later is connected")]
+        }
         guard sessions.count < policy.maximumSessions || live[key] != nil else {
             return [.end(id, .limitReached, detail: "\(policy.maximumSessions) sessions are open")]
         }
@@ -288,8 +293,8 @@ public struct RelayCore: Sendable {
             actions += ended(former, wall)
         }
         sessions[id] = Session(
-            key: key, instance: introduction.instance, name: introduction.name, dialled: introduction.dialled,
-            lastHeard: now, grant: grant)
+            key: key, start: start, name: introduction.name, dialled: introduction.dialled, lastHeard: now,
+            grant: grant)
         live[key] = id
         ledger.sessionOpened(grant.membership)
         return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])

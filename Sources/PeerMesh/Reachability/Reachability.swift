@@ -15,6 +15,8 @@ public struct Reachability: Sendable {
     /// Witnesses asked in a row, and remembered.
     public static let asked = 4
     static let remembered = 16
+    /// Words that came unasked and are remembered.
+    static let maximumVouches = 16
     /// After that a witness's word is old. Its statement stands in the record as long (`RelayProof.lifetime`).
     public static let lifetime = Instant.Span.seconds(1_800)
     /// Between two askings while nothing is decided, and afterwards.
@@ -44,6 +46,8 @@ public struct Reachability: Sendable {
         var at: Instant
         var observed: NodeAddress
         var statement: DialBackStatement?
+        /// It came unasked, from a node that this one can only be dialled by: the network that this comes from.
+        var voucher: Network?
     }
 
     private struct Pending: Sendable {
@@ -80,13 +84,19 @@ public struct Reachability: Sendable {
     /// as old as they may become: each change is a record that goes to everybody.
     public private(set) var statements: [DialBackStatement] = []
 
+    /// Seconds by the witness's clock, after which its newer statement takes the place of the one in the record.
+    static let statementRenewal: Int64 = 900
+
     private func chosenStatements(_ now: Instant) -> [DialBackStatement] {
         guard case .reachable(let addresses) = standing else { return [] }
         let kept = statements.filter { statement in
             guard let word = words[statement.witness] else { return false }
-            return now - word.at < Self.lifetime / 2 && word.statement?.address == statement.address
+            // A witness says it anew every few minutes: what counts is how old the statement is that the record has.
+            let age = (word.statement?.time ?? .max).subtractingReportingOverflow(statement.time).partialValue
+            return now - word.at < Self.lifetime / 2 && age < Self.statementRenewal
+                && word.statement?.address == statement.address
         }
-        if kept.count >= min(Self.witnesses, max(1, available)), kept.allSatisfy({ addresses.contains($0.address) }) {
+        if kept.count >= needed, kept.allSatisfy({ addresses.contains($0.address) }) {
             return kept
         }
         let fit = words.values.compactMap(\.statement).filter { addresses.contains($0.address) }
@@ -114,9 +124,9 @@ public struct Reachability: Sendable {
     /// There are so many nodes that could be asked. Where it takes more of them than have answered, they are asked at once
     /// instead of at the next turn, which may be ten minutes off.
     public mutating func knows(available count: Int, at now: Instant) {
-        available = max(1, count)
+        askable = max(1, count)
         let reached = words.values.count { $0.statement != nil }
-        guard case .reachable = standing, reached < min(Self.witnesses, available), pending.isEmpty else { return }
+        guard case .reachable = standing, reached < min(Self.witnesses, askable), pending.isEmpty else { return }
         nextAsking = min(nextAsking, now)
         pause = Self.firstPause
     }
@@ -155,7 +165,7 @@ public struct Reachability: Sendable {
         _ answer: DialBackAnswer, by witness: NodeKey, available: Int, at now: Instant
     ) -> [Action] {
         guard let asked = pending.removeValue(forKey: witness) else { return [] }
-        self.available = available
+        askable = available
         switch answer.outcome {
         case .reached:
             guard let statement = answer.statement, asked.hasArrived, statement.witness == witness,
@@ -171,23 +181,55 @@ public struct Reachability: Sendable {
 
     public mutating func failed(_ witness: NodeKey) { pending[witness] = nil }
 
-    private var available = Reachability.witnesses
+    /// A node that holds a session here says where it reached this one. It counts only as long as nobody who was asked
+    /// has said anything: those were chosen by this node, and these come by themselves.
+    ///
+    /// - Parameter source: where the connection came from; one word counts for each network, whatever keys it has.
+    /// - Returns: whether it counts.
+    public mutating func vouched(
+        _ statement: DialBackStatement, by witness: NodeKey, from source: HostAddress, at now: Instant
+    ) -> (counts: Bool, actions: [Action]) {
+        let expired = judge(now)
+        let network = SourceGate.source(of: source)
+        guard witness != own, statement.witness == witness, statement.address.port == port, vouches == words.count,
+            !words.contains(where: { $0.value.voucher == network && $0.key != witness }),
+            words[witness] != nil || vouches < Self.maximumVouches, isGenuine(statement, own)
+        else { return (false, expired) }
+        words[witness] = Word(at: now, observed: statement.address, statement: statement, voucher: network)
+        return (true, expired + judge(now))
+    }
+
+    /// Words grow old also while there is nobody to ask.
+    public mutating func expire(at now: Instant) -> [Action] { judge(now) }
+
+    /// Nodes that can be asked, as far as is known.
+    private var askable = Reachability.witnesses
+    private var vouches: Int { words.values.count { $0.voucher != nil } }
+
+    /// How many have to agree: two, where there are two. Where none of them was asked, those are meant that came.
+    private var needed: Int { max(1, min(Self.witnesses, vouches > 0 ? vouches : askable)) }
 
     private mutating func remember(_ witness: NodeKey, _ word: Word) {
+        words = words.filter { $0.value.voucher == nil }
         words[witness] = word
         if words.count > Self.remembered, let oldest = words.min(by: { $0.value.at < $1.value.at }) {
             words[oldest.key] = nil
         }
     }
 
+    /// Words that came unasked about addresses of that family.
+    private func votes(like address: NodeAddress) -> Int {
+        words.values.count { $0.voucher != nil && $0.observed.host.isIPv6 == address.host.isIPv6 }
+    }
+
     private mutating func judge(_ now: Instant) -> [Action] {
         words = words.filter { now - $0.value.at < Self.lifetime }
         let former = standing
-        let needed = max(1, min(Self.witnesses, available))
         var reached: [NodeAddress: Int] = [:]
         for word in words.values { word.statement.map { reached[$0.address, default: 0] += 1 } }
         let failures = words.values.count { $0.statement == nil }
-        let proven = reached.filter { $0.value >= needed && $0.value >= failures }
+        // Who comes unasked may come with his like: of those, more than half have to agree.
+        let proven = reached.filter { $0.value >= needed && $0.value >= failures && $0.value * 2 > votes(like: $0.key) }
         if !proven.isEmpty {
             standing = .reachable(
                 proven.keys.sorted { (proven[$1] ?? 0, $0.description) < (proven[$0] ?? 0, $1.description) })

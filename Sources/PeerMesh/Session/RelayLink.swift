@@ -31,8 +31,8 @@ public struct RelayLink: Sendable {
         case lost
         /// Why there is no session; only when the reason is another than before.
         case explain(String)
-        /// Another process proved this key: this one must stop.
-        case superseded
+        /// Another process proved this key, in the relay's words: this one must stop.
+        case superseded(String)
     }
 
     public private(set) var state: State
@@ -140,7 +140,7 @@ public struct RelayLink: Sendable {
         guard let action = handshake?.received(frame) else { return [] }
         switch action {
         case .send(let bytes): return [.send(bytes)]
-        case .failed(.refused(.superseded, _)): return supersede()
+        case .failed(.refused(.superseded, let detail)): return supersede(detail)
         case .failed(let failure): return fail(failure.description, now)
         case .established(let terms, let channels, _):
             handshake = nil
@@ -160,7 +160,7 @@ public struct RelayLink: Sendable {
             case .pong(let number):
                 // Only the answer to the latest ping is a sample; a late one would measure a stall twice.
                 return number == pingNumber ? [.measured(latency: now - pingSent)] : []
-            case .close(.superseded, _): return supersede()
+            case .close(.superseded, let detail): return supersede(detail)
             case .close(let reason, let detail):
                 return fail(
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
@@ -175,9 +175,9 @@ public struct RelayLink: Sendable {
         } catch { return fail(error.description, now) }
     }
 
-    private mutating func supersede() -> [Action] {
+    private mutating func supersede(_ detail: String) -> [Action] {
         state = .stopped
-        return [.disconnect, .superseded]
+        return [.disconnect, .superseded(detail)]
     }
 
     private mutating func fail(_ reason: String, _ now: Instant) -> [Action] {

@@ -61,6 +61,7 @@ extension MeshService {
         case GossipDigest.kind, GossipDifference.kind: reply(gossipAnswer(question))
         case DialBackRequest.kind: dialBack(question, reply)
         case MeshProbe.requestKind: reply(probeAnswer(question))
+        case Vouch.requestKind: reply(vouched(question))
         case MeshMirror.requestKind: reply(answer(MeshMirror.answer(question.source), to: question.key))
         default: reply(.malformed)
         }
@@ -79,7 +80,7 @@ extension MeshService {
         return true
     }
 
-    private func answer(_ bytes: [UInt8], to key: NodeKey) -> MeshResponse {
+    func answer(_ bytes: [UInt8], to key: NodeKey) -> MeshResponse {
         .answer(bytes, proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()))
     }
 

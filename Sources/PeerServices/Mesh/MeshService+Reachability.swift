@@ -24,7 +24,7 @@ extension MeshService {
         let contacts = contacts
         guard !contacts.isEmpty else {
             nextReach = now + Self.lookForContacts
-            return
+            return run(reach.expire(at: now))
         }
         let byKey = Dictionary(contacts.map { ($0.key, $0) }) { first, _ in first }
         reach.knows(available: byKey.count, at: now)

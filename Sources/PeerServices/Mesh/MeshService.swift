@@ -24,12 +24,13 @@ public final class MeshService {
         /// From the IP table, each judged already.
         public var records: [SignedRecord]
         public var lastIssue: UInt64
+        public var process: ProcessStart
         /// What the user says of this node.
         public var note: String
 
         public init(
             name: String, software: String, port: UInt16, isRelay: Bool, widened: [Network], records: [SignedRecord],
-            lastIssue: UInt64, note: String
+            lastIssue: UInt64, process: ProcessStart, note: String
         ) {
             self.name = name
             self.software = software
@@ -38,6 +39,7 @@ public final class MeshService {
             self.widened = widened
             self.records = records
             self.lastIssue = lastIssue
+            self.process = process
             self.note = note
         }
     }
@@ -69,6 +71,8 @@ public final class MeshService {
     var reach: Reachability
     var desk: DialBackDesk
     var plan: ProbePlan
+    var vouchPlan = VouchPlan()
+    var vouches = RateBucket(perSecond: MeshService.vouchesPerSecond, at: .zero)
     var random = SystemRandomNumberGenerator()
 
     /// Where each exchange goes; set once the other end has proven its key.
@@ -93,6 +97,8 @@ public final class MeshService {
     private var note: String
     /// Seeds out of the IP table; those besides are relays that were joined.
     private var tableSeeds: Set<String> = []
+    /// The rows that these come from, with those that may not be dialled now.
+    private var tableRows: [Seed] = []
     var joined: Set<String> = []
     /// Rounds that somebody waits for.
     var refreshes: [Refresh] = []
@@ -113,6 +119,10 @@ public final class MeshService {
     public var meshKeys: () -> [MeshKey] = { [] }
     /// Whether a session stands with that node, in either direction.
     public var hasSession: (NodeKey) -> Bool = { _ in false }
+    /// Whether a node has a session here, at this relay.
+    public var isPeer: (NodeKey) -> Bool = { _ in false }
+    /// Relays to which a session stands, and the numeric addresses that were dialled for them.
+    public var sessions: () -> [(key: NodeKey, address: NodeAddress)] = { [] }
     /// The key that is pinned for a relay that was joined by hand, by its address.
     public var pinned: (String) -> NodeKey? = { _ in nil }
     /// Relays with a session, the one in use first.
@@ -155,7 +165,7 @@ public final class MeshService {
         if !setup.widened.isEmpty { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
-            RecordAuthor(key: identity.key, instance: .random(in: 0 ... .max), lastIssue: lastIssue),
+            RecordAuthor(key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue),
             Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
@@ -200,9 +210,16 @@ public final class MeshService {
         if !tableSeeds.contains(seed.description) { gossip.book.remove(seed: seed.description) }
     }
 
-    /// The seeds of the IP table, all there are. What P2PRC nodes brought is others' word, and dialled as such.
+    /// Nobody else is known here, and there is nobody to ask.
+    public var isAlone: Bool {
+        gossip.book.seeds.isEmpty && !gossip.table.records.contains { $0.key != identity.key }
+    }
+
+    /// The seeds of the IP table, all there are. What others brought is their word, and dialled as such: an address of
+    /// a public network, or of one that this machine is part of now.
     public func seedsChanged(_ seeds: [Seed]) {
-        let wanted = Set(seeds.filter { $0.source != .p2prc || isAllowed($0.address) }.map(\.address))
+        tableRows = seeds
+        let wanted = Set(seeds.filter { $0.source.isUsers || isAllowed($0.address) }.map(\.address))
         for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
         let new = wanted.subtracting(tableSeeds)
         tableSeeds = wanted
@@ -248,7 +265,10 @@ public final class MeshService {
         run(gossip.timePassed(at: now, wall: .now))
         if now >= nextNetworks {
             nextNetworks = now + Self.networksInterval
-            if judge.refresh() { run(reach.networkChanged(at: now)) }
+            if judge.refresh() {
+                run(reach.networkChanged(at: now))
+                seedsChanged(tableRows)
+            }
         }
         if now >= max(reach.nextDeadline, nextReach) { runReachability(now) }
         for (number, result) in desk.timePassed(at: now) { answerDialBack(number, result) }
@@ -257,6 +277,7 @@ public final class MeshService {
             noticeContacts(now)
             publishIfChanged()
             rank(now)
+            vouch(now)
             measureBandwidth(now)
         }
         probe(now)
@@ -329,7 +350,8 @@ public final class MeshService {
             mustWrite = true
             publishSoon()
         case .superseded:
-            log.error("superseded: another process with this node's key came later, and the mesh knows it by that")
+            let advice = PeerService.afterSupersession
+            log.error("superseded: another process with this node's key began later, and the mesh knows it; \(advice)")
             onSuperseded?()
         }
     }

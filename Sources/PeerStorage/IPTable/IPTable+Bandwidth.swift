@@ -57,12 +57,11 @@ extension IPTable {
 
     /// The newest measurement of each node in each direction.
     public func latestBandwidths() throws(StorageError) -> [NodeKey: BandwidthSample] {
-        let samples = try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM bandwidth_sample ORDER BY node, at").map { row in
-                BandwidthSample(
-                    node: try row.rawKey("node"), at: try row.time("at"), down: try row.optionalNumber("down"),
-                    up: try row.optionalNumber("up"))
-            }
+        let sql = "SELECT * FROM bandwidth_sample ORDER BY node, at"
+        let samples = try rows(of: "bandwidth_sample", by: ["node", "at"], sql) { row in
+            BandwidthSample(
+                node: try row.rawKey("node"), at: try row.time("at"), down: try row.optionalNumber("down"),
+                up: try row.optionalNumber("up"))
         }
         return Dictionary(samples.map { ($0.node, $0) }) { former, later in
             BandwidthSample(
@@ -92,13 +91,11 @@ extension IPTable {
 
     /// All of them, of each node the one met last in front.
     public func metAddresses() throws(StorageError) -> [MetAddress] {
-        try read { database in
-            let sql = "SELECT * FROM met_address ORDER BY node, last_seen DESC, address"
-            return try Row.fetchAll(database, sql: sql).map { row in
-                MetAddress(
-                    node: try row.rawKey("node"), address: try row.text("address"),
-                    firstSeen: try row.time("first_seen"), lastSeen: try row.time("last_seen"))
-            }
+        let sql = "SELECT * FROM met_address ORDER BY node, last_seen DESC, address"
+        return try rows(of: "met_address", by: ["node", "address"], sql) { row in
+            MetAddress(
+                node: try row.rawKey("node"), address: try row.text("address"), firstSeen: try row.time("first_seen"),
+                lastSeen: try row.time("last_seen"))
         }
     }
 

@@ -35,11 +35,9 @@ extension IPTable {
 
     /// All of them, the oldest first.
     public func retiredKeys() throws(StorageError) -> [RetiredKey] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM retired_key ORDER BY learnt, rowid").map { row in
-                RetiredKey(
-                    former: try row.nodeKey("former"), next: try row.nodeKey("next"), learnt: try row.time("learnt"))
-            }
+        try rows(of: "retired_key", "SELECT rowid, * FROM retired_key ORDER BY learnt, rowid") { row in
+            RetiredKey(
+                former: try row.nodeKey("former"), next: try row.nodeKey("next"), learnt: try row.time("learnt"))
         }
     }
 }

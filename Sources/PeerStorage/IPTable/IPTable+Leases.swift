@@ -26,9 +26,8 @@ extension IPTable {
 
     /// All leases, expired ones too (who decides about that knows the time), in the order of their ports.
     public func leases() throws(StorageError) -> [Lease] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM lease ORDER BY first_port, key, mapping").map(Self.lease)
-        }
+        try rows(
+            of: "lease", "SELECT rowid, * FROM lease ORDER BY first_port, key, mapping", Self.lease)
     }
 
     private static func insert(_ lease: Lease, in database: Database) throws {

@@ -56,16 +56,11 @@ extension IPTable {
 
     /// All nodes, the one seen last first.
     public func nodes() throws(StorageError) -> [KnownNode] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM node ORDER BY last_seen DESC, key").map(Self.node)
-        }
+        try rows(of: "node", "SELECT rowid, * FROM node ORDER BY last_seen DESC, key", Self.node)
     }
 
     public func node(_ key: NodeKey) throws(StorageError) -> KnownNode? {
-        try read { database in
-            try Row.fetchOne(database, sql: "SELECT * FROM node WHERE key = ?", arguments: [key.description])
-                .map(Self.node)
-        }
+        try rows(of: "node", "SELECT rowid, * FROM node WHERE key = ?", arguments: [key.description], Self.node).first
     }
 
     private static func node(_ row: Row) throws -> KnownNode {

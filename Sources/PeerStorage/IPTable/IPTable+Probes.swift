@@ -69,7 +69,8 @@ extension IPTable {
 
     /// Probes from a moment on, of one node or of all, in the order of nodes and times.
     public func probes(of node: NodeKey? = nil, since start: UnixTime) throws(StorageError) -> [NodeSample] {
-        try read { database in
+        var damaged: [[DatabaseValue]] = []
+        let samples = try read { database in
             let rows = try Row.fetchCursor(
                 database,
                 sql: """
@@ -85,7 +86,10 @@ extension IPTable {
                 let isSame = try row.withUnsafeData(atIndex: 0) { data in
                     last.map { data?.elementsEqual($0.bytes) == true } ?? false
                 }
-                let node: NodeKey = if let last, isSame { last } else { try row.rawKey("node") }
+                guard let node = isSame ? last : try? row.rawKey("node") else {
+                    damaged.append([row["node"] ?? .null])
+                    continue
+                }
                 last = node
                 samples.append(
                     NodeSample(
@@ -94,22 +98,20 @@ extension IPTable {
             }
             return samples
         }
+        drop(damaged, from: "probe_sample", by: ["node"], "column node holds something unexpected")
+        return samples
     }
 
     /// Spans from a moment on, of one node or of all, in the order of nodes and times.
     public func spans(of node: NodeKey? = nil, since start: UnixTime) throws(StorageError) -> [NodeSpan] {
-        try read { database in
-            try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT * FROM probe_span WHERE (?1 IS NULL OR node = ?1) AND start >= ?2 ORDER BY node, start
-                    """,
-                arguments: [node.map { Data($0.bytes) }, start.milliseconds]
-            ).map { row in
-                NodeSpan(
-                    node: try row.rawKey("node"), start: try row.time("start"), answers: try row.number("answers"),
-                    lost: try row.number("lost"), best: try row.optionalSpan("best_us"))
-            }
+        try rows(
+            of: "probe_span", by: ["node", "start"],
+            "SELECT * FROM probe_span WHERE (?1 IS NULL OR node = ?1) AND start >= ?2 ORDER BY node, start",
+            arguments: [node.map { Data($0.bytes) }, start.milliseconds]
+        ) { row in
+            NodeSpan(
+                node: try row.rawKey("node"), start: try row.time("start"), answers: try row.number("answers"),
+                lost: try row.number("lost"), best: try row.optionalSpan("best_us"))
         }
     }
 

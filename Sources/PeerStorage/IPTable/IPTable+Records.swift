@@ -24,6 +24,8 @@ public struct KeptRecords: Hashable, Sendable {
     public var damaged: [NodeKey] = []
     /// About the first of them.
     public var damage: String?
+    /// Rows whose key is none.
+    var strays: [DatabaseValue] = []
 
     public init() {}
 }
@@ -65,7 +67,7 @@ extension IPTable {
     ///
     /// - Parameter moment: expired ones are left out, unjudged; they go with the first round of gossip.
     public func records(at moment: WallTime) throws(StorageError) -> KeptRecords {
-        let found = try read { try Self.records(in: $0, at: moment, isGenuine: { $0.isGenuine }) }
+        let found = try judged(at: moment) { $0.isGenuine }
         guard !found.damaged.isEmpty else { return found }
         try write { database in
             for key in found.damaged {
@@ -78,7 +80,15 @@ extension IPTable {
     /// The same for listings, at once and without judging signatures: who could change the file, in a home that only its
     /// user may enter, could as well change what a listing says. Nothing that is dialled or ranked comes from here.
     public func unjudgedRecords(at moment: WallTime) throws(StorageError) -> KeptRecords {
-        try read { try Self.records(in: $0, at: moment, isGenuine: { _ in true }) }
+        try judged(at: moment) { _ in true }
+    }
+
+    private func judged(
+        at moment: WallTime, _ isGenuine: (SignedRecord) -> Bool
+    ) throws(StorageError) -> KeptRecords {
+        let found = try read { try Self.records(in: $0, at: moment, isGenuine: isGenuine) }
+        drop(found.strays.map { [$0] }, from: "record", by: ["rowid"], "column key holds something unexpected")
+        return found
     }
 
     private static func records(
@@ -86,9 +96,12 @@ extension IPTable {
     ) throws -> KeptRecords {
         var found = KeptRecords()
         let rows = try Row.fetchCursor(
-            database, sql: "SELECT key, bytes, first_received, received FROM record ORDER BY key")
+            database, sql: "SELECT rowid, key, bytes, first_received, received FROM record ORDER BY key")
         while let row = try rows.next() {
-            let key = try row.rawKey("key")
+            guard let key = try? row.rawKey("key") else {
+                found.strays.append(row["rowid"] ?? .null)
+                continue
+            }
             do throws(WireError) {
                 let record = try SignedRecord(try Self.bytes(row))
                 guard record.expires > moment.seconds else { continue }
@@ -118,9 +131,22 @@ extension IPTable {
 extension IPTable {
     /// Of the last record that this node issued, whatever its key was then; 0 before the first.
     public func lastIssue() throws(StorageError) -> UInt64 {
-        try read { database in
-            guard let row = try Row.fetchOne(database, sql: "SELECT issue FROM own_record") else { return 0 }
-            return UInt64(bitPattern: try row.integer("issue"))
+        // One that lost its number finds its record at others, and goes above that.
+        UInt64(bitPattern: try ownValue("issue") { try $0.integer("issue") } ?? 0)
+    }
+
+    /// A column of the one row about this node; `nil` where it holds something else, or the row is gone. That stays as
+    /// it is until it is written anew.
+    func ownValue<Value>(_ column: String, _ read: (Row) throws -> Value) throws(StorageError) -> Value? {
+        let found = try self.read { database in
+            try Row.fetchOne(database, sql: "SELECT \(column) FROM own_record").map { row in Result { try read(row) } }
+        }
+        switch found {
+        case .success(let value): return value
+        case .failure(let error):
+            note(TableDamage(table: "own_record", rows: 1, reason: Self.reason(error), isDropped: false))
+            return nil
+        case nil: return nil
         }
     }
 
@@ -153,10 +179,7 @@ extension IPTable {
 
     /// What the user says of this node (`--amd`).
     public func ownNote() throws(StorageError) -> String {
-        try read { database in
-            guard let row = try Row.fetchOne(database, sql: "SELECT note FROM own_record") else { return "" }
-            return try row.text("note")
-        }
+        try ownValue("note") { try $0.text("note") } ?? ""
     }
 
     public func save(ownNote note: String) throws(StorageError) {

@@ -48,11 +48,8 @@ extension IPTable {
     }
 
     public func agreedPorts() throws(StorageError) -> [AgreedPorts] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM agreed_port ORDER BY mapping, relay").map { row in
-                AgreedPorts(
-                    mapping: try row.mapping("mapping"), relay: try row.text("relay"), ports: try row.ports())
-            }
+        try rows(of: "agreed_port", "SELECT rowid, * FROM agreed_port ORDER BY mapping, relay") { row in
+            AgreedPorts(mapping: try row.mapping("mapping"), relay: try row.text("relay"), ports: try row.ports())
         }
     }
 
@@ -73,10 +70,8 @@ extension IPTable {
 
     /// All of them, the one that was added first in front.
     public func joinedRelays() throws(StorageError) -> [JoinedRelay] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM joined_relay ORDER BY added, rowid").map { row in
-                JoinedRelay(address: try row.text("address"), added: try row.time("added"))
-            }
+        try rows(of: "joined_relay", "SELECT rowid, * FROM joined_relay ORDER BY added, rowid") { row in
+            JoinedRelay(address: try row.text("address"), added: try row.time("added"))
         }
     }
 }

@@ -47,22 +47,23 @@ extension IPTable {
 
     /// The newest sample of each node that has one.
     public func latestLatencies() throws(StorageError) -> [NodeKey: LatencySample] {
+        let known = damagedRows["latency_sample"]
         // With one max(), SQLite takes the other columns from the row that has the maximum.
-        let samples = try read { database in
-            try Row.fetchAll(database, sql: "SELECT node, max(at) AS at, rtt_us FROM latency_sample GROUP BY node")
-                .map(Self.sample)
+        let sql = "SELECT id, node, max(at) AS at, rtt_us FROM latency_sample GROUP BY node"
+        var samples = try rows(of: "latency_sample", by: ["id"], sql, Self.sample)
+        // Those before what was dropped.
+        if damagedRows["latency_sample"] != known {
+            samples = try rows(of: "latency_sample", by: ["id"], sql, Self.sample)
         }
         return Dictionary(samples.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// All samples from a moment on, the oldest first.
     public func samples(since start: UnixTime) throws(StorageError) -> [LatencySample] {
-        try read { database in
-            try Row.fetchAll(
-                database, sql: "SELECT node, at, rtt_us FROM latency_sample WHERE at >= ? ORDER BY at, id",
-                arguments: [start.milliseconds]
-            ).map(Self.sample)
-        }
+        try rows(
+            of: "latency_sample", by: ["id"],
+            "SELECT id, node, at, rtt_us FROM latency_sample WHERE at >= ? ORDER BY at, id",
+            arguments: [start.milliseconds], Self.sample)
     }
 
     /// Drops all samples from before a moment.

@@ -8,10 +8,18 @@ public struct Seed: Hashable, Sendable {
         case user
         /// `--arn`.
         case root
-        /// `import ip-table`.
+        /// `import ip-table`: the user brought the file, and others wrote what is in it.
         case imported = "import"
-        /// A P2PRC node told the adapter, so it is others' word: dialled only where `DialPolicy` allows it.
+        /// A P2PRC node told the adapter.
         case p2prc
+
+        /// Whether it is the user's own word. Others' is dialled only where `DialPolicy` allows it.
+        public var isUsers: Bool {
+            switch self {
+            case .user, .root: true
+            case .imported, .p2prc: false
+            }
+        }
     }
 
     /// Characters of a name; a longer one is cut.
@@ -100,20 +108,18 @@ extension IPTable {
     /// All of them, those that the user named in front, then roots, imports and those of P2PRC; in each the oldest
     /// first.
     public func seeds() throws(StorageError) -> [Seed] {
-        try read { database in
-            try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT * FROM seed ORDER BY
-                        CASE source WHEN 'user' THEN 0 WHEN 'root' THEN 1 WHEN 'import' THEN 2 ELSE 3 END, added, rowid
-                    """
-            ).map { row in
-                Seed(
-                    address: try row.text("address"),
-                    source: try row.value(Seed.Source(rawValue: try row.text("source")), "source"),
-                    name: try row.text("name"), added: try row.time("added"),
-                    lastAnswered: try row.optionalTime("last_answered"))
-            }
+        try rows(
+            of: "seed",
+            """
+            SELECT rowid, * FROM seed ORDER BY
+                CASE source WHEN 'user' THEN 0 WHEN 'root' THEN 1 WHEN 'import' THEN 2 ELSE 3 END, added, rowid
+            """
+        ) { row in
+            Seed(
+                address: try row.text("address"),
+                source: try row.value(Seed.Source(rawValue: try row.text("source")), "source"),
+                name: try row.text("name"), added: try row.time("added"),
+                lastAnswered: try row.optionalTime("last_answered"))
         }
     }
 
@@ -131,8 +137,7 @@ extension IPTable {
             let former = try String.fetchOne(
                 database, sql: "SELECT source FROM seed WHERE address = ?", arguments: [seed.address])
         else { return false }
-        let isUsers = seed.source == .user || seed.source == .root
-        if isUsers || former == Seed.Source.p2prc.rawValue, former != seed.source.rawValue {
+        if seed.source.isUsers || former == Seed.Source.p2prc.rawValue, former != seed.source.rawValue {
             try database.execute(
                 sql: "UPDATE seed SET source = ?, name = ? WHERE address = ?",
                 arguments: [seed.source.rawValue, seed.name, seed.address])

@@ -61,16 +61,13 @@ extension IPTable {
 
     /// All that are remembered, the newest first.
     public func tokens() throws(StorageError) -> [TokenStanding] {
-        try read { database in
-            try Row.fetchAll(
-                database,
-                sql: """
-                    SELECT issued_token.*, revoked_token.revoked, token_binding.node AS bound_node FROM issued_token
-                    LEFT JOIN revoked_token USING (jti) LEFT JOIN token_binding USING (jti)
-                    ORDER BY issued_token.issued DESC, issued_token.rowid DESC
-                    """
-            ).map(Self.standing)
-        }
+        try rows(
+            of: "issued_token",
+            """
+            SELECT issued_token.rowid, issued_token.*, revoked_token.revoked, token_binding.node AS bound_node
+            FROM issued_token LEFT JOIN revoked_token USING (jti) LEFT JOIN token_binding USING (jti)
+            ORDER BY issued_token.issued DESC, issued_token.rowid DESC
+            """, Self.standing)
     }
 
     /// From now on the token opens nothing. One that is revoked already keeps its time.
@@ -101,7 +98,12 @@ extension IPTable {
         try write { database in
             let known = "SELECT node FROM token_binding WHERE jti = ?"
             if let row = try Row.fetchOne(database, sql: known, arguments: [id]) {
-                let bound = try row.nodeKey("node")
+                // Not dropped: whoever came next would be taken for the one that came first.
+                guard let bound = try? row.nodeKey("node") else {
+                    throw StorageError(
+                        .damaged, path: self.path, detail: "which node token \(id) is bound to cannot be read",
+                        advice: "revoke it and issue another one (p2prc token revoke)")
+                }
                 guard formerly.contains(bound) else { return bound }
                 try database.execute(
                     sql: "UPDATE token_binding SET node = ? WHERE jti = ?", arguments: [node.description, id])
@@ -157,8 +159,9 @@ extension IPTable {
                 scope: try row.text("scope"), node: try row.optional("node") { try row.nodeKey($0) },
                 issued: WallTime(seconds: try row.integer("issued")),
                 expires: WallTime(seconds: try row.integer("expires"))),
-            revoked: try row.optional("revoked") { WallTime(seconds: try row.integer($0)) },
-            boundTo: try row.optional("bound_node") { try row.nodeKey($0) })
+            // It is revoked whenever that was. And what another table holds is no damage of this row.
+            revoked: try row.optional("revoked") { WallTime(seconds: (try? row.integer($0)) ?? 0) },
+            boundTo: try? row.optional("bound_node") { try row.nodeKey($0) })
     }
 }
 

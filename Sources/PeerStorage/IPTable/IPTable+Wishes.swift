@@ -36,9 +36,7 @@ extension IPTable {
 
     /// All wishes, the one that was made first in front.
     public func wishes() throws(StorageError) -> [MappingWish] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM mapping_wish ORDER BY rowid").map(Self.wish)
-        }
+        try rows(of: "mapping_wish", "SELECT rowid, * FROM mapping_wish ORDER BY rowid", Self.wish)
     }
 
     private enum TargetKind: String { case serverPort = "server-port", service }

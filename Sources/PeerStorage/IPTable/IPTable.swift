@@ -20,8 +20,14 @@ public actor IPTable {
     var samplesSincePrune = 0
     /// The same for probes.
     var probesSincePrune = 0
+    /// Damaged rows that were found since it was opened, by table.
+    public private(set) var damagedRows: [String: Int] = [:]
+    private let onDamage: @Sendable (TableDamage) -> Void
 
-    private init(queue: DatabaseQueue, path: String, home: Home?) {
+    private init(
+        queue: DatabaseQueue, path: String, home: Home?, onDamage: @escaping @Sendable (TableDamage) -> Void
+    ) {
+        self.onDamage = onDamage
         self.executor = DiskExecutor(label: "p2prc.ip-table")
         self.queue = queue
         self.path = path
@@ -33,8 +39,10 @@ public actor IPTable {
     ///
     /// Fails with `.full`, `.denied`, `.busy` or `.failed` as the disk does, and with `.newer` for the table of a newer
     /// p2prc: none of these puts anything aside.
+    ///
+    /// - Parameter onDamage: told of damaged rows, once for each table; they are dropped, wherever they turn up.
     public static func open(
-        in home: Home, now: WallTime
+        in home: Home, now: WallTime, onDamage: @escaping @Sendable (TableDamage) -> Void = { _ in }
     ) throws(StorageError) -> (table: IPTable, warnings: [StorageWarning]) {
         try home.requireHeld()
         let path = home.paths.ipTable
@@ -46,15 +54,21 @@ public actor IPTable {
         let queue = try translating(path) {
             let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false))
             try IPTableSchema.bringUpToDate(queue, path: path)
+            // Whoever took it out left nowhere to keep what this node says of itself. Nothing is written where it is.
+            if try queue.read({ try Int.fetchOne($0, sql: "SELECT count(*) FROM own_record") }) == 0 {
+                try queue.write { try $0.execute(sql: "INSERT INTO own_record (id, issue, note) VALUES (1, 0, '')") }
+            }
             return queue
         }
-        return (IPTable(queue: queue, path: path, home: home), warnings)
+        return (IPTable(queue: queue, path: path, home: home, onDamage: onDamage), warnings)
     }
 
     /// Opens a table to look at it, also while a node is running with it; nothing is repaired. Methods that write fail.
     ///
     /// Fails with `.missing` when there is none, with `.damaged` when it is not sound.
-    public static func inspect(_ paths: HomePaths) throws(StorageError) -> IPTable {
+    public static func inspect(
+        _ paths: HomePaths, onDamage: @escaping @Sendable (TableDamage) -> Void = { _ in }
+    ) throws(StorageError) -> IPTable {
         let path = paths.ipTable
         guard try Disk.kind(of: path) != nil else {
             throw StorageError(.missing, path: path, detail: "there is no IP table yet")
@@ -65,7 +79,7 @@ public actor IPTable {
             try IPTableSchema.checkIsCurrent(queue, path: path)
             return queue
         }
-        return IPTable(queue: queue, path: path, home: nil)
+        return IPTable(queue: queue, path: path, home: nil, onDamage: onDamage)
     }
 
     /// Ends the work with the file; methods that are called afterwards fail. Without it nothing is lost either.
@@ -87,6 +101,15 @@ public actor IPTable {
         try home.requireHeld()
         let queue = try opened()
         return try Self.translating(path) { try queue.write(body) }
+    }
+
+    /// Whether it may be written.
+    var isHeld: Bool { home != nil }
+
+    func note(_ damage: TableDamage) {
+        let isFirst = damagedRows.updateValue(
+            damagedRows[damage.table, default: 0] + damage.rows, forKey: damage.table) == nil
+        if isFirst { onDamage(damage) }
     }
 
     private func opened() throws(StorageError) -> DatabaseQueue {
@@ -132,7 +155,11 @@ public actor IPTable {
                 var configuration = Configuration()
                 configuration.busyMode = .timeout(5)
                 let queue = try DatabaseQueue(path: path, configuration: configuration)
-                let verdict = try queue.inDatabase { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+                let verdict = try queue.inDatabase { database in
+                    // A value that no row may have is that row's damage, not the file's (`rows(of:)`).
+                    try database.execute(sql: "PRAGMA ignore_check_constraints = ON")
+                    return try String.fetchOne(database, sql: "PRAGMA quick_check(1)")
+                }
                 try queue.close()
                 return verdict == "ok" ? nil : Self.oneLine(verdict ?? "its check gave no answer")
             }

@@ -28,6 +28,7 @@ enum IPTableSchema {
         migrator.registerMigration("3 accounts and filters") { try $0.execute(sql: accountsAndFilters) }
         migrator.registerMigration("4 retired keys") { try $0.execute(sql: retiredKeys) }
         migrator.registerMigration("5 mesh") { try $0.execute(sql: mesh) }
+        migrator.registerMigration("6 process starts") { try $0.execute(sql: processStarts) }
         return migrator
     }
 
@@ -126,4 +127,7 @@ enum IPTableSchema {
         ALTER TABLE mapping_wish ADD COLUMN allow TEXT NOT NULL DEFAULT '';
         ALTER TABLE mapping_wish ADD COLUMN deny TEXT NOT NULL DEFAULT '';
         """
+
+    /// `began`: of the last process (`ProcessStart`); 0 before the first.
+    private static let processStarts = "ALTER TABLE own_record ADD COLUMN began INTEGER NOT NULL DEFAULT 0"
 }

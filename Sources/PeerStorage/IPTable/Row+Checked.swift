@@ -58,7 +58,8 @@ extension Row {
     func mapping(_ column: String) throws -> MappingID { try value(MappingID(try text(column)), column) }
 
     func protocols(_ column: String) throws -> TransportProtocols {
-        TransportProtocols(rawValue: try number(column))
+        let protocols = TransportProtocols(rawValue: try number(column))
+        return try value(protocols.isEmpty || !protocols.isSubset(of: [.tcp, .udp]) ? nil : protocols, column)
     }
 
     /// `nil` for NULL.

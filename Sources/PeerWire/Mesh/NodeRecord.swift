@@ -29,13 +29,13 @@ public struct NodeRecord: Hashable, Sendable {
 
     /// Which process wrote it: what tells a node that was restarted from a home that runs twice.
     public struct Process: Hashable, Sendable {
-        /// The number of the first record that this process issued. Of two processes with one key, the later goes on.
-        public var firstIssue: UInt64
+        /// When the process began (`ProcessStart`). Of two processes with one key, the later goes on.
+        public var began: UInt64
         /// Drawn at random by the process.
         public var instance: UInt64
 
-        public init(firstIssue: UInt64, instance: UInt64) {
-            self.firstIssue = firstIssue
+        public init(began: UInt64, instance: UInt64) {
+            self.began = began
             self.instance = instance
         }
     }

@@ -1,6 +1,6 @@
 extension SignedRecord {
     private enum Tag {
-        static let firstIssue: UInt8 = 1
+        static let began: UInt8 = 1
         static let instance: UInt8 = 2
         static let issued: UInt8 = 3
         static let lifetime: UInt8 = 4
@@ -24,7 +24,7 @@ extension SignedRecord {
             throw WireError(.malformedField, "a note of more than \(limit) bytes, or with control characters")
         }
         var fields = FieldWriter()
-        fields.put(Tag.firstIssue, record.process.firstIssue)
+        fields.put(Tag.began, record.process.began)
         fields.put(Tag.instance, record.process.instance)
         fields.put(Tag.issued, UInt64(bitPattern: record.issued))
         fields.put(Tag.lifetime, record.lifetime)
@@ -78,7 +78,7 @@ extension SignedRecord {
         return NodeRecord(
             key: key, issue: issue,
             process: .init(
-                firstIssue: try fields.number(Tag.firstIssue, UInt64.self),
+                began: try fields.number(Tag.began, UInt64.self),
                 instance: try fields.number(Tag.instance, UInt64.self)),
             issued: issued, lifetime: lifetime,
             roles: NodeRecord.Roles(rawValue: try fields.number(Tag.roles, UInt16.self)),

@@ -4,7 +4,7 @@
 /// format (1), 01 | key (32) | issue (8) | fields | signature (64)
 /// signed: "p2prc/1 node record" ‖ all bytes before the signature
 /// ```
-/// The fields are those of messages (`FieldReader`): 1 (8) first issue of the process; 2 (8) instance; 3 (8) issued;
+/// The fields are those of messages (`FieldReader`): 1 (8) when the process began; 2 (8) instance; 3 (8) issued;
 /// 4 (4) lifetime; 5 (2) roles; 6 text, name; 7 text, software; 8 addresses; 9 mappings; 10 statements of witnesses;
 /// 11 text, note, left out where there is none.
 /// What is read is passed on byte for byte, with fields that only later versions know.

@@ -31,6 +31,7 @@ extension FuzzTarget {
         whole(
             "gossip-difference", longestInput: 4_096, parse: { try? GossipDifference($0) }, write: { $0.bytes }),
         whole("dial-back-request", parse: { DialBackRequest($0) }, write: { $0.bytes }),
+        whole("vouch", parse: { Vouch($0) }, write: { $0.bytes }),
         whole("dial-back-answer", parse: { DialBackAnswer($0) }, write: { $0.bytes }),
         whole("nonce-delivery", parse: { NonceDelivery($0) }, write: { $0.bytes }),
         whole(
@@ -213,7 +214,7 @@ private enum Known {
     /// The one record in the corpus of which the signature fits.
     static let record = try? SignedRecord(
         NodeRecord(
-            key: identity.key, issue: 5, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60),
+            key: identity.key, issue: 5, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60),
         by: identity)
 
     static func isAnswer(_ bytes: [UInt8]) -> Bool {

@@ -31,6 +31,7 @@ final class MeshNode {
     var desk: DialBackDesk
     var failover = Failover()
     var plan: ProbePlan
+    var vouchPlan = VouchPlan()
     var logs: [NodeKey: SampleLog] = [:]
     /// Records that offer a relay, with the verdict on them.
     var relays: [NodeKey: (record: SignedRecord, verdict: RelayProof.Verdict, until: Instant)] = [:]
@@ -59,7 +60,7 @@ final class MeshNode {
         seal = Seal(number)
         address = .number(number)
         gossip = Self.gossip(seal.key, number, limits)
-        author = RecordAuthor(key: seal.key, instance: UInt64(number), lastIssue: 0)
+        author = RecordAuthor(key: seal.key, process: .init(began: 1, instance: UInt64(number)), lastIssue: 0)
         reach = Reachability(own: seal.key, port: 8_088, isGenuine: Seal.isStatement)
         desk = DialBackDesk(own: seal.key) { _ in true }
         plan = ProbePlan(seed: UInt64(number))
@@ -79,7 +80,8 @@ final class MeshNode {
         gossip = Self.gossip(key, number &+ epoch &* 1_000_003, gossip.limits)
         for seed in seeds { _ = gossip.book.add(seed: seed) }
         gossip.restore(records, at: now, wall: wall)
-        author = RecordAuthor(key: key, instance: UInt64(number) << 20 | UInt64(epoch), lastIssue: author.lastIssue)
+        let process = NodeRecord.Process(began: UInt64(epoch) + 1, instance: UInt64(number) << 20 | UInt64(epoch))
+        author = RecordAuthor(key: key, process: process, lastIssue: author.lastIssue)
         reach = Reachability(own: key, port: 8_088, isGenuine: Seal.isStatement)
         desk = DialBackDesk(own: key) { _ in true }
         failover = Failover()

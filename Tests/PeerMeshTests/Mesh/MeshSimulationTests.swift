@@ -43,6 +43,30 @@ import Testing
         try Self.run(plan, seed: 1)
     }
 
+    @Test(arguments: Environment.seed.map { $0..<($0 + 1) } ?? 0..<(Environment.isLong ? 100 : 2))
+    func `a relay whose peers are all behind NAT is proven by them, whatever a fifth of them says`(seed: UInt64) {
+        var plan = MeshWorld.Plan(nodes: 100, publicShare: 0, liarShare: 20, peers: 20, flood: 60)
+        plan.isNamed = true
+        let world = MeshWorld(seed: seed, plan: plan)
+        world.startAll(within: 5)
+        world.advance(seconds: 120)
+        let relay = world.nodes[0]
+        #expect(relay.reach.standing == .reachable([relay.address]), "\(Self.replay(world))")
+        #expect(world.peers.count == 16)
+        for peer in world.peers {
+            #expect(peer.failover.published == [relay.key], "\(peer.number): \(Self.replay(world))")
+        }
+        // An hour later too: what was said at first is long forgotten.
+        if Environment.isLong {
+            world.advance(seconds: 3_600)
+            #expect(relay.reach.standing == .reachable([relay.address]), "\(Self.replay(world))")
+            #expect(relay.reach.statements.allSatisfy { world.wall.seconds - $0.time < RelayProof.lifetime })
+            for peer in world.peers { #expect(peer.failover.published == [relay.key], "\(Self.replay(world))") }
+        }
+        world.check()
+        #expect(world.violation == nil, "\(Self.replay(world))")
+    }
+
     static func run(_ plan: MeshWorld.Plan, seed: UInt64) throws {
         let clock = ContinuousClock.now
         func note(_ text: String) { if isTold { print(ContinuousClock.now - clock, text) } }

@@ -16,6 +16,8 @@ final class MeshWorld {
         var publishers = 1
         /// Made-up records, in all.
         var flood = 600
+        /// All hold a session to node 0 from the start, as their users said.
+        var isNamed = false
         var limits = GossipLimits()
     }
 
@@ -127,6 +129,7 @@ final class MeshWorld {
         runGossip(node)
         if node.isPublic || node.isPeer { runReachability(node) }
         if node.isPeer { runPeer(node) }
+        if plan.isNamed { runVouching(node) }
         after(.seconds(1)) { [unowned self] in if node.epoch == epoch { tick(node) } }
     }
 
@@ -323,6 +326,22 @@ final class MeshWorld {
                 case nil: break
                 }
             }
+        }
+    }
+
+    /// What liars say that they reached node 0 at.
+    static let falseAddress = NodeAddress.number(0xabcdef)
+
+    private func runVouching(_ node: MeshNode) {
+        let relay = nodes[0]
+        guard node !== relay, relay.isUp, !node.vouchPlan.due([relay.key], at: now).isEmpty else { return }
+        let statement = node.seal.sign(
+            .init(
+                subject: relay.key, witness: node.key, time: wall(of: node).seconds,
+                address: node.isLiar ? Self.falseAddress : relay.address))
+        carry(Vouch(statement).bytes.count, node, relay) { [unowned self] in
+            _ = relay.reach.vouched(statement, by: node.key, from: node.address.host, at: now)
+            carry(2, relay, node) { [unowned self] in node.vouchPlan.answered(relay.key, at: now) }
         }
     }
 

@@ -54,7 +54,7 @@ struct Seal {
     ) -> SignedRecord {
         sign(
             NodeRecord(
-                key: key, issue: issue, process: .init(firstIssue: issue, instance: 1), issued: issued,
+                key: key, issue: issue, process: .init(began: issue, instance: 1), issued: issued,
                 lifetime: lifetime, roles: roles, name: name, software: "test", addresses: addresses,
                 witnesses: witnesses))
     }

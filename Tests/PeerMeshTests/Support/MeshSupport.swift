@@ -64,9 +64,9 @@ extension Grant {
 }
 
 extension Message.Introduction {
-    static func of(_ instance: UInt8, name: String = "peer") -> Message.Introduction {
+    static func of(_ instance: UInt8, name: String = "peer", began: UInt64 = 0) -> Message.Introduction {
         Message.Introduction(
-            instance: .number(instance), name: name, dialled: "relay.example.org", software: "test")
+            instance: .number(instance), name: name, dialled: "relay.example.org", software: "test", began: began)
     }
 }
 

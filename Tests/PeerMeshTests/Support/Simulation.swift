@@ -42,6 +42,8 @@ final class Simulation {
         var receipts: [MappingID: Receipt] = [:]
         var remembered: [MappingID: PortRange] = [:]
         var processes: [Process] = []
+        /// Of the last process, on its disk.
+        var lastStart: UInt64 = 0
         init(_ identity: NodeIdentity, grant: Grant) {
             self.identity = identity
             self.grant = grant
@@ -53,14 +55,14 @@ final class Simulation {
     // Upwards unowned, or the two would keep each other; homes stay as long as the simulation.
     private final class Process {
         unowned let home: Home
-        let instance: ProcessInstance
+        let start: ProcessStart
         var agreements: [PeerPortAgreement] = []
         var wakes: [MappingID: Instant] = [:]
         var link: Link?
         var isAlive = true
-        init(home: Home, instance: ProcessInstance) {
+        init(home: Home, start: ProcessStart) {
             self.home = home
-            self.instance = instance
+            self.start = start
         }
     }
 
@@ -324,7 +326,11 @@ final class Simulation {
     // MARK: Processes
 
     private func startProcess(_ home: Home) {
-        let process = Process(home: home, instance: ProcessInstance(using: &random))
+        // Every other process has a clock that is a day ahead.
+        let clock = Int64(home.processes.count % 2 * 86_400_000_000_000) + Int64(now.nanoseconds)
+        home.lastStart = ProcessStart.number(after: home.lastStart, clock: clock)
+        let process = Process(
+            home: home, start: ProcessStart(number: home.lastStart, instance: ProcessInstance(using: &random)))
         note("process of \(home.key.short) starts")
         home.processes.append(process)
         for wish in home.wishes { add(wish, process) }
@@ -353,7 +359,8 @@ final class Simulation {
         process.link = link
         links[link.id] = link
         let introduction = Message.Introduction(
-            instance: process.instance, name: "peer", dialled: "relay", software: "test")
+            instance: process.start.instance, name: "peer", dialled: "relay", software: "test",
+            began: process.start.number)
         after(delay()) { [self] in
             guard !link.isCut, link.epoch == epoch, relay != nil else { return }
             note("session \(link.id.value) of \(process.home.key.short) is proven")
@@ -390,6 +397,7 @@ final class Simulation {
         if reason == .protocolBreach { fail("a peer of ours is said to break the protocol") }
         guard reason == .superseded else { return lost(link) }
         note("process of \(link.process.home.key.short) stops: superseded")
+        if link.process.start.number == link.process.home.lastStart { fail("the last process of a home is superseded") }
         links[link.id] = nil
         link.process.isAlive = false
         link.process.link = nil

@@ -151,20 +151,6 @@ import Testing
         #expect(try await again.wishes() == [oldWish])
     }
 
-    @Test(.enabled(if: Ran.isInstalled("sqlite3", "--version"), "needs the command sqlite3"))
-    func `a row that a hand has spoiled is an error, and the next start begins a fresh table`() async throws {
-        let home = try folder.home()
-        let table = try IPTable.open(in: home, now: .someday).table
-        let key = String(repeating: "z", count: 64)
-        let spoil = "INSERT INTO lease VALUES ('\(key)', '0000000000000001', 1, 1, 1, 'p', 't', 1, NULL)"
-        #expect(try Ran(["sqlite3", path, spoil]).status != 0, "the table's own checks refuse it")
-        #expect(try Ran(["sqlite3", path, "PRAGMA ignore_check_constraints = 1; \(spoil)"]).status == 0)
-        let error = await #expect(throws: StorageError.self) { try await table.leases() }
-        #expect(error?.kind == .damaged)
-        try await table.close()
-        #expect(try IPTable.open(in: home, now: .someday).warnings.count == 1)
-    }
-
     @Test func `a table can be looked at while a node runs with it, and not written`() async throws {
         let home = try folder.home()
         let table = try IPTable.open(in: home, now: .someday).table

@@ -15,6 +15,21 @@ import Testing
         table = try IPTable.open(in: home, now: .someday).table
     }
 
+    // MARK: Starts
+
+    @Test func `when the last process began is there after a restart, or nothing if it cannot be read`() async throws {
+        #expect(try await table.lastStart() == 0)
+        try await table.save(start: 1_800_000_000_123_456_789)
+        try await table.save(start: 5)
+        try await table.save(start: 1_900_000_000_123_456_789)
+        try await table.close()
+        let again = try IPTable.open(in: home, now: .someday).table
+        #expect(try await again.lastStart() == 1_900_000_000_123_456_789)
+        let spoil = "UPDATE own_record SET began = 'noon'"
+        #expect(try Ran(["sqlite3", home.paths.ipTable, spoil]).status == 0)
+        #expect(try await again.lastStart() == 0)
+    }
+
     // MARK: Seeds
 
     func seed(_ address: String, _ source: Seed.Source = .user, at milliseconds: Int64 = 0) -> Seed {
@@ -68,7 +83,7 @@ import Testing
         let address = NodeAddress(host: HostAddress("192.0.2.\(number % 250 + 1)")!, port: 8_088)!
         return try SignedRecord(
             NodeRecord(
-                key: identity.key, issue: issue, process: .init(firstIssue: 1, instance: UInt64(number)),
+                key: identity.key, issue: issue, process: .init(began: 1, instance: UInt64(number)),
                 issued: WallTime.someday.seconds, lifetime: lifetime, roles: .relay, name: "node \(number)",
                 software: "p2prc/0.1.0", addresses: [address]),
             by: identity)
@@ -122,7 +137,7 @@ import Testing
         func record(_ number: Int) throws -> SignedRecord {
             let key = NodeKey(bytes: (0..<32).map { UInt8(truncatingIfNeeded: number >> ($0 % 3 * 8)) })!
             let record = NodeRecord(
-                key: key, issue: 1, process: .init(firstIssue: 1, instance: 1), issued: WallTime.someday.seconds,
+                key: key, issue: 1, process: .init(began: 1, instance: 1), issued: WallTime.someday.seconds,
                 lifetime: 60)
             return try SignedRecord(record) { _ in [UInt8](repeating: 7, count: 64) }
         }

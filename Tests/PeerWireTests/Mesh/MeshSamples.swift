@@ -6,7 +6,7 @@ extension Samples {
     static let statement = DialBackStatement(subject: relay.key, time: 1_800_000_100, address: address, by: peer)
 
     static let record = NodeRecord(
-        key: relay.key, issue: 1_800_000_000_123, process: .init(firstIssue: 1_800_000_000_000, instance: 77),
+        key: relay.key, issue: 1_800_000_000_123, process: .init(began: 1_800_000_000_000, instance: 77),
         issued: 1_800_000_000, lifetime: 3_600, roles: .relay, name: "büro-1", software: "p2prc 1.0",
         addresses: [address, address6],
         mappings: [
@@ -15,10 +15,10 @@ extension Samples {
                 ports: PortRange(first: 40_000, last: 40_009)!)
         ], witnesses: [statement])
     static let plainRecord = NodeRecord(
-        key: peer.key, issue: 5, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60)
+        key: peer.key, issue: 5, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60)
 
     static let notedRecord = NodeRecord(
-        key: peer.key, issue: 6, process: .init(firstIssue: 5, instance: 1), issued: 1_800_000_000, lifetime: 60,
+        key: peer.key, issue: 6, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60,
         note: "Küche, 2. Stock; frag Ida")
 
     static let signedNotedRecord = try! SignedRecord(notedRecord, by: peer)
@@ -33,6 +33,8 @@ extension Samples {
             .init(bits: 2, bucket: 0, isWhole: false, entries: []),
         ], wants: [9], records: [signedPlainRecord])
 
+    static let vouch = Vouch(statement)
+
     static let dialBackRequest = DialBackRequest(nonce: nonce, port: 8_088)
     static let dialBackAnswers: [(name: String, answer: DialBackAnswer)] = [
         ("dial-back-reached", DialBackAnswer(observed: address, statement: statement)),
@@ -44,7 +46,7 @@ extension Samples {
 func described(_ record: NodeRecord) -> [String: String] {
     let note = record.note.isEmpty ? [:] : ["note": record.note]
     return [
-        "key": "\(record.key)", "issue": "\(record.issue)", "firstIssue": "\(record.process.firstIssue)",
+        "key": "\(record.key)", "issue": "\(record.issue)", "firstIssue": "\(record.process.began)",
         "instance": "\(record.process.instance)", "issued": "\(record.issued)", "lifetime": "\(record.lifetime)",
         "roles": "\(record.roles.rawValue)", "name": record.name, "software": record.software,
         "addresses": record.addresses.map(\.description).joined(separator: " "),

@@ -23,7 +23,13 @@ import Testing
         + [
             Vector(
                 name: "record-noted", hex: Hex.encode(Samples.signedNotedRecord.bytes),
-                fields: described(Samples.notedRecord))
+                fields: described(Samples.notedRecord)),
+            Vector(
+                name: "vouch", hex: Hex.encode(Samples.vouch.bytes),
+                fields: [
+                    "witness": "\(Samples.statement.witness)", "time": "\(Samples.statement.time)",
+                    "address": "\(Samples.statement.address)",
+                ]),
         ]
 
     @Test(.enabled(if: VectorTests.isPrinting)) func `rows that are not committed yet are printed`() throws {
@@ -63,6 +69,16 @@ import Testing
         #expect(difference.bytes == bytes)
         #expect(difference.byteCount == bytes.count)
         for record in difference.records { #expect(record.isGenuine) }
+    }
+
+    @Test func `a committed vouch is understood and written the same, and nothing shorter or longer is one`() throws {
+        let (_, bytes) = try VectorTests.row("vouch", in: Self.file)
+        let vouch = try #require(Vouch(bytes))
+        #expect(vouch.bytes == bytes)
+        #expect(vouch.statement.isGenuine(of: Samples.relay.key))
+        for count in 0..<bytes.count { #expect(Vouch(Array(bytes.prefix(count))) == nil) }
+        #expect(Vouch(bytes + [0]) == nil)
+        #expect(Vouch.answer(counts: true) == [11, 1] && Vouch.answer(counts: false) == [11, 0])
     }
 
     @Test func `a committed dial-back is understood and written the same`() throws {

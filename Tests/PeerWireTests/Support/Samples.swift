@@ -50,6 +50,13 @@ enum Samples {
                     dialled: "relay.example.org:8088", software: "p2prc 1.0", wantsPlain: true))
         ),
         (
+            "introduction-began",
+            .introduction(
+                .init(
+                    instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "box", dialled: "192.0.2.1:8088",
+                    software: "p2prc 1.0", began: 1_800_000_000_123_456_789))
+        ),
+        (
             "welcome",
             .welcome(
                 .init(
@@ -172,7 +179,7 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x08: [6], 0x30: [2]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 

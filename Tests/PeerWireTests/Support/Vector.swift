@@ -35,7 +35,7 @@ func described(_ message: Message) -> [String: String] {
             "instance": Hex.encode(introduction.instance.bytes), "name": introduction.name,
             "dialled": introduction.dialled, "software": introduction.software,
             "wantsPlain": "\(introduction.wantsPlain)",
-        ]
+        ].merging(introduction.began == 0 ? [:] : ["began": "\(introduction.began)"]) { $1 }
     case .meshKeyRenewed(let key): ["meshKey": key.text]
     case .keyHistoryWanted(let key): ["key": "\(key)"]
     case .keyHistory(let history): described(history)

@@ -54,6 +54,56 @@ extension ProcessTests {
             }
         }
 
+        @Test("a mapping that is asked for before a relay is chosen waits for that, and is made")
+        func early() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                _ = try await s.meshRelay("second", of: first)
+                let service = try await s.service("echo")
+                let peer = try await lonely(s)
+                let seed = "127.0.0.1:\(first.settings.serverPort ?? 0)"
+                try #require(try await peer.command(["--as", seed]).status == 0)
+                let asked = try await peer.command(["--mp", "\(service.port)"])
+                try #require(asked.status == ExitCode.fine, "\(asked.status): \(asked.stderr)")
+                try #require(try await peer.viewRPM().contains { $0.leads(to: service.port) && $0.state == "verified" })
+            }
+        }
+
+        @Test("without anybody to ask, and without a relay that can be used, a mapping says which, and what is next")
+        func lack() async throws {
+            try await scenario { s in
+                let service = try await s.service("echo")
+                let peer = try await lonely(s)
+                func ask() async throws -> Finished { try await peer.command(["--mp", "\(service.port)"]) }
+                let alone = try await ask()
+                #expect(alone.status == ExitCode.relayUnreachable)
+                let words = ["knows no other node", "p2prc --as HOST"]
+                #expect(words.allSatisfy { alone.stderr.contains($0) }, "\(alone.stderr)")
+                // Nobody is there.
+                let nobody = try FreePorts.one()
+                try #require(try await peer.command(["--as", "127.0.0.1:\(nobody)"]).status == 0)
+                let unheard = try await ask()
+                #expect(unheard.status == ExitCode.relayUnreachable)
+                let others = ["has not chosen a reverse proxy yet, it has heard of none", "the mapping is kept"]
+                #expect(others.allSatisfy { unheard.stderr.contains($0) }, "\(unheard.stderr)")
+                #expect(unheard.stderr.split(separator: "\n").count == 1)
+                // It is, for it is made as soon as there is one.
+                let relay = try await s.meshRelay("relay")
+                let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
+                try #require(try await peer.command(["--connect-reverse-proxy", address]).status == 0)
+                try await peer.verified(service.port)
+            }
+        }
+
+        /// A member that was told of no other node.
+        private func lonely(_ s: Scenario) async throws -> Node {
+            var settings = NodeSettings("lonely")
+            settings.config = Scenario.dialsLoopback
+            let node = try s.node(settings)
+            try await node.listening()
+            return node
+        }
+
         @Test("with relays = 0 only what is named is used")
         func namedOnly() async throws {
             try await scenario { s in

@@ -37,7 +37,7 @@ extension ProcessTests {
                 let statement = DialBackStatement(subject: own.key, time: now, address: address, by: other)
                 return try SignedRecord(
                     NodeRecord(
-                        key: own.key, issue: UInt64(now) * 1_000, process: .init(firstIssue: 1, instance: 1),
+                        key: own.key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1),
                         issued: now, lifetime: 3_600, roles: .relay, name: "pretender", addresses: [address],
                         witnesses: [statement]),
                     by: own)
@@ -87,7 +87,7 @@ extension ProcessTests {
                 bytes[bytes.count - 1] ^= 1
                 let expired = try SignedRecord(
                     NodeRecord(
-                        key: identity(0x73).key, issue: 5, process: .init(firstIssue: 1, instance: 1),
+                        key: identity(0x73).key, issue: 5, process: .init(began: 1, instance: 1),
                         issued: now - 7_200, lifetime: 3_600, name: "old"), by: identity(0x73))
                 let lies = GossipDifference(time: now, room: 0, records: [try SignedRecord(bytes), expired])
                 try #require(try await ask(client, first, lies.bytes, from: own, provenBy: Self.meshKey).status == 200)

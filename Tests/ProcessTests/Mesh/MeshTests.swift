@@ -135,6 +135,32 @@ extension ProcessTests {
             }
         }
 
+        @Test("a relay whose peers cannot be dialled is proven by them, and chosen by one that was not told of it")
+        func vouchedFor() async throws {
+            try await scenario { s in
+                let walls = Scenario.dialsLoopback + "[peers]\ndeny = [\"127.0.0.0/8\"]\n"
+                let relay = try await s.meshRelay("relay")
+                let named = try await s.meshPeer("named", of: relay) { $0.config = walls }
+                try await eventually("the relay knows that it can be reached", within: .seconds(40)) {
+                    try await relay.netcheck().reachable == "yes"
+                }
+                try #require(try await relay.netcheck().at == ["127.0.0.1:\(relay.settings.serverPort ?? 0)"])
+                try #require(try await named.netcheck().reachable != "yes")
+                let service = try await s.service("echo")
+                var settings = NodeSettings("chooser")
+                settings.config = walls
+                let chooser = try s.node(settings)
+                try await chooser.listening()
+                let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
+                try #require(try await chooser.command(["--as", address]).status == 0)
+                try await eventually("it is proven there", within: .seconds(30)) {
+                    try await chooser.candidates().contains { $0.name == "relay" && $0.isProven }
+                }
+                let asked = try await chooser.command(["--mp", "\(service.port)"])
+                try #require(asked.status == ExitCode.fine, "\(asked.stderr)")
+            }
+        }
+
         @Test("of two processes with one key the older stops and says why, though they never meet at one relay")
         func copiedHome() async throws {
             try await scenario { s in

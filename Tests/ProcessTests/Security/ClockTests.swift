@@ -8,7 +8,7 @@ extension ProcessTests {
     struct ClockTests {
         private static let in1970 = "@1970-01-01 00:01:00"
         private static let nextYear = "+400d"
-        private static let right = ""
+        private static let right = WrongClock.right
         private static let clocks: [(relay: String, peer: String)] = [
             (in1970, right), (nextYear, right), (right, in1970), (right, nextYear), (in1970, nextYear),
         ]
@@ -16,32 +16,13 @@ extension ProcessTests {
             (in1970, "does not count yet", "1970-01-01"), (nextYear, "the token is over", "this relay's clock says 20"),
         ]
 
-        /// The wall clock only: time that is measured goes on as it does. The library changes the environment when it is
-        /// loaded, and Swift finds a program's arguments by where the environment begins; so it is loaded twice: by an
-        /// `env` that changes it, and by the program that inherits it as it is then.
-        private func clock(_ time: String) throws -> [String] {
-            guard time != Self.right else { return [] }
-            let folders = try FileManager.default.contentsOfDirectory(atPath: "/usr/lib").map { "/usr/lib/\($0)" }
-            let library = folders.map { "\($0)/faketime/libfaketimeMT.so.1" }
-                .first { FileManager.default.fileExists(atPath: $0) }
-            let file = try #require(library, "install faketime (scripts/setup test)")
-            return ["env", "LD_PRELOAD=\(file)", "FAKETIME=\(time)", "FAKETIME_DONT_FAKE_MONOTONIC=1", "TZ=UTC", "env"]
-        }
-
-        /// What the library leaves behind of a process that was another one when it was loaded.
-        private func cleanUp(_ nodes: Node...) {
-            for name in nodes.flatMap({ ["faketime_shm_\($0.program.pid)", "sem.faketime_sem_\($0.program.pid)"] }) {
-                try? FileManager.default.removeItem(atPath: "/dev/shm/\(name)")
-            }
-        }
-
         @Test(
             "a clock that says 1970 or next year, at either end, stops nobody from joining by mesh key",
             arguments: clocks)
         func joining(_ relayTime: String, _ peerTime: String) async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")
-                let (relayClock, peerClock) = (try clock(relayTime), try clock(peerTime))
+                let (relayClock, peerClock) = (try WrongClock.wrapper(relayTime), try WrongClock.wrapper(peerTime))
                 let relay = try await s.relay { $0.wrapper = relayClock }
                 let link = try await relay.command(["mesh-key", "link"]).stdout.trimmingCharacters(in: .newlines)
                 let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"]) {
@@ -49,7 +30,7 @@ extension ProcessTests {
                     $0.meshKey = nil
                     $0.relays = [link]
                 }
-                defer { cleanUp(relay, peer) }
+                defer { WrongClock.cleanUp(relay, peer) }
                 let row = try await peer.verified(echo.port)
                 try await s.expectEcho("127.0.0.1", row.port)
                 // The fake clock was really on: whoever ran under it wrote such times down.
@@ -83,9 +64,9 @@ extension ProcessTests {
                 _ = FileManager.default.createFile(
                     atPath: file, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600])
                 try #require(try await relay.program.terminate() == 0)
-                relay.settings.wrapper = try clock(time)
+                relay.settings.wrapper = try WrongClock.wrapper(time)
                 try await relay.restart()
-                defer { cleanUp(relay) }
+                defer { WrongClock.cleanUp(relay) }
                 var settings = NodeSettings("outsider")
                 settings.meshKey = nil
                 settings.mappings = ["\(echo.port)"]
@@ -97,7 +78,7 @@ extension ProcessTests {
                 try #require(line.contains(named) && line.contains("this relay's clock says"), "\(line)")
                 // The clock put right, the same token lets it in.
                 try #require(try await relay.program.terminate() == 0)
-                cleanUp(relay)
+                WrongClock.cleanUp(relay)
                 relay.settings.wrapper = []
                 try await relay.restart()
                 try await outsider.verified(echo.port)

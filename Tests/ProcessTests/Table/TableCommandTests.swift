@@ -192,6 +192,29 @@ extension ProcessTests {
             }
         }
 
+        @Test("what a file of others names is asked only where others' word may be dialled; what the user names always")
+        func importedPrivate() async throws {
+            try await scenario { s in
+                // Neither answers: the first is in a network that the user allows, the second in one that is not here.
+                let (allowed, foreign) = ("203.0.113.9:8088", "10.99.98.97:8088")
+                let node = try await node(s, config: "[mesh]\ndial = [\"203.0.113.0/24\"]\n")
+                let file = "\(s.folder)/table.json"
+                let rows = ["203.0.113.9", "10.99.98.97"].map { #"{"IPV4":"\#($0)","ServerPort":"8088"}"# }
+                try Data(#"{"ip_address":[\#(rows.joined(separator: ","))]}"#.utf8).write(to: URL(filePath: file))
+                let taken = try await p2prc(s, node.home, ["import", "ip-table", file])
+                try #require(taken.status == ExitCode.fine, "\(taken.stderr)")
+                func isAsked(_ seed: String) -> Bool {
+                    node.program.stderr.contains("the mesh cannot be asked at \(seed)")
+                }
+                try await eventually("the allowed one is asked", within: .seconds(30)) { isAsked(allowed) }
+                // As many rounds, and one of two seeds in each.
+                try await throughout(.seconds(12), "the foreign one is not") { !isAsked(foreign) }
+                try #require(try await list(s, node.home).seeds.count == 2)
+                try #require(try await p2prc(s, node.home, ["--as", foreign]).status == ExitCode.fine)
+                try await eventually("it is, when the user names it", within: .seconds(30)) { isAsked(foreign) }
+            }
+        }
+
         @Test("damaged and enormous tables are refused in one line, and nothing is taken from them")
         func damagedTables() async throws {
             try await scenario { s in

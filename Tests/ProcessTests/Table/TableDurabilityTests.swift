@@ -61,6 +61,42 @@ extension ProcessTests {
             }
         }
 
+        @Test("spoiled rows of a table cost themselves: the node says so once for each kind, and all else works")
+        func spoiledRows() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let port = try await peer.verified(echo.port).port
+                for node in [peer, relay] { try #require(try await node.program.terminate() == 0) }
+                let hex = String(repeating: "0b", count: 32)
+                let spoil = """
+                    PRAGMA ignore_check_constraints = 1;
+                    INSERT INTO joined_relay VALUES (x'00', 1);
+                    INSERT INTO seed VALUES ('b:1', 'rumour', '', 1, NULL), ('c:1', 'user', '', 'once', NULL);
+                    INSERT INTO mapping_wish VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '');
+                    INSERT INTO lease VALUES ('\(hex)', '0000000000000001', 9, 8, 1, 'p', 't', 1, NULL);
+                    UPDATE own_record SET issue = 'many';
+                    """
+                for node in [relay, peer] {
+                    let made = try await s.run("sqlite3", "sqlite3", ["\(node.home)/ip_table.sqlite", spoil])
+                    try #require(made.status == 0, "\(made.stderr)")
+                    try await node.restart()
+                }
+                try #require(try await peer.verified(echo.port).port == port)
+                for node in [relay, peer] {
+                    let said = node.program.stderr.split(separator: "\n").filter { $0.contains("IP table: ") }
+                    try #require(said.count == 5, "\(said)")
+                    for table in ["joined_relay", "seed", "mapping_wish", "lease", "own_record"] {
+                        try #require(said.count { $0.contains("'\(table)'") } == 1, "\(table): \(said)")
+                    }
+                    try #require(said.contains { $0.contains("2 rows of 'seed' are damaged") })
+                    let names = try FileManager.default.contentsOfDirectory(atPath: node.home)
+                    try #require(!names.contains { $0.contains("damaged") }, "\(names)")
+                }
+            }
+        }
+
         private static let integrity = """
             import sqlite3, sys
             print(sqlite3.connect(sys.argv[1] + "/ip_table.sqlite").execute("PRAGMA integrity_check").fetchone()[0])
