@@ -50,7 +50,7 @@ import Testing
         plan.isNamed = true
         let world = MeshWorld(seed: seed, plan: plan)
         world.startAll(within: 5)
-        world.advance(seconds: 120)
+        world.advance(seconds: 60)
         let relay = world.nodes[0]
         #expect(relay.reach.standing == .reachable([relay.address]), "\(Self.replay(world))")
         #expect(world.peers.count == 16)
