@@ -75,6 +75,31 @@ extension ProcessTests {
             }
         }
 
+        @Test("who has no session to a relay does not say where it can be reached")
+        func vouchOfStranger() async throws {
+            try await scenario { s in
+                let relay = try await s.meshRelay("relay")
+                let (own, port) = (identity(0x71), try FreePorts.one())
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let key = NodeKey(try await relay.key())!
+                let now = Int64(Date.now.timeIntervalSince1970)
+                let empty = try await ask(client, relay, [Vouch.requestKind], from: own.key, provenBy: nil)
+                try #require(empty.status == 403)
+                for place in [relay.settings.serverPort ?? 0, port] {
+                    let address = NodeAddress(host: HostAddress("127.0.0.1")!, port: UInt16(place))!
+                    let vouch = Vouch(DialBackStatement(subject: key, time: now, address: address, by: own)).bytes
+                    let answer = try await ask(client, relay, vouch, from: own.key, provenBy: Self.meshKey)
+                    try #require(answer.status == 200 && answer.body == Vouch.answer(counts: false), "\(answer.body)")
+                    let cut = Array(vouch.dropLast())
+                    let malformed = try await ask(client, relay, cut, from: own.key, provenBy: Self.meshKey)
+                    try #require(malformed.status == 400)
+                }
+                let check = try await relay.netcheck()
+                try #require(check.reachable != "yes" && check.at.isEmpty, "\(check)")
+            }
+        }
+
         @Test("a forged record and an expired one do not get in, and what is no question is refused")
         func forged() async throws {
             try await scenario { s in
