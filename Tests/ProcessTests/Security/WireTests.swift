@@ -1,4 +1,5 @@
 import Foundation
+import PeerWire
 import TestSupport
 import Testing
 
@@ -84,9 +85,11 @@ extension ProcessTests {
                 try await peer.program.line(containing: "data channels not encrypted")
 
                 // A data channel that was recorded is refused when somebody plays it back.
-                let recorded = try #require(try wire.connections().map(\.toRelay).first { $0.first == 0x70 && $0.count >= 56 })
+                let count = DataChannelHello.byteCount
+                let sent = try wire.connections().map(\.toRelay)
+                let recorded = try #require(sent.first { $0.first == 0x70 && $0.count >= count })
                 let before = try #require(try await relay.strangers()["Unproven"])
-                let hex = recorded.prefix(56).map { String(format: "%02x", $0) }.joined()
+                let hex = recorded.prefix(count).map { String(format: "%02x", $0) }.joined()
                 let played = try await s.stranger(.plaintext, at: relay.settings.serverPort ?? 0, saying: hex)
                 try #require(played.isOver && played.answer.isEmpty && played.milliseconds < 3_000)
                 try #require(try await relay.strangers()["Unproven"] == before + 1)
