@@ -413,6 +413,8 @@ size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room) {
 bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum copenssl_outcome *outcome) {
     struct extra *extra = extra_of(ssl);
     extra->owes_news = false;
+    // What an earlier call saw of the socket is old: there may have been an event since.
+    extra->is_drained = false;
     *count = 0;
     while (*count < room) {
         size_t some;

@@ -153,6 +153,29 @@ struct TLSStreamTests {
         #expect(first.hasPrefix("closed") && !first.contains("was closed"), "\(first)")
     }
 
+    /// The event that told of them may be over; nobody asks again after a stream said that it is drained.
+    @Test func `bytes that came while some were still to be handed out are not overlooked`() throws {
+        defer { loop.stop() }
+        let (relay, peer) = (try TLSNode(1), try TLSNode(2))
+        let channel = try loop.dataChannel(peer, relay)
+        try loop.run { [loop] in
+            let reader = channel.relay.open()!
+            let writer = channel.peer.open()!
+            let isFirstSent = writer.sendAtOnce([UInt8](repeating: 1, count: 10_000))
+            var taken = 0
+            if case .bytes(let count) = reader.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<1_000])) {
+                taken += count
+            }
+            let isSecondSent = writer.sendAtOnce([2, 2, 2])
+            #expect(isFirstSent && isSecondSent)
+            repeat {
+                guard case .bytes(let count) = reader.read(into: loop.buffer) else { break }
+                taken += count
+            } while !reader.isDrained
+            #expect(taken == 10_003)
+        }
+    }
+
     @Test func `a reader that stands still stops the writer, with bounded memory on the way`() throws {
         defer { loop.stop() }
         let passage = try TLSPassage(on: loop, smallBuffers: true)
