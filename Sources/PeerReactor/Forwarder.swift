@@ -49,8 +49,8 @@ public final class Forwarder: EventSource {
 
     let loop: EventLoop
     // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What they
-    // would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, between
-    // `pump` and its return, nobody is called who could come back to this forwarder. `pump` asserts that.
+    // would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in `pump`
+    // and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for `pump`.
     @exclusivity(unchecked) private var left: Stream?
     @exclusivity(unchecked) private var right: Stream?
     @exclusivity(unchecked) private var isConnecting: Bool

@@ -30,7 +30,6 @@ final class PeerLane {
         let group: ChannelGroup
         let addresses: [SocketAddress]
         var wanted: Int
-        var ready: Set<ObjectIdentifier> = []
         var channels: [ReadyChannel] = []
         var dialling: [Connector] = []
         var securing: [ObjectIdentifier: TLSHandshake] = [:]

@@ -62,6 +62,7 @@ size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room);
 
 /// What a read, write, handshake or shutdown came to, from its return value.
 enum copenssl_outcome { copenssl_done, copenssl_wants_read, copenssl_wants_write, copenssl_closed, copenssl_failed };
+enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result);
 
 /// Read off the socket at once: four records of the largest size.
 enum { copenssl_read_ahead_bytes = 4 * (SSL3_RT_HEADER_LENGTH + SSL3_RT_MAX_ENCRYPTED_LENGTH) };
@@ -74,6 +75,5 @@ bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum co
 bool copenssl_is_drained(SSL *ssl);
 /// Writes as many records as the socket takes. False: nothing went out, or the connection broke, and `outcome` says so.
 bool copenssl_write(SSL *ssl, const uint8_t *bytes, size_t all, size_t *count, enum copenssl_outcome *outcome);
-enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result);
 
 #endif
