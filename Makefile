@@ -2,6 +2,8 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
+# Of a crash the last lines say where it was, not which libraries there were.
+export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 
 .PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install format lint clean setup
 

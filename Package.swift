@@ -98,13 +98,14 @@ let package = Package(
             name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
-            name: "PeerWireTests", dependencies: ["FuzzParsers", "PeerWire"], exclude: ["P2PRC/Fixtures"],
+            name: "PeerWireTests", dependencies: ["TestSupport", "FuzzParsers", "PeerWire"], exclude: ["P2PRC/Fixtures"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerStorageTests", dependencies: ["PeerStorage", "PeerMesh", "PeerWire"], swiftSettings: testing),
+            name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
         .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
         .testTarget(
             name: "PeerProbingTests", dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
@@ -113,17 +114,20 @@ let package = Package(
             name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
         .testTarget(
             name: "PeerTokensTests",
-            dependencies: ["PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: [
+                "TestSupport", "PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: testing),
         .testTarget(
             name: "PeerAPITests",
             dependencies: [
-                "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                "TestSupport", "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
         .testTarget(
-            name: "P2PRCKitTests", dependencies: ["P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
+            name: "P2PRCKitTests",
+            dependencies: ["TestSupport", "P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(

@@ -1,5 +1,6 @@
 import Foundation
 import PeerAPI
+import TestSupport
 import Testing
 
 /// `json/schema/api_*.schema.json` against what is sent, and against `json/examples/{valid,invalid}/api_*`.
@@ -30,23 +31,13 @@ struct SchemaTests {
                         found.add(names[-1] if names else "document")
                 print(",".join(sorted(found)))
             """
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-W", "ignore", "-c", script]
-        let (from, to) = (Pipe(), Pipe())
-        process.standardOutput = from
-        process.standardError = from
-        process.standardInput = to
-        try process.run()
-        for (schema, text) in documents {
-            let line = try JSONEncoder().encode([root.path + "/schema/\(schema).schema.json", text])
-            to.fileHandleForWriting.write(line + Data("\n".utf8))
+        let lines = try documents.map { schema, text in
+            try JSONEncoder().encode([root.path + "/schema/\(schema).schema.json", text]) + Data("\n".utf8)
         }
-        try to.fileHandleForWriting.close()
-        let output = String(decoding: from.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(output)")
-        return output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
+        let ran = try Ran(
+            ["python3", "-W", "ignore", "-c", script], input: String(decoding: lines.joined(), as: UTF8.self))
+        try #require(ran.status == 0, "\(ran.errors)")
+        return ran.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init)
     }
 
     @Test("take the valid examples and refuse the invalid ones by the name of their field")

@@ -2,6 +2,7 @@ import Foundation
 import PeerMesh
 import PeerTokens
 import PeerWire
+import TestSupport
 import Testing
 
 /// Another implementation of the same standards reads ours, and we read its.
@@ -76,21 +77,7 @@ enum PyJWT {
     static let isInstalled = (try? run("import jwt, cryptography", []))?.status == 0
 
     /// - Parameter input: what the program reads as JSON; keys are no matter for a command line.
-    static func run(_ program: String, _ input: [String]) throws -> (status: Int32, output: String, errors: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", program]
-        let (input, output, errors) = (try JSONEncoder().encode(input), Pipe(), Pipe())
-        let feed = Pipe()
-        (process.standardInput, process.standardOutput, process.standardError) = (feed, output, errors)
-        try process.run()
-        feed.fileHandleForWriting.write(input)
-        try feed.fileHandleForWriting.close()
-        let (said, complained) = (
-            output.fileHandleForReading.readDataToEndOfFile(), errors.fileHandleForReading.readDataToEndOfFile()
-        )
-        process.waitUntilExit()
-        let texts = [said, complained].map { String(decoding: $0, as: UTF8.self) }
-        return (process.terminationStatus, texts[0], texts[1])
+    static func run(_ program: String, _ input: [String]) throws -> Ran {
+        try Ran(["python3", "-c", program], input: String(decoding: try JSONEncoder().encode(input), as: UTF8.self))
     }
 }

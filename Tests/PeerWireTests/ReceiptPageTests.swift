@@ -1,5 +1,6 @@
 import Foundation
 import PeerWire
+import TestSupport
 import Testing
 
 /// docs/receipts.md shows a receipt and how to check it with openssl alone: both are run from the page.
@@ -57,15 +58,7 @@ import Testing
     static let hasTools =
         (try? run("openssl version | grep -q '^OpenSSL 3' && basenc --version && cmp --version", in: root)) == 0
 
-    static func run(_ script: String, in folder: URL) throws -> Int32 {
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/sh")
-        process.arguments = ["-c", script]
-        process.currentDirectoryURL = folder
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        return process.terminationStatus
+    static func run(_ script: String, in folder: URL) throws -> Int {
+        try Ran(["sh", "-c", "cd \"$0\" || exit 125; \(script)", folder.path]).status
     }
 }

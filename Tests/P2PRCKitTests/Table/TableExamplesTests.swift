@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `json/schema/ip_table*.schema.json` against `json/examples/{valid,invalid}/ip_table*`. What the program prints is held
@@ -23,16 +24,9 @@ import Testing
                         found.add(names[-1] if names else "document")
                 print(path + ":" + ",".join(sorted(found)))
             """
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", script, root]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
-        return text.split(separator: "\n").map { line in
+        let ran = try Ran(["python3", "-c", script, root])
+        try #require(ran.status == 0, "\(ran.errors)")
+        return ran.output.split(separator: "\n").map { line in
             let parts = line.split(separator: ":", omittingEmptySubsequences: false)
             return (String(parts[0]), String(parts[1]))
         }

@@ -1,6 +1,7 @@
 import Foundation
 import PeerMesh
 @testable import PeerStorage
+import TestSupport
 import Testing
 
 @Suite struct TOMLTextTests {

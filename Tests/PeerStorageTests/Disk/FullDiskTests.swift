@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import PeerMesh
 import PeerStorage
+import TestSupport
 import Testing
 
 /// A file system of 512 KiB; `nil` where one cannot be mounted (not root, or a container that forbids it).

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import PeerStorage
+import TestSupport
 import Testing
 
 @Suite struct HomeTests {
@@ -50,24 +51,19 @@ import Testing
     }
 
     @Test(.enabled(if: Ran.isInstalled("flock", "--version"), "needs the command flock"))
-    func `another process sees the lock, and its own keeps us out`() throws {
+    func `another process sees the lock, and its own keeps us out`() async throws {
         let home = try folder.home()
         #expect(try Ran(["flock", "--nonblock", home.paths.lock, "true"]).status != 0)
         home.close()
         #expect(try Ran(["flock", "--nonblock", home.paths.lock, "true"]).status == 0)
 
-        let child = Process()
-        child.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        child.arguments = ["flock", home.paths.lock, "sh", "-c", "echo held; read line"]
-        let (said, release) = (Pipe(), Pipe())
-        child.standardOutput = said
-        child.standardInput = release
-        try child.run()
-        #expect(said.fileHandleForReading.availableData == Data("held\n".utf8))
+        let child = try Program(
+            "holder", "flock", [home.paths.lock, "sh", "-c", "echo held; read line"], folder: folder.file("output"))
+        try await child.line(containing: "held")
         #expect(throws: HomeError.inUse(path: folder.path, pid: nil)) { try folder.home() }
         #expect(try Home.holder(at: folder.path) != nil)
-        try release.fileHandleForWriting.close()
-        child.waitUntilExit()
+        child.closeInput()
+        try await child.exit()
         #expect(try Home.holder(at: folder.path) == nil)
     }
 
@@ -105,18 +101,13 @@ import Testing
         }
     }
 
-    @Test func `a child process does not inherit the lock`() throws {
+    @Test func `a child process does not inherit the lock`() async throws {
         let home = try folder.home()
-        let child = Process()
-        child.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        child.arguments = ["cat"]
-        let input = Pipe()
-        child.standardInput = input
-        try child.run()
+        let child = try Program("child", "cat", [], folder: folder.file("output"))
         home.close()
         #expect(try Home.holder(at: folder.path) == nil)
-        try input.fileHandleForWriting.close()
-        child.waitUntilExit()
+        child.closeInput()
+        try await child.exit()
     }
 
     @Test(arguments: [107, 108]) func `a socket path may have 107 bytes and not one more`(length: Int) throws {

@@ -3,6 +3,7 @@ import PeerMesh
 import PeerStorage
 import PeerWire
 import Synchronization
+import TestSupport
 import Testing
 
 /// Rows that a hand has spoiled, past the table's own checks.

@@ -3,6 +3,7 @@ import Glibc
 import PeerMesh
 import PeerStorage
 import PeerWire
+import TestSupport
 import Testing
 
 @Suite struct IPTableOpeningTests {

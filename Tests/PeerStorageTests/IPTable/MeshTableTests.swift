@@ -2,6 +2,7 @@ import Foundation
 import PeerMesh
 import PeerStorage
 import PeerWire
+import TestSupport
 import Testing
 
 @Suite struct MeshTableTests {

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import PeerStorage
 import PeerWire
+import TestSupport
 import Testing
 
 @Suite struct KeyFileTests {

@@ -1,6 +1,7 @@
 import Foundation
 import PeerMesh
 import PeerStorage
+import TestSupport
 import Testing
 
 @Suite struct TokenKeyFilesTests {

@@ -1,5 +1,6 @@
 import Foundation
 import PeerStorage
+import TestSupport
 import Testing
 
 /// All of `json/examples`: `valid/<schema>/*.json` and `invalid/<schema>/<field>-<fault>.json`.

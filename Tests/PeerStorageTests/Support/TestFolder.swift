@@ -33,30 +33,6 @@ func mode(of path: String) -> mode_t {
     return info.st_mode & 0o7777
 }
 
-/// What a command said and how it ended.
-struct Ran {
-    let status: Int32
-    let output: String
-
-    init(_ command: [String], input: String = "") throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = command
-        let (from, to) = (Pipe(), Pipe())
-        process.standardOutput = from
-        process.standardError = from
-        process.standardInput = to
-        try process.run()
-        to.fileHandleForWriting.write(Data(input.utf8))
-        try to.fileHandleForWriting.close()
-        self.output = String(decoding: from.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        self.status = process.terminationStatus
-    }
-
-    static func isInstalled(_ command: String...) -> Bool { (try? Ran(command))?.status == 0 }
-}
-
 extension NodeKey {
     /// A key that is easy to tell from others.
     static func number(_ number: UInt8) -> NodeKey { NodeKey(bytes: [UInt8](repeating: number, count: 32))! }

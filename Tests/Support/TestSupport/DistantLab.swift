@@ -120,8 +120,8 @@ public final class DistantLab: @unchecked Sendable {
             in: "home\(index + 1)")
         try nft(nat, Self.natRules)
         let command = "echo 1 > /proc/sys/net/ipv4/ip_forward"
-        let result = Shell.run(["ip", "netns", "exec", "\(prefix)-\(nat)", "sh", "-c", command])
-        guard result.status == 0 else { throw Failure("ip_forward: \(result.output)") }
+        let result = try Ran(["ip", "netns", "exec", "\(prefix)-\(nat)", "sh", "-c", command])
+        guard result.status == 0 else { throw Failure("ip_forward: \(result.words)") }
     }
 
     private static let wallRules = """
@@ -188,13 +188,13 @@ public final class DistantLab: @unchecked Sendable {
     private func batch(_ lines: [String], in name: String? = nil) throws {
         let path = "\(folder)/\(prefix)-batch"
         try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: URL(filePath: path))
-        let result = Shell.run(["ip"] + (name.map { ["-n", "\(prefix)-\($0)"] } ?? []) + ["-batch", path])
-        guard result.status == 0 else { throw Failure("ip \(lines): \(result.output)") }
+        let result = try Ran(["ip"] + (name.map { ["-n", "\(prefix)-\($0)"] } ?? []) + ["-batch", path])
+        guard result.status == 0 else { throw Failure("ip \(lines): \(result.words)") }
     }
 
     private func nft(_ name: String, _ rules: String) throws {
-        let result = Shell.run(["ip", "netns", "exec", "\(prefix)-\(name)", "nft", rules])
-        guard result.status == 0 else { throw Failure("nft: \(result.output)") }
+        let result = try Ran(["ip", "netns", "exec", "\(prefix)-\(name)", "nft", rules])
+        guard result.status == 0 else { throw Failure("nft: \(result.words)") }
     }
 
     fileprivate func remove() {

@@ -38,14 +38,14 @@ public final class Lab: @unchecked Sendable {
             return "the NAT laboratory needs \(tool), which is not installed"
         }
         let name = "p2lab\(getpid())probe"
-        guard Shell.run(["ip", "netns", "add", name]).status == 0 else {
+        guard (try? Ran(["ip", "netns", "add", name]))?.status == 0 else {
             return "network namespaces cannot be made here (a container without CAP_SYS_ADMIN?)"
         }
-        defer { _ = Shell.run(["ip", "netns", "del", name]) }
+        defer { _ = try? Ran(["ip", "netns", "del", name]) }
         let rules =
             "table ip t { chain c { type nat hook postrouting priority 100; oifname x masquerade random,fully-random; }; }"
-        let result = Shell.run(["ip", "netns", "exec", name, "nft", rules])
-        return result.status == 0 ? nil : "nftables with masquerade does not work here: \(result.output)"
+        guard let result = try? Ran(["ip", "netns", "exec", name, "nft", rules]) else { return "nft does not start" }
+        return result.status == 0 ? nil : "nftables with masquerade does not work here: \(result.words)"
     }()
 
     public static var isAvailable: Bool { whyNot == nil }
@@ -187,20 +187,20 @@ public final class Lab: @unchecked Sendable {
 
     private func ip(_ lines: [String]) throws {
         for line in lines {
-            let result = Shell.run(["ip"] + line.split(separator: " ").map(String.init))
-            guard result.status == 0 else { throw Failure("ip \(line): \(result.output)") }
+            let result = try Ran(["ip"] + line.split(separator: " ").map(String.init))
+            guard result.status == 0 else { throw Failure("ip \(line): \(result.words)") }
         }
     }
 
     private func sysctl(_ place: Place, _ name: String, _ value: String) throws {
         let path = "/proc/sys/" + name.replacingOccurrences(of: ".", with: "/")
-        let result = Shell.run(["ip", "netns", "exec", place.namespace ?? "", "sh", "-c", "echo \(value) > \(path)"])
-        guard result.status == 0 else { throw Failure("sysctl \(name): \(result.output)") }
+        let result = try Ran(["ip", "netns", "exec", place.namespace ?? "", "sh", "-c", "echo \(value) > \(path)"])
+        guard result.status == 0 else { throw Failure("sysctl \(name): \(result.words)") }
     }
 
     private func nft(_ place: Place, _ rules: String) throws {
-        let result = Shell.run(["ip", "netns", "exec", place.namespace ?? "", "nft", rules])
-        guard result.status == 0 else { throw Failure("nft: \(result.output)") }
+        let result = try Ran(["ip", "netns", "exec", place.namespace ?? "", "nft", rules])
+        guard result.status == 0 else { throw Failure("nft: \(result.words)") }
     }
 
     fileprivate func remove() {
@@ -209,11 +209,11 @@ public final class Lab: @unchecked Sendable {
 
     static func remove(namespace: String) {
         guard FileManager.default.fileExists(atPath: "/run/netns/\(namespace)") else { return }
-        for pid in Shell.run(["ip", "netns", "pids", namespace]).output.split(separator: "\n").compactMap({ pid_t($0) })
+        for pid in ((try? Ran(["ip", "netns", "pids", namespace]))?.output ?? "").split(separator: "\n").compactMap({ pid_t($0) })
         {
             kill(pid, SIGKILL)
         }
-        _ = Shell.run(["ip", "netns", "del", namespace])
+        _ = try? Ran(["ip", "netns", "del", namespace])
     }
 
     /// What test processes that are dead left behind.
@@ -233,23 +233,5 @@ extension Scenario {
         let lab = try Lab()
         atEnd { lab.remove() }
         return lab
-    }
-}
-
-/// Short commands of the system, waited for.
-enum Shell {
-    static func run(_ words: [String]) -> (status: Int, output: String) {
-        guard let path = Binaries.find(words[0]) else { return (127, "\(words[0]) is not installed") }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = Array(words.dropFirst())
-        let pipe = Pipe()
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = pipe
-        process.standardError = pipe
-        do { try process.run() } catch { return (126, "\(error)") }
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (Int(process.terminationStatus), String(decoding: output, as: UTF8.self))
     }
 }

@@ -20,7 +20,7 @@ public final class Program: @unchecked Sendable {
     /// - Parameters:
     ///   - namespace: the network namespace to run in; `ip netns exec` becomes the program, so the pid is its own.
     ///   - folder: where the output files go.
-    init(
+    public init(
         _ name: String, _ executable: String, _ arguments: [String], environment: [String: String] = [:],
         namespace: String? = nil, folder: String, standardInput: String? = nil
     ) throws {
