@@ -2,12 +2,14 @@
 /// by itself up to the number it was told.
 ///
 /// A channel comes back when its visitor has gone, so what is wanted is small: an eighth of those in use for visitors to
-/// come, and more only as long as some wait.
+/// come, within bounds, for visitors who stay need none; and more only as long as some wait.
 public struct ChannelDemand: Sendable {
     /// Of all groups of a session together, where those are not more.
     public static let minimum = 4
     /// Of one group.
     public static let maximum = 256
+    /// Kept for visitors to come, however many are there: over TLS each channel costs some 16 KiB at either end.
+    static let maximumReserve = 16
     static let interval = Instant.Span.seconds(5)
 
     private let minimum: Int
@@ -31,7 +33,7 @@ public struct ChannelDemand: Sendable {
 
     /// So many visitors wait now, and so many are being carried. `true` when the peer should be told of a new `wanted`.
     public mutating func look(waiting: Int, carried: Int) -> Bool {
-        let reserve = max(minimum, carried / 8)
+        let reserve = max(minimum, min(Self.maximumReserve, carried / 8))
         let needed = min(Self.maximum, reserve + waiting)
         if waiting > 0 {
             lowest = 0

@@ -3,9 +3,9 @@ internal import PeerWire
 
 /// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
 ///
-/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him, if both directions
-/// came to their end. Who breaks takes the channel with him: a reset tells the other end. Bulk over
-/// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again either.
+/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him. So it does when he was
+/// reset, as long as that can be said and heard at once (`ChannelRecovery`); else the channel is reset too. Bulk over
+/// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again.
 extension Forwarder {
     struct Channel {
         /// At the peer the channel is on the left, at the relay on the right.
@@ -13,15 +13,15 @@ extension Forwarder {
         var reader = ChannelFrameReader()
         /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
         var input: [UInt8]
-        /// One direction was given over to bytes without frames.
-        var isRaw = false
+        /// No other visitor comes on it: one direction was given over to bytes without frames, or there was a breach.
+        var isSpent = false
         var saidReady = false
         let giveBack: (consuming Stream?, [UInt8]) -> Void
 
         /// The peer says when it is through with a visitor; the relay waits for that before it announces the next.
-        var owesReady: Bool { isLeft && !isRaw && !saidReady }
+        var owesReady: Bool { isLeft && !isSpent && !saidReady }
 
-        /// - Parameter stream: the channel, where both directions came to their end without `raw`.
+        /// - Parameter stream: the channel, where each end has said its last word on the visitor.
         func part(with stream: consuming Stream?) {
             guard let stream = consume stream, !owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
                 return giveBack(nil, [])
@@ -45,7 +45,7 @@ extension Forwarder {
         guard isToChannel(isLeftToRight) else { return unframe(&flow, isLeftToRight) }
         guard isBulk else { return frame(&flow, isLeftToRight) }
         flow.isFramed = false
-        channel?.isRaw = true
+        channel?.isSpent = true
         keep(ChannelFrame.raw, &flow)
         return 0
     }
@@ -93,10 +93,11 @@ extension Forwarder {
         case .nothing: break
         case .raw where isSpliceable:
             flow.isFramed = false
-            channel?.isRaw = true
-        case .end:
+            channel?.isSpent = true
+        case .end, .broken:
             flow.sawEnd = true
             channel?.input = Array(loop.buffer[walked..<count])
+            if case .broken = last { return nil }
         case .bytes, .ready, .alive, .raw, .breach: return breach(&flow)
         }
         return isPassed ? count : nil
@@ -104,6 +105,7 @@ extension Forwarder {
 
     private func breach(_ flow: inout Flow) -> Int? {
         flow.sawEnd = false
+        channel?.isSpent = true
         return nil
     }
 

@@ -15,6 +15,10 @@ public final class Forwarder: EventSource {
         case aborted
         /// The right side could not be reached at all.
         case neverConnected(SystemError)
+
+        var isClean: Bool {
+            if case .clean = self { true } else { false }
+        }
     }
 
     struct Flow {
@@ -167,7 +171,7 @@ public final class Forwarder: EventSource {
         let code = right?.pendingError ?? 0
         // A reset comes from one who had accepted; who refuses says ECONNREFUSED.
         if code != 0, code != ECONNRESET, code != EPIPE {
-            finish(.neverConnected(SystemError("connect", code: code)))
+            finish(.neverConnected(SystemError("connect", code: code)), isRecoverable: true)
             return false
         }
         // An unconnected socket is reported as hung up; writable alone means connected.
@@ -185,7 +189,7 @@ public final class Forwarder: EventSource {
             passRestOn(&leftToRight, isLeftToRight: true)
             passRestOn(&rightToLeft, isLeftToRight: false)
         }
-        finish(.aborted)
+        finish(.aborted, isRecoverable: true)
     }
 
     private func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
@@ -426,10 +430,12 @@ public final class Forwarder: EventSource {
         for pipe in [leftToRight.pipe, rightToLeft.pipe] { pipe?.close() }
     }
 
-    private func finish(_ ending: Ending) {
+    /// - Parameter isRecoverable: the visitor is over, and a channel that still works need not be.
+    private func finish(_ ending: Ending, isRecoverable: Bool = false) {
         assert(!isLentOut, "a forwarder was ended from within its own turn")
         guard left != nil else { return }
         loop.forget(self)
+        let lastWords = isRecoverable ? lastWords() : nil
         dropPipe(&leftToRight)
         dropPipe(&rightToLeft)
         dropSpill(&leftToRight)
@@ -437,7 +443,9 @@ public final class Forwarder: EventSource {
         let channel = self.channel
         self.channel = nil
         var kept: Stream?
-        if let channel, !channel.isRaw, case .clean = ending { kept = channel.isLeft ? left.take() : right.take() }
+        if let channel, !channel.isSpent, lastWords != nil || ending.isClean {
+            kept = channel.isLeft ? left.take() : right.take()
+        }
         switch ending {
         case .clean:
             left.take()?.closeOrderly()
@@ -449,6 +457,10 @@ public final class Forwarder: EventSource {
         let onEnd = self.onEnd
         self.onEnd = nil
         onEnd?(self, ending)
-        channel?.part(with: kept)
+        if let channel, let lastWords, let kept = kept.take() {
+            ChannelRecovery(on: loop, kept, channel, lastWords).start()
+        } else {
+            channel?.part(with: kept)
+        }
     }
 }

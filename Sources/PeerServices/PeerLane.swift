@@ -72,12 +72,17 @@ final class PeerLane {
     private var seenOrder: [VisitorName] = []
     private let report: @Sendable (Report) -> Void
 
+    /// What is kept of a channel as long as a visitor is on it.
+    private struct Taken {
+        let group: ChannelGroup
+        /// When that was (`Pool.tick`).
+        let tick: Int
+    }
+
     /// A visitor on a channel, before it is connected to its target.
     private struct Arrival {
         let start: VisitorStart
-        let group: ChannelGroup
-        /// When the channel was taken (`Pool.tick`).
-        let tick: Int
+        let taken: Taken
         /// What was read off the channel behind the start, while a check was pending.
         var input: [UInt8] = []
     }
@@ -236,7 +241,7 @@ final class PeerLane {
     }
 
     private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
-        let arrival = Arrival(start: start, group: pool.group, tick: pool.tick)
+        let arrival = Arrival(start: start, taken: Taken(group: pool.group, tick: pool.tick))
         expectBack(pool)
         visitorCame(arrival, channel)
     }
@@ -256,9 +261,9 @@ final class PeerLane {
     }
 
     /// A visitor is through with it, or it broke.
-    private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ arrival: Arrival) {
-        guard let pool = pools[arrival.group] else { return }
-        if pool.tick == arrival.tick { pool.recentlyTaken -= 1 }
+    private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ taken: Taken) {
+        guard let pool = pools[taken.group] else { return }
+        if pool.tick == taken.tick { pool.recentlyTaken -= 1 }
         // The relay has nothing to say before it knows that this end is through.
         guard rest.isEmpty, let stream = consume stream else { return refill(pool) }
         keep(pool, stream, isRegistered: true)
@@ -270,9 +275,9 @@ final class PeerLane {
         let start = arrival.start
         guard let route = routes[start.mapping] else { return refuse(arrival, channel) }
         if start.wantsAnswer {
-            guard remember(VisitorName(group: arrival.group, visitor: start.visitor)),
+            guard remember(VisitorName(group: arrival.taken.group, visitor: start.visitor)),
                 channel.sendAtOnce(ChannelFrame.alive)
-            else { return takeBack(nil, [], arrival) }
+            else { return takeBack(nil, [], arrival.taken) }
         }
         guard !route.pendingChecks.isEmpty else {
             if start.isCheckOnly { return refuse(arrival, channel) }
@@ -302,14 +307,14 @@ final class PeerLane {
             _ = channel.sendAtOnce(ChannelFrame.framed(answer) + ChannelFrame.end)
             let farewell = ByteChannel(on: loop, channel)
             farewell.closeAfterFlush()
-            return takeBack(nil, [], arrival)
+            return takeBack(nil, [], arrival.taken)
         }
         if start.isCheckOnly { return refuse(arrival, channel) }
         connect(arrival, channel)
     }
 
     /// The channel goes with that, and is reset; so is the visitor.
-    private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival) }
+    private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival.taken) }
 
     private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
         let start = arrival.start
@@ -337,8 +342,9 @@ final class PeerLane {
         let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true) {
             [weak self] forwarder, ending in self?.ended(forwarder, mapping, ending)
         }
+        let taken = arrival.taken
         forwarder.useFrames(on: .left, input: arrival.input) { [weak self] stream, rest in
-            self?.takeBack(stream, rest, arrival)
+            self?.takeBack(stream, rest, taken)
         }
         forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
         forwarder.start(isLeftRegistered: true)

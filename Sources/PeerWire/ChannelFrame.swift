@@ -1,6 +1,6 @@
 /// What a data channel, which serves one visitor after the other, is made of (docs/protocol.md, "Data channels"):
-/// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`. A visitor who breaks takes
-/// the connection with him.
+/// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`, or with `broken` where he
+/// was reset.
 ///
 /// ```
 /// kind (1) | length (3) | length bytes
@@ -19,6 +19,8 @@ public enum ChannelFrame {
         case alive = 5
         /// What follows in this direction is bytes without frames, to the end of the connection. Never over TLS.
         case raw = 6
+        /// This visitor was reset at this end: nothing more comes of him, and what still comes is passed over.
+        case broken = 7
     }
 
     public static let headerByteCount = 4
@@ -29,6 +31,7 @@ public enum ChannelFrame {
     public static let ready = header(.ready)
     public static let alive = header(.alive)
     public static let raw = header(.raw)
+    public static let broken = header(.broken)
 
     /// The header of a frame with so many bytes of payload.
     public static func header(_ kind: Kind, count: Int = 0) -> [UInt8] {
@@ -70,7 +73,7 @@ public enum ChannelFrame {
                 switch reader.next(in: bytes, from: &offset) {
                 case .bytes(let range): payload += bytes[range]
                 case .nothing: return false
-                case .end, .ready, .alive, .raw, .breach: return true
+                case .end, .broken, .ready, .alive, .raw, .breach: return true
                 }
             }
         }
@@ -87,6 +90,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
         /// Where in the buffer bytes of the visitor are; never empty.
         case bytes(Range<Int>)
         case end
+        case broken
         case ready
         case alive
         case raw
@@ -101,7 +105,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
     /// The first bytes of a header that was cut, the latest lowest.
     private var header: UInt32 = 0x0
 
-    private static let broken: UInt32 = .max
+    private static let inBreach: UInt32 = .max
 
     public init() {}
 
@@ -110,7 +114,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
 
     /// The next piece from `offset` on, which moves behind it.
     public mutating func next(in buffer: UnsafeRawBufferPointer, from offset: inout Int) -> Piece {
-        guard missing != Self.broken else { return .breach }
+        guard missing != Self.inBreach else { return .breach }
         if missing == 0 {
             // No kind is 0, so a number of up to three bytes says how many there are.
             while header <= 0xff_ffff {
@@ -125,6 +129,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
             switch (kind, length) {
             case (.bytes, 1...UInt32(ChannelFrame.maximumPayload)): missing = length
             case (.end, 0): return .end
+            case (.broken, 0): return .broken
             case (.ready, 0): return .ready
             case (.alive, 0): return .alive
             case (.raw, 0): return .raw
@@ -139,7 +144,7 @@ public struct ChannelFrameReader: Equatable, Sendable {
     }
 
     private mutating func breach() -> Piece {
-        missing = Self.broken
+        missing = Self.inBreach
         return .breach
     }
 }

@@ -13,6 +13,12 @@ import Testing
         #expect(demand.wanted == ChannelDemand.maximum)
     }
 
+    @Test func `however many visitors stay, sixteen are kept ready for others`() {
+        var demand = ChannelDemand(at: .zero)
+        accepted(demand.look(waiting: 0, carried: 4_000))
+        #expect(demand.wanted == 16)
+    }
+
     @Test func `once nobody waits, an eighth of those that are carried is kept ready, and never less than four`() {
         var demand = ChannelDemand(at: .zero)
         accepted(demand.look(waiting: 60, carried: 4))

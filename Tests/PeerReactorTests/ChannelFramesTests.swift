@@ -8,7 +8,7 @@ import Testing
 /// One end of a channel that is used again, with a test as the other node.
 @Suite("The end of a channel with frames", .serialized)
 struct ChannelFramesTests {
-    private struct End: Sendable {
+    struct End: Sendable {
         let edge: TestSocket
         let other: TestSocket
         let ended = Awaited<String>()
@@ -16,7 +16,7 @@ struct ChannelFramesTests {
     }
 
     /// - Parameter isPeer: the channel is on the left.
-    private func open(on loop: EventLoop, isPeer: Bool, input: [UInt8] = []) throws -> End {
+    func open(on loop: EventLoop, isPeer: Bool, input: [UInt8] = []) throws -> End {
         let (edgeStream, edge) = try TestSocket.pair()
         let (channelStream, other) = try TestSocket.pair()
         let end = End(edge: edge, other: other)
@@ -34,7 +34,7 @@ struct ChannelFramesTests {
         return end
     }
 
-    private func withLoop(_ body: (EventLoop) throws -> Void) throws {
+    func withLoop(_ body: (EventLoop) throws -> Void) throws {
         let loop = try EventLoop.started()
         defer { loop.stop() }
         try body(loop)

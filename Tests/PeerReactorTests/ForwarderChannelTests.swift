@@ -99,7 +99,7 @@ struct ForwarderChannelTests {
         }
     }
 
-    @Test("carries a reset through as a reset, and the channel goes with it",
+    @Test("carries a reset through as a reset; the channel serves the next one, unless the first had said that he ends",
         arguments: [true, false], ["at rest", "after bytes", "half closed"])
     func reset(_ isVisitorFirst: Bool, _ moment: String) throws {
         for protection in Protection.allCases {
@@ -122,7 +122,9 @@ struct ForwarderChannelTests {
                 #expect(try passage.peerEnded.next("end at the peer") == "aborted")
                 let code = second.send([9]) ? second.drain().end : .reset
                 #expect(code == .reset)
-                #expect(try !channel.comesBack())
+                guard try channel.comesBack() else { return #expect(moment == "half closed") }
+                #expect(moment != "half closed")
+                try expectService(channel)
             }
         }
     }
@@ -140,8 +142,18 @@ struct ForwarderChannelTests {
             first.reset()
             #expect(try passage.ended.next("end") == "aborted")
             #expect(try passage.peerEnded.next("end at the peer") == "aborted")
-            #expect(try !channel.comesBack())
+            try #require(try channel.comesBack())
+            try expectService(channel)
         }
+    }
+
+    /// The next visitor on it is served.
+    private func expectService(_ channel: ReusedChannel) throws {
+        let passage = try channel.carry()
+        passage.visitor.send([5])
+        #expect(passage.service.receive(exactly: 1) == [5])
+        passage.service.send([6])
+        #expect(passage.visitor.receive(exactly: 1) == [6])
     }
 
     /// What the relay learns of a visitor's end at the peer: not before the target took all that he sent.
@@ -208,7 +220,8 @@ struct ForwarderChannelTests {
             #expect(bytes == [7, 7, 7])
             #expect(end == .reset)
             #expect(try passage.ended.next("end") == "aborted")
-            #expect(try !channel.comesBack())
+            try #require(try channel.comesBack())
+            try expectService(channel)
         }
     }
 

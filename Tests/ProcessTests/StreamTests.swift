@@ -82,6 +82,38 @@ extension ProcessTests {
             }
         }
 
+        /// In the middle of an answer, with bytes on the way to them.
+        private static let resetters = """
+            import socket, struct, sys
+            for number in range(100):
+                visitor = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+                visitor.settimeout(5)
+                visitor.sendall(b"GET /blob/64KiB HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+                assert visitor.recv(10)
+                visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                visitor.close()
+            """
+
+        @Test("visitors who leave by a reset cost no new connections between the nodes", arguments: [false, true])
+        func channelsOutliveResets(_ isPlain: Bool) async throws {
+            try await scenario { s in
+                let http = try await s.service("http")
+                let relay = try await s.relay { $0.more = isPlain ? ["--plain"] : [] }
+                let wire = try await s.wiretap(to: relay.settings.serverPort ?? 0)
+                let peer = try await s.peer(of: relay, mappings: ["\(http.port)"]) {
+                    $0.relays = ["127.0.0.1:\(wire.port)"]
+                    $0.more = isPlain ? ["--plain"] : []
+                }
+                let port = try await peer.verified(http.port).port
+                let before = try wire.connections().count
+                let ran = try await s.run("visitors", "/usr/bin/python3", ["-c", Self.resetters, "\(port)"])
+                try #require(ran.status == 0, "\(ran.stderr)")
+                let new = try wire.connections().count - before
+                // The pools fill up to what so many at a time want; without being used again it would be 100 and more.
+                try #require(new <= 20, "\(new) connections for 100 visitors")
+            }
+        }
+
         @Test(
             "a service or a peer killed in the middle of a download reaches the visitor as a reset",
             arguments: ["service", "peer"])

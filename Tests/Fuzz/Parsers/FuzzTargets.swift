@@ -165,6 +165,7 @@ extension FuzzTarget {
                     case .ready: decoded.events.append(.other(.ready))
                     case .alive: decoded.events.append(.other(.alive))
                     case .raw: decoded.events.append(.other(.raw))
+                    case .broken: decoded.events.append(.other(.broken))
                     case .nothing: return
                     case .breach: decoded.fault = "breach"
                     }

@@ -151,6 +151,7 @@ enum Samples {
         ("channel-frames-end", ChannelFrame.alive + ChannelFrame.framed(Array("GET".utf8)) + ChannelFrame.end),
         ("channel-frames-ready", ChannelFrame.end + ChannelFrame.ready),
         ("channel-frames-raw", ChannelFrame.framed([1, 2]) + ChannelFrame.raw),
+        ("channel-frames-broken", ChannelFrame.framed([1, 2]) + ChannelFrame.broken + ChannelFrame.ready),
     ]
 
     static let visitorStarts: [(name: String, start: VisitorStart)] = [

@@ -113,6 +113,7 @@ func describedFrames(_ bytes: [UInt8]) -> [String: String] {
             case .ready: pieces.append("ready")
             case .alive: pieces.append("alive")
             case .raw: pieces.append("raw")
+            case .broken: pieces.append("broken")
             }
         }
     }

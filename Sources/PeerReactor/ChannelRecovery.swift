@@ -1,0 +1,100 @@
+internal import PeerMesh
+internal import PeerWire
+
+extension Forwarder {
+    /// What each end has said of a visitor who was reset.
+    struct LastWords {
+        /// This end said `end` before.
+        var isSaid: Bool
+        /// The other end said `end` or `broken`.
+        var isHeard: Bool
+    }
+
+    /// `nil` when something waits to be written: who is reset must not be told of it behind that.
+    func lastWords() -> LastWords? {
+        guard let channel else { return nil }
+        let (to, from) = channel.isLeft ? (rightToLeft, leftToRight) : (leftToRight, rightToLeft)
+        guard to.spill.isEmpty else { return nil }
+        // What was said cannot be taken back, and the other end may have gone on to the next visitor.
+        return to.hasLastWord && !from.sawEnd ? nil : LastWords(isSaid: to.hasLastWord, isHeard: from.sawEnd)
+    }
+}
+
+/// A data channel whose visitor was reset: tells the other end, and passes over what that still sends of him, until it
+/// says its own last word. Then the channel serves the next one. Else it is closed, which says the same.
+///
+/// Many visitors leave by a reset: whoever closes a connection that something was just sent on. Without this each of
+/// them would cost a new channel, and that a handshake.
+final class ChannelRecovery: EventSource {
+    /// The other end hears of it at once, unless it does not read; then the reset of the channel has to tell it.
+    private static let limit = Instant.Span.seconds(1)
+    /// Bytes that are passed over at most; more would cost more than another channel.
+    private static let maximumPassedOver = 1 << 18
+
+    private let loop: EventLoop
+    private var stream: Stream?
+    private var channel: Forwarder.Channel
+    private var words: Forwarder.LastWords
+    private var room = maximumPassedOver
+    private var timer: LoopTimer?
+
+    init(
+        on loop: EventLoop, _ stream: consuming Stream, _ channel: Forwarder.Channel, _ words: Forwarder.LastWords
+    ) {
+        self.loop = loop
+        self.stream = consume stream
+        self.channel = channel
+        self.words = words
+        super.init()
+    }
+
+    func start() {
+        if !words.isSaid, stream?.sendAtOnce(ChannelFrame.broken) != true { return end(isWhole: false) }
+        let input = channel.input
+        channel.input = []
+        input.withUnsafeBytes(passOver)
+        guard stream != nil else { return }
+        do throws(SystemError) { try loop.reregister(stream?.fd ?? -1, for: self) } catch { return end(isWhole: false) }
+        timer = loop.schedule(after: Self.limit) { [self] in end(isWhole: false) }
+        // What was read off the socket before is announced by nobody.
+        loop.again(self)
+    }
+
+    override func ready(_ readiness: Readiness, tag: UInt8) { read() }
+    override func runAgain() { read() }
+
+    private func read() {
+        while stream != nil {
+            guard room > 0 else { return end(isWhole: false) }
+            let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<min(room, loop.buffer.count)])
+            switch stream?.read(into: buffer) {
+            case .bytes(let count):
+                room -= count
+                passOver(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            case .wouldBlock: return
+            case .end, .failed, nil: return end(isWhole: false)
+            }
+        }
+    }
+
+    private func passOver(_ bytes: UnsafeRawBufferPointer) {
+        var offset = 0
+        while !words.isHeard {
+            switch channel.reader.next(in: bytes, from: &offset) {
+            case .bytes: continue
+            case .nothing: return
+            case .end, .broken: words.isHeard = true
+            case .ready, .alive, .raw, .breach: return end(isWhole: false)
+            }
+        }
+        channel.input = Array(bytes[offset...])
+        end(isWhole: true)
+    }
+
+    private func end(isWhole: Bool) {
+        guard let stream = stream.take() else { return }
+        timer?.cancel()
+        loop.forget(self)
+        if isWhole { channel.part(with: stream) } else { channel.part(with: nil) }
+    }
+}
