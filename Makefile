@@ -2,6 +2,10 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 BINARY = .build/release/p2prc
+# Swift's own libraries inside, where the toolchain has them so: one file that runs where no Swift is, and 4 MiB less of
+# resident memory.
+SWIFT_BIN := $(dir $(realpath $(shell command -v $(SWIFT))))
+RELEASE = $(SWIFT) build -c release $(if $(wildcard $(SWIFT_BIN)../lib/swift_static/linux/libFoundation.a),--static-swift-stdlib)
 # Of a crash the last lines say where it was, not which libraries there were.
 export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 
@@ -14,15 +18,15 @@ setup:
 	@scripts/setup
 
 demo: setup ## Build, then expose a small service through a relay on this machine
-	@$(SWIFT) build -c release --product p2prc
+	@$(RELEASE) --product p2prc
 	@scripts/demo $(BINARY)
 
 build: setup ## Build in release mode
-	$(SWIFT) build -c release --product p2prc
+	$(RELEASE) --product p2prc
 
 test: ## Run every test that fits in about 25 minutes
 	@scripts/setup test
-	$(SWIFT) build -c release --product p2prc
+	$(RELEASE) --product p2prc
 	$(SWIFT) build --build-tests
 	@$(MAKE) --no-print-directory test-unit test-process test-laboratory bench-check
 
@@ -54,7 +58,7 @@ fuzz: ## Fuzz every parser for FUZZ_SECONDS, two at a time
 
 test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: several hours
 	@scripts/setup test
-	$(SWIFT) build -c release --product p2prc
+	$(RELEASE) --product p2prc
 	$(SWIFT) build --build-tests
 	P2PRC_LONG=1 $(MAKE) --no-print-directory test-unit test-process test-laboratory
 	@$(MAKE) --no-print-directory test-sanitizers
@@ -64,7 +68,7 @@ BENCH ?=
 
 bench: ## Measure p2prc beside its peers, about 40 minutes; BENCH='--rows ping-1 …' (Benchmarks/bench --help)
 	@scripts/setup bench
-	$(SWIFT) build -c release --product p2prc
+	$(RELEASE) --product p2prc
 	@Benchmarks/bench $(BENCH)
 
 bench-quick: ## The same in about 3 minutes, coarser
@@ -72,12 +76,12 @@ bench-quick: ## The same in about 3 minutes, coarser
 
 bench-check: ## Count the instructions of the hot path and compare them with the committed ones
 	@scripts/setup test
-	$(SWIFT) build -c release --product microbench
+	$(RELEASE) --product microbench
 	@Benchmarks/instructions
 
 bench-accept: ## Write the instructions of the hot path down as they are now
 	@scripts/setup test
-	$(SWIFT) build -c release --product microbench
+	$(RELEASE) --product microbench
 	@Benchmarks/instructions --update
 
 man: build ## Write docs/man/p2prc.1 from what the program says of itself

@@ -31,7 +31,8 @@ final class ChannelRecovery: EventSource {
     /// Bytes that are passed over at most; more would cost more than another channel.
     private static let maximumPassedOver = 1 << 18
 
-    private let loop: EventLoop
+    private let forwarder: Forwarder
+    private var loop: EventLoop { forwarder.loop }
     private var stream: Stream?
     private var channel: Forwarder.Channel
     private var words: Forwarder.LastWords
@@ -39,9 +40,9 @@ final class ChannelRecovery: EventSource {
     private var timer: LoopTimer?
 
     init(
-        on loop: EventLoop, _ stream: consuming Stream, _ channel: Forwarder.Channel, _ words: Forwarder.LastWords
+        of forwarder: Forwarder, _ stream: consuming Stream, _ channel: Forwarder.Channel, _ words: Forwarder.LastWords
     ) {
-        self.loop = loop
+        self.forwarder = forwarder
         self.stream = consume stream
         self.channel = channel
         self.words = words
@@ -95,6 +96,6 @@ final class ChannelRecovery: EventSource {
         guard let stream = stream.take() else { return }
         timer?.cancel()
         loop.forget(self)
-        if isWhole { channel.part(with: stream) } else { channel.part(with: nil) }
+        if isWhole { forwarder.part(with: stream, channel) } else { forwarder.part(with: nil, channel) }
     }
 }

@@ -15,7 +15,7 @@ struct Readiness: OptionSet {
 }
 
 /// Whatever a loop wakes. Belongs to one loop, lives on its thread only.
-public class EventSource {
+open class EventSource {
     /// The place in the loop's table while registered.
     fileprivate(set) final var slot: Int32 = -1
     fileprivate final var isListedAgain = false

@@ -16,18 +16,17 @@ extension Forwarder {
         /// No other visitor comes on it: one direction was given over to bytes without frames, or there was a breach.
         var isSpent = false
         var saidReady = false
-        let giveBack: (consuming Stream?, [UInt8]) -> Void
 
         /// The peer says when it is through with a visitor; the relay waits for that before it announces the next.
         var owesReady: Bool { isLeft && !isSpent && !saidReady }
+    }
 
-        /// - Parameter stream: the channel, where each end has said its last word on the visitor.
-        func part(with stream: consuming Stream?) {
-            guard let stream = consume stream, !owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
-                return giveBack(nil, [])
-            }
-            giveBack(stream, input)
+    /// - Parameter stream: the channel, where each end has said its last word on the visitor.
+    func part(with stream: consuming Stream?, _ channel: Channel) {
+        guard let stream = consume stream, !channel.owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
+            return partedWithChannel(nil, [])
         }
+        partedWithChannel(stream, channel.input)
     }
 
     func isToChannel(_ isLeftToRight: Bool) -> Bool { channel?.isLeft == !isLeftToRight }

@@ -7,7 +7,10 @@ internal import PeerMesh
 /// Small pieces go through the loop's one buffer; a flow that fills it twice in a row is a bulk transfer and goes
 /// through a pipe by splice(2) from then on. What cannot be written at once waits in that pipe, or in a spill of at
 /// most one buffer, and reading stops meanwhile. Nothing is allocated for a chunk that the other side takes at once.
-public final class Forwarder: EventSource {
+///
+/// Each visitor has one at either end, so it is small: who has many makes subclasses of it that keep what belongs to a
+/// visitor, and others take `ToldForwarder`.
+open class Forwarder: EventSource {
     public enum Ending: Sendable {
         /// Both sides ended their direction.
         case clean
@@ -36,10 +39,10 @@ public final class Forwarder: EventSource {
         var sawEnd = false
         var isDone = false
         var fullReads: UInt8 = 0
+        var inPipe: Int32 = 0
+        var spillStart: Int32 = 0
         var pipe: PipePool.Pipe?
-        var inPipe = 0
         var spill: [UInt8] = []
-        var spillStart = 0
         var bytes: UInt64 = 0
     }
 
@@ -51,38 +54,38 @@ public final class Forwarder: EventSource {
     /// Splices smaller than this are cheaper copied.
     private static let smallSplice = 8_192
 
-    let loop: EventLoop
+    // Everything is final but what is open: otherwise each call and each look within this class goes by its table, which
+    // made 6 % of all instructions.
+    final let loop: EventLoop
     // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What they
     // would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in `pump`
     // and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for `pump`.
-    @exclusivity(unchecked) private var left: Stream?
-    @exclusivity(unchecked) private var right: Stream?
-    @exclusivity(unchecked) private var isConnecting: Bool
+    @exclusivity(unchecked) private final var left: Stream?
+    @exclusivity(unchecked) private final var right: Stream?
+    @exclusivity(unchecked) private(set) final var leftToRight = Flow()
+    @exclusivity(unchecked) private(set) final var rightToLeft = Flow()
     /// TLS on either side: its records hold the bytes, so nothing can be moved past this process.
-    let isSpliceable: Bool
-    @exclusivity(unchecked) private(set) var leftToRight = Flow()
-    @exclusivity(unchecked) private(set) var rightToLeft = Flow()
+    final let isSpliceable: Bool
+    @exclusivity(unchecked) private final var isConnecting: Bool
     /// Apart from the flows, for while one is being changed neither may be looked at.
-    @exclusivity(unchecked) private(set) var isOneWayDone = false
+    @exclusivity(unchecked) private(set) final var isOneWayDone = false
     /// `pump` is at work on the flows.
-    @exclusivity(unchecked) private var isLentOut = false
+    @exclusivity(unchecked) private final var isLentOut = false
     /// Set when one end is a data channel that is used again (Forwarder+Channel.swift).
-    @exclusivity(unchecked) var channel: Channel?
-    private var onEnd: ((Forwarder, Ending) -> Void)?
+    @exclusivity(unchecked) final var channel: Channel?
     /// Holds both directions to a rate; `nil` for as fast as it goes. May change at any time.
-    @exclusivity(unchecked) public var allowance: (any ByteAllowance)?
+    @exclusivity(unchecked) public final var allowance: (any ByteAllowance)?
 
     /// Bytes moved so far.
-    public var bytesLeftToRight: UInt64 { leftToRight.bytes }
-    public var bytesRightToLeft: UInt64 { rightToLeft.bytes }
+    public final var bytesLeftToRight: UInt64 { leftToRight.bytes }
+    public final var bytesRightToLeft: UInt64 { rightToLeft.bytes }
 
     /// - Parameters:
     ///   - isConnecting: the right stream's connection is still being made.
     ///   - early: bytes from the left that were read already.
-    ///   - onEnd: called once, when both streams are closed.
     public init(
         on loop: EventLoop, left: consuming Stream, right: consuming Stream, isConnecting: Bool = false,
-        early: [UInt8] = [], onEnd: @escaping (Forwarder, Ending) -> Void
+        early: [UInt8] = []
     ) {
         self.loop = loop
         self.isConnecting = isConnecting
@@ -94,7 +97,6 @@ public final class Forwarder: EventSource {
         rightToLeft.isReadable = isRightTLS
         self.left = consume left
         self.right = consume right
-        self.onEnd = onEnd
         super.init()
         leftToRight.spill = early
         loop.buffered += early.count
@@ -108,12 +110,8 @@ public final class Forwarder: EventSource {
     /// - Parameters:
     ///   - side: the left one at the peer, the right one at the relay.
     ///   - input: bytes of the channel, frames, that were read already.
-    ///   - giveBack: called once, after `onEnd`: with the channel, registered with the loop, when both directions came
-    ///     to their end on it, and with what was read behind that; or with none when it is of no more use.
-    public func useFrames(
-        on side: Side, input: [UInt8] = [], giveBack: @escaping (consuming Stream?, [UInt8]) -> Void
-    ) {
-        channel = Channel(isLeft: side == .left, input: input, giveBack: giveBack)
+    public final func useFrames(on side: Side, input: [UInt8] = []) {
+        channel = Channel(isLeft: side == .left, input: input)
         leftToRight.isFramed = true
         rightToLeft.isFramed = true
         if !input.isEmpty {
@@ -121,8 +119,15 @@ public final class Forwarder: EventSource {
         }
     }
 
+    /// Called once, when the streams are closed, or a channel is all that is left.
+    open func ended(_ ending: Ending) {}
+
+    /// Called once, after `ended`, where frames were used: with the channel, registered with the loop, when each end has
+    /// said its last word on the visitor, and with what was read behind that; or with none when it is of no more use.
+    open func partedWithChannel(_ stream: consuming Stream?, _ rest: [UInt8]) {}
+
     /// Starts to listen to both streams. `isLeftRegistered`: the left one is known to the loop under another source.
-    public func start(isLeftRegistered: Bool, isRightRegistered: Bool = false) {
+    public final func start(isLeftRegistered: Bool, isRightRegistered: Bool = false) {
         let leftDescriptor = left?.fd ?? -1
         let rightDescriptor = right?.fd ?? -1
         do {
@@ -133,7 +138,7 @@ public final class Forwarder: EventSource {
         if !leftToRight.spill.isEmpty || !isSpliceable || channel?.input.isEmpty == false { pump() }
     }
 
-    private func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {
+    private final func register(_ fd: Int32, _ tag: UInt8, _ isRegistered: Bool) throws(SystemError) {
         if isRegistered {
             try loop.reregister(fd, for: self, tag: tag)
         } else {
@@ -142,9 +147,9 @@ public final class Forwarder: EventSource {
     }
 
     /// Breaks both sides off.
-    public func abort() { finish(.aborted) }
+    public final func abort() { finish(.aborted) }
 
-    override func ready(_ readiness: Readiness, tag: UInt8) {
+    override final func ready(_ readiness: Readiness, tag: UInt8) {
         assert(!isLentOut, "a forwarder was called from within its own turn")
         if tag == Self.rightTag, isConnecting {
             guard connectionSettled(readiness) else { return }
@@ -158,7 +163,7 @@ public final class Forwarder: EventSource {
         pump()
     }
 
-    override func runAgain() { pump() }
+    override final func runAgain() { pump() }
 
     private static func note(_ readiness: Readiness, source: inout Flow, sink: inout Flow) {
         if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup]) { source.isReadable = true }
@@ -166,7 +171,7 @@ public final class Forwarder: EventSource {
         if readiness.contains(.writable) { sink.isWritable = true }
     }
 
-    private func connectionSettled(_ readiness: Readiness) -> Bool {
+    private final func connectionSettled(_ readiness: Readiness) -> Bool {
         guard !readiness.isDisjoint(with: [.writable, .error, .hangup]) else { return false }
         let code = right?.pendingError ?? 0
         // A reset comes from one who had accepted; who refuses says ECONNREFUSED.
@@ -182,7 +187,7 @@ public final class Forwarder: EventSource {
 
     /// What arrived before the reset is still passed on: a server that refuses an upload answers before it breaks
     /// off. No end is passed on here, whatever the read says; the reset follows.
-    private func broken() {
+    private final func broken() {
         if !isConnecting, left != nil {
             // It is the end: whatever is left comes now or never, and is at most one turn.
             allowance = nil
@@ -192,7 +197,7 @@ public final class Forwarder: EventSource {
         finish(.aborted, isRecoverable: true)
     }
 
-    private func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
+    private final func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
         guard flow.inPipe == 0, flow.spill.isEmpty, !flow.sawEnd else { return }
         var budget = EventLoop.turn
         while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !flow.hasLastWord,
@@ -202,7 +207,7 @@ public final class Forwarder: EventSource {
         }
     }
 
-    private func pump() {
+    private final func pump() {
         assert(!isLentOut, "a forwarder was called from within its own turn")
         guard !isConnecting, left != nil else { return }
         var isHungry = false
@@ -217,7 +222,7 @@ public final class Forwarder: EventSource {
     }
 
     /// `false` when a side broke.
-    private func pumpOne(_ flow: inout Flow, isLeftToRight: Bool, _ isHungry: inout Bool) -> Bool {
+    private final func pumpOne(_ flow: inout Flow, isLeftToRight: Bool, _ isHungry: inout Bool) -> Bool {
         var budget = EventLoop.turn
         while !flow.isDone {
             if flow.inPipe > 0 || flow.spillStart < flow.spill.count {
@@ -260,7 +265,7 @@ public final class Forwarder: EventSource {
     }
 
     /// Bytes read, or `nil` when a side broke.
-    private func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    private final func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         var buffer = loop.buffer
         if allowance != nil {
             guard let room = allowed(&flow, isLeftToRight) else { return 0 }
@@ -276,7 +281,7 @@ public final class Forwarder: EventSource {
 
     /// Notes what a read says of the source. How many bytes it brought; `nil` when the source broke.
     @inline(__always)
-    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    final func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         switch outcome {
         case .wouldBlock:
             flow.isReadable = false
@@ -299,7 +304,7 @@ public final class Forwarder: EventSource {
 
     /// Writes bytes of the loop's buffer, and keeps what the sink does not take. `false` when it broke.
     @inline(__always)
-    func pass(_ bytes: UnsafeRawBufferPointer, _ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
+    final func pass(_ bytes: UnsafeRawBufferPointer, _ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
         var written = 0
         if flow.isWritable {
             switch sink(isLeftToRight, { $0.write(bytes) }) {
@@ -316,14 +321,14 @@ public final class Forwarder: EventSource {
     }
 
     /// Nothing waits yet.
-    func keep(_ bytes: some Collection<UInt8>, _ flow: inout Flow) {
+    final func keep(_ bytes: some Collection<UInt8>, _ flow: inout Flow) {
         flow.spill = Array(bytes)
         flow.spillStart = 0
         loop.buffered += flow.spill.count
     }
 
     /// How much may be read now; `nil`: nothing, until a timer says so.
-    func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    final func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         guard let allowance else { return loop.buffer.count }
         let room = allowance.take(upTo: loop.buffer.count, isLeftToRight, at: loop.now)
         guard room == 0 else { return room }
@@ -336,7 +341,7 @@ public final class Forwarder: EventSource {
         return nil
     }
 
-    func giveBack(
+    final func giveBack(
         _ taken: Int, _ outcome: Stream.Outcome, to allowance: any ByteAllowance, _ isLeftToRight: Bool
     ) {
         var used = 0
@@ -344,7 +349,7 @@ public final class Forwarder: EventSource {
         if used < taken { allowance.putBack(taken - used, isLeftToRight) }
     }
 
-    private func spliceIn(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    private final func spliceIn(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         if flow.pipe == nil { flow.pipe = loop.pipes.take() }
         guard let pipe = flow.pipe else {
             flow.fullReads = 0
@@ -352,7 +357,7 @@ public final class Forwarder: EventSource {
         }
         switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: Self.spliceChunk) }) {
         case .bytes(let count):
-            flow.inPipe = count
+            flow.inPipe = Int32(count)
             flow.bytes += UInt64(count)
             if count < Self.smallSplice { flow.fullReads = 0 }
             return count
@@ -363,23 +368,23 @@ public final class Forwarder: EventSource {
         }
     }
 
-    private func flush(_ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
+    private final func flush(_ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
         if flow.inPipe > 0, let pipe = flow.pipe {
-            let count = flow.inPipe
+            let count = Int(flow.inPipe)
             switch sink(isLeftToRight, { $0.splice(outOf: pipe.readEnd, count: count) }) {
-            case .bytes(let moved): flow.inPipe -= moved
+            case .bytes(let moved): flow.inPipe -= Int32(moved)
             case .wouldBlock: flow.isWritable = false
             case .end, .failed: return false
             }
             return true
         }
-        let start = flow.spillStart
+        let start = Int(flow.spillStart)
         let outcome = flow.spill.withUnsafeBytes { spill in
             sink(isLeftToRight, { $0.write(UnsafeRawBufferPointer(rebasing: spill[start...])) })
         }
         switch outcome {
         case .bytes(let written):
-            flow.spillStart += written
+            flow.spillStart += Int32(written)
             if flow.spillStart == flow.spill.count { dropSpill(&flow) }
         case .wouldBlock: flow.isWritable = false
         case .end, .failed: return false
@@ -387,11 +392,11 @@ public final class Forwarder: EventSource {
         return true
     }
 
-    func source(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+    final func source(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
         isLeftToRight ? Self.use(left, body) : Self.use(right, body)
     }
 
-    func sink(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
+    final func sink(_ isLeftToRight: Bool, _ body: (borrowing Stream) -> Stream.Outcome) -> Stream.Outcome {
         isLeftToRight ? Self.use(right, body) : Self.use(left, body)
     }
 
@@ -404,22 +409,22 @@ public final class Forwarder: EventSource {
         }
     }
 
-    private func isSourceDrained(_ isLeftToRight: Bool) -> Bool {
+    private final func isSourceDrained(_ isLeftToRight: Bool) -> Bool {
         (isLeftToRight ? left?.isDrained : right?.isDrained) ?? true
     }
 
     /// `false` when the sink must become writable first.
-    private func sinkShutdown(_ isLeftToRight: Bool) -> Bool {
+    private final func sinkShutdown(_ isLeftToRight: Bool) -> Bool {
         (isLeftToRight ? right?.shutdownWrite() : left?.shutdownWrite()) ?? true
     }
 
-    private func dropSpill(_ flow: inout Flow) {
+    private final func dropSpill(_ flow: inout Flow) {
         loop.buffered -= flow.spill.count
         flow.spill = []
         flow.spillStart = 0
     }
 
-    private func dropPipe(_ flow: inout Flow) {
+    private final func dropPipe(_ flow: inout Flow) {
         guard let pipe = flow.pipe else { return }
         loop.pipes.giveBack(pipe, isEmpty: flow.inPipe == 0)
         flow.pipe = nil
@@ -431,7 +436,7 @@ public final class Forwarder: EventSource {
     }
 
     /// - Parameter isRecoverable: the visitor is over, and a channel that still works need not be.
-    private func finish(_ ending: Ending, isRecoverable: Bool = false) {
+    private final func finish(_ ending: Ending, isRecoverable: Bool = false) {
         assert(!isLentOut, "a forwarder was ended from within its own turn")
         guard left != nil else { return }
         loop.forget(self)
@@ -454,13 +459,11 @@ public final class Forwarder: EventSource {
             _ = left.take()
             _ = right.take()
         }
-        let onEnd = self.onEnd
-        self.onEnd = nil
-        onEnd?(self, ending)
+        ended(ending)
         if let channel, let lastWords, let kept = kept.take() {
-            ChannelRecovery(on: loop, kept, channel, lastWords).start()
-        } else {
-            channel?.part(with: kept)
+            ChannelRecovery(of: self, kept, channel, lastWords).start()
+        } else if let channel {
+            part(with: kept, channel)
         }
     }
 }

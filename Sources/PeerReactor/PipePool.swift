@@ -3,10 +3,17 @@ import Glibc
 
 /// Pipes that carry spliced bytes, kept for the next transfer. Belongs to one loop.
 final class PipePool {
-    struct Pipe {
+    /// A class, so that a flow without one has room for a pointer and no more.
+    final class Pipe {
         let readEnd: Int32
         let writeEnd: Int32
         fileprivate let isLarge: Bool
+
+        fileprivate init(readEnd: Int32, writeEnd: Int32, isLarge: Bool) {
+            self.readEnd = readEnd
+            self.writeEnd = writeEnd
+            self.isLarge = isLarge
+        }
 
         func close() {
             _ = Glibc.close(readEnd)

@@ -65,12 +65,34 @@ final class PeerLane {
     private var tls: TLSContext
     private var pools: [ChannelGroup: Pool] = [:]
     private var routes: [MappingID: Route] = [:]
-    private var forwarders: [ObjectIdentifier: (MappingID, Forwarder)] = [:]
+    private var visits: [ObjectIdentifier: Visit] = [:]
     private var counters: [MappingID: TrafficCounters] = [:]
     /// Visitors that came with the request for an answer, so that a second announcement is told from the first.
     private var seen: Set<VisitorName> = []
     private var seenOrder: [VisitorName] = []
     private let report: @Sendable (Report) -> Void
+
+    /// A visitor at his target.
+    private final class Visit: Forwarder {
+        private weak var lane: PeerLane?
+        let mapping: MappingID
+        private let taken: Taken
+
+        init(
+            on lane: PeerLane, _ channel: consuming Stream, to target: consuming Stream, _ mapping: MappingID,
+            _ taken: Taken
+        ) {
+            self.lane = lane
+            self.mapping = mapping
+            self.taken = taken
+            super.init(on: lane.loop, left: channel, right: target, isConnecting: true)
+        }
+
+        override func ended(_ ending: Ending) { lane?.ended(self, ending) }
+        override func partedWithChannel(_ stream: consuming Stream?, _ rest: [UInt8]) {
+            lane?.takeBack(stream, rest, taken)
+        }
+    }
 
     /// What is kept of a channel as long as a visitor is on it.
     private struct Taken {
@@ -134,15 +156,15 @@ final class PeerLane {
     func setRoute(_ route: Route?, for mapping: MappingID) {
         routes[mapping] = route
         guard route == nil else { return }
-        for (owner, forwarder) in forwarders.values where owner == mapping { forwarder.abort() }
+        for visit in visits.values where visit.mapping == mapping { visit.abort() }
         counters[mapping] = nil
     }
 
     func traffic() -> [MappingID: TrafficCounters] {
         var all = counters
-        for (mapping, forwarder) in forwarders.values {
-            all[mapping, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
-            all[mapping, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        for visit in visits.values {
+            all[visit.mapping, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
+            all[visit.mapping, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         }
         return all
     }
@@ -339,22 +361,18 @@ final class PeerLane {
         }
         counters[mapping, default: TrafficCounters()].connections += 1
         counters[mapping, default: TrafficCounters()].open += 1
-        let forwarder = Forwarder(on: loop, left: channel, right: target, isConnecting: true) {
-            [weak self] forwarder, ending in self?.ended(forwarder, mapping, ending)
-        }
-        let taken = arrival.taken
-        forwarder.useFrames(on: .left, input: arrival.input) { [weak self] stream, rest in
-            self?.takeBack(stream, rest, taken)
-        }
-        forwarders[ObjectIdentifier(forwarder)] = (mapping, forwarder)
-        forwarder.start(isLeftRegistered: true)
+        let visit = Visit(on: self, channel, to: target, mapping, arrival.taken)
+        visit.useFrames(on: .left, input: arrival.input)
+        visits[ObjectIdentifier(visit)] = visit
+        visit.start(isLeftRegistered: true)
     }
 
-    private func ended(_ forwarder: Forwarder, _ mapping: MappingID, _ ending: Forwarder.Ending) {
-        guard forwarders.removeValue(forKey: ObjectIdentifier(forwarder)) != nil else { return }
+    private func ended(_ visit: Visit, _ ending: Forwarder.Ending) {
+        guard visits.removeValue(forKey: ObjectIdentifier(visit)) != nil else { return }
+        let mapping = visit.mapping
         counters[mapping, default: TrafficCounters()].open -= 1
-        counters[mapping, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
-        counters[mapping, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        counters[mapping, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
+        counters[mapping, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         if case .neverConnected(let error) = ending {
             counters[mapping, default: TrafficCounters()].failed += 1
             report(.targetFailed(mapping, error.text))

@@ -41,6 +41,35 @@ final class RelayLane {
         let allowance: (any ByteAllowance)?
     }
 
+    /// A visitor on a channel.
+    private final class Visit: Forwarder {
+        private weak var lane: RelayLane?
+        let claim: Claim
+        let session: SessionID
+        private var seat: Account.Seat?
+
+        init(
+            on lane: RelayLane, _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream,
+            early: [UInt8]
+        ) {
+            self.lane = lane
+            claim = passage.claim
+            session = passage.session
+            seat = passage.seat
+            super.init(on: lane.loop, left: visitor, right: channel, early: early)
+            allowance = passage.allowance
+        }
+
+        override func ended(_ ending: Ending) {
+            lane?.ended(self)
+            seat = nil
+        }
+
+        override func partedWithChannel(_ stream: consuming Stream?, _ rest: [UInt8]) {
+            lane?.takeBack(stream, rest, session)
+        }
+    }
+
     private final class Waiting {
         var visitor: WaitingVisitor?
         let claim: Claim
@@ -90,7 +119,7 @@ final class RelayLane {
     private var pools: [SessionID: Pool] = [:]
     private var accepting: [Claim: [Listener]] = [:]
     private var carried: [ObjectIdentifier: Carried] = [:]
-    private var forwarders: [ObjectIdentifier: (Claim, Forwarder)] = [:]
+    private var visits: [ObjectIdentifier: Visit] = [:]
     private var counters: [Claim: TrafficCounters] = [:]
     private var nextVisitor: UInt64 = 1
     private var nextTurn = 0
@@ -116,7 +145,7 @@ final class RelayLane {
         guard let pool = pools[session] else { return }
         pool.account = account
         let allowance = account?.allowance
-        for (claim, forwarder) in forwarders.values where claim.key == pool.key { forwarder.allowance = allowance }
+        for visit in visits.values where visit.claim.key == pool.key { visit.allowance = allowance }
     }
 
     /// Its ready channels go and its waiting visitors are turned away; visitors under way keep their own streams.
@@ -251,15 +280,15 @@ final class RelayLane {
             for waiting in meant { turnAway(waiting) }
         }
         for (_, carried) in carried where isMeant(carried.claim) { carried.abort() }
-        for (_, (claim, forwarder)) in forwarders where isMeant(claim) { forwarder.abort() }
+        for visit in visits.values where isMeant(visit.claim) { visit.abort() }
     }
 
     /// Counters of all claims, with what is under way.
     func traffic() -> [Claim: TrafficCounters] {
         var all = counters
-        for (claim, forwarder) in forwarders.values {
-            all[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
-            all[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
+        for visit in visits.values {
+            all[visit.claim, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
+            all[visit.claim, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         }
         return all
     }
@@ -373,22 +402,19 @@ final class RelayLane {
         _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
         early: [UInt8]
     ) {
-        let claim = passage.claim
-        counters[claim, default: TrafficCounters()].open += 1
-        let forwarder = Forwarder(on: loop, left: visitor, right: channel, early: early) { [weak self] forwarder, _ in
-            guard let self else { return }
-            forwarders[ObjectIdentifier(forwarder)] = nil
-            pools[passage.session]?.carried -= 1
-            counters[claim, default: TrafficCounters()].open -= 1
-            counters[claim, default: TrafficCounters()].bytesFromVisitors += forwarder.bytesLeftToRight
-            counters[claim, default: TrafficCounters()].bytesToVisitors += forwarder.bytesRightToLeft
-            _ = passage.seat
-        }
-        forwarder.allowance = passage.allowance
-        let session = passage.session
-        forwarder.useFrames(on: .right) { [weak self] stream, rest in self?.takeBack(stream, rest, session) }
-        forwarders[ObjectIdentifier(forwarder)] = (claim, forwarder)
-        forwarder.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
+        counters[passage.claim, default: TrafficCounters()].open += 1
+        let visit = Visit(on: self, passage, visitor, channel, early: early)
+        visit.useFrames(on: .right)
+        visits[ObjectIdentifier(visit)] = visit
+        visit.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)
+    }
+
+    private func ended(_ visit: Visit) {
+        visits[ObjectIdentifier(visit)] = nil
+        pools[visit.session]?.carried -= 1
+        counters[visit.claim, default: TrafficCounters()].open -= 1
+        counters[visit.claim, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
+        counters[visit.claim, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
     }
 
     private func wait(_ visitor: consuming WaitingVisitor, _ pool: Pool, _ session: SessionID) {
