@@ -6,8 +6,6 @@ BINARY = .build/release/p2prc
 # resident memory.
 SWIFT_BIN := $(dir $(realpath $(shell command -v $(SWIFT))))
 RELEASE = $(SWIFT) build -c release $(if $(wildcard $(SWIFT_BIN)../lib/swift_static/linux/libFoundation.a),--static-swift-stdlib)
-# Of a crash the last lines say where it was, not which libraries there were.
-export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 
 .PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install format lint clean setup
 
@@ -30,6 +28,8 @@ test: ## Run every test that fits in about 25 minutes
 	$(SWIFT) build --build-tests
 	@$(MAKE) --no-print-directory test-unit test-process test-laboratory bench-check
 
+# Of a crash the last lines say where it was, not which libraries there were.
+test-unit: export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 test-unit: ## The tests that need neither processes nor root
 	$(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
 	@# By themselves: a server and a client with limits of seconds, on threads that a simulation would keep.

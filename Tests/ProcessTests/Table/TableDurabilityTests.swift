@@ -1,4 +1,6 @@
 import Foundation
+import PeerMesh
+import PeerWire
 import TestSupport
 import Testing
 
@@ -127,6 +129,68 @@ extension ProcessTests {
                 table.execute("INSERT INTO met_address VALUES (?, ?, ?, ?)", (key, "192.0.2.1:8088", now * 1000, now * 1000))
             table.commit()
             """
+
+        private static let genuine = """
+            import sqlite3, sys, time
+            table = sqlite3.connect(sys.argv[1] + "/ip_table.sqlite")
+            now = int(time.time() * 1000)
+            for record in open(sys.argv[2]):
+                row = bytes.fromhex(record)
+                table.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (row[1:33], row, now, now))
+            table.commit()
+            """
+
+        /// Nobody to dial: they have no addresses.
+        private static func records(_ numbers: Range<Int>) throws -> [String] {
+            try numbers.map { number in
+                let seed = (0..<32).map { UInt8(truncatingIfNeeded: number >> ($0 % 4 * 8)) ^ UInt8($0) }
+                guard let identity = NodeIdentity(seed: seed) else { throw Failure("no identity") }
+                let issued = Int64(Date.now.timeIntervalSince1970)
+                let record = NodeRecord(
+                    key: identity.key, issue: UInt64(issued) * 1_000, process: .init(began: 1, instance: UInt64(number)),
+                    issued: issued, lifetime: 3_600, roles: .relay, name: "node \(number)", software: "p2prc/0.1.0",
+                    addresses: [])
+                return try SignedRecord(record, by: identity).bytes.map { String(format: "%02x", $0) }.joined()
+            }
+        }
+
+        @Test("with ten thousand nodes a round of gossip costs a node less than 50 ms of processor time")
+        func round() async throws {
+            try await scenario { s in
+                let count = Scale.pick(1_000, long: 10_000)
+                let records = try Self.records(0..<(count + 100))
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                // Each lacks a hundred of the other's.
+                for (node, numbers) in [(relay, 0..<count), (peer, 100..<(count + 100))] {
+                    try await node.program.terminate()
+                    let file = "\(s.folder)/\(node.settings.name).records"
+                    try records[numbers].joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
+                    let filled = try await s.run("python3", "/usr/bin/python3", ["-c", Self.genuine, node.home, file])
+                    try #require(filled.status == 0, "\(filled.stderr)")
+                }
+                for node in [relay, peer] { try await node.restart() }
+                let nodes = [relay, peer]
+                let before = try nodes.map { try ProcessFacts.processorTime(of: $0.program.pid) }
+                let start = ContinuousClock.now
+                try await eventually("each has what it lacked", within: .seconds(60)) {
+                    for node in nodes {
+                        let seen = try await p2prc(s, node.home, ["--ls", "--json"])
+                        let rows = seen.stdout.components(separatedBy: "\"Source\": \"record\"").count - 1
+                        guard rows >= count + 100 else { return false }
+                    }
+                    return true
+                }
+                // The rounds in which much is missing, and some in which nothing is.
+                try await eventually("some rounds", within: .seconds(60)) { ContinuousClock.now - start > .seconds(25) }
+                let rounds = Double((ContinuousClock.now - start).components.seconds) / 5
+                for (node, before) in zip(nodes, before) {
+                    let spent = try ProcessFacts.processorTime(of: node.program.pid) - before
+                    s.note("\(node.settings.name): \(spent) in \(rounds) rounds, with all else that it did")
+                    try #require(spent / rounds < .milliseconds(50), "\(spent) in \(rounds) rounds")
+                }
+            }
+        }
 
         @Test("a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when it is loaded")
         func large() async throws {

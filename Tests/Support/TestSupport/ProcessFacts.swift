@@ -15,6 +15,16 @@ public struct ProcessFacts: Sendable, CustomStringConvertible {
 
     public var description: String { "\(descriptors) descriptors, \(memory) KiB" }
 
+    /// What all of its threads that still live have used (proc_pid_schedstat(5)).
+    public static func processorTime(of pid: pid_t) throws -> Duration {
+        let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
+        return threads.reduce(.zero) { sum, thread in
+            let text = try? String(contentsOfFile: "/proc/\(pid)/task/\(thread)/schedstat", encoding: .utf8)
+            let nanoseconds = text?.split(separator: " ").first.flatMap { Int64($0) } ?? 0
+            return sum + .nanoseconds(nanoseconds)
+        }
+    }
+
     /// Ticks since boot: with the pid, a process's true name.
     static func startTime(of pid: pid_t) -> String? {
         guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),

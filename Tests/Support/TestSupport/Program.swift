@@ -69,6 +69,8 @@ public final class Program: @unchecked Sendable {
 
         var variables = ProcessInfo.processInfo.environment
         variables["P2PRC"] = nil
+        // For the tests themselves. A program with Swift's libraries inside says that it finds no backtracer.
+        variables["SWIFT_BACKTRACE"] = nil
         variables.merge(environment) { $1 }
         var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
