@@ -88,7 +88,10 @@ extension LaboratoryTests {
                 let told = try visitor.json()
                 #expect(told["failed"] as? Int == 0)
                 let results = told["results"] as? [String: Int] ?? [:]
-                #expect(Set(results.keys).isSubset(of: ["ECONNREFUSED"]), "\(results)")
+                // Who is in the middle of TCP's handshake when the port closes is reset by the system, and goes on to
+                // the next address like those who are refused (docs/state.md).
+                #expect(Set(results.keys).isSubset(of: ["ECONNREFUSED", "ECONNRESET"]), "\(results)")
+                #expect(results["ECONNRESET", default: 0] <= 1, "\(results)")
                 try await town.expectAgreement()
             }
         }
