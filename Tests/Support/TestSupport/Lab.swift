@@ -209,7 +209,8 @@ public final class Lab: @unchecked Sendable {
 
     static func remove(namespace: String) {
         guard FileManager.default.fileExists(atPath: "/run/netns/\(namespace)") else { return }
-        for pid in ((try? Ran(["ip", "netns", "pids", namespace]))?.output ?? "").split(separator: "\n").compactMap({ pid_t($0) })
+        let pids = (try? Ran(["ip", "netns", "pids", namespace]))?.output ?? ""
+        for pid in pids.split(separator: "\n").compactMap({ pid_t($0) })
         {
             kill(pid, SIGKILL)
         }
