@@ -70,7 +70,8 @@ let package = Package(
             ],
             swiftSettings: strict),
         .target(
-            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
+            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "CRecords", "PeerMesh", "PeerWire"],
+            swiftSettings: strict),
         .target(
             name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
         .target(
@@ -87,6 +88,7 @@ let package = Package(
         .target(name: "CCurl", dependencies: ["COpenSSL"], linkerSettings: [.linkedLibrary("curl")]),
         .target(
             name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CRecords", linkerSettings: [.linkedLibrary("crypto")]),
 
         .executableTarget(
             name: "microbench", dependencies: ["PeerReactor", "PeerMesh", "PeerWire"], path: "Benchmarks/micro",
@@ -106,7 +108,9 @@ let package = Package(
         .testTarget(
             name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
-        .testTarget(name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL"], swiftSettings: testing),
+        .testTarget(
+            name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL", "CRecords"],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerProbingTests", dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
             swiftSettings: testing),

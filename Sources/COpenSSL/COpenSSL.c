@@ -19,6 +19,9 @@ struct extra {
     bool offers_key;
     uint8_t identity[copenssl_identity_bytes];
     uint8_t key[copenssl_key_bytes];
+    // Of a data channel, for whoever takes its records over: what each side's keys are made from.
+    bool has_client_secret, has_server_secret;
+    uint8_t client_secret[copenssl_key_bytes], server_secret[copenssl_key_bytes];
 };
 
 struct finder {
@@ -220,6 +223,8 @@ static int greet(SSL *ssl, int *alert, void *unused) {
         *alert = SSL_AD_HANDSHAKE_FAILURE;
         if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &keys, &count) != 1) return SSL_CLIENT_HELLO_ERROR;
         extra->protocol = copenssl_data;
+        // What follows the handshake stays in the socket, for `copenssl_take_over`.
+        SSL_set_read_ahead(ssl, 0);
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     } else if (offers(list, count, http_name)) {
         extra->protocol = copenssl_http;
@@ -240,6 +245,41 @@ static int choose_protocol(
     *chosen = name + 1;
     *chosen_count = name[0];
     return SSL_TLSEXT_ERR_OK;
+}
+
+// MARK: Secrets of data channels
+
+static bool read_hex(const char *text, uint8_t *bytes, size_t count) {
+    for (size_t at = 0; at < count; at++) {
+        int high = OPENSSL_hexchar2int((unsigned char)text[2 * at]);
+        int low = high < 0 ? -1 : OPENSSL_hexchar2int((unsigned char)text[2 * at + 1]);
+        if (low < 0) return false;
+        bytes[at] = (uint8_t)(high << 4 | low);
+    }
+    return text[2 * count] == '\0';
+}
+
+// The one way in which OpenSSL tells them: as lines of a key log. These go nowhere but to whoever takes over.
+static void note_secret(const SSL *ssl, const char *line) {
+    static const char of_client[] = "CLIENT_TRAFFIC_SECRET_0 ", of_server[] = "SERVER_TRAFFIC_SECRET_0 ";
+    struct extra *extra = extra_of(ssl);
+    const char *secret = strrchr(line, ' ');
+    if (!extra || extra->protocol != copenssl_data || !secret) return;
+    if (strncmp(line, of_client, sizeof of_client - 1) == 0)
+        extra->has_client_secret = read_hex(secret + 1, extra->client_secret, sizeof extra->client_secret);
+    else if (strncmp(line, of_server, sizeof of_server - 1) == 0)
+        extra->has_server_secret = read_hex(secret + 1, extra->server_secret, sizeof extra->server_secret);
+}
+
+bool copenssl_take_over(SSL *ssl, uint16_t *suite, uint8_t *own, uint8_t *other) {
+    struct extra *extra = extra_of(ssl);
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    if (!extra->has_client_secret || !extra->has_server_secret || !cipher || SSL_has_pending(ssl)) return false;
+    bool is_server = SSL_is_server(ssl);
+    *suite = SSL_CIPHER_get_protocol_id(cipher);
+    memcpy(own, is_server ? extra->server_secret : extra->client_secret, copenssl_key_bytes);
+    memcpy(other, is_server ? extra->client_secret : extra->server_secret, copenssl_key_bytes);
+    return true;
 }
 
 // MARK: Contexts
@@ -268,6 +308,7 @@ static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
                 | SSL_OP_PRIORITIZE_CHACHA);
         SSL_CTX_set_mode(
             context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_keylog_callback(context, note_secret);
         SSL_CTX_set_read_ahead(context, 1);
         SSL_CTX_set_default_read_buffer_len(context, copenssl_read_ahead_bytes);
         return context;
@@ -359,6 +400,7 @@ SSL *copenssl_connect_with_key(SSL_CTX *context, int fd, const uint8_t *identity
     if (!ssl) return NULL;
     struct extra *extra = extra_of(ssl);
     extra->offers_key = true;
+    SSL_set_read_ahead(ssl, 0);
     memcpy(extra->identity, identity, sizeof extra->identity);
     memcpy(extra->key, key, sizeof extra->key);
     if (!SSL_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256")) {

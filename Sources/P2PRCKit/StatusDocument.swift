@@ -1,5 +1,6 @@
 internal import Glibc
 internal import PeerMesh
+internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
 internal import PeerWire
@@ -32,6 +33,8 @@ struct StatusDocument: Codable {
     var Key: String
     var Roles: [String]
     var Version: String
+    /// The library that encrypts data channels.
+    var Encryption: String
     var Process: Int32
     var Home: String
     var Server_port: UInt16
@@ -52,6 +55,7 @@ struct StatusDocument: Codable {
         Key = core.identity.key.description
         Roles = core.roles
         Version = P2PRCVersion.text
+        Encryption = RecordLibrary.description
         Process = getpid()
         Home = core.settings.home
         Server_port = core.settings.serverPort

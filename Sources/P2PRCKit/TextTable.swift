@@ -38,6 +38,7 @@ enum TextTable {
         var lines = [
             "\(status.Name), \(roles), p2prc \(status.Version), process \(status.Process), up \(status.Uptime_seconds) s",
             "key \(status.Key)", "home \(status.Home), server port \(status.Server_port)",
+            "data channels encrypted by \(status.Encryption)",
         ]
         if let ports = status.Public_ports { lines.append("gives out ports \(ports); \(status.Sessions) sessions") }
         if status.Draining == true {

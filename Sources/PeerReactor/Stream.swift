@@ -9,8 +9,10 @@ public struct Stream: ~Copyable {
     private let descriptor: Descriptor
     /// Freed with the stream.
     private let tls: TLSConnection?
-    /// The same once more, to be looked at without a detour; `nil` for a plain stream.
+    /// The same once more, to be looked at without a detour; `nil` without it.
     private let ssl: OpaquePointer?
+    /// Of a data channel under TLS, instead of the above.
+    private let records: RecordStream?
 
     enum Outcome {
         case bytes(Int)
@@ -25,6 +27,7 @@ public struct Stream: ~Copyable {
         self.descriptor = descriptor
         tls = nil
         ssl = nil
+        records = nil
     }
 
     /// TLS on the socket of a plain stream, after its handshake.
@@ -32,35 +35,47 @@ public struct Stream: ~Copyable {
         descriptor = Descriptor(plain.release().fd)
         ssl = tls.ssl
         self.tls = consume tls
+        records = nil
+    }
+
+    /// The same without OpenSSL's connection, for data channels.
+    init(securing plain: consuming Stream, _ records: RecordStream) {
+        descriptor = Descriptor(plain.release().fd)
+        ssl = nil
+        tls = nil
+        self.records = records
     }
 
     var fd: Int32 { descriptor.raw }
     /// How many descriptors this process has open at the least: the system gives out the lowest that is free.
     public var openDescriptors: Int { Int(fd) + 1 }
-    var isTLS: Bool { ssl != nil }
+    var isTLS: Bool { ssl != nil || records != nil }
 
     /// A stream without an owner, on its way to another loop; it must arrive.
     public struct Released: @unchecked Sendable {
-        // Unchecked for the pointer: nobody uses it until it arrives.
+        // Unchecked for the pointer and the records: nobody uses them until they arrive.
         let fd: Int32
         fileprivate let ssl: OpaquePointer?
+        fileprivate let records: RecordStream?
     }
 
     /// For handing a stream through a closure that may run on another loop.
     public consuming func release() -> Released {
-        Released(fd: descriptor.release(), ssl: tls?.release())
+        Released(fd: descriptor.release(), ssl: tls?.release(), records: records)
     }
 
     public init(_ released: Released) {
         descriptor = Descriptor(released.fd)
         ssl = released.ssl
         tls = released.ssl.map { TLSConnection($0) }
+        records = released.records
     }
 
     public var localAddress: SocketAddress? { .local(of: fd) }
     public var remoteAddress: SocketAddress? { .remote(of: fd) }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Outcome {
+        if let records { return records.read(fd, into: buffer) }
         if let ssl { return TLSConnection.read(ssl, into: buffer) }
         let count = recv(fd, buffer.baseAddress, buffer.count, 0)
         if count > 0 { return .bytes(count) }
@@ -70,11 +85,13 @@ public struct Stream: ~Copyable {
     /// After a read that did not fill its buffer: whether there is nothing more before the next event (epoll(7)). Under
     /// TLS more may have been read off the socket than was asked for.
     var isDrained: Bool {
+        if let records { return records.isDrained }
         guard let ssl else { return true }
         return TLSConnection.isDrained(ssl)
     }
 
     func write(_ bytes: UnsafeRawBufferPointer) -> Outcome {
+        if let records { return records.write(fd, bytes) }
         if let ssl { return TLSConnection.write(ssl, bytes) }
         let count = send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         return count >= 0 ? .bytes(count) : failure("send")
@@ -101,6 +118,7 @@ public struct Stream: ~Copyable {
     /// No more from this end; the other direction stays open. `false`: not yet, the socket takes nothing; try again
     /// when it does.
     func shutdownWrite() -> Bool {
+        if let records { return records.shutdown(fd) }
         if let ssl { return TLSConnection.shutdown(ssl) }
         shutdown(fd, Int32(SHUT_WR))
         return true

@@ -52,6 +52,11 @@ enum copenssl_protocol copenssl_agreed(SSL *ssl);
 bool copenssl_used_key(SSL *ssl, uint8_t identity[copenssl_identity_bytes]);
 /// The Ed25519 public key of the other end's certificate; false when it showed none.
 bool copenssl_peer_key(SSL *ssl, uint8_t key[copenssl_key_bytes]);
+/// For whoever goes on with the records of a data channel without OpenSSL's connection, once the handshake is done: the
+/// suite's number (RFC 8446, section B.4), and the secret of each side's keys (section 7.1). False when something was
+/// read ahead, or for other connections.
+bool copenssl_take_over(
+    SSL *ssl, uint16_t *suite, uint8_t own[copenssl_key_bytes], uint8_t other[copenssl_key_bytes]);
 /// Keying material of this connection for one purpose (RFC 8446, section 7.5).
 bool copenssl_export(SSL *ssl, const char *label, uint8_t *out, size_t count);
 

@@ -92,9 +92,20 @@ public final class TLSHandshake: EventSource {
         guard let facts = facts(ssl) else {
             return fail(TLSFailure(description: "the TLS connection is not the one that was asked for"))
         }
+        var records: RecordStream?
+        if facts.purpose == .data {
+            records = RecordStream(takingOver: ssl)
+            guard records != nil else {
+                return fail(TLSFailure(description: "the records of a data channel cannot be taken over"))
+            }
+        }
         guard let plain = stream.take(), let tls = tls.take() else { return }
         let done = end()
-        done?(.secured(Stream(securing: plain, tls), facts))
+        if let records {
+            done?(.secured(Stream(securing: plain, records), facts))
+        } else {
+            done?(.secured(Stream(securing: plain, tls), facts))
+        }
     }
 
     /// `nil` when what was agreed is not what this end wants: no known protocol, no key where one must be, or, on a

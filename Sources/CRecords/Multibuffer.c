@@ -1,0 +1,103 @@
+#include "Multibuffer.h"
+
+#include "CRecords.h"
+
+#if defined(__x86_64__) && __has_include(<intel-ipsec-mb.h>)
+
+#include <dlfcn.h>
+#include <intel-ipsec-mb.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+// The name has the version in which the layout of the manager changes.
+#define TEXT_OF(number) #number
+#define FILE_NAME(major) "libIPSec_MB.so." TEXT_OF(major)
+#if IMB_VERSION_NUM >= 0x20000
+static const char file[] = FILE_NAME(2);
+#else
+static const char file[] = FILE_NAME(1);
+#endif
+
+struct multibuffer_key {
+    struct gcm_key_data data;
+};
+
+// Holds pointers to functions; these keep nothing in it.
+static IMB_MGR *manager;
+static const char *version;
+
+static void load(void) {
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+    // Through an integer: ISO C knows no way from a pointer to a function.
+    unsigned (*get_version)(void) = (unsigned (*)(void))(uintptr_t)dlsym(library, "imb_get_version");
+    const char *(*name)(void) = (const char *(*)(void))(uintptr_t)dlsym(library, "imb_get_version_str");
+    IMB_MGR *(*make)(uint64_t) = (IMB_MGR * (*)(uint64_t))(uintptr_t) dlsym(library, "alloc_mb_mgr");
+    void (*initialize)(IMB_MGR *, IMB_ARCH *) = (void (*)(IMB_MGR *, IMB_ARCH *))(uintptr_t)dlsym(library, "init_mb_mgr_auto");
+    // Built against another release, the manager may be laid out in another way.
+    if (!get_version || !name || !make || !initialize || get_version() >> 8 != IMB_VERSION_NUM >> 8) return;
+    IMB_MGR *made = make(0);
+    if (!made) return;
+    initialize(made, NULL);
+    if (!(made->features & IMB_FEATURE_SELF_TEST_PASS) || !(made->features & IMB_FEATURE_AESNI)) return;
+    version = name();
+    manager = made;
+}
+
+const char *multibuffer_version(void) {
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    CRYPTO_THREAD_run_once(&once, load);
+    return version;
+}
+
+struct multibuffer_key *multibuffer_key_new(const uint8_t *key) {
+    void *made = NULL;
+    if (posix_memalign(&made, 64, sizeof(struct multibuffer_key)) != 0) return NULL;
+    IMB_AES128_GCM_PRE(manager, key, &((struct multibuffer_key *)made)->data);
+    return made;
+}
+
+void multibuffer_key_free(struct multibuffer_key *key) {
+    OPENSSL_cleanse(key, sizeof *key);
+    free(key);
+}
+
+void multibuffer_seal(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *text, size_t count,
+    const uint8_t *type, uint8_t *sealed) {
+    struct gcm_context_data state;
+    IMB_AES128_GCM_INIT(manager, &key->data, &state, nonce, header, crecords_header_bytes);
+    if (count > 0) IMB_AES128_GCM_ENC_UPDATE(manager, &key->data, &state, sealed, text, count);
+    IMB_AES128_GCM_ENC_UPDATE(manager, &key->data, &state, sealed + count, type, 1);
+    IMB_AES128_GCM_ENC_FINALIZE(manager, &key->data, &state, sealed + count + 1, 16);
+}
+
+void multibuffer_open(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *sealed, size_t count,
+    uint8_t *text, uint8_t *last, uint8_t *tag) {
+    struct gcm_context_data state;
+    IMB_AES128_GCM_INIT(manager, &key->data, &state, nonce, header, crecords_header_bytes);
+    if (count > 0) IMB_AES128_GCM_DEC_UPDATE(manager, &key->data, &state, text, sealed, count);
+    IMB_AES128_GCM_DEC_UPDATE(manager, &key->data, &state, last, sealed + count, 1);
+    IMB_AES128_GCM_DEC_FINALIZE(manager, &key->data, &state, tag, 16);
+}
+
+#else
+
+const char *multibuffer_version(void) { return NULL; }
+struct multibuffer_key *multibuffer_key_new(const uint8_t *key) { return (void)key, NULL; }
+void multibuffer_key_free(struct multibuffer_key *key) { (void)key; }
+
+void multibuffer_seal(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *text, size_t count,
+    const uint8_t *type, uint8_t *sealed) {
+    (void)key, (void)nonce, (void)header, (void)text, (void)count, (void)type, (void)sealed;
+}
+
+void multibuffer_open(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *sealed, size_t count,
+    uint8_t *text, uint8_t *last, uint8_t *tag) {
+    (void)key, (void)nonce, (void)header, (void)sealed, (void)count, (void)text, (void)last, (void)tag;
+}
+
+#endif

@@ -1,0 +1,58 @@
+// Records of TLS 1.3 (RFC 8446, section 5.2), sealed and opened by the fastest library that this machine has: libipsec-mb
+// where it is installed, else OpenSSL's libcrypto. No sockets, and no state but keys: numbers and order are the caller's.
+#ifndef CRECORDS_H
+#define CRECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    crecords_secret_bytes = 32,
+    crecords_nonce_bytes = 12,
+    crecords_header_bytes = 5,
+    crecords_maximum_text = 1 << 14,
+    /// The header, and behind the text one byte for what it is and the tag.
+    crecords_overhead = crecords_header_bytes + 1 + 16,
+};
+
+/// The suites with SHA-256 (RFC 8446, section B.4).
+enum crecords_suite { crecords_aes_128_gcm = 0x1301, crecords_chacha20_poly1305 = 0x1303 };
+
+/// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), for at most 32 bytes.
+bool crecords_expand_label(
+    const uint8_t secret[crecords_secret_bytes], const char *label, uint8_t *out, size_t count);
+
+/// What does the work: the fastest that there is, or OpenSSL in any case.
+enum crecords_library { crecords_fastest, crecords_openssl };
+
+/// A key of one direction. May go from thread to thread, and is used by one at a time.
+struct crecords_key;
+/// How many bytes the suite's key has; 0 for an unknown suite.
+size_t crecords_key_bytes(uint16_t suite);
+/// NULL for an unknown suite, and when there is no memory.
+struct crecords_key *crecords_key_new(
+    uint16_t suite, const uint8_t *key, bool seals, enum crecords_library library);
+void crecords_key_free(struct crecords_key *key);
+
+/// Writes the whole record of `count` bytes of text, at most 2^14, to `out`, which has room for them and the overhead.
+bool crecords_seal(
+    struct crecords_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *text, size_t count, uint8_t type,
+    uint8_t *out);
+
+/// Opens a whole record of `count` bytes: `text` gets what is before the last byte, and `last` that. False when it is
+/// not genuine; then `text` holds nothing that may be used.
+bool crecords_open(
+    struct crecords_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *record, size_t count,
+    uint8_t *text, uint8_t *last);
+
+/// What a thread's scratch has room for: records of the largest size that is sent, and a message before them.
+enum { crecords_batch = 4, crecords_scratch_bytes = crecords_batch * (crecords_maximum_text + crecords_overhead) + 64 };
+/// A buffer of this thread, for sealed bytes on their way to a socket or from it; NULL when there is no memory. Goes with
+/// the thread. Not to be held over calls of others.
+uint8_t *crecords_scratch(void);
+
+/// The version of libipsec-mb that AES-128-GCM is done with, or NULL.
+const char *crecords_multibuffer(void);
+
+#endif
