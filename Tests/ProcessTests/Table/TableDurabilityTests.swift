@@ -161,18 +161,29 @@ extension ProcessTests {
                 let records = try Self.records(0..<(count + 100))
                 let relay = try await s.relay()
                 let peer = try await s.peer(of: relay)
-                // Each lacks a hundred of the other's.
-                for (node, numbers) in [(relay, 0..<count), (peer, 100..<(count + 100))] {
+                // Comes later, with a hundred that nobody else has.
+                let late = try await s.peer("late", of: relay)
+                for (node, numbers) in [(relay, 0..<count), (peer, 0..<count), (late, count..<(count + 100))] {
                     try await node.program.terminate()
                     let file = "\(s.folder)/\(node.settings.name).records"
                     try records[numbers].joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
                     let filled = try await s.run("python3", "/usr/bin/python3", ["-c", Self.genuine, node.home, file])
                     try #require(filled.status == 0, "\(filled.stderr)")
                 }
-                for node in [relay, peer] { try await node.restart() }
                 let nodes = [relay, peer]
+                for node in nodes { try await node.restart() }
+                // They judge what they have loaded first: that is no part of a round.
+                for node in nodes {
+                    var last = Duration.zero
+                    try await eventually("what was loaded is judged", within: .seconds(30), every: .milliseconds(500)) {
+                        let now = try ProcessFacts.processorTime(of: node.program.pid)
+                        defer { last = now }
+                        return now - last < .milliseconds(50)
+                    }
+                }
                 let before = try nodes.map { try ProcessFacts.processorTime(of: $0.program.pid) }
                 let start = ContinuousClock.now
+                try await late.restart()
                 try await eventually("each has what it lacked", within: .seconds(60)) {
                     for node in nodes {
                         let seen = try await p2prc(s, node.home, ["--ls", "--json"])
