@@ -8,9 +8,10 @@ public struct ChannelDemand: Sendable {
     public static let minimum = 4
     /// Of one group.
     public static let maximum = 256
-    /// Kept for visitors to come, however many are there: over TLS each channel costs some 16 KiB at either end.
+    /// Kept for visitors to come, however many are there.
     static let maximumReserve = 16
-    static let interval = Instant.Span.seconds(5)
+    /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake.
+    static let interval = Instant.Span.seconds(30)
 
     private let minimum: Int
     public private(set) var wanted: Int

@@ -15,8 +15,11 @@ extension Forwarder {
         guard let channel else { return nil }
         let (to, from) = channel.isLeft ? (rightToLeft, leftToRight) : (leftToRight, rightToLeft)
         guard to.spill.isEmpty else { return nil }
-        // What was said cannot be taken back, and the other end may have gone on to the next visitor.
-        return to.hasLastWord && !from.sawEnd ? nil : LastWords(isSaid: to.hasLastWord, isHeard: from.sawEnd)
+        // Who ended his direction and was reset then cannot be told of any more: what was said cannot be taken back. A
+        // client that leaves with an answer on its way does just that, so the relay waits for the answer's end. At the
+        // peer it is the target, and then a visitor would wait; the channel's reset tells him at once.
+        if channel.isLeft, to.hasLastWord, !from.sawEnd { return nil }
+        return LastWords(isSaid: to.hasLastWord, isHeard: from.sawEnd)
     }
 }
 

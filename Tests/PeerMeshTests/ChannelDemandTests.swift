@@ -32,19 +32,19 @@ import Testing
     @Test func `the groups of a session share its minimum, and none goes without`() {
         #expect((0...8).map { ChannelDemand(groups: $0, at: .zero).wanted } == [4, 4, 2, 1, 1, 1, 1, 1, 1])
         var demand = ChannelDemand(groups: 2, at: .zero)
-        #expect(demand.unused(ready: 6, at: .at(5_000)) == 4)
+        #expect(demand.unused(ready: 6, at: .at(30_000)) == 4)
     }
 
     @Test func `what nobody needed for a whole interval is unused, and nothing that somebody took in it`() {
         var demand = ChannelDemand(at: .zero)
-        #expect(demand.unused(ready: 64, at: .at(4_999)) == 0)
+        #expect(demand.unused(ready: 64, at: .at(29_999)) == 0)
         demand.taken(left: 10)
-        #expect(demand.unused(ready: 64, at: .at(5_000)) == 10 - ChannelDemand.minimum)
-        #expect(demand.unused(ready: 58, at: .at(9_999)) == 0)
-        #expect(demand.unused(ready: 58, at: .at(10_000)) == 58 - ChannelDemand.minimum)
+        #expect(demand.unused(ready: 64, at: .at(30_000)) == 10 - ChannelDemand.minimum)
+        #expect(demand.unused(ready: 58, at: .at(59_999)) == 0)
+        #expect(demand.unused(ready: 58, at: .at(60_000)) == 58 - ChannelDemand.minimum)
         _ = demand.look(waiting: 1, carried: 70)
-        #expect(demand.unused(ready: 30, at: .at(15_000)) == 0)
-        #expect(demand.unused(ready: 2, at: .at(20_000)) == 0)
+        #expect(demand.unused(ready: 30, at: .at(90_000)) == 0)
+        #expect(demand.unused(ready: 2, at: .at(120_000)) == 0)
     }
 }
 

@@ -6,7 +6,7 @@ import Testing
 /// A visitor who is reset, at one end of a channel with frames, with a test as the other node.
 extension ChannelFramesTests {
     @Test("a visitor's reset is told, what still comes for him is passed over, and the channel comes back",
-        arguments: ["at once", "after bytes", "cut", "said end before"])
+        arguments: ["at once", "after bytes", "cut", "said end before", "had ended himself"])
     func visitorResets(_ how: String) throws {
         try withLoop { loop in
             let end = try open(on: loop, isPeer: false)
@@ -16,8 +16,12 @@ extension ChannelFramesTests {
                 end.other.send(ChannelFrame.end)
                 #expect(end.edge.drain().bytes == [])
             }
+            if how == "had ended himself" {
+                end.edge.endWriting()
+                #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
+            }
             end.edge.reset()
-            #expect(end.other.receive(exactly: 4) == ChannelFrame.broken)
+            if how != "had ended himself" { #expect(end.other.receive(exactly: 4) == ChannelFrame.broken) }
             #expect(try end.ended.next("end") == "aborted")
             switch how {
             case "after bytes": end.other.send(ChannelFrame.framed([5, 6]) + ChannelFrame.broken + ChannelFrame.ready)
@@ -26,6 +30,8 @@ extension ChannelFramesTests {
                     end.other.send([byte])
                     try loop.run {}
                 }
+            case "had ended himself":
+                end.other.send(ChannelFrame.framed([5, 6]) + ChannelFrame.end + ChannelFrame.ready)
             case "said end before": end.other.send(ChannelFrame.ready)
             default: end.other.send(ChannelFrame.broken + ChannelFrame.ready)
             }
@@ -56,6 +62,20 @@ extension ChannelFramesTests {
         }
     }
 
+    @Test("at the peer, the reset of a target that had ended before reaches the visitor by the channel's reset")
+    func targetResetsAfterItsEnd() throws {
+        try withLoop { loop in
+            let end = try open(on: loop, isPeer: true)
+            end.other.send(ChannelFrame.framed([5]))
+            #expect(end.edge.receive(exactly: 1) == [5])
+            end.edge.endWriting()
+            #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
+            end.edge.reset()
+            #expect(try end.back.next("channel").0 == nil)
+            #expect(end.other.drain().end == .reset)
+        }
+    }
+
     @Test("at the peer, a target's reset is told after what it sent, and the channel is ready when all was said")
     func targetResets() throws {
         try withLoop { loop in
@@ -73,18 +93,18 @@ extension ChannelFramesTests {
     }
 
     @Test("a reset that cannot be told or is not answered in time, or too late, closes the channel",
-        arguments: ["said end", "no answer", "too much", "breach", "raw", "FIN"])
+        arguments: ["had ended himself", "no answer", "too much", "breach", "raw", "FIN"])
     func notRecovered(_ what: String) throws {
         try withLoop { loop in
             let end = try open(on: loop, isPeer: false)
             end.edge.send([1])
             #expect(end.other.receive(exactly: 5) == ChannelFrame.framed([1]))
-            if what == "said end" {
+            if what == "had ended himself" {
                 end.edge.endWriting()
                 #expect(end.other.receive(exactly: 4) == ChannelFrame.end)
             }
             end.edge.reset()
-            if what != "said end" { #expect(end.other.receive(exactly: 4) == ChannelFrame.broken) }
+            if what != "had ended himself" { #expect(end.other.receive(exactly: 4) == ChannelFrame.broken) }
             switch what {
             case "too much":
                 let bytes = ChannelFrame.framed([UInt8](repeating: 1, count: 60_000))
