@@ -10,14 +10,19 @@ public struct ChannelDemand: Sendable {
     public static let maximum = 256
     /// Kept for visitors to come, however many are there.
     static let maximumReserve = 16
-    /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake.
-    static let interval = Instant.Span.seconds(30)
+    static let interval = Instant.Span.seconds(5)
+    /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake: so
+    /// many unused ones wait for so many intervals.
+    static let maximumIdle = 64
+    static let patience = 6
 
     private let minimum: Int
     public private(set) var wanted: Int
     /// Fewest that were ready at one time in this interval.
     private var lowest = Int.max
     private var nextLook: Instant
+    /// Intervals in which some were unused.
+    private var idleIntervals = 0
 
     /// - Parameter groups: that the session has.
     public init(groups: Int = 1, at now: Instant) {
@@ -47,12 +52,18 @@ public struct ChannelDemand: Sendable {
         return needed != wanted
     }
 
-    /// How many of the ready channels nobody needed for a whole interval. To be asked from time to time.
+    /// How many of the ready channels nobody needed for a whole interval, or for several. To be asked from time to time.
     public mutating func unused(ready: Int, at now: Instant) -> Int {
         guard now >= nextLook else { return 0 }
         nextLook = now + Self.interval
         defer { lowest = ready }
-        return max(0, min(lowest, ready) - wanted)
+        let surplus = max(0, min(lowest, ready) - wanted)
+        idleIntervals = surplus > 0 ? idleIntervals + 1 : 0
+        guard idleIntervals < Self.patience else {
+            idleIntervals = 0
+            return surplus
+        }
+        return max(0, surplus - Self.maximumIdle)
     }
 }
 

@@ -32,19 +32,35 @@ import Testing
     @Test func `the groups of a session share its minimum, and none goes without`() {
         #expect((0...8).map { ChannelDemand(groups: $0, at: .zero).wanted } == [4, 4, 2, 1, 1, 1, 1, 1, 1])
         var demand = ChannelDemand(groups: 2, at: .zero)
-        #expect(demand.unused(ready: 6, at: .at(30_000)) == 4)
+        #expect(unused(6, in: &demand, intervals: 1...6) == [0, 0, 0, 0, 0, 4])
     }
 
-    @Test func `what nobody needed for a whole interval is unused, and nothing that somebody took in it`() {
+    /// What is said to be unused at the end of each interval, with so many ready all the time.
+    private func unused(_ ready: Int, in demand: inout ChannelDemand, intervals: ClosedRange<UInt64>) -> [Int] {
+        intervals.map { demand.unused(ready: ready, at: .at($0 * 5_000)) }
+    }
+
+    @Test func `of what nobody needed for a whole interval many are closed at once, and the rest after six of them`() {
         var demand = ChannelDemand(at: .zero)
-        #expect(demand.unused(ready: 64, at: .at(29_999)) == 0)
+        let surplus = 300 - ChannelDemand.minimum
+        #expect(demand.unused(ready: 300, at: .at(4_999)) == 0)
+        #expect(demand.unused(ready: 300, at: .at(5_000)) == surplus - 64)
+        let left = 300 - surplus + 64
+        #expect(unused(left, in: &demand, intervals: 2...6) == [0, 0, 0, 0, 64])
+        #expect(unused(ChannelDemand.minimum, in: &demand, intervals: 7...20).allSatisfy { $0 == 0 })
+    }
+
+    @Test func `what somebody took in an interval is not unused, and waits from then on`() {
+        var demand = ChannelDemand(at: .zero)
+        #expect(unused(64, in: &demand, intervals: 1...5) == [0, 0, 0, 0, 0])
         demand.taken(left: 10)
-        #expect(demand.unused(ready: 64, at: .at(30_000)) == 10 - ChannelDemand.minimum)
-        #expect(demand.unused(ready: 58, at: .at(59_999)) == 0)
-        #expect(demand.unused(ready: 58, at: .at(60_000)) == 58 - ChannelDemand.minimum)
+        #expect(unused(64, in: &demand, intervals: 6...6) == [10 - ChannelDemand.minimum])
+        #expect(unused(58, in: &demand, intervals: 7...8) == [0, 0])
+        demand.taken(left: 0)
+        #expect(unused(58, in: &demand, intervals: 9...15) == [0, 0, 0, 0, 0, 0, 58 - ChannelDemand.minimum])
         _ = demand.look(waiting: 1, carried: 70)
-        #expect(demand.unused(ready: 30, at: .at(90_000)) == 0)
-        #expect(demand.unused(ready: 2, at: .at(120_000)) == 0)
+        #expect(unused(30, in: &demand, intervals: 16...16) == [0])
+        #expect(unused(2, in: &demand, intervals: 17...30).allSatisfy { $0 == 0 })
     }
 }
 

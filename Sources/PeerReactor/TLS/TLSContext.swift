@@ -41,6 +41,8 @@ public final class TLSContext: @unchecked Sendable {
             SSL_CTX_free(server)
             throw TLSFailure.current("the TLS library cannot be set up")
         }
+        // Found and tested now, and not when the first visitor waits.
+        _ = RecordLibrary.description
         self.server = server
         self.client = client
         self.keys = keys

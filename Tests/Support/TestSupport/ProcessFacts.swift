@@ -3,13 +3,13 @@ import Foundation
 /// What /proc knows of a process.
 public struct ProcessFacts: Sendable, CustomStringConvertible {
     public let descriptors: Int
-    /// Proportional set size, in KiB.
+    /// Anonymous memory, in KiB. Pages of files would count for more whenever another process that has them ends.
     public let memory: Int
 
     public init(pid: pid_t) throws {
         descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
         let rollup = try String(contentsOfFile: "/proc/\(pid)/smaps_rollup", encoding: .utf8)
-        let line = rollup.split(separator: "\n").first { $0.hasPrefix("Pss:") }
+        let line = rollup.split(separator: "\n").first { $0.hasPrefix("Anonymous:") }
         memory = line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
     }
 
