@@ -163,12 +163,14 @@ final class NodeCore {
             $0.target == request.target && $0.ports.count == request.count && fits($0, request)
         }
         if var known {
+            let before = known
             // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
-            guard !(request.allow.isEmpty && request.deny.isEmpty),
-                known.allow != request.allow || known.deny != request.deny
-            else { return (known, false) }
-            known.allow = request.allow
-            known.deny = request.deny
+            if !(request.allow.isEmpty && request.deny.isEmpty) {
+                known.allow = request.allow
+                known.deny = request.deny
+            }
+            known.tell = request.tell ?? known.tell
+            guard known != before else { return (known, false) }
             let changed = known
             if !request.isTemporary {
                 writer.write("a mapping", { table throws(StorageError) in try table.save(changed) })
@@ -178,7 +180,7 @@ final class NodeCore {
         }
         let wish = MappingWish(
             id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
-            ports: request.wish, allow: request.allow, deny: request.deny)
+            ports: request.wish, allow: request.allow, deny: request.deny, tell: request.tell ?? "")
         if !request.isTemporary { writer.write("a mapping", { table throws(StorageError) in try table.save(wish) }) }
         peer.add(wish, isTemporary: request.isTemporary)
         return (wish, true)

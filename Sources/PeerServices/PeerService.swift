@@ -236,11 +236,15 @@ public final class PeerService {
     /// Whether the target is being looked at, so that what is known of it may change at once.
     public func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
 
-    /// Asks for a mapping anew, for other visitors; it keeps its ports, and its target is the same.
+    /// Another word of the user about a mapping that is there, with the same target. Where it is for other visitors,
+    /// its relays are asked anew; it keeps its ports.
     public func change(_ wish: MappingWish) {
         guard let former = wishes[wish.id], former.target == wish.target else { return }
         wishes[wish.id] = wish
-        for relay in relays { addAgreement(wish, at: relay) }
+        for relay in relays {
+            if relay.agreements[wish.id]?.takeOver(wish) == true { continue }
+            addAgreement(wish, at: relay)
+        }
         onChange?()
     }
 
