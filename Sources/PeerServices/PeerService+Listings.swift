@@ -23,7 +23,7 @@ extension PeerService {
                         verifiedBy: agreement.verifiedBy,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain,
+                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
                         traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
         }

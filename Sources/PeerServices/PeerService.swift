@@ -248,6 +248,11 @@ public final class PeerService {
         onChange?()
     }
 
+    /// Tries those relays at once to which there is no session.
+    public func hurry() {
+        for relay in relays { run(relay.link.hurry(at: EventLoop.clock()), relay) }
+    }
+
     public var allWishes: [MappingWish] { Array(wishes.values) }
 
     // MARK: Sessions
@@ -297,7 +302,8 @@ public final class PeerService {
             let now = EventLoop.clock()
             switch consume event {
             case .reached: run(relay.link.reached(at: now), relay)
-            case .notReached(let reason): run(relay.link.connectionFailed(reason, at: now), relay)
+            case .notReached(let reason, let isSilence):
+                run(relay.link.connectionFailed(reason, isSilence: isSilence, at: now), relay)
             case .notSecured(let reason): run(relay.link.closed(reason, at: now), relay)
             case .secured(let stream, let facts): secured(relay, stream, facts)
             }

@@ -90,10 +90,15 @@ extension ProcessTests {
                 try #require(
                     try await peer.viewRPS().contains { $0.state == "connecting" && $0.reason?.isEmpty == false })
 
+                let began = ContinuousClock.now
+                let asked = try await peer.command(["--mp", "\(echo.port)"])
+                let took = ContinuousClock.now - began
+                try #require(asked.status == ExitCode.relayUnreachable)
+                try #require(asked.stderr.split(separator: "\n").count == 1, "one clear line: \(asked.stderr)")
                 if place.contains(":") {
-                    let asked = try await peer.command(["--mp", "\(echo.port)"])
-                    try #require(asked.status == ExitCode.relayUnreachable || asked.status == ExitCode.timedOut)
-                    try #require(asked.stderr.split(separator: "\n").count == 1, "one clear line: \(asked.stderr)")
+                    try #require(asked.stderr.contains("connection refused"), "\(asked.stderr)")
+                    // Tried again for a second, and not for twenty.
+                    try #require(took > .milliseconds(900) && took < .seconds(5), "\(took)")
 
                     // It is there in the end.
                     _ = try await s.relay(serverPort: closed)
