@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -123,14 +124,22 @@ static int serves_loopback(const struct inet_diag_msg *entry) {
     return (!a[2] && !a[3]) || (a[2] == htonl(0xffff) && (a[3] == 0 || a[3] == htonl(0x7f000001)));
 }
 
-static int dump_listeners(int fd, int family, uint16_t *ports, int count, int capacity) {
-    enum { LISTEN = 10 };
+static int is_anywhere(const struct inet_diag_msg *entry) {
+    (void)entry;
+    return 1;
+}
+
+typedef int (*diag_choice)(const struct inet_diag_msg *);
+
+static int dump_ports(
+    int fd, int family, uint32_t states, diag_choice wanted, uint16_t *ports, int count, int capacity
+) {
     struct {
         struct nlmsghdr header;
         struct inet_diag_req_v2 request;
     } message = {
         .header = {.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = 1 << LISTEN},
+        .request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states},
     };
     if (send(fd, &message, sizeof message, 0) != sizeof message) return -1;
     static __thread uint32_t buffer[8192];
@@ -142,19 +151,45 @@ static int dump_listeners(int fd, int family, uint16_t *ports, int count, int ca
             if (header->nlmsg_type == NLMSG_DONE) return count;
             if (header->nlmsg_type == NLMSG_ERROR) return -1;
             const struct inet_diag_msg *entry = NLMSG_DATA(header);
-            if (count < capacity && serves_loopback(entry)) ports[count++] = ntohs(entry->id.idiag_sport);
+            if (count < capacity && wanted(entry)) ports[count++] = ntohs(entry->id.idiag_sport);
         }
     }
 }
 
-int clinux_listening_ports(uint16_t *ports, int capacity) {
+static int diag_ports(uint32_t states, diag_choice wanted, uint16_t *ports, int capacity) {
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0) return -1;
-    int count = dump_listeners(fd, AF_INET, ports, 0, capacity);
+    int count = dump_ports(fd, AF_INET, states, wanted, ports, 0, capacity);
     // A system without IPv6 answers with an error: then IPv4 is all there is.
-    int both = count < 0 ? -1 : dump_listeners(fd, AF_INET6, ports, count, capacity);
+    int both = count < 0 ? -1 : dump_ports(fd, AF_INET6, states, wanted, ports, count, capacity);
     close(fd);
     return both < 0 ? count : both;
+}
+
+int clinux_listening_ports(uint16_t *ports, int capacity) {
+    enum { LISTEN = 10 };
+    return diag_ports(1 << LISTEN, serves_loopback, ports, capacity);
+}
+
+int clinux_handshaking_ports(uint16_t *ports, int capacity) {
+    // Both names that Linux has for it (include/net/tcp_states.h): of a connection, and of what will become one.
+    enum { SYN_RECV = 3, NEW_SYN_RECV = 12 };
+    return diag_ports(1 << SYN_RECV | 1 << NEW_SYN_RECV, is_anywhere, ports, capacity);
+}
+
+int clinux_ignore_syn(int fd, int on) {
+    if (!on) return set(fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
+    // A TCP socket's filter sees segments from their TCP header on; byte 13 has the flags (RFC 9293, section 3.1).
+    enum { FLAGS = 13, SYN = 0x02, ACK = 0x10 };
+    struct sock_filter lines[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    struct sock_fprog program = {.len = sizeof lines / sizeof *lines, .filter = lines};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
 void clinux_trim_heap(void) { malloc_trim(0); }

@@ -91,7 +91,8 @@ struct Documents: Sendable {
                     blindPort: port, state: state(mapping.state), target: target(mapping.targetText, offset),
                     mapping: mapping.wish.id, relay: mapping.relay.description, role: .peer, peerName: name,
                     peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason, receipt: mapping.receipt,
-                    encryption: encryption(mapping.isPlain))
+                    encryption: encryption(mapping.isPlain),
+                    toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell)
             }
         }
     }

@@ -11,6 +11,8 @@ internal import PeerWire
 final class NodeCore {
     /// How long `--mp` waits for a mapping to settle.
     private static let settleLimit = Instant.Span.seconds(20)
+    /// How often it looks meanwhile, besides after each change.
+    private static let settleInterval = Instant.Span.milliseconds(250)
     /// Changes within this time become one write of the registries.
     private static let publishDelay = Instant.Span.milliseconds(50)
 
@@ -48,6 +50,7 @@ final class NodeCore {
     private final class Waiter {
         let mapping: MappingID
         let answer: (ControlReply) -> Void
+        let since = EventLoop.clock()
         var timer: LoopTimer?
         init(_ mapping: MappingID, _ answer: @escaping (ControlReply) -> Void) {
             self.mapping = mapping
@@ -163,12 +166,14 @@ final class NodeCore {
             $0.target == request.target && $0.ports.count == request.count && fits($0, request)
         }
         if var known {
+            let before = known
             // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
-            guard !(request.allow.isEmpty && request.deny.isEmpty),
-                known.allow != request.allow || known.deny != request.deny
-            else { return (known, false) }
-            known.allow = request.allow
-            known.deny = request.deny
+            if !(request.allow.isEmpty && request.deny.isEmpty) {
+                known.allow = request.allow
+                known.deny = request.deny
+            }
+            known.tell = request.tell ?? known.tell
+            guard known != before else { return (known, false) }
             let changed = known
             if !request.isTemporary {
                 writer.write("a mapping", { table throws(StorageError) in try table.save(changed) })
@@ -178,7 +183,7 @@ final class NodeCore {
         }
         let wish = MappingWish(
             id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
-            ports: request.wish, allow: request.allow, deny: request.deny)
+            ports: request.wish, allow: request.allow, deny: request.deny, tell: request.tell ?? "")
         if !request.isTemporary { writer.write("a mapping", { table throws(StorageError) in try table.save(wish) }) }
         peer.add(wish, isTemporary: request.isTemporary)
         return (wish, true)
@@ -199,13 +204,20 @@ final class NodeCore {
             if isNew, [.refused, .noPortFree, .portTaken].contains(reply.status) { self?.forget(wish.id) }
             answer(reply)
         }
-        waiter.timer = loop.schedule(after: Self.settleLimit) { [weak self, weak waiter] in
-            guard let self, let waiter else { return }
-            settle(waiter, isLate: true)
-        }
         waiters[ObjectIdentifier(waiter)] = waiter
         peer.look(at: wish.id)
-        settle(waiter, isLate: false)
+        peer.hurry()
+        wait(waiter)
+    }
+
+    private func wait(_ waiter: Waiter) {
+        let waited = EventLoop.clock() - waiter.since
+        settle(waiter, isLate: waited >= Self.settleLimit)
+        guard waiters[ObjectIdentifier(waiter)] != nil else { return }
+        waiter.timer = loop.schedule(after: Self.settleInterval) { [weak self, weak waiter] in
+            guard let self, let waiter else { return }
+            wait(waiter)
+        }
     }
 
     /// Why waiting for a relay is no use: none was named, and this node will find none by itself.
@@ -223,7 +235,8 @@ final class NodeCore {
     private func settle(_ waiter: Waiter, isLate: Bool) {
         guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),
             let reply = Settlement.reply(
-                peer.mappings().filter { $0.wish.id == waiter.mapping }, known: mesh?.known.count ?? 0, isLate: isLate)
+                peer.mappings().filter { $0.wish.id == waiter.mapping }, known: mesh?.known.count ?? 0,
+                waited: EventLoop.clock() - waiter.since, isLate: isLate)
         else { return }
         waiters[ObjectIdentifier(waiter)] = nil
         waiter.timer?.cancel()

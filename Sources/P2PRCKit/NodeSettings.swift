@@ -201,7 +201,7 @@ public struct NodeSettings: Sendable {
     }
 }
 
-/// `--mp LOCAL[:PUBLIC]`, with `--target` and `--any`.
+/// `--mp LOCAL[:PUBLIC]`, with what says more about it.
 public struct MappingRequest: Hashable, Sendable, Codable {
     public var host: String
     public var firstPort: UInt16
@@ -214,15 +214,18 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     /// Visitors that the relay lets in, and those that it does not.
     public var allow: [Network]
     public var deny: [Network]
+    /// By what name the node's record tells others of it; empty: not at all any more, `nil`: as before.
+    public var tell: String?
 
     /// - Parameters:
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`.
     ///   - target: `host` or `host:port`, instead of 127.0.0.1.
     ///   - allow: networks (CIDR) of visitors to let in; none: everybody.
     ///   - deny: those not to let in.
+    ///   - tell: what others call the service; empty to tell them nothing any more.
     public init(
         _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false,
-        allow: [String] = [], deny: [String] = []
+        allow: [String] = [], deny: [String] = [], tell: String? = nil
     ) throws(CommandError) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count <= 2, let local = Self.ports(parts[0]) else {
@@ -262,6 +265,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         self.isTemporary = isTemporary
         self.allow = try Self.visitors("--allow", allow)
         self.deny = try Self.visitors("--deny", deny)
+        self.tell = try tell.map(Self.name)
     }
 
     private static func visitors(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
@@ -271,6 +275,17 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                 .usage, "\(flag): \(texts.count) networks, and a mapping has at most \(limit); name wider ones")
         }
         return try NodeSettings.networks(flag, texts)
+    }
+
+    private static func name(_ text: String) throws(CommandError) -> String {
+        guard NodeRecord.isText(text) else {
+            // Shown as one line, whatever is in it.
+            let shown = text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }
+            let rule = "a name has at most \(NodeRecord.maximumText) bytes, on one line"
+            throw CommandError(
+                .usage, "--tell \(shown.joined().prefix(80)): \(rule); this one has \(text.utf8.count) bytes")
+        }
+        return text
     }
 
     private static func ports(_ text: Substring) -> PortRange? {

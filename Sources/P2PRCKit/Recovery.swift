@@ -55,7 +55,7 @@ struct Recovery {
         wishes.append(
             MappingWish(
                 id: place.mapping, target: target, protocols: .tcp,
-                ports: ports.map { .preferably($0) } ?? .any(count: count)))
+                ports: ports.map { .preferably($0) } ?? .any(count: count), tell: row.toldAs ?? ""))
     }
 
     private static func protocols(_ rows: [MappingRegistry.Mapping]) -> TransportProtocols {

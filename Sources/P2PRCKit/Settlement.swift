@@ -5,28 +5,29 @@ internal import PeerWire
 
 /// What `--mp` answers: when a mapping has settled, and with which exit status. A pure function of the rows.
 enum Settlement {
+    /// The least that a relay without a session has to come back: one that is started again needs about that.
+    static let patience = Instant.Span.seconds(1)
+    /// The first attempt, and one more.
+    private static let attempts = 2
+
     /// `nil` while it is worth waiting. The best outcome of all relays counts.
     ///
     /// - Parameters:
     ///   - rows: one for each relay that is named or chosen.
     ///   - known: relays that may be chosen some time.
-    static func reply(_ rows: [ExposedMapping], known: Int, isLate: Bool) -> ControlReply? {
+    ///   - waited: since it was asked for, and relays without a session were tried at once.
+    ///   - isLate: it is not waited any longer.
+    static func reply(_ rows: [ExposedMapping], known: Int, waited: Instant.Span, isLate: Bool) -> ControlReply? {
         if rows.isEmpty { return isLate ? unchosen(known) : nil }
         if let row = rows.first(where: { $0.state == .verified }) {
             return ControlReply(status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil)
         }
-        let outcomes = rows.map { outcome($0) }
+        let outcomes = rows.map { outcome($0, waited) }
         guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }
         let settled = outcomes.compactMap { $0 }
         let order: [ExitStatus] = [.targetDown, .unreachable, .portTaken, .noPortFree, .refused]
         for status in order { if let reply = settled.first(where: { $0.status == status }) { return reply } }
-        if let row = rows.first(where: { $0.state == .offline }) {
-            return ControlReply(
-                status: .relayUnavailable,
-                text:
-                    "\(row.relay): \(row.reason ?? "no session"); the mapping is kept and made as soon as the relay answers",
-                document: nil)
-        }
+        if let row = rows.first(where: { $0.state == .offline }) { return unavailable(row) }
         return ControlReply(
             status: .timedOut, text: "not settled in time; --view-rpm shows how it goes on", document: nil)
     }
@@ -42,8 +43,17 @@ enum Settlement {
             document: nil)
     }
 
-    private static func outcome(_ row: ExposedMapping) -> ControlReply? {
+    private static func unavailable(_ row: ExposedMapping) -> ControlReply {
+        let reason = row.reason ?? "no session"
+        return ControlReply(
+            status: .relayUnavailable,
+            text: "\(row.relay): \(reason); the mapping is kept and made as soon as the relay answers", document: nil)
+    }
+
+    private static func outcome(_ row: ExposedMapping, _ waited: Instant.Span) -> ControlReply? {
         switch row.state {
+        // Why there is no session is known, and trying again did not help.
+        case .offline where row.failures >= attempts && waited >= patience: unavailable(row)
         case .targetDown:
             ControlReply(
                 status: .targetDown,

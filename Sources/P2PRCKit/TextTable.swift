@@ -22,13 +22,16 @@ enum TextTable {
     static func mappings(_ registry: MappingRegistry) -> String {
         guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
         return table(
-            ["PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "REMARK"],
+            [
+                "PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "TOLD AS",
+                "REMARK",
+            ],
             registry.mappings.map { row in
                 [
                     row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-",
                     row.type.rawValue, row.target, row.state.rawValue,
                     row.encryption?.rawValue ?? "-", row.serverName, row.peerName,
-                    row.mapping.description, row.reason ?? "",
+                    row.mapping.description, row.toldAs ?? "-", row.reason ?? "",
                 ]
             })
     }

@@ -17,10 +17,12 @@ public struct MappingWish: Hashable, Sendable {
     public var allow: [Network]
     /// Visitors that it does not, whatever `allow` says.
     public var deny: [Network]
+    /// By what name the node's record tells others of it; empty: not at all.
+    public var tell: String
 
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
-        deny: [Network] = []
+        deny: [Network] = [], tell: String = ""
     ) {
         self.id = id
         self.target = target
@@ -28,5 +30,6 @@ public struct MappingWish: Hashable, Sendable {
         self.ports = ports
         self.allow = allow
         self.deny = deny
+        self.tell = tell
     }
 }

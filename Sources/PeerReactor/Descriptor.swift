@@ -32,6 +32,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     public var isAddressNotAvailable: Bool { code == EADDRNOTAVAIL }
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     public var isRefused: Bool { code == ECONNREFUSED }
+    public var isTimedOut: Bool { code == ETIMEDOUT }
     /// No descriptor is left, in this process or in the system.
     public var isOutOfDescriptors: Bool { code == EMFILE || code == ENFILE }
 

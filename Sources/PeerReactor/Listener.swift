@@ -1,6 +1,7 @@
 internal import CLinux
 import Glibc
-internal import PeerMesh
+public import PeerMesh
+internal import Synchronization
 
 /// A bound TCP port that may be held, listening, or paused. Connections are refused unless it listens.
 ///
@@ -21,8 +22,15 @@ public final class Listener: EventSource {
     /// How long the system is left in peace when it cannot give connections.
     private static let pauseForBreath = Instant.Span.milliseconds(50)
 
+    /// How long a visitor may take to complete a handshake before a port that closes gently refuses all the same. Most
+    /// round trips are shorter; and it is less than the second after which a visitor repeats a SYN that was ignored
+    /// (RFC 6298, section 2.1): that one finds the port closed, and he is refused.
+    public static let longestHandshake = Instant.Span.milliseconds(300)
+
     public let address: SocketAddress
-    private let descriptor: Descriptor
+    let descriptor: Descriptor
+    /// What was accepted since has a filter that it does not need. Set by one thread, read by the one that accepts.
+    private let ignoresNewcomers = Atomic(false)
     private var onAccept: ((consuming Stream, SocketAddress) -> Void)?
     private weak var loop: EventLoop?
     /// Kept so that a connection can be accepted and closed when no descriptor is left: otherwise it would stay
@@ -70,7 +78,25 @@ public final class Listener: EventSource {
     /// From now on the system completes connections; they wait until `accept`.
     public func listen() throws(SystemError) {
         Self.set(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, 1)
+        if ignoresNewcomers.exchange(false, ordering: .relaxed) { clinux_ignore_syn(descriptor.raw, 0) }
         guard Glibc.listen(descriptor.raw, Self.backlog) == 0 else { throw SystemError("listen") }
+    }
+
+    /// Who begins a handshake from now on is left without an answer, and handshakes that are under way are completed
+    /// and accepted: otherwise a pause, which follows in a moment, would reset visitors who believe to be connected.
+    /// `false` where the system cannot do that.
+    public func ignoreNewcomers() -> Bool {
+        guard clinux_ignore_syn(descriptor.raw, 1) == 0 else { return false }
+        ignoresNewcomers.store(true, ordering: .relaxed)
+        return true
+    }
+
+    /// The system's next connection, or -1.
+    private func nextConnection(_ storage: inout sockaddr_storage) -> Int32 {
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let fd = clinux_accept(descriptor.raw, &storage, &length)
+        if fd >= 0, ignoresNewcomers.load(ordering: .relaxed) { clinux_ignore_syn(fd, 0) }
+        return fd
     }
 
     /// Connections are refused; the port stays bound, if it was asked for by its number (the system takes back one
@@ -83,8 +109,7 @@ public final class Listener: EventSource {
         let late = Latecomers()
         while late.count < Int(Self.backlog) {
             var storage = sockaddr_storage()
-            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            let fd = clinux_accept(descriptor.raw, &storage, &length)
+            let fd = nextConnection(&storage)
             guard fd >= 0 else { break }
             late.add(fd, SocketAddress(storage) ?? .anyIPv4(port: 0))
         }
@@ -127,8 +152,7 @@ public final class Listener: EventSource {
         for _ in 0..<Self.batch {
             guard let onAccept else { return }
             var storage = sockaddr_storage()
-            var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            let fd = clinux_accept(descriptor.raw, &storage, &length)
+            let fd = nextConnection(&storage)
             if fd >= 0 {
                 // A Unix socket has no address worth the name.
                 onAccept(Stream(Descriptor(fd)), SocketAddress(storage) ?? .anyIPv4(port: 0))

@@ -18,6 +18,8 @@ public struct ExposedMapping: Sendable {
     public var receipt: String?
     /// Whether data channels go without encryption; `nil` without a session.
     public var isPlain: Bool?
+    /// Attempts in a row that failed for a known reason, where there is no session.
+    public var failures: Int
     public var traffic: TrafficCounters
 }
 

@@ -23,11 +23,31 @@ extension PeerService {
                         verifiedBy: agreement.verifiedBy,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain,
+                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
                         traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
         }
         return rows
+    }
+
+    /// What this node's record tells of its mappings: those that the user wants told, where they are published and were
+    /// seen to work.
+    public var told: [NodeRecord.Mapping] {
+        let named = wishes.values.filter { !$0.tell.isEmpty }.sorted { $0.id.value < $1.id.value }
+        guard !named.isEmpty else { return [] }
+        let published = publishedRelays
+        return ToldMappings.inOrder(
+            order(relays).filter { published.contains($0.endpoint.description) }.map { relay in
+                named.compactMap { wish in
+                    guard let agreement = relay.agreements[wish.id], agreement.state == .verified,
+                        let host = agreement.host, let ports = agreement.ports
+                    else { return nil }
+                    return (
+                        wish.id,
+                        NodeRecord.Mapping(name: wish.tell, protocols: wish.protocols, host: host, ports: ports)
+                    )
+                }
+            })
     }
 
     public var relayStandings: [RelayStanding] {

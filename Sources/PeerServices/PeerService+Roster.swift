@@ -59,7 +59,7 @@ extension PeerService {
     private func leave(_ relay: Relay, isPolite: Bool) {
         guard isPolite, relay.link.state == .established else { return end(relay) }
         relay.isLeaving = true
-        for id in relay.agreements.keys { send(.report(id, state: .targetDown), to: relay) }
+        for id in relay.agreements.keys { send(.report(id, state: .targetDown, isLeaving: true), to: relay) }
         loop.schedule(after: Self.farewell) { [weak self, weak relay] in
             guard let self, let relay, relay.isLeaving else { return }
             end(relay)

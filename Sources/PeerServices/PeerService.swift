@@ -236,12 +236,21 @@ public final class PeerService {
     /// Whether the target is being looked at, so that what is known of it may change at once.
     public func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
 
-    /// Asks for a mapping anew, for other visitors; it keeps its ports, and its target is the same.
+    /// Another word of the user about a mapping that is there, with the same target. Where it is for other visitors,
+    /// its relays are asked anew; it keeps its ports.
     public func change(_ wish: MappingWish) {
         guard let former = wishes[wish.id], former.target == wish.target else { return }
         wishes[wish.id] = wish
-        for relay in relays { addAgreement(wish, at: relay) }
+        for relay in relays {
+            if relay.agreements[wish.id]?.takeOver(wish) == true { continue }
+            addAgreement(wish, at: relay)
+        }
         onChange?()
+    }
+
+    /// Tries those relays at once to which there is no session.
+    public func hurry() {
+        for relay in relays { run(relay.link.hurry(at: EventLoop.clock()), relay) }
     }
 
     public var allWishes: [MappingWish] { Array(wishes.values) }
@@ -293,7 +302,8 @@ public final class PeerService {
             let now = EventLoop.clock()
             switch consume event {
             case .reached: run(relay.link.reached(at: now), relay)
-            case .notReached(let reason): run(relay.link.connectionFailed(reason, at: now), relay)
+            case .notReached(let reason, let isSilence):
+                run(relay.link.connectionFailed(reason, isSilence: isSilence, at: now), relay)
             case .notSecured(let reason): run(relay.link.closed(reason, at: now), relay)
             case .secured(let stream, let facts): secured(relay, stream, facts)
             }

@@ -7,7 +7,8 @@ final class RelayDialler {
     enum Event: ~Copyable {
         /// The stream is there, TLS begins.
         case reached
-        case notReached(String)
+        /// `isSilence`: nobody said no.
+        case notReached(String, isSilence: Bool)
         case notSecured(String)
         case secured(Stream, TLSHandshake.Facts)
     }
@@ -37,7 +38,8 @@ final class RelayDialler {
         let bound = LoopBound(self, on: loop)
         resolver.resolve(endpoint, on: loop) { result in
             switch result {
-            case .failure(let failure): bound.value.finish(.notReached(failure.description))
+            case .failure(let failure):
+                bound.value.finish(.notReached(failure.description, isSilence: failure == .busy))
             case .success(let addresses): bound.value.connect(to: addresses)
             }
         }
@@ -58,7 +60,8 @@ final class RelayDialler {
             guard let self else { return }
             connector = nil
             guard let stream = consume stream else {
-                return finish(.notReached(error.isRefused ? "nothing listens there (connection refused)" : error.text))
+                let reason = error.isRefused ? "nothing listens there (connection refused)" : error.text
+                return finish(.notReached(reason, isSilence: error.isTimedOut))
             }
             onEvent?(.reached)
             secure(stream)

@@ -5,6 +5,9 @@ internal import PeerWire
 
 /// The public ports of mappings, and which lanes serve them.
 extension RelayService {
+    /// A round trip is seldom shorter.
+    private static let handshakesInterval = Instant.Span.milliseconds(5)
+
     func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
         var held: [Listener] = []
         for port in range.ports {
@@ -21,6 +24,7 @@ extension RelayService {
 
     func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
         guard sessions[id] != nil, let listeners = ports[claim] else { return }
+        closing[claim] = nil
         // Here and now, so that the ports accept before the peer is told that they do.
         for listener in listeners {
             do throws(SystemError) { try listener.listen() } catch {
@@ -35,7 +39,32 @@ extension RelayService {
         onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter, others: others) }
     }
 
+    /// Has the ports refuse as soon as nobody is in the middle of TCP's handshake there. That is at once, or after a
+    /// round trip of such a visitor. Who comes meanwhile gets no answer, and is refused when he repeats his SYN.
+    func pauseGently(_ claim: Claim) {
+        for listener in ports[claim] ?? [] where !listener.ignoreNewcomers() { return pause(claim) }
+        closing[claim] = EventLoop.clock() + Listener.longestHandshake
+        // All that is said at once is looked at together.
+        if closingTimer == nil { lookForHandshakes(after: .zero) }
+    }
+
+    private func lookForHandshakes(after span: Instant.Span) {
+        closingTimer = loop.schedule(after: span) { [weak self] in
+            guard let self else { return }
+            closingTimer = nil
+            guard !closing.isEmpty else { return }
+            let now = EventLoop.clock()
+            let busy = HandshakingPorts()
+            for (claim, deadline) in closing {
+                let isBusy = ports[claim]?.contains { busy?.contains($0.address.port) ?? true } ?? false
+                if now >= deadline || !isBusy { pause(claim) }
+            }
+            if !closing.isEmpty { lookForHandshakes(after: Self.handshakesInterval) }
+        }
+    }
+
     func pause(_ claim: Claim) {
+        closing[claim] = nil
         let loop = laneLoops[laneIndex(of: claim.key)]
         let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
         onLane(of: claim) { lane in
@@ -46,6 +75,7 @@ extension RelayService {
 
     func free(_ claim: Claim) {
         guard let listeners = ports.removeValue(forKey: claim) else { return }
+        closing[claim] = nil
         for listener in listeners { listener.pause() }
         // The lane lets go of them on its own thread; with that they are closed.
         let kept = Kept(listeners)

@@ -110,6 +110,9 @@ public final class RelayService {
     let laneLoops: [EventLoop]
     var sessions: [SessionID: Session] = [:]
     var ports: [Claim: [Listener]] = [:]
+    /// Ports that close gently, and until when at the latest.
+    var closing: [Claim: Instant] = [:]
+    var closingTimer: LoopTimer?
     /// Where a key that took over from another one stays, while this process runs.
     var inheritedLanes: [NodeKey: Int] = [:]
     /// Revoked so lately that somebody may have shown one before and not be in yet.
@@ -323,6 +326,8 @@ public final class RelayService {
 
     private func closeLanes(_ session: Session) {
         let id = session.id
+        // Without a session nobody serves who comes in.
+        for claim in closing.keys where claim.key == session.key { pause(claim) }
         onLanes(session.lanes) { $0.close(id) }
     }
 
@@ -462,6 +467,7 @@ public final class RelayService {
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
         case .listen(let claim, let id, let filter): listen(claim, id, filter)
         case .pause(let claim): pause(claim)
+        case .pauseGently(let claim): pauseGently(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):
             let claim = Claim(key: lease.key, mapping: lease.mapping)
@@ -470,7 +476,9 @@ public final class RelayService {
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
         case .removeLease(let claim): store.remove(claim)
-        case .rename(let former, let claim): ports[claim] = ports.removeValue(forKey: former)
+        case .rename(let former, let claim):
+            if closing[former] != nil { pause(former) }
+            ports[claim] = ports.removeValue(forKey: former)
         case .retire(let former, let next):
             log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
             store.retire(former, for: next)

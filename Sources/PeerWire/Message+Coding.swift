@@ -99,10 +99,11 @@ extension Message {
         case .released(let mapping):
             type = .released
             fields.put(1, mapping.value)
-        case .report(let mapping, let state):
+        case .report(let mapping, let state, let isLeaving):
             type = .report
             fields.put(1, mapping.value)
             fields.put(2, state.rawValue)
+            if isLeaving { fields.put(3, UInt8(1)) }
         case .receipt(let draft):
             type = .receipt
             fields.put(1, draft.terms.bytes)
@@ -208,7 +209,10 @@ extension Message {
                 detail: try fields.text(3))
         case .release: self = .release(try fields.mapping(1))
         case .released: self = .released(try fields.mapping(1))
-        case .report: self = .report(try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2))
+        case .report:
+            self = .report(
+                try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2),
+                isLeaving: fields.has(3) ? try fields.number(3, UInt8.self) == 1 : false)
         case .receipt:
             self = .receipt(
                 Receipt.Draft(

@@ -21,8 +21,9 @@ public enum Message: Hashable, Sendable {
     case refusal(MappingID, reason: RefusalReason, detail: String)
     case release(MappingID)
     case released(MappingID)
-    /// How the peer sees its mapping, for the relay's listings.
-    case report(MappingID, state: MappingState)
+    /// How the peer sees its mapping, for the relay's listings. `isLeaving`: it is about to leave this relay, and the
+    /// ports may close gently.
+    case report(MappingID, state: MappingState, isLeaving: Bool = false)
     /// The relay's half of a mapping's receipt.
     case receipt(Receipt.Draft)
     /// The peer's signature (64 bytes) under the last receipt of the mapping.

@@ -60,6 +60,11 @@ struct P2PRC: AsyncParsableCommand {
     @Option(help: ArgumentHelp("With --mp: expose another machine of the LAN.", valueName: "host:port"))
     var target: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
+    var tell: String?
+
     @Flag(help: "With --mp or --connect-reverse-proxy: forget it when the node stops.")
     var temporary = false
 
@@ -107,7 +112,8 @@ struct P2PRC: AsyncParsableCommand {
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (temporary, "--temporary"), (viewServers, "--view-rps"), (explain, "--explain"),
+            (target != nil, "--target"), (tell != nil, "--tell"), (temporary, "--temporary"),
+            (viewServers, "--view-rps"), (explain, "--explain"),
             (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
@@ -140,7 +146,7 @@ struct P2PRC: AsyncParsableCommand {
         if tableRequest != nil || viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
-                (anyPort, "--any"), (target != nil, "--target"), (temporary, "--temporary"),
+                (anyPort, "--any"), (target != nil, "--target"), (tell != nil, "--tell"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
             if let tableRequest { return tableRequest }
             if explain { return .explainServers(home, json: json) }
@@ -152,6 +158,7 @@ struct P2PRC: AsyncParsableCommand {
         }
         try refuse(anyPort, "--any", "without --mp")
         try refuse(target != nil, "--target", "without --mp")
+        try refuse(tell != nil, "--tell", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven, flag, "without --mp") }
         if !connectReverseProxy.isEmpty {
             return .connect(
@@ -166,12 +173,14 @@ struct P2PRC: AsyncParsableCommand {
 
     private func mappings() throws -> [MappingRequest] {
         try refuse(target != nil && mapPort.count != 1, "--target", "with \(mapPort.count) times --mp")
+        // Two services of one name could not be told apart.
+        try refuse(tell != nil && mapPort.count != 1, "--tell", "with \(mapPort.count) times --mp")
         try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven && mapPort.isEmpty, flag, "without --mp") }
         return try mapPort.map {
             try MappingRequest(
                 $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
-                deny: networks.deny)
+                deny: networks.deny, tell: tell)
         }
     }
 

@@ -84,6 +84,23 @@ import Testing
         #expect(try MappingRequest("80", deny: many.dropLast()).deny.count == 64)
     }
 
+    @Test func `a name that others are told is short and on one line`() throws {
+        #expect(try MappingRequest("80").tell == nil && MappingRequest("80", tell: "").tell == "")
+        #expect(try MappingRequest("80", tell: String(repeating: "ü", count: 32)).tell?.utf8.count == 64)
+        for name in [String(repeating: "x", count: 65), "two\nlines", "\u{1b}[31m"] {
+            let error = try #require(throws: CommandError.self) { try MappingRequest("80", tell: name) }
+            #expect(error.status == .usage && error.text.hasPrefix("--tell ") && error.text.contains("64 bytes"))
+            #expect(!error.text.contains("\n") && !error.text.contains("\u{1b}"))
+        }
+        // Asked by a command of an older version, which says nothing about it.
+        var bytes = try JSONEncoder().encode(MappingRequest("80", tell: "web"))
+        #expect(try JSONDecoder().decode(MappingRequest.self, from: bytes).tell == "web")
+        var text = String(decoding: bytes, as: UTF8.self)
+        for part in [#","tell":"web""#, #""tell":"web","#] { text = text.replacing(part, with: "") }
+        bytes = Data(text.utf8)
+        #expect(try JSONDecoder().decode(MappingRequest.self, from: bytes).tell == nil)
+    }
+
     @Test func `a mapping's visitors pass the control socket`() throws {
         let request = try MappingRequest("80", allow: ["10.0.0.0/8", "::1"], deny: ["10.1.0.0/16"])
         let bytes = try JSONEncoder().encode(request)

@@ -145,6 +145,93 @@ struct ListenerTests {
         }
     }
 
+    /// While the listener does not see the visitor's ACK his handshake is under way. Drops what has one.
+    private func dropAcknowledgements(_ listener: Listener) throws {
+        struct Line {
+            var code: UInt16
+            var onTrue: UInt8 = 0
+            var onFalse: UInt8 = 0
+            var operand: UInt32
+        }
+        struct Filter {
+            var count: UInt16
+            var lines: UnsafeMutablePointer<Line>?
+        }
+        // Load the byte of the flags, keep ACK, and take the segment where nothing is left (linux/filter.h).
+        var lines = [
+            Line(code: 0x30, operand: 13), Line(code: 0x54, operand: 0x10), Line(code: 0x15, onFalse: 1, operand: 0),
+            Line(code: 0x06, operand: .max), Line(code: 0x06, operand: 0),
+        ]
+        try lines.withUnsafeMutableBufferPointer { lines in
+            var filter = Filter(count: UInt16(lines.count), lines: lines.baseAddress)
+            let status = setsockopt(
+                listener.descriptor.raw, SOL_SOCKET, SO_ATTACH_FILTER, &filter, socklen_t(MemoryLayout<Filter>.size))
+            try #require(status == 0)
+        }
+    }
+
+    private func isRefused(_ visitor: TestSocket, within milliseconds: Int32) -> Bool {
+        var question = pollfd(fd: visitor.fd, events: Int16(POLLOUT), revents: 0)
+        guard poll(&question, 1, milliseconds) == 1 else { return false }
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(visitor.fd, SOL_SOCKET, SO_ERROR, &code, &length)
+        return code == ECONNREFUSED
+    }
+
+    private func isHandshaking(at port: UInt16) throws -> Bool { try #require(HandshakingPorts()).contains(port) }
+
+    @Test("that ignores newcomers completes a handshake that is under way; they are refused when it is paused")
+    func gentle() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let listener = Handed(try hold())
+        let port = listener.value.address.port
+        try listener.value.listen()
+        try dropAcknowledgements(listener.value)
+        let halfway = try TestSocket.connected(to: port)
+        #expect(try isHandshaking(at: port))
+        let came = Awaited<Void>()
+        try loop.run {
+            try listener.value.accept(on: loop) { stream, _ in
+                came.tell(())
+                _ = stream.sendAtOnce([7])
+                stream.closeOrderly()
+            }
+        }
+
+        // The filter before this one goes with it.
+        try #require(listener.value.ignoreNewcomers())
+        let newcomer = TestSocket(clinux_socket(AF_INET, Int32(SOCK_STREAM.rawValue)))
+        #expect(SocketAddress.loopback(port).withSystemAddress { connect(newcomer.fd, $0, $1) } == -1)
+        #expect(errno == EINPROGRESS)
+        #expect(try isHandshaking(at: port))
+        halfway.send([1])
+        try came.next("connection")
+        #expect(halfway.receive(1) == [7])
+        #expect(try !isHandshaking(at: port))
+        #expect(!isRefused(newcomer, within: 100))
+
+        listener.value.pause()
+        // With his next SYN, after a second.
+        #expect(isRefused(newcomer, within: 5_000))
+        #expect(refusal(at: port) == ECONNREFUSED)
+        try listener.value.listen()
+        #expect(refusal(at: port) == nil)
+        try loop.run { listener.value.stopAccepting() }
+    }
+
+    @Test("that is paused in the middle of a handshake resets a visitor who believes to be connected")
+    func abrupt() throws {
+        let listener = try hold()
+        try listener.listen()
+        try dropAcknowledgements(listener)
+        let halfway = try TestSocket.connected(to: listener.address.port)
+        listener.pause()
+        halfway.send([1])
+        #expect(halfway.drain().end == .reset)
+    }
+
     @Test("leaves its port to a foreign socket once it is gone, unless connections of it linger")
     func released() throws {
         var listener: Listener? = try hold()

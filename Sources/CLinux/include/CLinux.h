@@ -46,6 +46,11 @@ int clinux_watch_stop_signals(void);
 // TCP ports that have a listener on 127.0.0.1 or on all addresses, by sock_diag(7). How many were written to `ports`;
 // -1 where the system does not tell.
 int clinux_listening_ports(uint16_t *ports, int capacity);
+// The same of TCP ports on which a handshake is under way that somebody else began; a port for each.
+int clinux_handshaking_ports(uint16_t *ports, int capacity);
+// A listener neither answers nor refuses who begins a handshake from now on (on), and completes those that are under
+// way; by a filter of its segments (socket(7), SO_ATTACH_FILTER), which what it accepts inherits. Off: takes it away.
+int clinux_ignore_syn(int fd, int on);
 
 // Starts /bin/sh -c line in a process group of its own, with its output where this process has its errors and nothing
 // to read. Its number, and in `watch` a descriptor that becomes readable when it ends (pidfd_open(2)); or -errno.

@@ -58,6 +58,7 @@ extension Assembled {
         mesh.held = { [unowned core] in
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }
+        mesh.told = { [unowned core] in core.peer.told }
         core.peer.candidates = { [unowned mesh] in mesh.known.compactMap(RelayCandidate.init) }
         core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
         core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }

@@ -6,15 +6,6 @@ internal import PeerWire
 /// What `--specs NODE --json` prints (json/schema/ip_table_node.schema.json): a row of the table, and what only this
 /// node knows beside it.
 struct NodeDocument: Encodable {
-    struct Mapping: Encodable {
-        var Name: String
-        var Address: String
-        var First_port: UInt16
-        var Ports: Int
-        var TCP: Bool
-        var UDP: Bool
-    }
-
     /// Somebody's word that he dialled the node there.
     struct Witness: Encodable {
         var Key: String
@@ -38,18 +29,16 @@ struct NodeDocument: Encodable {
     }
 
     var Node: TableDocument.Row
-    var Mappings: [Mapping]
+    var Mappings: [TableDocument.Mapping]
     var Witnesses: [Witness]
     var Met_at: [Met]
     var Last_hours: [Span]
 
     init(_ row: TableDocument.Row, record: NodeRecord?, met: [MetAddress], spans: [NodeSpan]) {
         Node = row
-        Mappings = record?.mappings.map { mapping in
-            Mapping(
-                Name: mapping.name, Address: mapping.host, First_port: mapping.ports.first, Ports: mapping.ports.count,
-                TCP: mapping.protocols.contains(.tcp), UDP: mapping.protocols.contains(.udp))
-        } ?? []
+        // Beside the row, not in it as well.
+        Node.Mappings = nil
+        Mappings = record?.mappings.map { TableDocument.Mapping($0) } ?? []
         Witnesses = record?.witnesses.map { statement in
             Witness(
                 Key: statement.witness.description, Address: statement.address.description,
@@ -118,9 +107,7 @@ extension TextTable {
         facts += document.Met_at.map { ("met at", "\($0.Address), \($0.First_seen) to \($0.Last_seen)") }
         facts += document.Witnesses.map { ("reached by", "\($0.Key.prefix(16)) at \($0.Address), \($0.Time)") }
         facts += document.Mappings.map { mapping in
-            let last = Int(mapping.First_port) + mapping.Ports - 1
-            let ports = mapping.Ports == 1 ? "\(mapping.First_port)" : "\(mapping.First_port)-\(last)"
-            return ("mapping", "\(mapping.Name.isEmpty ? "-" : mapping.Name) at \(mapping.Address):\(ports)")
+            ("mapping", "\(mapping.Name.isEmpty ? "-" : mapping.Name) at \(mapping.place)")
         }
         if let latency = row.Latency {
             let (middle, most) = (row.Latency_median ?? latency, row.Latency_p95 ?? latency)

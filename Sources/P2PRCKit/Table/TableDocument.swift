@@ -1,4 +1,5 @@
 internal import PeerMesh
+internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
 
@@ -18,6 +19,31 @@ struct TableDocument: Encodable {
         case p2prc
     }
 
+    /// What a node tells of a service of its own: where a visitor dials.
+    struct Mapping: Encodable {
+        var Name: String
+        var Address: String
+        var First_port: UInt16
+        var Ports: Int
+        var TCP: Bool
+        var UDP: Bool
+
+        init(_ mapping: NodeRecord.Mapping) {
+            Name = mapping.name
+            Address = mapping.host
+            First_port = mapping.ports.first
+            Ports = mapping.ports.count
+            TCP = mapping.protocols.contains(.tcp)
+            UDP = mapping.protocols.contains(.udp)
+        }
+
+        /// For people.
+        var place: String {
+            let first = Endpoint(host: Address, port: First_port).description
+            return Ports == 1 ? first : "\(first)-\(Int(First_port) + Ports - 1)"
+        }
+    }
+
     struct Row: Encodable {
         var Name: String
         var Key: String?
@@ -26,6 +52,8 @@ struct TableDocument: Encodable {
         var Roles: [String]
         var Software: String?
         var Note: String?
+        /// Left out where they stand beside the row.
+        var Mappings: [Mapping]? = []
         var Latency: Double?
         var Latency_median: Double?
         var Latency_p95: Double?
@@ -41,8 +69,8 @@ struct TableDocument: Encodable {
         var Expires: String?
 
         enum CodingKeys: CodingKey {
-            case Name, Key, Source, Addresses, Roles, Software, Note, Latency, Latency_median, Latency_p95, Jitter, Loss
-            case Set_up, Probes, Download, Upload, First_seen, Last_seen, Expires
+            case Name, Key, Source, Addresses, Roles, Software, Note, Mappings, Latency, Latency_median, Latency_p95
+            case Jitter, Loss, Set_up, Probes, Download, Upload, First_seen, Last_seen, Expires
         }
 
         /// All keys in each row, whatever is known.
@@ -55,6 +83,7 @@ struct TableDocument: Encodable {
             try container.encode(Roles, forKey: .Roles)
             try container.encode(Software, forKey: .Software)
             try container.encode(Note, forKey: .Note)
+            try container.encodeIfPresent(Mappings, forKey: .Mappings)
             try container.encode(Latency, forKey: .Latency)
             try container.encode(Latency_median, forKey: .Latency_median)
             try container.encode(Latency_p95, forKey: .Latency_p95)
@@ -78,7 +107,8 @@ extension TableDocument.Row {
         self.init(
             Name: record.name, Key: record.key.description, Source: source,
             Addresses: record.addresses.map(\.description), Roles: Self.words(record.roles), Software: record.software,
-            Note: record.note, Probes: 0, Expires: WallTime(seconds: record.expires).rfc3339)
+            Note: record.note, Mappings: record.mappings.map { TableDocument.Mapping($0) }, Probes: 0,
+            Expires: WallTime(seconds: record.expires).rfc3339)
     }
 
     init(_ kept: KeptRecord) {
@@ -132,16 +162,26 @@ extension TextTable {
     static func ipTable(_ document: TableDocument) -> String {
         guard !document.ip_table.isEmpty else { return "no node is known yet; add one: p2prc --as HOST" }
         return table(
-            ["NAME", "ADDRESS", "FROM", "ROLES", "LATENCY", "LOSS", "DOWN", "UP", "LAST SEEN", "KEY", "NOTE"],
+            [
+                "NAME", "ADDRESS", "FROM", "ROLES", "LATENCY", "LOSS", "DOWN", "UP", "LAST SEEN", "KEY", "SERVICES",
+                "NOTE",
+            ],
             document.ip_table.map { row in
                 [
                     row.Name.isEmpty ? "-" : row.Name, address(row.Addresses), row.Source.rawValue,
                     row.Roles.isEmpty ? "-" : row.Roles.joined(separator: "+"), row.Latency.map { "\($0) ms" } ?? "-",
                     row.Loss.map { "\(Int(($0 * 100).rounded())) %" } ?? "-",
                     row.Download.map { "\(size($0))/s" } ?? "-", row.Upload.map { "\(size($0))/s" } ?? "-",
-                    row.Last_seen ?? "-", row.Key.map { String($0.prefix(16)) } ?? "-", row.Note ?? "",
+                    row.Last_seen ?? "-", row.Key.map { String($0.prefix(16)) } ?? "-", services(row.Mappings ?? []),
+                    row.Note ?? "",
                 ]
             })
+    }
+
+    private static func services(_ mappings: [TableDocument.Mapping]) -> String {
+        guard let first = mappings.first else { return "-" }
+        let text = "\(first.Name.isEmpty ? "-" : first.Name) at \(first.place)"
+        return mappings.count == 1 ? text : "\(text) +\(mappings.count - 1)"
     }
 
     private static func address(_ addresses: [String]) -> String {

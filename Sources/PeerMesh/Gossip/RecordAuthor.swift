@@ -28,7 +28,7 @@ public struct RecordAuthor: Sendable {
             self.name = name
             self.software = software
             self.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
-            self.mappings = Array(mappings.prefix(NodeRecord.maximumMappings))
+            self.mappings = NodeRecord.fitting(mappings)
             self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
             self.note = NodeRecord.isNote(note) ? note : ""
         }

@@ -71,7 +71,7 @@ public struct PeerPortAgreement: Sendable {
     static let receiptBurst = 8
     static let receiptPause = Instant.Span.seconds(10)
 
-    public let wish: MappingWish
+    public private(set) var wish: MappingWish
     public private(set) var stage = Stage.offline
     /// Agreed ports, kept while offline: that is where it was, and where it will be again.
     public private(set) var ports: PortRange?
@@ -89,6 +89,15 @@ public struct PeerPortAgreement: Sendable {
         self.wish = wish
         self.targetText = targetText
         ports = remembered
+    }
+
+    /// Takes over what no relay is concerned by. `false` where the relay has to be asked anew.
+    public mutating func takeOver(_ wish: MappingWish) -> Bool {
+        var told = self.wish
+        told.tell = wish.tell
+        guard told == wish else { return false }
+        self.wish = wish
+        return true
     }
 
     public var state: MappingState {

@@ -259,13 +259,16 @@ extension RelayCore {
         return giveUp(claim) + [.send(id, .released(claim.mapping))]
     }
 
-    mutating func reported(_ id: SessionID, _ claim: Claim, _ state: MappingState) -> [Action] {
+    mutating func reported(
+        _ id: SessionID, _ claim: Claim, _ state: MappingState, isLeaving: Bool
+    ) -> [Action] {
         guard let agreement = agreements[claim], agreement.session == id, let session = sessions[id] else { return [] }
         agreements[claim]?.reported = state
         switch (agreement.stage, state) {
         case (.active, .targetDown):
             agreements[claim]?.stage = .paused
-            return [.pause(claim)]
+            // Where the service is down, who comes in would be turned away at once.
+            return [isLeaving ? .pauseGently(claim) : .pause(claim)]
         case (.paused, .active), (.paused, .verified):
             agreements[claim]?.stage = .active
             return [

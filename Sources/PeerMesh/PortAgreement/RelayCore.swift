@@ -87,6 +87,9 @@ public struct RelayCore: Sendable {
         case listen(Claim, SessionID, NetworkFilter)
         /// Stop accepting: connections are refused, the ports stay bound.
         case pause(Claim)
+        /// The same, but whoever is in the middle of TCP's handshake comes in yet, which may take a moment. What is
+        /// said of the claim after that is done at once.
+        case pauseGently(Claim)
         /// Give the ports back to the system.
         case free(Claim)
         /// Write the lease down; answer with `leaseSaved`.
@@ -369,7 +372,8 @@ public struct RelayCore: Sendable {
         case .decline(let mapping, let attempt, let reason):
             return declined(Claim(key: key, mapping: mapping), attempt, reason)
         case .release(let mapping): return released(id, Claim(key: key, mapping: mapping))
-        case .report(let mapping, let state): return reported(id, Claim(key: key, mapping: mapping), state)
+        case .report(let mapping, let state, let isLeaving):
+            return reported(id, Claim(key: key, mapping: mapping), state, isLeaving: isLeaving)
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)

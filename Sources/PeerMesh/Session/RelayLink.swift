@@ -45,6 +45,9 @@ public struct RelayLink: Sendable {
     private var pingNumber: UInt64 = 0
     private var pingSent = Instant.zero
     private var explained: String?
+    /// Attempts in a row, since a session or since one was asked for at once, that failed for a reason which the other
+    /// end or this machine named. Silence is none: an answer may have been lost.
+    public private(set) var failures = 0
 
     public init(seed: UInt64, at now: Instant) {
         state = .waiting(until: now)
@@ -70,11 +73,12 @@ public struct RelayLink: Sendable {
             attemptStarted = now
             return [.connect]
         case .connecting:
-            return fail("no answer within \(SessionTiming.connectLimit.nanoseconds / 1_000_000_000) s", now)
-        case .opening: return fail("it accepts connections but says nothing", now)
+            let limit = SessionTiming.connectLimit.nanoseconds / 1_000_000_000
+            return fail("no answer within \(limit) s", now, isSilence: true)
+        case .opening: return fail("it accepts connections but says nothing", now, isSilence: true)
         case .established:
             if now >= lastHeard + SessionTiming.peerPatience {
-                return fail("the session went silent", now)
+                return fail("the session went silent", now, isSilence: true)
             }
             nextPing = now + SessionTiming.pingInterval
             pingNumber += 1
@@ -98,9 +102,12 @@ public struct RelayLink: Sendable {
         return [.send(handshake.opening)]
     }
 
-    public mutating func connectionFailed(_ reason: String, at now: Instant) -> [Action] {
+    /// - Parameter isSilence: nothing came back, and there may be an answer next time.
+    public mutating func connectionFailed(
+        _ reason: String, isSilence: Bool = false, at now: Instant
+    ) -> [Action] {
         guard case .connecting = state else { return [] }
-        return fail(reason, now)
+        return fail(reason, now, isSilence: isSilence)
     }
 
     /// The stream ended or broke.
@@ -129,6 +136,7 @@ public struct RelayLink: Sendable {
     /// Something changed that may make the next attempt succeed: it comes at once.
     public mutating func hurry(at now: Instant) -> [Action] {
         guard case .waiting = state else { return [] }
+        failures = 0
         backoff.reset()
         state = .waiting(until: now)
         return timePassed(at: now)
@@ -147,6 +155,7 @@ public struct RelayLink: Sendable {
             state = .established
             establishedAt = now
             explained = nil
+            failures = 0
             nextPing = now
             return [.established(terms, channels: channels)]
         }
@@ -180,8 +189,10 @@ public struct RelayLink: Sendable {
         return [.disconnect, .superseded(detail)]
     }
 
-    private mutating func fail(_ reason: String, _ now: Instant) -> [Action] {
+    private mutating func fail(_ reason: String, _ now: Instant, isSilence: Bool = false) -> [Action] {
         let wasEstablished = state == .established
+        // Why a session ended says nothing about the next attempt.
+        failures = isSilence || wasEstablished ? 0 : failures + 1
         let reason = handshake?.complaint ?? reason
         handshake = nil
         // A session that drops as soon as it stands is no success: without this, both ends would spin.

@@ -95,6 +95,8 @@ public final class MeshService {
     var bandwidth = BandwidthPlan(at: EventLoop.clock())
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
     private var note: String
+    /// Names for which there was no room when it was last looked at.
+    private var untold: Set<String> = []
     /// Seeds out of the IP table; those besides are relays that were joined.
     private var tableSeeds: Set<String> = []
     /// The rows that these come from, with those that may not be dialled now.
@@ -131,6 +133,8 @@ public final class MeshService {
     public var load: () -> Double = { 0 }
     /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control loop.
     public var mayLoad: (@escaping (Bool) -> Void) -> Void = { $0(false) }
+    /// Mappings that the user wants others to know of, the most important first.
+    public var told: () -> [NodeRecord.Mapping] = { [] }
     /// Peers are being let go.
     public var isDraining = false { didSet { if isDraining != oldValue { publishSoon() } } }
     /// What listings show has changed.
@@ -304,7 +308,7 @@ public final class MeshService {
 
     private var content: RecordAuthor.Content {
         let name = String(setup.name.prefixOfBytes(NodeRecord.maximumText))
-        var content = RecordAuthor.Content(name: name, software: setup.software, note: note)
+        var content = RecordAuthor.Content(name: name, software: setup.software, mappings: tellable(), note: note)
         let (addresses, statements) = witnessed
         guard !addresses.isEmpty else { return content }
         content.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
@@ -313,6 +317,20 @@ public final class MeshService {
         if setup.isRelay { content.roles.insert(.relay) }
         if isDraining { content.roles.insert(.draining) }
         return content
+    }
+
+    /// What the user wants told, as far as a record has room for it.
+    private func tellable() -> [NodeRecord.Mapping] {
+        let all = told()
+        let written = NodeRecord.fitting(all)
+        let leftOut = Set(all.map(\.name)).subtracting(written.map(\.name))
+        for name in leftOut.subtracting(untold).sorted() {
+            let room = "\(NodeRecord.maximumMappings) mappings of \(NodeRecord.maximumMappingBytes) bytes in all"
+            let host = "hosts of \(NodeRecord.maximumText) bytes"
+            log.warning("\"\(name)\" is not told to others: a record has room for \(room), and for \(host)")
+        }
+        untold = leftOut
+        return written
     }
 
     private func publishIfChanged() {

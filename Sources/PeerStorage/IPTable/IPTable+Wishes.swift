@@ -11,17 +11,17 @@ extension IPTable {
             try database.execute(
                 sql: """
                     INSERT INTO mapping_wish
-                        (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny, tell)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET
                         target_kind = excluded.target_kind, host = excluded.host, port = excluded.port,
                         protocols = excluded.protocols, wish_kind = excluded.wish_kind,
                         first_port = excluded.first_port, count = excluded.count,
-                        allow = excluded.allow, deny = excluded.deny
+                        allow = excluded.allow, deny = excluded.deny, tell = excluded.tell
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
-                    wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny),
+                    wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.tell,
                 ])
         }
     }
@@ -58,9 +58,11 @@ extension IPTable {
     }
 
     private static func wish(_ row: Row) throws -> MappingWish {
-        MappingWish(
+        let tell = try row.text("tell")
+        return MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
-            ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"))
+            ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),
+            tell: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"))
     }
 
     private static func text(of networks: [Network]) -> String {

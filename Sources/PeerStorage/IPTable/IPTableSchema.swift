@@ -29,6 +29,7 @@ enum IPTableSchema {
         migrator.registerMigration("4 retired keys") { try $0.execute(sql: retiredKeys) }
         migrator.registerMigration("5 mesh") { try $0.execute(sql: mesh) }
         migrator.registerMigration("6 process starts") { try $0.execute(sql: processStarts) }
+        migrator.registerMigration("7 told mappings") { try $0.execute(sql: toldMappings) }
         return migrator
     }
 
@@ -130,4 +131,7 @@ enum IPTableSchema {
 
     /// `began`: of the last process (`ProcessStart`); 0 before the first.
     private static let processStarts = "ALTER TABLE own_record ADD COLUMN began INTEGER NOT NULL DEFAULT 0"
+
+    /// `tell`: the name in the node's record; nothing where it says nothing of the mapping.
+    private static let toldMappings = "ALTER TABLE mapping_wish ADD COLUMN tell TEXT NOT NULL DEFAULT ''"
 }

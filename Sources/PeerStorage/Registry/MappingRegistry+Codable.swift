@@ -19,6 +19,7 @@ extension MappingRegistry.Mapping: Codable {
         case leaseExpires = "Lease_expires"
         case receipt = "Receipt"
         case encryption = "Encryption"
+        case toldAs = "Told_as"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -41,7 +42,8 @@ extension MappingRegistry.Mapping: Codable {
                 ? try container.decodeTime(forKey: .leaseExpires) : nil,
             receipt: try container.decodeTextIfContained(forKey: .receipt),
             encryption: container.contains(.encryption)
-                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil)
+                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil,
+            toldAs: try container.decodeTextIfContained(forKey: .toldAs))
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -62,5 +64,6 @@ extension MappingRegistry.Mapping: Codable {
         try container.encodeIfPresent(leaseExpires?.rfc3339, forKey: .leaseExpires)
         try container.encodeIfPresent(receipt, forKey: .receipt)
         try container.encodeIfPresent(encryption, forKey: .encryption)
+        try container.encodeIfPresent(toldAs, forKey: .toldAs)
     }
 }

@@ -24,6 +24,9 @@ public struct MappingRegistry: RegistryDocument {
             try require(mapping.blindPort != 0, .blindPort, "a port is a whole number from 1 to 65535")
             try require(!mapping.target.isEmpty, .target, "it is empty")
             try require(
+                mapping.toldAs.map { !$0.isEmpty && NodeRecord.isText($0) } ?? true, .toldAs,
+                "a name has 1 to \(NodeRecord.maximumText) bytes on one line")
+            try require(
                 RegistryText.isHostAndPort(mapping.relay), .relay,
                 "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
         }
@@ -70,13 +73,16 @@ public struct MappingRegistry: RegistryDocument {
         public var receipt: String?
         /// How its data channels go; `nil` without a session.
         public var encryption: ChannelEncryption?
+        /// By what name the peer's record tells others of it while it is verified; `nil` where it does not.
+        public var toldAs: String?
 
         public init(
             serverName: String, address: String?, type: Transport, blindPort: UInt16?, state: State, target: String,
             mapping: MappingID, relay: String, role: Role, peerName: String, peerKey: NodeKey,
             verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil, receipt: String? = nil,
-            encryption: ChannelEncryption? = nil
+            encryption: ChannelEncryption? = nil, toldAs: String? = nil
         ) {
+            self.toldAs = toldAs
             self.receipt = receipt
             self.encryption = encryption
             self.serverName = serverName

@@ -11,6 +11,14 @@ public struct NodeRecord: Hashable, Sendable {
     /// Seconds. A record that wants to live longer is refused.
     public static let longestLifetime: UInt32 = 86_400
 
+    /// Bytes of all mappings: what a record has room for when everything else in it is as long as it may be.
+    public static let maximumMappingBytes = 900
+
+    /// Whether something may be a name or a host in a record: short enough, and without control characters.
+    public static func isText(_ text: String) -> Bool {
+        text.utf8.count <= maximumText && !text.unicodeScalars.contains(where: FieldReader.isControl)
+    }
+
     /// Whether a text may be a note: short enough, and without control characters.
     public static func isNote(_ text: String) -> Bool {
         text.utf8.count <= maximumNote && !text.unicodeScalars.contains(where: FieldReader.isControl)
@@ -48,12 +56,27 @@ public struct NodeRecord: Hashable, Sendable {
         public var host: String
         public var ports: PortRange
 
+        /// As it is written: protocols (1), first port (2), ports (2), host (1 + n), name (1 + n).
+        public var byteCount: Int { 7 + host.utf8.count + name.utf8.count }
+
         public init(name: String, protocols: TransportProtocols, host: String, ports: PortRange) {
             self.name = name
             self.protocols = protocols
             self.host = host
             self.ports = ports
         }
+    }
+
+    /// As many of these, from the first on, as every record has room for. What no record can hold is left out.
+    public static func fitting(_ mappings: [Mapping]) -> [Mapping] {
+        var taken: [Mapping] = []
+        var room = maximumMappingBytes
+        for mapping in mappings where !mapping.host.isEmpty && isText(mapping.host) && isText(mapping.name) {
+            guard taken.count < maximumMappings, mapping.byteCount <= room else { break }
+            room -= mapping.byteCount
+            taken.append(mapping)
+        }
+        return taken
     }
 
     public var key: NodeKey

@@ -76,8 +76,10 @@ extension LaboratoryTests {
                 let rows = try await town.settled()
                 let leaving = try town.index(of: rows[0])
                 let addresses = rows.prefix(2).map(MeshTown.address).joined(separator: ",")
-                let visitor = try s.startVisitor(
-                    "list-visitor", ["--addresses", addresses, "--expect", town.bodies[0]], in: town.lab.visitor)
+                // So often that somebody is always in the middle of a handshake, and with patience for a second SYN.
+                let often = ["--every", "5", "--patience", "2500"]
+                let options = ["--addresses", addresses, "--expect", town.bodies[0]] + often
+                let visitor = try s.startVisitor("list-visitor", options, in: town.lab.visitor)
                 try await visitor.line(containing: "\"first answer\"")
                 let ended = try await town.relays[leaving].command(["drain", "--within", "60s"], within: .seconds(70))
                 try #require(ended.status == 0, "\(ended.stderr)")
@@ -88,10 +90,8 @@ extension LaboratoryTests {
                 let told = try visitor.json()
                 #expect(told["failed"] as? Int == 0)
                 let results = told["results"] as? [String: Int] ?? [:]
-                // Who is in the middle of TCP's handshake when the port closes is reset by the system, and goes on to
-                // the next address like those who are refused (docs/state.md).
-                #expect(Set(results.keys).isSubset(of: ["ECONNREFUSED", "ECONNRESET"]), "\(results)")
-                #expect(results["ECONNRESET", default: 0] <= 1, "\(results)")
+                // Also who is in the middle of TCP's handshake when the port closes.
+                #expect(Set(results.keys).isSubset(of: ["ECONNREFUSED"]), "\(results)")
                 try await town.expectAgreement()
             }
         }

@@ -91,6 +91,16 @@ import Testing
         #expect(Self.give(&grown, .sessionReady).first == Self.request(.any(count: 3)))
     }
 
+    @Test func `what others are told of it is no affair of the relay, and its visitors are`() {
+        var agreement = Self.service()
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"))
+        var wish = agreement.wish
+        wish.tell = "web"
+        #expect(agreement.takeOver(wish) && agreement.wish == wish && agreement.state == .active)
+        wish.deny = [Network(of: HostAddress("10.0.0.0")!, prefixLength: 8)]
+        #expect(!agreement.takeOver(wish) && agreement.wish.deny.isEmpty)
+    }
+
     @Test func `four failed checks make it unreachable, the first three are repeated quickly`() {
         var agreement = Self.service()
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"))

@@ -376,6 +376,17 @@ import Testing
         #expect(say(1, .report(.number(9), state: .verified)).isEmpty)
     }
 
+    @Test func `a peer that leaves has its ports closed gently, and comes back like any other`() {
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .any(count: 1)) != .nothing)
+        #expect(
+            say(1, .report(.number(1), state: .targetDown, isLeaving: true)) == [.pauseGently(Self.claim(1, 1))])
+        #expect(say(1, .report(.number(1), state: .targetDown)).isEmpty)
+        #expect(say(1, .report(.number(1), state: .active)).first == .listen(Self.claim(1, 1), .number(1), .everybody))
+        // Only where the ports close at all.
+        #expect(say(1, .report(.number(1), state: .verified, isLeaving: true)).isEmpty)
+    }
+
     @Test func `a session that says nothing for too long is over and its ports refuse`() {
         _ = start(1, key: 1)
         #expect(agree(1, 1, .any(count: 1)) != .nothing)

@@ -260,6 +260,30 @@ struct LinkPair {
         #expect(pair.link.closed("broke", at: .at(10)).compactMap(\.explanation) == ["broke"])
     }
 
+    @Test func `attempts that somebody refused are counted, until there is silence, a session, or another beginning`() {
+        var link = RelayLink(seed: 1, at: .zero)
+        var now = Instant.zero
+        func attempt(_ end: (inout RelayLink) -> [RelayLink.Action]) -> Int {
+            now = max(now, link.nextDeadline!)
+            _ = link.timePassed(at: now)
+            _ = end(&link)
+            return link.failures
+        }
+        #expect(attempt { $0.connectionFailed("refused", at: now) } == 1)
+        #expect(attempt { $0.connectionFailed("no such name", at: now) } == 2)
+        #expect(attempt { $0.connectionFailed("timed out", isSilence: true, at: now) } == 0)
+        #expect(attempt { $0.connectionFailed("refused", at: now) } == 1)
+        #expect(attempt { $0.timePassed(at: $0.nextDeadline!) } == 0)
+        #expect(attempt { $0.connected(HandshakePair().peer, at: now) + $0.closed("another key", at: now) } == 1)
+        _ = link.hurry(at: now)
+        #expect(link.failures == 0)
+
+        var pair = LinkPair.inState("established")
+        #expect(pair.link.failures == 0)
+        _ = pair.link.closed("broke", at: .at(10))
+        #expect(pair.link.failures == 0)
+    }
+
     @Test func `late results of an attempt that is over change nothing`() {
         var pair = LinkPair.inState("connecting")
         _ = pair.link.timePassed(at: pair.link.nextDeadline!)

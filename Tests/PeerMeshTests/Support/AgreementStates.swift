@@ -78,7 +78,7 @@ extension PeerPortAgreement.Action {
         case .send(.request(let request)): "send request \(request.wish.name)"
         case .send(.commit): "send commit"
         case .send(.decline(_, _, let reason)): "send decline(\(reason))"
-        case .send(.report(_, let state)): "send report(\(state))"
+        case .send(.report(_, let state, _)): "send report(\(state))"
         case .send(let message): "send \(message)"
         case .bindOwnPort: "bindOwnPort"
         case .freeOwnPort: "freeOwnPort"

@@ -123,7 +123,7 @@ final class RelayBench {
             expect(sessions[id] == claim.key, "listen for a session of another key: \(claim)")
             expect(listening[claim] == nil, "listen twice: \(claim)")
             listening[claim] = id
-        case .pause(let claim):
+        case .pause(let claim), .pauseGently(let claim):
             expect(listening[claim] != nil, "pause of what does not listen: \(claim)")
             listening[claim] = nil
         case .free(let claim):

@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test(.enabled(if: Ran.isInstalled("sqlite3", "--version"), "needs the command sqlite3"))
-    func `a table from before accounts and filters is brought up to date with all that is in it`() async throws {
+    func `a table from before accounts, filters and told mappings is brought up to date, whole`() async throws {
         let home = try folder.home()
         let table = try IPTable.open(in: home, now: .someday).table
         let lease = Lease(
@@ -133,14 +133,14 @@ import Testing
             peerName: "p", target: "t", expires: .someday, account: .token(id: "t"))
         let wish = MappingWish(
             id: MappingID(value: 2), target: .serverPort, protocols: .tcp, ports: .any(count: 1),
-            allow: [try Network("10.0.0.0/8")])
+            allow: [try Network("10.0.0.0/8")], tell: "web")
         try await table.save(lease)
         try await table.save(wish)
         try await table.close()
         let back = """
             ALTER TABLE lease DROP COLUMN account; ALTER TABLE mapping_wish DROP COLUMN allow;
-            ALTER TABLE mapping_wish DROP COLUMN deny;
-            DELETE FROM grdb_migrations WHERE identifier = '3 accounts and filters';
+            ALTER TABLE mapping_wish DROP COLUMN deny; ALTER TABLE mapping_wish DROP COLUMN tell;
+            DELETE FROM grdb_migrations WHERE identifier IN ('3 accounts and filters', '7 told mappings');
             """
         #expect(try Ran(["sqlite3", path, back]).status == 0)
         let (again, warnings) = try IPTable.open(in: home, now: .someday)
@@ -148,6 +148,7 @@ import Testing
         var (oldLease, oldWish) = (lease, wish)
         oldLease.account = nil
         oldWish.allow = []
+        oldWish.tell = ""
         #expect(try await again.leases() == [oldLease])
         #expect(try await again.wishes() == [oldWish])
     }

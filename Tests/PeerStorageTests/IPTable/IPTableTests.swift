@@ -146,7 +146,7 @@ import Testing
         MappingWish(id: MappingID(value: 9), target: .serverPort, protocols: .tcp, ports: .any(count: 1)),
         MappingWish(
             id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
-            ports: .exactly(PortRange(first: 53, last: 53)!)),
+            ports: .exactly(PortRange(first: 53, last: 53)!), tell: "Küche"),
         MappingWish(
             id: MappingID(value: .max), target: .service(host: "fe80::1%eth0", port: 65_535), protocols: [.tcp, .udp],
             ports: .preferably(PortRange(first: 20_000, count: 10)!)),
@@ -168,6 +168,7 @@ import Testing
         var changed = Self.wishes[0]
         changed.target = .service(host: "10.0.0.1", port: 1)
         changed.deny = Self.networks("0.0.0.0/0", "::/0")
+        changed.tell = "web"
         try await table.save(changed)
         #expect(try await table.wishes() == [changed] + Self.wishes.dropFirst())
     }

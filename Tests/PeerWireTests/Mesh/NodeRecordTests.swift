@@ -81,6 +81,40 @@ import Testing
         #expect(throws: WireError(.frameTooLong, "")) { try SignedRecord(record, by: Samples.relay) }
     }
 
+    @Test func `mappings that fit have room in the fullest record`() throws {
+        var record = Samples.record
+        record.name = String(repeating: "n", count: 64)
+        record.software = String(repeating: "s", count: 64)
+        record.note = String(repeating: "o", count: NodeRecord.maximumNote)
+        record.addresses = Array(repeating: Samples.address6, count: NodeRecord.maximumAddresses)
+        let statement = DialBackStatement(
+            subject: Samples.relay.key, time: 1_800_000_100, address: Samples.address6, by: Samples.peer)
+        record.witnesses = Array(repeating: statement, count: NodeRecord.maximumWitnesses)
+        func mappings(_ name: Int, _ host: Int) -> [NodeRecord.Mapping] {
+            Array(
+                repeating: .init(
+                    name: String(repeating: "m", count: name), protocols: .tcp,
+                    host: String(repeating: "h", count: host), ports: .all), count: 30)
+        }
+        for (name, host, count) in [(64, 64, 6), (1, 1, 16), (17, 32, 16), (18, 32, 15), (0, 64, 12)] {
+            record.mappings = NodeRecord.fitting(mappings(name, host))
+            #expect(record.mappings.count == count, "\(name) and \(host)")
+            #expect(try SignedRecord(record, by: Samples.relay).record == record)
+        }
+    }
+
+    @Test func `mappings that no record can hold cost the others nothing`() throws {
+        func mapping(_ name: String, _ host: String) -> NodeRecord.Mapping {
+            .init(name: name, protocols: .tcp, host: host, ports: .all)
+        }
+        let long = String(repeating: "x", count: 65)
+        let all = [
+            mapping("a", ""), mapping("b", long), mapping(long, "h"), mapping("two\nlines", "h"), mapping("c", "h\0"),
+            mapping("d", "h"),
+        ]
+        #expect(NodeRecord.fitting(all).map(\.name) == ["d"])
+    }
+
     @Test func `fields of later versions are passed on with the record`() throws {
         // Field 200 in front of the signature, signed by the node.
         let body = Samples.signedRecord.bytes.dropLast(64) + [200, 0, 1, 42]

@@ -116,6 +116,7 @@ enum Samples {
         ("release", .release(mapping)),
         ("released", .released(mapping)),
         ("report", .report(mapping, state: .verified)),
+        ("report-leaving", .report(mapping, state: .targetDown, isLeaving: true)),
         ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
         ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32, group: 0)), ("channelsWanted-group", .channelsWanted(32, group: 3)),
@@ -180,7 +181,7 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x08: [6], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x08: [6], 0x28: [3], 0x30: [2]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 

@@ -67,7 +67,9 @@ func described(_ message: Message) -> [String: String] {
     case .refusal(let mapping, let reason, let detail):
         ["mapping": "\(mapping)", "reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .release(let mapping), .released(let mapping): ["mapping": "\(mapping)"]
-    case .report(let mapping, let state): ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
+    case .report(let mapping, let state, let isLeaving):
+        ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
+            .merging(isLeaving ? ["isLeaving": "true"] : [:]) { $1 }
     case .receipt(let draft):
         [
             "terms": String(decoding: draft.terms.bytes, as: UTF8.self),
