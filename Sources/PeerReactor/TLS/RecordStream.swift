@@ -224,7 +224,7 @@ final class RecordStream {
             unsentText = text.count - gone
             break
         }
-        return written > 0 ? .bytes(written) : .wouldBlock
+        return written > 0 || bytes.isEmpty ? .bytes(written) : .wouldBlock
     }
 
     /// Announces the end of what this side sends (close_notify); reading goes on. `false`: the socket takes nothing.
