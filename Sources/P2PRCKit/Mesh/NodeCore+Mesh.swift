@@ -59,7 +59,7 @@ extension Assembled {
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }
         mesh.told = { [unowned core] in core.peer.told }
-        core.peer.candidates = { [unowned mesh] in mesh.known.compactMap(RelayCandidate.init) }
+        core.peer.candidates = { [unowned mesh] in mesh.candidates }
         core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
         core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
         mesh.load = { meter.load }
@@ -87,15 +87,5 @@ extension Assembled {
         case .malformed: return .malformed
         case .stranger: return .stranger
         }
-    }
-}
-
-extension RelayCandidate {
-    /// `nil` where it is not to be chosen.
-    init?(_ relay: MeshRelay) {
-        guard relay.isProven, let cost = relay.cost else { return nil }
-        self.init(
-            key: relay.key, endpoint: Endpoint(host: relay.address.host.description, port: relay.address.port),
-            cost: cost)
     }
 }

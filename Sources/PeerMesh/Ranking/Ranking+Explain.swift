@@ -21,6 +21,23 @@ extension Ranking {
         return parts.joined(separator: ", ")
     }
 
+    /// Why a relay is no candidate.
+    public static func reason(notProven verdict: RelayProof.Verdict) -> String {
+        switch verdict {
+        case .notOffered: "no candidate: it offers to be no relay"
+        case .tooFewWitnesses(let count, of: let needed):
+            "no candidate: \(count) of \(needed) other nodes say that it can be reached"
+        case .notDialled:
+            "no candidate: this node does not dial its address on others' word; add it by hand, or allow its network"
+        case .proven: reason(answers: 0)
+        }
+    }
+
+    private static func reason(answers: Int) -> String {
+        let left = max(1, RelayFigures.fewestAnswers - answers)
+        return "no candidate yet: \(left) more answer\(left == 1 ? "" : "s") needed"
+    }
+
     private func reason(_ row: Row) -> String {
         switch row.verdict {
         case .chosen:
@@ -29,15 +46,8 @@ extension Ranking {
         case .behind(let span): return "not chosen: it costs \(Self.text(span)) more than the chosen one"
         case .notWorthMoving(let span):
             return "not chosen: it costs \(Self.text(span)) less than the chosen one, which is not 10 ms and a third"
-        case .notProven(.notOffered): return "no candidate: it offers to be no relay"
-        case .notProven(.tooFewWitnesses(let count, of: let needed)):
-            return "no candidate: \(count) of \(needed) other nodes say that it can be reached"
-        case .notProven(.notDialled):
-            return "no candidate: this node does not dial its address on others' word; add it by hand, "
-                + "or allow its network"
-        case .notProven(.proven), .notMeasured:
-            let left = max(1, RelayFigures.fewestAnswers - row.figures.answers)
-            return "no candidate yet: \(left) more answer\(left == 1 ? "" : "s") needed"
+        case .notProven(let verdict): return Self.reason(notProven: verdict)
+        case .notMeasured: return Self.reason(answers: row.figures.answers)
         case .draining: return "no candidate: it lets its peers go"
         case .full: return "no candidate: it is busy, and takes no new peers"
         case .silent: return "no candidate: it does not answer"

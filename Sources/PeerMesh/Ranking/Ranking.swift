@@ -56,15 +56,16 @@ public struct Ranking: Sendable {
 
     /// - Parameter current: the relay that is used first now.
     public init(_ candidates: [Candidate], current: NodeKey?, at now: Instant) {
-        rows = candidates.map { candidate in
-            let figures = RelayFigures(candidate.log, at: now)
+        let unordered = candidates.map { candidate in
+            let figures = candidate.log.samples.isEmpty ? .unmeasured : RelayFigures(candidate.log, at: now)
             let obstacle = Self.obstacle(candidate, figures, isCurrent: candidate.key == current)
             return Row(
                 key: candidate.key, name: candidate.name, figures: figures,
                 cost: obstacle == nil ? figures.cost : nil,
                 verdict: obstacle ?? .notMeasured(answers: figures.answers))
         }
-        rows.sort(by: Self.precedes)
+        // By their places: a row is much to move about, and there may be a thousand.
+        rows = unordered.indices.sorted { Self.precedes(unordered[$0], unordered[$1]) }.map { unordered[$0] }
         let best = rows.first { $0.cost != nil }
         let kept = rows.first { $0.key == current && $0.cost != nil }
         if let best, let bestCost = best.cost {

@@ -31,6 +31,9 @@ public struct RelayFigures: Hashable, Sendable {
     /// The last ones were all lost.
     public var isSilent: Bool
 
+    /// Of a relay that was never measured, as most are where many are known.
+    static let unmeasured = RelayFigures(SampleLog(), at: .zero)
+
     public init(_ log: SampleLog, at now: Instant) {
         let current = Array(Self.sinceShift(log.current(at: now)))
         let answered = current.compactMap(\.roundTrip)

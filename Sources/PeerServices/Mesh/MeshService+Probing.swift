@@ -31,21 +31,41 @@ extension MeshService {
 
     /// The relays that are known, the best first.
     public var known: [MeshRelay] {
-        let rows = Dictionary(ranking.rows.map { ($0.key, $0) }) { first, _ in first }
-        let order = ranking.rows.map(\.key) + relays.keys.filter { rows[$0] == nil }.sorted { $0.tag < $1.tag }
-        return order.prefix(Self.maximumRelays).compactMap { key in
-            guard let relay = relays[key] else { return nil }
-            var proven: NodeAddress?
-            if case .proven(let address) = relay.verdict { proven = address }
-            guard let address = proven ?? relay.record.record.addresses.first else { return nil }
-            let row = rows[key]
-            let verdict = row?.verdict ?? .notProven(relay.verdict)
-            return MeshRelay(
-                key: key, name: relay.record.record.name, address: address, isProven: proven != nil,
-                isDraining: relay.record.record.roles.contains(.draining),
-                figures: row?.figures ?? RelayFigures(SampleLog(), at: .zero), cost: row?.cost,
-                verdict: verdict, obstacle: row.map(ranking.reason) ?? "it was heard of just now",
-                issued: relay.record.record.issued)
+        var known = ranking.rows.prefix(Self.maximumRelays).compactMap { row in
+            relays[row.key].flatMap { listed(row.key, $0, row) }
+        }
+        // Those that are not ranked, by name like those that are and have no cost.
+        let room = Self.maximumRelays - min(ranking.rows.count, Self.maximumRelays)
+        if room > 0 {
+            let ranked = Set(ranking.rows.map(\.key))
+            let others = relays.filter { !ranked.contains($0.key) }
+                .sorted { ($0.value.record.name, $0.key.tag) < ($1.value.record.name, $1.key.tag) }
+            known += others.prefix(room).compactMap { listed($0.key, $0.value, nil) }
+        }
+        return known
+    }
+
+    private func listed(_ key: NodeKey, _ relay: Relay, _ row: Ranking.Row?) -> MeshRelay? {
+        var proven: NodeAddress?
+        if case .proven(let address) = relay.verdict { proven = address }
+        let record = relay.record.record
+        guard let address = proven ?? record.addresses.first else { return nil }
+        // Proven since the ranking was made.
+        let reason = proven == nil ? Ranking.reason(notProven: relay.verdict) : "it was heard of just now"
+        return MeshRelay(
+            key: key, name: record.name, address: address, isProven: proven != nil,
+            isDraining: record.roles.contains(.draining),
+            figures: row?.figures ?? RelayFigures(SampleLog(), at: .zero), cost: row?.cost,
+            verdict: row?.verdict ?? .notProven(relay.verdict),
+            obstacle: row.map(ranking.reason) ?? reason, issued: record.issued)
+    }
+
+    /// The relays that may be chosen now, the cheapest first; asked for once a second.
+    public var candidates: [RelayCandidate] {
+        ranking.usable.compactMap { key, cost in
+            guard case .proven(let address)? = relays[key]?.verdict else { return nil }
+            return RelayCandidate(
+                key: key, endpoint: Endpoint(host: address.host.description, port: address.port), cost: cost)
         }
     }
 
@@ -60,10 +80,12 @@ extension MeshService {
     func rank(_ now: Instant) {
         judgeRelays(now)
         let current = held()
-        let candidates = relays.map { key, relay in
-            Ranking.Candidate(
-                key: key, name: relay.record.record.name, proof: relay.verdict,
-                isDraining: relay.record.record.roles.contains(.draining), log: logs[key] ?? SampleLog())
+        // What is neither proven nor measured cannot be chosen, and there may be thousands: only listings have it.
+        let candidates = relays.compactMap { key, relay -> Ranking.Candidate? in
+            if case .proven = relay.verdict {} else if logs[key] == nil { return nil }
+            return Ranking.Candidate(
+                key: key, name: relay.record.name, proof: relay.verdict,
+                isDraining: relay.record.roles.contains(.draining), log: logs[key] ?? SampleLog())
         }
         ranking = Ranking(candidates, current: current.first, at: now)
         let measurable = ranking.rows.filter { row in
@@ -72,7 +94,7 @@ extension MeshService {
             case .notProven: false
             }
         }
-        plan.update(measurable.map(\.key), held: Set(current).intersection(relays.keys), at: now)
+        plan.update(measurable.map(\.key), held: Set(current.filter { relays[$0] != nil }), at: now)
         logs = logs.filter { relays[$0.key] != nil }
     }
 

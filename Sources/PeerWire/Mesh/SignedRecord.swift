@@ -39,6 +39,9 @@ public struct SignedRecord: Hashable, Sendable, CustomStringConvertible {
     public var record: NodeRecord { storage.record }
     public var bytes: [UInt8] { storage.bytes }
     public var key: NodeKey { storage.key }
+    /// The record's, without a copy of it all.
+    public var name: String { storage.record.name }
+    public var roles: NodeRecord.Roles { storage.record.roles }
     public var issue: UInt64 { storage.issue }
     /// Seconds since 1970; from then on the record counts for nothing.
     public var expires: Int64 { storage.expires }

@@ -161,9 +161,9 @@ extension ProcessTests {
                 let records = try Self.records(0..<(count + 100))
                 let relay = try await s.relay()
                 let peer = try await s.peer(of: relay)
-                // Comes later, with a hundred that nobody else has.
+                // Comes later, and has a hundred that nobody else has.
                 let late = try await s.peer("late", of: relay)
-                for (node, numbers) in [(relay, 0..<count), (peer, 0..<count), (late, count..<(count + 100))] {
+                for (node, numbers) in [(relay, 0..<count), (peer, 0..<count), (late, 0..<(count + 100))] {
                     try await node.program.terminate()
                     let file = "\(s.folder)/\(node.settings.name).records"
                     try records[numbers].joined(separator: "\n").write(toFile: file, atomically: true, encoding: .utf8)
@@ -181,9 +181,9 @@ extension ProcessTests {
                         return now - last < .milliseconds(50)
                     }
                 }
+                try await late.restart()
                 let before = try nodes.map { try ProcessFacts.processorTime(of: $0.program.pid) }
                 let start = ContinuousClock.now
-                try await late.restart()
                 try await eventually("each has what it lacked", within: .seconds(60)) {
                     for node in nodes {
                         let seen = try await p2prc(s, node.home, ["--ls", "--json"])
@@ -192,9 +192,10 @@ extension ProcessTests {
                     }
                     return true
                 }
-                // The rounds in which much is missing, and some in which nothing is.
+                let exchange = ContinuousClock.now - start
+                // The rounds in which much is missing, one a second, and some in which nothing is, every 5 s.
                 try await eventually("some rounds", within: .seconds(60)) { ContinuousClock.now - start > .seconds(25) }
-                let rounds = Double((ContinuousClock.now - start).components.seconds) / 5
+                let rounds = exchange / .seconds(1) + (ContinuousClock.now - start - exchange) / .seconds(5)
                 for (node, before) in zip(nodes, before) {
                     let spent = try ProcessFacts.processorTime(of: node.program.pid) - before
                     s.note("\(node.settings.name): \(spent) in \(rounds) rounds, with all else that it did")

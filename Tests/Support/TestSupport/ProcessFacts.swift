@@ -15,14 +15,15 @@ public struct ProcessFacts: Sendable, CustomStringConvertible {
 
     public var description: String { "\(descriptors) descriptors, \(memory) KiB" }
 
-    /// What all of its threads that still live have used (proc_pid_schedstat(5)).
+    /// What all of its threads have used, of both kinds (clock_getcpuclockid(3)).
     public static func processorTime(of pid: pid_t) throws -> Duration {
-        let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
-        return threads.reduce(.zero) { sum, thread in
-            let text = try? String(contentsOfFile: "/proc/\(pid)/task/\(thread)/schedstat", encoding: .utf8)
-            let nanoseconds = text?.split(separator: " ").first.flatMap { Int64($0) } ?? 0
-            return sum + .nanoseconds(nanoseconds)
+        // The sum of its threads of now would leave out those that have ended.
+        var clock = clockid_t()
+        var time = timespec()
+        guard clock_getcpuclockid(pid, &clock) == 0, clock_gettime(clock, &time) == 0 else {
+            throw Failure("process \(pid) has no clock: it is gone")
         }
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 
     /// Ticks since boot: with the pid, a process's true name.
