@@ -10,8 +10,8 @@ public struct GossipLimits: Hashable, Sendable {
     public var metPerSource = 64
     /// From then on a record that is still renewed keeps its place whatever comes.
     public var settlesAfter = Instant.Span.seconds(600)
-    /// New records of one key that are taken within `renewalSpan`.
-    public var renewals = 6
+    /// New records of one key that are taken within `renewalSpan`: as many as two processes with it may write.
+    public var renewals = 2 * (RecordAuthor.perMinute + RecordAuthor.answersPerMinute)
     public var renewalSpan = Instant.Span.seconds(60)
     /// Seconds that a record may be issued in the future.
     public var clockTolerance: Int64 = 300

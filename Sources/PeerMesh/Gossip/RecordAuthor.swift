@@ -6,8 +6,10 @@ public struct RecordAuthor: Sendable {
     /// Seconds that a record lives, and after which it is written anew.
     public static let lifetime: UInt32 = 3_600
     public static let renewal: Int64 = 1_200
-    /// Records in a minute: below what others take of one key (`GossipLimits.renewals`), or they would have to wait.
+    /// Records in a minute, and those that answer another process with this key beside them. Two processes together stay
+    /// within what others take of one key (`GossipLimits.renewals`), or neither would hear the other's answer.
     public static let perMinute = 4
+    public static let answersPerMinute = 2
 
     /// What the node says of itself.
     public struct Content: Hashable, Sendable {
@@ -63,14 +65,14 @@ public struct RecordAuthor: Sendable {
         self.lastIssue = lastIssue
     }
 
-    /// The next record, if the content is another than before or the last one grows old, and it is not the fifth in a
-    /// minute: then ask again later. `time` as the mesh has it.
+    /// The next record, if the content is another than before or the last one grows old, and it is not one too many in
+    /// a minute: then ask again later. `time` as the mesh has it; `force`: it answers somebody (`Finding.writeAnew`).
     public mutating func write(_ content: Content, time: Int64, force: Bool = false) -> NodeRecord? {
         if !force, let last, last.content == content, time >= last.issued, time - last.issued < Self.renewal {
             return nil
         }
         recent.removeAll { time - $0 >= 60 || $0 > time }
-        guard recent.count < Self.perMinute else { return nil }
+        guard recent.count < (force ? Self.perMinute + Self.answersPerMinute : Self.perMinute) else { return nil }
         recent.append(time)
         // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one second
         // would otherwise have records with one number, and nobody would ever see that they differ. One more where the

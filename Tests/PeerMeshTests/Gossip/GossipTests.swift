@@ -294,6 +294,30 @@ import Testing
         #expect(try Self.settle(&former, &next, time: 200_000) == 1)
     }
 
+    @Test func `news wait for a minute after four records, and an answer to another process has two more`() throws {
+        var author = Self.author(1, began: 1)
+        for number in 0..<RecordAuthor.perMinute {
+            var content = Self.content
+            content.note = "\(number)"
+            #expect(author.write(content, time: 1_000) != nil)
+        }
+        #expect(author.write(Self.content, time: 1_001) == nil)
+        var last = try required(author.write(Self.content, time: 1_001, force: true))
+        last = try required(author.write(Self.content, time: 1_002, force: true))
+        #expect(author.write(Self.content, time: 1_003, force: true) == nil)
+        #expect(try required(author.write(Self.content, time: 1_060, force: true)).issue > last.issue)
+    }
+
+    @Test func `all that two processes with one key write in a minute is taken by others`() throws {
+        var table = RecordTable()
+        let seal = Seal(1)
+        let all = 2 * (RecordAuthor.perMinute + RecordAuthor.answersPerMinute)
+        for issue in 1...UInt64(all) {
+            let verdict = RecordTableTests.take(&table, seal.record(issue: issue))
+            #expect(verdict == (issue == 1 ? .added : .renewed))
+        }
+    }
+
     @Test func `what a later process has left behind stops nobody, as long as that does not answer`() throws {
         var stopped = Self.author(1, began: 9)
         let left = try required(stopped.write(Self.content, time: 5_000))
