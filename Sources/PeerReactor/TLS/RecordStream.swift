@@ -60,6 +60,8 @@ final class RecordStream {
         self.opening = opening
     }
 
+    deinit { FreedMemory.noteClosed() }
+
     /// Empty when there is no memory.
     private static var scratch: UnsafeMutableRawBufferPointer {
         let start = crecords_scratch()
