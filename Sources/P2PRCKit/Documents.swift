@@ -117,10 +117,15 @@ struct Documents: Sendable {
                     serverName: name, address: carried.host ?? own.host, type: type, blindPort: port,
                     state: state(shown), target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
-                    reason: carried.isLive ? nil : "no session of this peer; its port refuses",
+                    reason: Self.reason(carried),
                     leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain))
             }
         }
+    }
+
+    private static func reason(_ carried: CarriedMapping) -> String? {
+        if !carried.isLive { return "no session of this peer; its port refuses" }
+        return carried.isShort ? "no descriptors are left here; visitors are refused (ulimit -n)" : nil
     }
 
     private static func transports(_ protocols: TransportProtocols) -> [MappingRegistry.Mapping.Transport] {

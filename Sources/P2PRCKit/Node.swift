@@ -303,7 +303,7 @@ struct Assembled: Sendable {
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
         FreedMemory(on: control).start()
-        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket)
+        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0) }
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
         let tokens = state.tokens
         peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
@@ -397,11 +397,7 @@ struct Assembled: Sendable {
 
     func stopMesh() { core.value.mesh?.stop() }
 
-    /// This node itself, who has a session here, and the relays that it has sessions to.
-    func isMember(_ key: NodeKey) -> Bool {
-        let core = core.value
-        return key == core.identity.key || core.hasSession(with: key) || core.mesh?.isMember(key) == true
-    }
+    func isMember(_ key: NodeKey) -> Bool { core.value.isMember(key) }
 
     /// What members are told of this node.
     func facts() -> NodeFacts {

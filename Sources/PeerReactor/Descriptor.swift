@@ -8,6 +8,15 @@ public struct Descriptor: ~Copyable {
 
     deinit { _ = close(raw) }
 
+    /// About as many as this process has open: the system gives the lowest that is free. More than there may be where
+    /// it gives none.
+    public static var openCount: Int {
+        let fd = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { return .max }
+        close(fd)
+        return Int(fd) + 1
+    }
+
     /// Hands the descriptor to another owner.
     public consuming func release() -> Int32 {
         let raw = self.raw
@@ -22,6 +31,9 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     public let code: Int32
 
     init(_ call: String) { self.init(call, code: errno) }
+
+    /// None may be taken for this, though the system may have some.
+    public static let outOfDescriptors = SystemError("socket", code: EMFILE)
 
     public init(_ call: String, code: Int32) {
         self.call = call

@@ -70,6 +70,9 @@ public final class EventLoop: @unchecked Sendable {
     let pipes = PipePool()
     /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
     public internal(set) var buffered = 0
+    /// Kept so that a listener can accept and close a connection when no descriptor is left: otherwise it would stay in
+    /// the queue and wake the loop for ever. One does for all listeners of this loop.
+    var spare: Descriptor?
 
     public init() throws(SystemError) {
         epoll = clinux_epoll_create()

@@ -33,11 +33,10 @@ public final class Listener: EventSource {
     private let ignoresNewcomers = Atomic(false)
     private var onAccept: ((consuming Stream, SocketAddress) -> Void)?
     private weak var loop: EventLoop?
-    /// Kept so that a connection can be accepted and closed when no descriptor is left: otherwise it would stay
-    /// in the queue and wake the loop for ever.
-    private var reserve: Descriptor?
+    /// As `Stream.openDescriptors`.
+    public var openDescriptors: Int { Int(descriptor.raw) + 1 }
     /// Connections that were turned away for want of descriptors.
-    public private(set) var turnedAway = 0
+    private var turnedAway: UInt64 = 0
     private var rest: LoopTimer?
 
     private init(_ descriptor: consuming Descriptor, address: SocketAddress) {
@@ -134,14 +133,19 @@ public final class Listener: EventSource {
         try loop.registerListener(descriptor.raw, for: self)
         onAccept = body
         self.loop = loop
-        reserve = Self.openReserve()
+        if loop.spare == nil { loop.spare = Self.openSpare() }
+    }
+
+    /// How many were turned away for want of descriptors since this was asked last. Call on the loop.
+    public func takeTurnedAway() -> UInt64 {
+        defer { turnedAway = 0 }
+        return turnedAway
     }
 
     /// Undoes `accept`. Call on the same loop.
     public func stopAccepting() {
         guard onAccept != nil else { return }
         onAccept = nil
-        reserve = nil
         rest?.cancel()
         rest = nil
         loop?.unregister(descriptor.raw)
@@ -171,7 +175,8 @@ public final class Listener: EventSource {
     /// `false` when there is nothing more to do now. Without a free descriptor the system says EMFILE even when no
     /// connection waits.
     private func turnOneAway() -> Bool {
-        reserve = nil
+        guard let loop else { return false }
+        loop.spare = nil
         var storage = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let fd = clinux_accept(descriptor.raw, &storage, &length)
@@ -180,12 +185,12 @@ public final class Listener: EventSource {
             turnedAway += 1
             _ = close(fd)
         }
-        reserve = Self.openReserve()
+        loop.spare = Self.openSpare()
         if fd < 0, code != EAGAIN { takeBreath() }
         return fd >= 0
     }
 
-    /// Paused, or out of memory, or the reserve was snatched by another thread: the socket stays ready all the time,
+    /// Paused, or out of memory, or the spare descriptor was snatched by another thread: the socket stays ready all the time,
     /// and asking at once again would keep the loop busy with nothing.
     private func takeBreath() {
         guard let loop, onAccept != nil else { return }
@@ -196,7 +201,7 @@ public final class Listener: EventSource {
         }
     }
 
-    private static func openReserve() -> Descriptor? {
+    private static func openSpare() -> Descriptor? {
         let fd = open("/dev/null", O_RDONLY | O_CLOEXEC)
         return fd >= 0 ? Descriptor(fd) : nil
     }

@@ -4,31 +4,40 @@ public import PeerWire
 
 /// Brings HTTP callers from the one server port to the API's private socket, with a PROXY preface that says who they
 /// are. Belongs to the control loop.
+///
+/// A certificate costs nothing, so what counts is whether its key is a member's. `PlaceTable` shares the places out.
 public final class APIGateway {
-    private static let maximumCallers = 128
-    /// Of these, so many at most are callers without a certificate, so that those never keep the others out.
-    private static let maximumStrangers = 64
-    /// All the time that a caller without a certificate gets: long enough to ask whether this node is alive.
+    static let places = 128
+    /// Of these, for members alone.
+    static let keptForMembers = 64
+    /// All the time that a caller gets who is no member: long enough to ask whether this node is alive.
     private let strangerLimit: Instant.Span
 
     private let loop: EventLoop
     private let path: String
+    private let isMember: (NodeKey) -> Bool
+    private var places = PlaceTable<ObjectIdentifier>(capacity: places, kept: keptForMembers)
     private var forwarders: [ObjectIdentifier: Forwarder] = [:]
-    private var strangers: Set<ObjectIdentifier> = []
 
-    /// - Parameter path: of the API's Unix socket.
-    public init(on loop: EventLoop, socket path: String, strangerLimit: Instant.Span = .seconds(5)) {
+    /// - Parameters:
+    ///   - path: of the API's Unix socket.
+    ///   - isMember: whether this key is known to be a member's, as the API itself judges it.
+    public init(
+        on loop: EventLoop, socket path: String, strangerLimit: Instant.Span = .seconds(5),
+        isMember: @escaping (NodeKey) -> Bool
+    ) {
         self.strangerLimit = strangerLimit
         self.loop = loop
         self.path = path
+        self.isMember = isMember
     }
 
     /// - Parameters:
     ///   - key: the node key that the caller proved, if any.
     ///   - isRegistered: whether the stream is known to the loop.
     public func carry(_ caller: consuming Stream, from key: NodeKey?, isRegistered: Bool = true) {
-        guard forwarders.count < Self.maximumCallers, key != nil || strangers.count < Self.maximumStrangers,
-            let source = caller.remoteAddress,
+        guard let source = caller.remoteAddress,
+            let host = HostAddress(bytes: source.hostBytes),
             let destination = caller.localAddress,
             let preface = ProxyPreface.Connection(
                 source: source.visitorAddress, destination: destination.visitorAddress, nodeKey: key),
@@ -38,13 +47,23 @@ public final class APIGateway {
             on: loop, left: caller, right: socket, early: ProxyPreface.proxied(preface).bytes
         ) { [weak self] forwarder, _ in
             self?.forwarders[ObjectIdentifier(forwarder)] = nil
-            self?.strangers.remove(ObjectIdentifier(forwarder))
+            self?.places.left(ObjectIdentifier(forwarder))
         }
+        let isKnown = key.map(isMember) ?? false
+        guard takePlace(ObjectIdentifier(forwarder), host, isKnown) else { return }
         forwarders[ObjectIdentifier(forwarder)] = forwarder
-        if key == nil {
-            strangers.insert(ObjectIdentifier(forwarder))
-            loop.schedule(after: strangerLimit) { [weak forwarder] in forwarder?.abort() }
+        if !isKnown {
+            // Who has become a member meanwhile, by his first question, stays as long as the API lets him.
+            loop.schedule(after: strangerLimit) { [weak self, weak forwarder] in
+                if key.flatMap({ self?.isMember($0) }) != true { forwarder?.abort() }
+            }
         }
         forwarder.start(isLeftRegistered: isRegistered)
+    }
+
+    private func takePlace(_ id: ObjectIdentifier, _ host: HostAddress, _ isKnown: Bool) -> Bool {
+        let verdict = places.arrived(id, from: host, isKnown: isKnown) { forwarders[$0]?.bytesLeftToRight == 0 }
+        if case .admittedInPlace(let other) = verdict { forwarders[other]?.abort() }
+        return verdict != .crowded
     }
 }

@@ -35,8 +35,21 @@ public final class NodeServer {
         let rest: [UInt8]
         /// Where it comes from.
         let source: HostAddress?
-        /// To be called when it is decided whether it is a session: its source has one handshake less open.
-        let settled: () -> Void
+        /// Held until it is decided whether it is a session.
+        let seat: Seat
+    }
+
+    /// The place of somebody of whom it is not yet decided whether he has a session.
+    final class Seat {
+        /// Somebody else has it now.
+        var onDisplaced: (() -> Void)?
+        fileprivate var onSettled: (() -> Void)?
+
+        /// It is decided. Calling it again does nothing.
+        func settle() {
+            onDisplaced = nil
+            onSettled.take()?()
+        }
     }
 
     /// The first byte of TLS (RFC 8446, section 5.1: a record of the handshake).
@@ -48,6 +61,10 @@ public final class NodeServer {
     private var tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: Undecided] = [:]
+    /// Of those that are undecided, here or at a session's handshake.
+    private var places: PlaceTable<ObjectIdentifier>
+    private var seats: [ObjectIdentifier: Seat] = [:]
+    private var known = KnownSources()
     public private(set) var strangers = Strangers()
     /// Takes over a session. `nil`: this node is no relay.
     var onSession: ((Arrival) -> Void)?
@@ -60,7 +77,7 @@ public final class NodeServer {
 
     /// A connection that has not yet said what it is: it holds whatever reads it at the moment.
     private final class Undecided {
-        let source: HostAddress?
+        let source: HostAddress
         var ticket: SourceGate.Ticket?
         var bytes: [UInt8] = []
         var timer: LoopTimer?
@@ -69,8 +86,10 @@ public final class NodeServer {
         var channel: ByteChannel?
         /// Set once TLS stands, for sessions.
         var proven: (key: NodeKey, secrets: SessionSecrets)?
+        /// Nothing has come that would cost its sender anything.
+        var isSilent: Bool { channel == nil && handshake?.hasHello != true }
 
-        init(from source: HostAddress?, _ ticket: SourceGate.Ticket?) {
+        init(from source: HostAddress, _ ticket: SourceGate.Ticket?) {
             self.source = source
             self.ticket = ticket
         }
@@ -81,6 +100,7 @@ public final class NodeServer {
         self.tls = tls
         self.policy = policy
         gate = SourceGate(policy.sources, seed: UInt64.random(in: 0 ... .max))
+        places = PlaceTable(capacity: policy.maximumUndecided, kept: policy.maximumUndecided / 4)
     }
 
     /// Listens on a port held before.
@@ -103,7 +123,10 @@ public final class NodeServer {
     }
 
     /// A session from there stands, until `unvouch`: its data channels come as fast as its visitors do.
-    func vouch(for source: HostAddress) { gate.vouch(for: source) }
+    func vouch(for source: HostAddress) {
+        gate.vouch(for: source)
+        known.add(source, at: loop.now)
+    }
     func unvouch(for source: HostAddress) { gate.unvouch(for: source) }
 
     func countBrokenHandshake() { strangers.brokenHandshakes += 1 }
@@ -111,24 +134,16 @@ public final class NodeServer {
     // MARK: The first byte
 
     private func admit(_ stream: consuming Stream, _ address: SocketAddress) {
-        let source = HostAddress(bytes: address.hostBytes)
-        guard source.map(policy.peers.admits) != false else {
+        guard let source = HostAddress(bytes: address.hostBytes), policy.peers.admits(source) else {
             strangers.filtered += 1
             return
         }
-        guard undecided.count < policy.maximumUndecided else {
+        guard case .admitted(let ticket) = gate.admit(source, at: loop.now) else {
             strangers.crowded += 1
             return
         }
-        var ticket: SourceGate.Ticket?
-        if let source {
-            guard case .admitted(let admitted) = gate.admit(source, at: loop.now) else {
-                strangers.crowded += 1
-                return
-            }
-            ticket = admitted
-        }
         let newcomer = Undecided(from: source, ticket)
+        guard takePlace(ObjectIdentifier(newcomer), source) else { return gate.finished(ticket) }
         undecided[ObjectIdentifier(newcomer)] = newcomer
         // One limit for all of it, so that nobody gets a new one with each step.
         newcomer.timer = loop.schedule(after: SessionTiming.strangerLimit) { [weak self, weak newcomer] in
@@ -147,6 +162,16 @@ public final class NodeServer {
         }
         newcomer.firstByte = firstByte
         firstByte.start()
+    }
+
+    private func takePlace(_ id: ObjectIdentifier, _ source: HostAddress) -> Bool {
+        let isKnown = gate.isVouched(source) || known.contains(source, at: loop.now)
+        let verdict = places.arrived(id, from: source, isKnown: isKnown) { undecided[$0]?.isSilent ?? false }
+        if verdict != .admitted { strangers.crowded += 1 }
+        guard case .admittedInPlace(let other) = verdict else { return verdict == .admitted }
+        if let loser = undecided[other] { dismiss(loser) }
+        seats.removeValue(forKey: other)?.onDisplaced.take()?()
+        return true
     }
 
     // MARK: TLS
@@ -245,20 +270,30 @@ public final class NodeServer {
             channel.send(Message.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
             return dismiss(newcomer)
         }
-        // Its handshake goes on, and is one until it is decided what it is.
+        // Its handshake goes on, and is one until it is decided what it is: so it keeps its place.
+        let id = ObjectIdentifier(newcomer)
         let ticket = newcomer.ticket.take()
-        forget(newcomer)
+        let seat = Seat()
+        // Whose identifier is in use has to live.
+        seat.onSettled = { [weak self, newcomer] in
+            guard let self else { return }
+            places.left(ObjectIdentifier(newcomer))
+            seats[ObjectIdentifier(newcomer)] = nil
+            if let ticket { gate.finished(ticket) }
+        }
+        undecided[id] = nil
+        newcomer.timer?.cancel()
+        seats[id] = seat
         let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
         onSession(
-            Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source) { [weak self] in
-                if let ticket { self?.gate.finished(ticket) }
-            })
+            Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source, seat: seat))
     }
 
     // MARK: Endings
 
     private func forget(_ newcomer: Undecided) {
         undecided[ObjectIdentifier(newcomer)] = nil
+        places.left(ObjectIdentifier(newcomer))
         newcomer.timer?.cancel()
         if let ticket = newcomer.ticket.take() { gate.finished(ticket) }
     }

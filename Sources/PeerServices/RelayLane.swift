@@ -125,12 +125,21 @@ final class RelayLane {
     private var nextTurn = 0
     private let policy: VisitorPolicy
     private let wantChannels: @Sendable (SessionID, Int) -> Void
+    private let ranShort: @Sendable (UInt64) -> Void
+    /// Refused for want of descriptors, and not told yet.
+    private var short: UInt64 = 0
 
-    /// - Parameter policy: this lane's share of it.
-    init(on loop: EventLoop, policy: VisitorPolicy, wantChannels: @escaping @Sendable (SessionID, Int) -> Void) {
+    /// - Parameters:
+    ///   - policy: this lane's share of it.
+    ///   - ranShort: told once a tick how many were refused for want of descriptors, if any.
+    init(
+        on loop: EventLoop, policy: VisitorPolicy, wantChannels: @escaping @Sendable (SessionID, Int) -> Void,
+        ranShort: @escaping @Sendable (UInt64) -> Void
+    ) {
         self.loop = loop
         self.policy = policy
         self.wantChannels = wantChannels
+        self.ranShort = ranShort
     }
 
     // MARK: Sessions and channels
@@ -224,6 +233,9 @@ final class RelayLane {
             lookAtDemand(pool, session)
             trim(pool)
         }
+        for listener in accepting.values.joined() { short += listener.takeTurnedAway() }
+        if short > 0 { ranShort(short) }
+        short = 0
     }
 
     /// Channels on which the peer is busy with the last visitor's bytes for so long that another one is as good.
@@ -301,9 +313,12 @@ final class RelayLane {
         let (address, claim, session) = (newcomer.address, newcomer.claim, newcomer.session)
         counters[claim, default: TrafficCounters()].connections += 1
         let carried = counters[claim]?.open ?? 0
-        guard let pool = pools[session],
-            policy.reserve.admits(.visitor(carried: carried), at: load(with: stream))
-        else { return refuse(claim) }
+        guard let pool = pools[session] else { return refuse(claim) }
+        let load = load(with: stream)
+        guard policy.reserve.admits(.visitor(carried: carried), at: load) else {
+            if policy.reserve.isShortOfDescriptors(at: load) { short += 1 }
+            return refuse(claim)
+        }
         let isAdmitted = admits(address, newcomer.filter)
         // The peer's own check of a mapping that is for others.
         guard isAdmitted || pool.source != nil && HostAddress(bytes: address.hostBytes) == pool.source else {

@@ -11,15 +11,41 @@ extension RelayService {
     func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
         var held: [Listener] = []
         for port in range.ports {
-            do {
-                held.append(try Listener.hold(port: port, on: bindHost, .atTheEdge))
+            do throws(SystemError) {
+                let listener = try Listener.hold(port: port, on: bindHost, .atTheEdge)
+                let load = ReserveGate.Load(descriptors: listener.openDescriptors, buffered: 0)
+                guard visitorPolicy.reserve.admits(.port, at: load) else { throw .outOfDescriptors }
+                held.append(listener)
             } catch {
+                if error.isOutOfDescriptors {
+                    ranShort()
+                    return .portsShort(claim)
+                }
                 if !error.isAddressInUse { log.warning("port \(port): \(error)") }
                 return .portsBusy(claim, range)
             }
         }
         ports[claim] = held
         return .portsHeld(claim, range)
+    }
+
+    /// A port, a channel or a visitor was refused for want of descriptors.
+    func ranShort(_ count: UInt64 = 1) {
+        guard shortage.noted(count, at: EventLoop.clock()) else { return }
+        log.warning(
+            "no descriptors are left: visitors and ports are refused; of \(visitorPolicy.reserve.descriptors.limit) open files \(visitorPolicy.reserve.descriptors.reserve) are kept for sessions. Raise the limit (ulimit -n, LimitNOFILE=)"
+        )
+        onChange?()
+    }
+
+    func lookAtShortage() {
+        let refused = shortage.timePassed(at: EventLoop.clock()) {
+            let load = ReserveGate.Load(descriptors: Descriptor.openCount, buffered: 0)
+            return visitorPolicy.reserve.isShortOfDescriptors(at: load)
+        }
+        guard let refused else { return }
+        log.info("there are descriptors again; \(refused) visitors and ports were refused meanwhile")
+        onChange?()
     }
 
     func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {

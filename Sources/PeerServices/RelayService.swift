@@ -19,6 +19,8 @@ public struct CarriedMapping: Sendable {
     public var host: String?
     /// Whether its data channels go without encryption; `nil` without a session.
     public var isPlain: Bool?
+    /// Visitors are refused for want of descriptors.
+    public var isShort: Bool
     public var traffic: TrafficCounters
 }
 
@@ -41,7 +43,7 @@ public final class RelayService {
         var admission: RelayHandshake.Admission?
         let source: HostAddress?
         /// Called once, when the handshake is over.
-        var settled: (() -> Void)?
+        let seat: NodeServer.Seat
         var isVouchedFor = false
         /// A newer token is being looked at.
         var isTokenJudged = false
@@ -56,7 +58,7 @@ public final class RelayService {
             key = arrival.key
             secrets = arrival.secrets
             source = arrival.source
-            settled = arrival.settled
+            seat = arrival.seat
         }
     }
 
@@ -81,8 +83,9 @@ public final class RelayService {
     /// Until whoever has not gone by himself is sent away; there while the relay drains.
     var drainTimer: LoopTimer?
 
+    /// With room for fewer it is worth a warning.
+    private static let fewVisitors = 256
     private static let tick = Instant.Span.milliseconds(250)
-    private static let maximumUnadmitted = 512
     static let maximumInheritedLanes = 16_384
     /// More lanes would cost a session idle channels and bring it little.
     static let maximumGroups = 4
@@ -103,7 +106,8 @@ public final class RelayService {
     let log: Logger
     private let resolver = Resolver()
     private weak var server: NodeServer?
-    private let visitorPolicy: VisitorPolicy
+    let visitorPolicy: VisitorPolicy
+    var shortage = Shortage()
     var core: RelayCore
     private var accounts = Accounts()
     var lanes: [LoopBound<RelayLane>] = []
@@ -150,9 +154,11 @@ public final class RelayService {
         let policy = visitorPolicy.share(of: laneLoops.count)
         lanes = laneLoops.enumerated().map { index, laneLoop in
             LoopBound(
-                RelayLane(on: laneLoop, policy: policy) { session, count in
-                    control.execute { bound.value.wantChannels(session, count, lane: index) }
-                }, on: laneLoop)
+                RelayLane(
+                    on: laneLoop, policy: policy,
+                    wantChannels: { session, count in
+                        control.execute { bound.value.wantChannels(session, count, lane: index) }
+                    }, ranShort: { count in control.execute { bound.value.ranShort(count) } }), on: laneLoop)
         }
         self.server = server
         run(core.restore(leases, retired: retired, at: wall))
@@ -160,6 +166,12 @@ public final class RelayService {
         server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
         scheduleTick()
+        let visitors = visitorPolicy.reserve.visitors
+        if visitors < Self.fewVisitors {
+            log.warning(
+                "with \(visitorPolicy.reserve.descriptors.limit) open files there is room for \(visitors) visitors at the most; raise the limit (ulimit -n, LimitNOFILE=)"
+            )
+        }
     }
 
     /// Says goodbye to every peer; ports refuse from now on, leases stay.
@@ -206,7 +218,7 @@ public final class RelayService {
             let session = standing.session.flatMap { core.session($0) }
             return CarriedMapping(
                 standing: standing, isLive: session != nil, host: advertised ?? session?.dialled,
-                isPlain: standing.session.flatMap { sessions[$0]?.isPlain },
+                isPlain: standing.session.flatMap { sessions[$0]?.isPlain }, isShort: shortage.isThere,
                 traffic: traffic[claim] ?? TrafficCounters())
         }
     }
@@ -214,15 +226,13 @@ public final class RelayService {
     // MARK: Sessions
 
     private func open(_ arrival: NodeServer.Arrival) {
-        guard sessions.values.lazy.filter({ !$0.isAdmitted }).count < Self.maximumUnadmitted else {
-            arrival.settled()
-            arrival.channel.send(Message.close(.limitReached, detail: "too many handshakes at once").bytes)
-            return arrival.channel.closeAfterFlush()
-        }
         let id = SessionID(value: UInt64.random(in: 1 ... .max))
         let handshake = RelayHandshake(door: terms.door, binding: arrival.secrets.binding)
         let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
+        arrival.seat.onDisplaced = { [weak self] in
+            self?.drop(id, .limitReached, "too many handshakes at once")
+        }
         session.timer = loop.schedule(after: SessionTiming.handshakeLimit) { [weak self] in
             self?.drop(id, .silent, "the handshake took too long")
         }
@@ -271,7 +281,7 @@ public final class RelayService {
                 formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
             } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
-            session.settled.take()?()
+            session.seat.settle()
             session.admission = admission
             session.isAdmitted = true
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
@@ -318,7 +328,7 @@ public final class RelayService {
 
     private func letGo(_ session: Session) {
         session.timer?.cancel()
-        session.settled.take()?()
+        session.seat.settle()
         channelKeys.remove(session.id)
         if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
         session.isVouchedFor = false
@@ -425,6 +435,7 @@ public final class RelayService {
         loop.schedule(after: Self.tick) { [weak self] in
             guard let self else { return }
             handle(.timePassed)
+            lookAtShortage()
             accounts.timePassed(at: loop.now) { core.isInUse($0) }
             for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
             scheduleTick()

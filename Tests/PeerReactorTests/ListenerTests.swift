@@ -297,7 +297,7 @@ struct ListenerTests {
                 precondition(visitor.drain().end == .reset)
             }
             precondition(served.withLock { $0 } == 0)
-            let turnedAway = try loop.run { listener.value.turnedAway }
+            let turnedAway = try loop.run { listener.value.takeTurnedAway() }
             precondition(turnedAway == visitors.count, "\(turnedAway) turned away")
             let spent = try processorSeconds(within: 0.5, on: loop)
             precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")

@@ -8,6 +8,12 @@ internal import PeerWire
 
 /// The mesh within the node: what it asks of the other services, and what it brings them.
 extension NodeCore {
+    /// This node itself, who has a session here, the relays that it has sessions to, and who has shown lately that he
+    /// belongs to the mesh.
+    func isMember(_ key: NodeKey) -> Bool {
+        key == identity.key || hasSession(with: key) || mesh?.isMember(key) == true
+    }
+
     /// Whether a session stands with that node, in either direction.
     func hasSession(with key: NodeKey) -> Bool {
         relay?.hasSession(of: key) == true

@@ -38,7 +38,9 @@ public struct ReserveGate: Hashable, Sendable {
         case visitor(carried: Int)
         /// A ready data channel.
         case channel
-        /// A connection between nodes that may become a session, and the ports of a mapping.
+        /// A public port that is held for a mapping.
+        case port
+        /// A connection between nodes that may become a session.
         case session
     }
 
@@ -55,9 +57,18 @@ public struct ReserveGate: Hashable, Sendable {
         self.buffers = buffers
     }
 
+    /// Whether it is for want of descriptors that a visitor or a channel is not admitted.
+    public func isShortOfDescriptors(at load: Load) -> Bool {
+        descriptors.left(load.descriptors) < Self.descriptorsOfVisitor
+    }
+
+    /// How many visitors there is room for at the most.
+    public var visitors: Int { descriptors.left(0) / Self.descriptorsOfVisitor }
+
     public func admits(_ newcomer: Newcomer, at load: Load) -> Bool {
         switch newcomer {
         case .session: load.descriptors < descriptors.limit && load.buffered < buffers.limit
+        case .port: descriptors.left(load.descriptors) > 0
         case .channel: descriptors.left(load.descriptors) > 0 && buffers.left(load.buffered) > 0
         case .visitor(let carried):
             buffers.left(load.buffered) > 0 && descriptors.left(load.descriptors) >= Self.descriptorsOfVisitor

@@ -99,6 +99,8 @@ public struct SourceGate: Sendable {
         vouched[source] = count > 1 ? count - 1 : nil
     }
 
+    public func isVouched(_ address: HostAddress) -> Bool { vouched[Self.source(of: address)] != nil }
+
     /// Sources that are counted each for itself.
     public var sourceCount: Int { known.count }
 

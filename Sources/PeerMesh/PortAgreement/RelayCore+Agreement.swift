@@ -187,6 +187,14 @@ extension RelayCore {
         return lost + tryNextPlace(claim)
     }
 
+    /// A lease outlives that: its ports come back with the descriptors.
+    mutating func portsShort(_ claim: Claim) -> [Action] {
+        guard agreements[claim]?.stage == .holding else { return [] }
+        return refuse(
+            claim, .limitReached, "the relay has no descriptors left; whoever runs it can raise its limit of open files",
+            keepingLease: true)
+    }
+
     private mutating func offer(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
         guard var agreement = agreements[claim] else { return [] }
         agreement.stage = .offered
@@ -298,13 +306,15 @@ extension RelayCore {
     }
 
     /// Tells the peer no, and gives back what was bound for it.
-    mutating func refuse(_ claim: Claim, _ reason: RefusalReason, _ detail: String) -> [Action] {
+    mutating func refuse(
+        _ claim: Claim, _ reason: RefusalReason, _ detail: String, keepingLease: Bool = false
+    ) -> [Action] {
         guard let agreement = agreements.removeValue(forKey: claim) else { return [] }
         if agreement.isHeld { held.insert(claim) }
         sessions[agreement.session]?.mappings.remove(claim.mapping)
         rebook(claim)
         // An offer that went unanswered ends the agreement, not the lease that was there before it.
-        let keepsLease = reason == .withdrawn && leases[claim] != nil
+        let keepsLease = (keepingLease || reason == .withdrawn) && leases[claim] != nil
         return (keepsLease ? [] : giveUp(claim))
             + [.send(agreement.session, .refusal(claim.mapping, reason: reason, detail: detail))]
     }

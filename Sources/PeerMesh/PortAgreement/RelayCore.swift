@@ -58,6 +58,8 @@ public struct RelayCore: Sendable {
         /// Answers to `hold`.
         case portsHeld(Claim, PortRange)
         case portsBusy(Claim, PortRange)
+        /// The ports may be free, but this relay has no descriptors for them.
+        case portsShort(Claim)
         /// Answer to `saveLease`.
         case leaseSaved(Claim, succeeded: Bool)
         /// Answer to `draftReceipt`.
@@ -81,7 +83,7 @@ public struct RelayCore: Sendable {
         case send(SessionID, Message)
         /// Say why, then close.
         case end(SessionID, CloseReason, detail: String)
-        /// Bind these ports without accepting anything; answer with `portsHeld` or `portsBusy`.
+        /// Bind these ports without accepting anything; answer with `portsHeld`, `portsBusy` or `portsShort`.
         case hold(Claim, PortRange, TransportProtocols)
         /// Start accepting on the held ports, for this session, whom the filter lets in.
         case listen(Claim, SessionID, NetworkFilter)
@@ -237,6 +239,7 @@ public struct RelayCore: Sendable {
         case .sessionEnded(let id): return ended(id, wall)
         case .portsHeld(let claim, let ports): return portsHeld(claim, ports, now)
         case .portsBusy(let claim, let ports): return portsBusy(claim, ports)
+        case .portsShort(let claim): return portsShort(claim)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
         case .receiptDrafted(let claim, let id, let draft): return receiptDrafted(claim, id, draft)
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)

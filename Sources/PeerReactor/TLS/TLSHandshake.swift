@@ -74,6 +74,9 @@ public final class TLSHandshake: EventSource {
 
     public func cancel() { _ = end() }
 
+    /// As server, while it goes on: whether the client has said what it wants, which is its whole first message.
+    public var hasHello: Bool { done != nil && ssl.map { SSL_get_pending_cipher($0) != nil } ?? false }
+
     override func ready(_ readiness: Readiness, tag: UInt8) { advance() }
     override func runAgain() { advance() }
 

@@ -318,6 +318,23 @@ import Testing
         #expect(agree(3, 3, .exactly(.only(1_032))) == .refused(.portTaken))
     }
 
+    @Test func `a relay without descriptors refuses, and what is leased is there when it has some`() {
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .exactly(.only(1_030))) != .nothing)
+        bench = RelayBench(core.policy, at: bench.now, saved: bench.saved)
+        bench.isShort = true
+        bench.restore()
+        bench.checkInvariants()
+        _ = start(2, key: 1, instance: 2)
+        #expect(agree(2, 1, .exactly(.only(1_030))) == .refused(.limitReached))
+        #expect(agree(2, 2, .any(count: 1)) == .refused(.limitReached))
+        _ = start(3, key: 2)
+        #expect(agree(3, 1, .exactly(.only(1_030))) == .refused(.portLeased))
+        bench.isShort = false
+        #expect(agree(2, 1, .exactly(.only(1_030))) == .ports(.only(1_030)))
+        #expect(agree(2, 2, .any(count: 1)) != .nothing)
+    }
+
     @Test func `release gives the port back at once`() {
         _ = start(1, key: 1)
         #expect(agree(1, 1, .exactly(.only(1_050))) != .nothing)

@@ -57,6 +57,9 @@ final class RelayBench {
     var onWelcome: (SessionID) -> Void = { _ in }
     var onEnd: (SessionID, CloseReason) -> Void = { _, _ in }
 
+    /// The system gives no descriptors for ports.
+    var isShort = false
+
     init(
         _ policy: RelayCore.Policy, seed: UInt64 = 1, at now: Instant = .zero, busy: Set<UInt16> = [],
         saved: [Claim: Lease] = [:]
@@ -157,6 +160,10 @@ final class RelayBench {
         if wanted.ports.ports.contains(where: { busy.contains($0) || isBound($0, wanted.protocols) }) {
             if isRestoring { unheld.insert(claim) }
             return .portsBusy(claim, wanted.ports)
+        }
+        if isShort {
+            if isRestoring { unheld.insert(claim) }
+            return .portsShort(claim)
         }
         unheld.remove(claim)
         bind(claim, wanted)

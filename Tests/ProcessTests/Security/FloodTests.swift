@@ -69,5 +69,35 @@ extension ProcessTests {
                 try await s.expectEcho("127.0.0.1", row.port)
             }
         }
+
+        @Test("who was here is back within 5 s, and a newcomer gets in, while forty addresses hold every place that there is")
+        func placesHeld() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                let sources = (1...40).map { "127.0.70.\($0)" }.joined(separator: ",")
+                // One byte that looks like TLS, and nothing more: 63 at once from each address.
+                let flood = try s.startVisitor(
+                    "flood",
+                    [
+                        "--port", "\(relay.settings.serverPort ?? 0)", "--from", sources, "--half", "2500",
+                        "--rate", "1500", "--for", "25", "--hello", "16",
+                    ])
+                try await flood.line(containing: "flooding", within: .seconds(15))
+                peer.program.kill()
+                try await peer.restart()
+                let start = ContinuousClock.now
+                _ = try await s.firstAnswer("127.0.0.1", row.port)
+                let took = (ContinuousClock.now - start).inMilliseconds
+                s.note("back after \(took) ms")
+                try #require(took < 5_000, "back after \(took) ms")
+                let other = try await s.service("echo")
+                let newcomer = try await s.peer("newcomer", of: relay, mappings: ["\(other.port)"])
+                _ = try await newcomer.verified(other.port)
+                try #require(flood.find("perSecond") == nil, "the flood goes on")
+            }
+        }
     }
 }

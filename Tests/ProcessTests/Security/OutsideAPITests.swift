@@ -89,6 +89,36 @@ extension ProcessTests {
             }
         }
 
+        @Test("two hundred silent callers with certificates of their own making keep nobody from an answer")
+        func placesHeld() async throws {
+            try await scenario { s in
+                let relay = try await node(s)
+                // Held open for as long as it is let; whoever is thrown out comes back. Ends by itself.
+                let script = """
+                    import socket, ssl, sys, time
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                    context.set_alpn_protocols(["http/1.1"])
+                    context.load_cert_chain("\(s.folder)/stranger.crt", "\(s.folder)/stranger.key")
+                    held, told, end = [], False, time.monotonic() + 15
+                    while time.monotonic() < end:
+                        try:
+                            plain = socket.create_connection(("127.0.0.1", \(relay.settings.serverPort ?? 0)), 2)
+                            held = (held + [context.wrap_socket(plain)])[-200:]
+                        except OSError: pass
+                        if len(held) == 200 and not told: told = not print("holding", flush=True)
+                        time.sleep(0.02)
+                    """
+                let holder = try s.start("holder", "/usr/bin/python3", ["-c", script])
+                try await holder.line(containing: "holding", within: .seconds(15))
+                for round in 1...10 {
+                    let answer = try await ask(s, relay, "/v1/alive")
+                    try #require(answer == #"{"alive":true} 200"#, "question \(round): \(answer)")
+                }
+                try #require(holder.isRunning, "they are still there")
+            }
+        }
+
         @Test("a member's key opens it, with a certificate that openssl made of it, for as long as it is a member")
         func membersKey() async throws {
             try await scenario { s in

@@ -5,7 +5,7 @@ import Glibc
 ///
 ///     flood --address A --port N --from B --idle 2000 --half 500 --rate 2000 --for SECONDS --hello HEX
 ///
-/// `--from` is the source address. Of the first two kinds as many are kept as asked for: whoever is thrown out comes
+/// `--from` is the source address, or several with commas between, taken in turn. Of the first two kinds as many are kept as asked for: whoever is thrown out comes
 /// back, within the rate. Prints a line once all were tried for the first time, and one at the end.
 enum Flood {
     private static let tick = 5
@@ -34,7 +34,7 @@ private final class Flooder {
     let loop = Loop()
     let rate: Int
     private let endpoint: Endpoint
-    private let source: Endpoint
+    private let sources: [Endpoint]
     private let wantedIdle: Int
     private let wantedHalf: Int
     private let hello: [UInt8]
@@ -48,7 +48,9 @@ private final class Flooder {
 
     init(_ arguments: Arguments) throws {
         endpoint = try arguments.endpoint()
-        source = try Endpoint(host: arguments.text("from", or: "127.0.0.1"), port: 0)
+        sources = try arguments.text("from", or: "127.0.0.1").split(separator: ",").map {
+            try Endpoint(host: String($0), port: 0)
+        }
         wantedIdle = try arguments.number("idle", or: 0)
         wantedHalf = try arguments.number("half", or: 0)
         rate = try arguments.number("rate", or: 1000)
@@ -78,7 +80,7 @@ private final class Flooder {
     private enum Kind { case idle, half, passing }
 
     private func begin(_ kind: Kind) {
-        guard let fd = try? Socket.startConnect(endpoint, from: source) else {
+        guard let fd = try? Socket.startConnect(endpoint, from: sources[begun % sources.count]) else {
             failed += 1
             return
         }
