@@ -41,7 +41,7 @@ let package = Package(
             name: "P2PRCKit",
             dependencies: [
                 "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
-                .product(name: "Logging", package: "swift-log"),
+                "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
@@ -131,7 +131,7 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "P2PRCKitTests",
-            dependencies: ["TestSupport", "P2PRCKit", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
+            dependencies: ["TestSupport", "P2PRCKit", "PeerServices", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(

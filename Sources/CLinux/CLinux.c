@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <malloc.h>
 #include <fcntl.h>
+#include <locale.h>
+#include <pthread.h>
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -20,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <wchar.h>
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
@@ -233,4 +236,17 @@ int clinux_shell_start(const char *line, char *const environment[], int *watch) 
     kill(-child, SIGKILL);
     waitpid(child, 0, 0);
     return -status;
+}
+
+static locale_t utf8;
+static pthread_once_t utf8_once = PTHREAD_ONCE_INIT;
+static void find_utf8(void) { utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0); }
+
+int clinux_columns(uint32_t character) {
+    pthread_once(&utf8_once, find_utf8);
+    if (!utf8) return character < 0x20 || character == 0x7f ? -1 : 1;
+    locale_t former = uselocale(utf8);
+    int columns = wcwidth((wchar_t)character);
+    uselocale(former);
+    return columns;
 }

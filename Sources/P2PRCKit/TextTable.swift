@@ -3,7 +3,7 @@ internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
 
-/// Tables for people on a terminal: columns as wide as their widest cell.
+/// Tables for people on a terminal.
 enum TextTable {
     static func servers(_ registry: ServerRegistry) -> String {
         guard !registry.servers.isEmpty else {
@@ -72,16 +72,22 @@ enum TextTable {
         return lines.joined(separator: "\n")
     }
 
+    /// Columns as wide as their widest cell, which ends with an ellipsis where it is too wide; the last column, with what
+    /// there is to say, may be longer.
     static func table(_ header: [String], _ rows: [[String]]) -> String {
-        let all = [header] + rows
-        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        let last = header.count - 1
+        let all = [header] + rows.map { row in
+            row.enumerated().map { TerminalText.cell($1, limit: $0 == last ? longestRemark : TerminalText.widestCell) }
+        }
+        let widths = header.indices.map { column in all.map { TerminalText.columns($0[column]) }.max() ?? 0 }
         return all.map { row in
-            var line = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }.joined(
-                separator: "  ")
+            var line = zip(row, widths).map { TerminalText.padded($0, to: $1) }.joined(separator: "  ")
             while line.last == " " { line.removeLast() }
             return line
         }.joined(separator: "\n")
     }
+
+    private static let longestRemark = 400
 
     private static func latency(_ span: Instant.Span?) -> String {
         guard let span else { return "-" }

@@ -45,7 +45,7 @@ struct Layer: Sendable, CustomStringConvertible {
             name: "P2PRCKit",
             allowed: [
                 "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
-                "Logging", "Glibc", "Synchronization", "FoundationEssentials",
+                "CLinux", "Logging", "Glibc", "Synchronization", "FoundationEssentials",
             ],
             reason: "the one place that names concrete parts; it talks to the database through PeerStorage only"),
         Layer(

@@ -3,8 +3,8 @@ import Testing
 @testable import P2PRCKit
 
 @Suite struct SparklineTests {
-    @Test func `has a character for each value, and a blank where there is none`() {
-        #expect(TextTable.sparkline([10, nil, 80]) == "▁ █")
+    @Test func `has a character for each value, and a dot where there is none`() {
+        #expect(TextTable.sparkline([10, nil, 80]) == "▁·█")
         #expect(TextTable.sparkline([0, 10, 20, 30, 40, 50, 60, 70]) == "▁▂▃▄▅▆▇█")
     }
 

@@ -56,6 +56,10 @@ int clinux_ignore_syn(int fd, int on);
 // to read. Its number, and in `watch` a descriptor that becomes readable when it ends (pidfd_open(2)); or -errno.
 int clinux_shell_start(const char *line, char *const environment[], int *watch);
 
+// How many columns of a terminal a character takes: 0 for what goes over the one before, 2 for wide ones (wcwidth(3), by
+// the C library's tables for UTF-8, whatever the locale); -1 for what is no character to show.
+int clinux_columns(uint32_t character);
+
 // Gives free memory of the heap back to the system (malloc_trim(3)).
 void clinux_trim_heap(void);
 

@@ -131,7 +131,7 @@ extension TextTable {
         return lines.joined(separator: "\n")
     }
 
-    /// One character for each value, higher for more; a blank where there is none.
+    /// One character for each value, higher for more; a dot where there is none.
     static func sparkline(_ values: [Double?]) -> String {
         let bars = Array("▁▂▃▄▅▆▇█")
         let known = values.compactMap { $0 }
@@ -139,7 +139,7 @@ extension TextTable {
         // A tenth of a millisecond is no mountain.
         let width = max(most - least, 1)
         return String(values.map { value in
-            value.map { bars[min(bars.count - 1, Int(($0 - least) / width * Double(bars.count - 1) + 0.5))] } ?? " "
+            value.map { bars[min(bars.count - 1, Int(($0 - least) / width * Double(bars.count - 1) + 0.5))] } ?? "·"
         })
     }
 }
