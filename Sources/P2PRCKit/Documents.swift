@@ -37,6 +37,9 @@ struct Documents: Sendable {
         for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
     }
 
+    /// Takes out what no registry may hold, and says why.
+    mutating func leaveOutMisfits() -> [RegistryFault] { servers.leaveOutMisfits() + mappings.leaveOutMisfits() }
+
     /// What stays true when the node has stopped.
     func stopped() -> Documents {
         var copy = self
@@ -134,9 +137,10 @@ struct Documents: Sendable {
 
     /// The target of the n-th port of a range.
     private static func target(_ text: String, _ offset: Int) -> String {
-        guard offset > 0, var endpoint = Endpoint(text) else { return text }
-        endpoint.port += UInt16(offset)
-        return endpoint.description
+        guard offset > 0, let (host, first) = HostText.parts(text), let port = UInt16(exactly: Int(first) + offset) else {
+            return text
+        }
+        return Endpoint(host: host, port: port).description
     }
 
     private static func state(_ state: MappingState) -> MappingRegistry.Mapping.State {

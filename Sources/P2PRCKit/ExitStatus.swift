@@ -1,3 +1,5 @@
+internal import PeerWire
+
 /// How a command ended, for scripts. The table of docs/cli.md; the numbers never change their meaning.
 public enum ExitStatus: Int32, Sendable, CaseIterable, Codable {
     case success = 0
@@ -61,6 +63,8 @@ public struct CommandError: Error, Sendable {
 
     public init(_ status: ExitStatus, _ text: String) {
         self.status = status
-        self.text = text
+        // Whatever was typed or read.
+        self.text = text.split(separator: "\n", omittingEmptySubsequences: false).map { PlainText.spelled(String($0)) }
+            .joined(separator: "\n")
     }
 }

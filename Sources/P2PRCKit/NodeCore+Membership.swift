@@ -19,9 +19,9 @@ extension NodeCore {
     }
 
     /// An address of this machine, a public one before a private one. Others may reach it by another: `--advertise`.
-    private static func ownHost(_ settings: NodeSettings) -> String {
+    static func ownHost(_ settings: NodeSettings) -> String {
         if let bind = settings.bind, !bind.isUnspecified { return bind.hostText }
-        return AttachedNetworks.likeliestOwnHost ?? settings.name
+        return AttachedNetworks.likeliestOwnHost ?? "127.0.0.1"
     }
 
     func showJoinLink() -> ControlReply {

@@ -37,6 +37,8 @@ final class NodeCore {
     private var waiters: [ObjectIdentifier: Waiter] = [:]
     private var isPublishing = false
     private var proclaimed: Set<String> = []
+    /// What was left out of the listings the last time.
+    private var toldMisfits: Set<String> = []
     var onPublish: ((Documents) -> Void)?
     /// The addresses that visitors are told; called also when nothing has changed in them.
     var onAddresses: ((PublishedAddresses) -> Void)?
@@ -85,14 +87,17 @@ final class NodeCore {
 
     func documents() -> Documents {
         let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
-        return Documents(
+        var documents = Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(), now: .now)
+        let misfits = Set(documents.leaveOutMisfits().map(\.description))
+        for misfit in misfits.subtracting(toldMisfits) { log.warning("a row of the listings is left out: \(misfit)") }
+        toldMisfits = misfits
+        return documents
     }
 
     private func ownEndpoint(_ relay: RelayService) -> Endpoint {
-        let bound = settings.bind.flatMap { $0.isUnspecified ? nil : $0.hostText }
-        return Endpoint(host: relay.publicHost ?? bound ?? settings.name, port: settings.serverPort)
+        Endpoint(host: relay.publicHost ?? Self.ownHost(settings), port: settings.serverPort)
     }
 
     // MARK: Changes

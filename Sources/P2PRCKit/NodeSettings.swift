@@ -279,11 +279,9 @@ public struct MappingRequest: Hashable, Sendable, Codable {
 
     private static func name(_ text: String) throws(CommandError) -> String {
         guard NodeRecord.isText(text) else {
-            // Shown as one line, whatever is in it.
-            let shown = text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }
-            let rule = "a name has at most \(NodeRecord.maximumText) bytes, on one line"
+            let rule = "a name has at most \(NodeRecord.maximumText) bytes, and all of it shows"
             throw CommandError(
-                .usage, "--tell \(shown.joined().prefix(80)): \(rule); this one has \(text.utf8.count) bytes")
+                .usage, "--tell \(PlainText.spelled(text).prefix(80)): \(rule); this one has \(text.utf8.count) bytes")
         }
         return text
     }

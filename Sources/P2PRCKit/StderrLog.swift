@@ -1,5 +1,6 @@
 import Glibc
 internal import Logging
+internal import PeerWire
 
 /// One plain line a message on standard error: time of day, level where it is a warning or worse, text.
 struct StderrLog: LogHandler {
@@ -20,7 +21,12 @@ struct StderrLog: LogHandler {
         func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
         let clock = "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))"
         let level = event.level >= .warning ? "\(event.level): " : ""
-        Output.error("\(clock) \(level)\(event.message)")
+        Output.error("\(clock) \(level)\(Self.shown("\(event.message)"))")
+    }
+
+    /// One line, whatever others call themselves.
+    static func shown(_ text: String) -> String {
+        PlainText.cleaned(text.contains("\n") ? text.replacing("\n", with: " ") : text)
     }
 }
 

@@ -193,9 +193,8 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
             host = text[..<colon]
             portText = text[text.index(after: colon)...]
         }
-        // Brackets are ours; a zone behind `%` could hold some, and would be read differently the next time.
-        let allowed = host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !"/[]".utf8.contains($0) }
-        guard !host.isEmpty, host.utf8.count <= 253, allowed else { return nil }
+        // As others take it; brackets are ours, and a zone behind `%` could hold some.
+        guard HostText.isHost(host) else { return nil }
         if let portText {
             let isNumber = portText.utf8.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
             guard isNumber, let port = UInt16(portText), port > 0 else { return nil }

@@ -88,7 +88,7 @@ extension PeerService {
 
     static func text(_ target: MappingWish.Target) -> String {
         switch target {
-        case .serverPort: "server port"
+        case .serverPort: HostText.serverPort
         case .service(let host, let port): Endpoint(host: host, port: port).description
         }
     }

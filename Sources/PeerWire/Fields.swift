@@ -20,11 +20,10 @@ struct FieldWriter {
         put(tag, value.bytes)
     }
 
-    /// Text is cut at `FieldReader.maximumText` bytes, at a character's boundary; control characters are left out,
-    /// for the other end would refuse them.
+    /// Text is cut at `FieldReader.maximumText` bytes, at a character's boundary; what does not show is left out, for
+    /// the other end would refuse it or leave it out.
     mutating func put(_ tag: UInt8, _ text: String) {
-        var text = text
-        text.unicodeScalars.removeAll(where: FieldReader.isControl)
+        var text = PlainText.cleaned(text)
         while text.utf8.count > FieldReader.maximumText { text.removeLast() }
         put(tag, Array(text.utf8))
     }
@@ -67,17 +66,21 @@ struct FieldReader {
         try bytes(tag, count: Number.bitWidth / 8).reduce(0) { $0 << 8 | Number($1) }
     }
 
-    /// A text that may be left out; then it is empty. Control characters are no text: names end up on terminals.
+    /// A text that may be left out; then it is empty. Control characters are refused; what else does not show
+    /// (`PlainText`) is left out, for it may well be in an honest name, such as the joiners of an emoji.
     func text(_ tag: UInt8) throws(WireError) -> String {
         guard let value = values[tag] else { return "" }
         guard value.count <= Self.maximumText, let text = String(validating: value, as: UTF8.self),
-            !text.unicodeScalars.contains(where: Self.isControl)
+            !text.unicodeScalars.contains(where: PlainText.isControl)
         else { throw WireError(.malformedField, "field \(tag) is no text of at most \(Self.maximumText) bytes") }
-        return text
+        return PlainText.cleaned(text)
     }
 
-    static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+    /// A name or an address that somebody will be told to dial.
+    func host(_ tag: UInt8) throws(WireError) -> String {
+        let text = try text(tag)
+        guard HostText.isHost(text) else { throw WireError(.malformedField, "field \(tag) is no host") }
+        return text
     }
 
     /// A list that may be left out; then it is empty.

@@ -202,7 +202,7 @@ extension Message {
                 reason: try Self.known(RefusalReason.init, fields, 3))
         case .active:
             self = .active(
-                try fields.mapping(1), attempt: try fields.number(2, UInt16.self), host: try fields.text(3))
+                try fields.mapping(1), attempt: try fields.number(2, UInt16.self), host: try fields.host(3))
         case .refusal:
             self = .refusal(
                 try fields.mapping(1), reason: try Self.known(RefusalReason.init, fields, 2),
@@ -295,8 +295,12 @@ extension Message {
         } else {
             wish = .preferably(try fields.ports(5))
         }
+        let target = try fields.text(6)
+        guard HostText.isTarget(target, count: wish.count) else {
+            throw WireError(.malformedField, "field 6 is neither '\(HostText.serverPort)' nor host:port")
+        }
         return Request(
-            mapping: try fields.mapping(1), protocols: protocols, wish: wish, target: try fields.text(6),
+            mapping: try fields.mapping(1), protocols: protocols, wish: wish, target: target,
             allow: try fields.networks(7, atMost: Request.maximumNetworks),
             deny: try fields.networks(8, atMost: Request.maximumNetworks))
     }

@@ -57,7 +57,7 @@ extension Receipt {
         }
 
         private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
-            FieldReader.isControl(scalar) || scalar.properties.isWhitespace
+            PlainText.isControl(scalar) || scalar.properties.isWhitespace
         }
     }
 }

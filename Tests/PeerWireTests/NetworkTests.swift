@@ -143,7 +143,7 @@ import Testing
     @Test func `up to sixty-four networks come back in their order`() throws {
         let many = (0..<64).map { Network(of: HostAddress(bytes: [10, 0, UInt8(63 - $0), 0])!, prefixLength: 24) }
         var request = Message.Request(
-            mapping: Samples.mapping, protocols: .tcp, wish: .any(count: 1), target: "", allow: many,
+            mapping: Samples.mapping, protocols: .tcp, wish: .any(count: 1), target: "server port", allow: many,
             deny: Samples.networks("::/0", "0.0.0.0/0", "2001:db8::1"))
         #expect(try decoded(Message.request(request).frame) == .request(request))
         request.allow.append(many[0])

@@ -25,9 +25,7 @@ enum P2PRCRows {
 
     /// A name that ends up on terminals.
     private static func plain(_ name: String) -> String {
-        var name = name
-        name.unicodeScalars.removeAll { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) }
-        return String(name.prefix(Seed.maximumName))
+        String(PlainText.cleaned(name).prefix(Seed.maximumName))
     }
 
     /// Every node of the listing that has an address, in P2PRC's form.

@@ -19,8 +19,11 @@ public struct TokenRequest: Hashable, Sendable, Codable {
         name: String, ports: [String], protocols: [String], domains: [String], maxConnections: String?, rate: String?,
         mappings: String?, leases: String?, expires: String, node: String?
     ) throws(CommandError) {
-        guard (1...64).contains(name.utf8.count), !name.unicodeScalars.contains(where: { $0.value <= 0x20 }) else {
-            throw Self.usage("--name '\(name)': write 1 to 64 bytes without blanks, such as --name ci-box")
+        guard (1...64).contains(name.utf8.count), PlainText.isClean(name),
+            !name.unicodeScalars.contains(where: \.properties.isWhitespace)
+        else {
+            let shown = PlainText.spelled(name)
+            throw Self.usage("--name '\(shown)': write 1 to 64 bytes without blanks, such as --name ci-box")
         }
         self.name = name
         scope = TokenScope()

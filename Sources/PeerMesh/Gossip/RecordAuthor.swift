@@ -32,7 +32,8 @@ public struct RecordAuthor: Sendable {
             self.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
             self.mappings = NodeRecord.fitting(mappings)
             self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
-            self.note = NodeRecord.isNote(note) ? note : ""
+            let note = PlainText.cleaned(note)
+        self.note = NodeRecord.isNote(note) ? note : ""
         }
     }
 

@@ -26,6 +26,9 @@ public enum ConfigFile {
 
     /// Fails with the first thing that is wrong, from the top of the file.
     public static func parse(_ bytes: [UInt8]) throws(ConfigFault) -> NodeConfig {
+        // The mark that some editors put in front; it is no part of the text.
+        let mark = Array("\u{feff}".utf8)
+        let bytes = bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
         guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
             throw ConfigFault(line: nil, text: "it is no text in UTF-8")
         }

@@ -22,11 +22,13 @@ extension ConfigKind<String> {
     static var text: Self {
         Self { (found) throws(ConfigRefusal) in
             guard case .text(let text) = found.kind else { throw refuse(found, "a text in quotes") }
-            let isPrintable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }
-            guard !text.isEmpty, text.utf8.count <= 255, isPrintable else {
+            // As everybody else is told a text, so that a name is the same here and there.
+            let clean = PlainText.cleaned(text)
+            let hasControls = text.unicodeScalars.contains { $0.properties.generalCategory == .control }
+            guard !clean.isEmpty, text.utf8.count <= 255, !hasControls else {
                 throw ConfigRefusal(text: "write 1 to 255 bytes on one line, or leave the key out")
             }
-            return text
+            return clean
         }
     }
 }

@@ -1,3 +1,5 @@
+import PeerWire
+
 /// A value in a TOML document, with the line on which it begins.
 struct TOMLValue {
     enum Kind {
@@ -121,6 +123,7 @@ struct TOMLText {
         let place = line
         let path = try keys()
         guard take(UInt8(ascii: "=")) else {
+            if let byte = next, byte >= 0x80 { throw fault("there is \(shown) after \(path.joined(separator: "."))") }
             throw fault("\(path.joined(separator: ".")) has no value; write = after it")
         }
         skipBlanks()
@@ -353,7 +356,10 @@ struct TOMLText {
         if byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") { return "the end of a line" }
         if byte < 0x20 || byte == 0x7f { return "a control character" }
         let rest = String(decoding: bytes[at...].prefix(4), as: UTF8.self)
-        return rest.unicodeScalars.first.map { "'\($0)'" } ?? "something"
+        return rest.unicodeScalars.first.map { scalar in
+            let shown = PlainText.spelled(String(scalar))
+            return shown == String(scalar) ? "'\(shown)'" : "\(shown), which does not show,"
+        } ?? "something"
     }
 
     private func fault(_ text: String) -> ConfigFault { ConfigFault(line: line, text: text) }

@@ -58,7 +58,8 @@ extension IPTable {
     }
 
     private static func wish(_ row: Row) throws -> MappingWish {
-        let tell = try row.text("tell")
+        // What an earlier version took for a name.
+        let tell = PlainText.cleaned(try row.text("tell"))
         return MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
             ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),

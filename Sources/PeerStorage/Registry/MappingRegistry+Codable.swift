@@ -43,7 +43,7 @@ extension MappingRegistry.Mapping: Codable {
             receipt: try container.decodeTextIfContained(forKey: .receipt),
             encryption: container.contains(.encryption)
                 ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil,
-            toldAs: try container.decodeTextIfContained(forKey: .toldAs))
+            toldAs: try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned))
     }
 
     public func encode(to encoder: any Encoder) throws {

@@ -12,24 +12,29 @@ public struct MappingRegistry: RegistryDocument {
 
     enum CodingKeys: String, CodingKey { case mappings = "reverse_proxy_mappings" }
 
-    public func validate() throws(RegistryFault) {
-        for (index, mapping) in mappings.enumerated() {
-            func require(_ isRight: Bool, _ key: Mapping.CodingKeys, _ problem: String) throws(RegistryFault) {
-                guard !isRight else { return }
-                throw RegistryFault(field: "reverse_proxy_mappings[\(index)].\(key.rawValue)", problem: problem)
-            }
-            try require(
-                mapping.address.map(RegistryText.isHost) ?? true, .address,
-                "it is no host or IP (without port or brackets)")
-            try require(mapping.blindPort != 0, .blindPort, "a port is a whole number from 1 to 65535")
-            try require(!mapping.target.isEmpty, .target, "it is empty")
-            try require(
-                mapping.toldAs.map { !$0.isEmpty && NodeRecord.isText($0) } ?? true, .toldAs,
-                "a name has 1 to \(NodeRecord.maximumText) bytes on one line")
-            try require(
-                RegistryText.isHostAndPort(mapping.relay), .relay,
-                "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
+    public static let listName = CodingKeys.mappings.rawValue
+
+    public var rows: [Mapping] {
+        get { mappings }
+        set { mappings = newValue }
+    }
+
+    public static func misfit(in row: Mapping) -> (key: String, problem: String)? {
+        func fault(_ key: Mapping.CodingKeys, _ problem: String) -> (key: String, problem: String) {
+            (key.rawValue, problem)
         }
+        if let address = row.address, !RegistryText.isHost(address) {
+            return fault(.address, "it is no host or IP (without port or brackets)")
+        }
+        if row.blindPort == 0 { return fault(.blindPort, "a port is a whole number from 1 to 65535") }
+        if row.target.isEmpty { return fault(.target, "it is empty") }
+        if let name = row.toldAs, name.isEmpty || !NodeRecord.isText(name) {
+            return fault(.toldAs, "a name has 1 to \(NodeRecord.maximumText) bytes on one line")
+        }
+        guard RegistryText.isHostAndPort(row.relay) else {
+            return fault(.relay, "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
+        }
+        return nil
     }
 
     /// One public port of one mapping.

@@ -1,3 +1,5 @@
+import PeerWire
+
 /// Writes JSON with the keys in the order in which the values encode them, which the usual encoder cannot. For small
 /// documents that people and tools read: indented by two, one newline at the end.
 public enum OrderedJSON {
@@ -66,12 +68,10 @@ public enum OrderedJSON {
         }
     }
 
-    /// RFC 8259, section 7: quotes, backslashes and control characters are escaped, all else stays UTF-8.
+    /// RFC 8259, section 7: quotes and backslashes are escaped, and everything that does not show on a terminal; all
+    /// else stays UTF-8.
     static func quoted(_ string: String) -> String {
-        // C2 begins the control characters after ASCII, among others.
-        let isPlain = string.utf8.allSatisfy { byte in
-            byte >= 0x20 && byte != 0x22 && byte != 0x5c && byte != 0x7f && byte != 0xc2
-        }
+        let isPlain = string.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7f && $0 != 0x22 && $0 != 0x5c }
         if isPlain { return "\"\(string)\"" }
         var text = "\""
         for scalar in string.unicodeScalars {
@@ -81,9 +81,11 @@ public enum OrderedJSON {
             case "\n": text += "\\n"
             case "\r": text += "\\r"
             case "\t": text += "\\t"
-            case "\u{00}"..."\u{1f}", "\u{7f}"..."\u{9f}":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            case _ where PlainText.isUnseen(scalar):
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                }
             default: text.unicodeScalars.append(scalar)
             }
         }

@@ -5,8 +5,14 @@ public protocol RegistryDocument: Codable, Hashable, Sendable {
     /// An empty one.
     init()
     static func path(in paths: HomePaths) -> String
-    /// What the types of the fields cannot say; the schemas in `json/schema` say the same.
-    func validate() throws(RegistryFault)
+
+    associatedtype Row: Hashable
+    var rows: [Row] { get set }
+    /// The key of the list.
+    static var listName: String { get }
+    /// What the types of the fields cannot say, as the key and what is wrong there; the schemas in `json/schema` say
+    /// the same.
+    static func misfit(in row: Row) -> (key: String, problem: String)?
 }
 
 /// A field of a registry that breaks the format.
@@ -55,6 +61,25 @@ public struct RegistryFault: Error, Hashable, Sendable, CustomStringConvertible 
 }
 
 extension RegistryDocument {
+    public func validate() throws(RegistryFault) {
+        for (index, row) in rows.enumerated() {
+            guard let misfit = Self.misfit(in: row) else { continue }
+            throw RegistryFault(field: "\(Self.listName)[\(index)].\(misfit.key)", problem: misfit.problem)
+        }
+    }
+
+    /// Takes rows out that no file may hold, and says what is wrong with them: one of them costs itself, never the
+    /// others.
+    public mutating func leaveOutMisfits() -> [RegistryFault] {
+        var faults: [RegistryFault] = []
+        rows.removeAll { row in
+            guard let misfit = Self.misfit(in: row) else { return false }
+            faults.append(RegistryFault(field: "\(Self.listName).\(misfit.key)", problem: misfit.problem))
+            return true
+        }
+        return faults
+    }
+
     /// Reads and validates the text of a file. Keys that this version does not know are passed over.
     public init(json bytes: [UInt8]) throws(RegistryFault) {
         do {

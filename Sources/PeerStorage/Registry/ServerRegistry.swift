@@ -12,12 +12,19 @@ public struct ServerRegistry: RegistryDocument {
 
     enum CodingKeys: String, CodingKey { case servers = "reverse_proxy_servers" }
 
-    public func validate() throws(RegistryFault) {
-        for (index, server) in servers.enumerated() where !RegistryText.isHostAndPort(server.address) {
-            throw RegistryFault(
-                field: "reverse_proxy_servers[\(index)].Address",
-                problem: "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
-        }
+    public static let listName = CodingKeys.servers.rawValue
+
+    public var rows: [Server] {
+        get { servers }
+        set { servers = newValue }
+    }
+
+    public static func misfit(in row: Server) -> (key: String, problem: String)? {
+        if RegistryText.isHostAndPort(row.address) { return nil }
+        return (
+            Server.CodingKeys.address.rawValue,
+            "it is no host:port (IPv6 in brackets) with a port from 1 to 65535"
+        )
     }
 
     /// One relay.

@@ -23,12 +23,12 @@ extension ByteReader {
         return NodeAddress(host: host, port: port)
     }
 
-    /// Text without control characters, of at most `limit` bytes.
+    /// Text of at most `limit` bytes; `nil` with control characters, and without what else does not show.
     mutating func readShortText(atMost limit: Int) -> String? {
         guard let length = read(UInt8.self), Int(length) <= limit, let bytes = read(count: Int(length)),
             let text = String(validating: bytes, as: UTF8.self)
         else { return nil }
-        return text.unicodeScalars.contains(where: FieldReader.isControl) ? nil : text
+        return text.unicodeScalars.contains(where: PlainText.isControl) ? nil : PlainText.cleaned(text)
     }
 
     mutating func readKey() -> NodeKey? { read(count: NodeKey.byteCount).flatMap { NodeKey(bytes: Array($0)) } }

@@ -14,15 +14,11 @@ public struct NodeRecord: Hashable, Sendable {
     /// Bytes of all mappings: what a record has room for when everything else in it is as long as it may be.
     public static let maximumMappingBytes = 900
 
-    /// Whether something may be a name or a host in a record: short enough, and without control characters.
-    public static func isText(_ text: String) -> Bool {
-        text.utf8.count <= maximumText && !text.unicodeScalars.contains(where: FieldReader.isControl)
-    }
+    /// Whether something may be a name in a record: short enough, and all of it shows.
+    public static func isText(_ text: String) -> Bool { text.utf8.count <= maximumText && PlainText.isClean(text) }
 
-    /// Whether a text may be a note: short enough, and without control characters.
-    public static func isNote(_ text: String) -> Bool {
-        text.utf8.count <= maximumNote && !text.unicodeScalars.contains(where: FieldReader.isControl)
-    }
+    /// Whether a text may be a note: short enough, and all of it shows.
+    public static func isNote(_ text: String) -> Bool { text.utf8.count <= maximumNote && PlainText.isClean(text) }
 
     /// What a node offers to others. Bits that are not known here are passed over.
     public struct Roles: OptionSet, Hashable, Sendable {
@@ -71,7 +67,7 @@ public struct NodeRecord: Hashable, Sendable {
     public static func fitting(_ mappings: [Mapping]) -> [Mapping] {
         var taken: [Mapping] = []
         var room = maximumMappingBytes
-        for mapping in mappings where !mapping.host.isEmpty && isText(mapping.host) && isText(mapping.name) {
+        for mapping in mappings where HostText.isHost(mapping.host) && isText(mapping.host) && isText(mapping.name) {
             guard taken.count < maximumMappings, mapping.byteCount <= room else { break }
             room -= mapping.byteCount
             taken.append(mapping)

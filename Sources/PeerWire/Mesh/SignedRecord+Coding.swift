@@ -101,7 +101,7 @@ extension SignedRecord {
 
     private static func readMapping(_ reader: inout ByteReader) -> NodeRecord.Mapping? {
         guard let protocols = reader.read(UInt8.self), (1...3).contains(protocols), let ports = reader.readPorts(),
-            let host = reader.readShortText(atMost: NodeRecord.maximumText), !host.isEmpty,
+            let host = reader.readShortText(atMost: NodeRecord.maximumText), HostText.isHost(host),
             let name = reader.readShortText(atMost: NodeRecord.maximumText)
         else { return nil }
         return NodeRecord.Mapping(

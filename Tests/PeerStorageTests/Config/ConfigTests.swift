@@ -27,6 +27,14 @@ import Testing
         #expect(try parse("# nothing\n\n[limits]\n") == NodeConfig())
     }
 
+    @Test func `a byte order mark at the start is passed over, and what cannot be seen is spelled`() throws {
+        #expect(try parse("\u{feff}server_port = 18090\n").serverPort == 18_090)
+        #expect(fault("\u{a0}server_port = 1").contains("U+00A0"))
+        #expect(fault("server_port\u{200b} = 1").contains("U+200B"))
+        #expect(fault("a\n\u{feff}b = 1").contains("\u{feff}") == false)
+        #expect(try parse("name = \"a\u{200d}b\"").name == "ab")
+    }
+
     @Test func `the example says the defaults`() throws {
         let text = try String(contentsOf: Self.example, encoding: .utf8)
         #expect(try parse(text) == NodeConfig())

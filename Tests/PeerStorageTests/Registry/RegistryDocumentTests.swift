@@ -113,6 +113,25 @@ import Testing
         }
     }
 
+    @Test func `a row that no file may hold is left out, and the others stay`() throws {
+        var (host, target) = (MappingRegistry.Mapping.example(1), MappingRegistry.Mapping.example(2))
+        (host.address, target.target) = ("a/b", "")
+        var document = MappingRegistry(mappings: [host, .example(3), target])
+        #expect(
+            document.leaveOutMisfits().map(\.field) == ["reverse_proxy_mappings.Address", "reverse_proxy_mappings.Target"])
+        #expect(document == MappingRegistry(mappings: [.example(3)]))
+        #expect(document.leaveOutMisfits().isEmpty)
+        #expect(try MappingRegistry(json: document.json()) == document)
+    }
+
+    @Test func `what does not show is escaped, and read back as it was`() throws {
+        var server = ServerRegistry.Server.example(1)
+        server.name = "a\u{202e}b\u{200b}\u{e0041}ü"
+        let json = try String(decoding: ServerRegistry(servers: [server]).json(), as: UTF8.self)
+        #expect(json.contains(#""a\u202eb\u200b\udb40\udc41ü""#))
+        #expect(try ServerRegistry(json: Array(json.utf8)).servers == [server])
+    }
+
     @Test(arguments: [
         ("203.0.113.7", true), ("relay.example", true), ("::1", true), ("2001:db8::7", true), ("a:1", false),
         ("[::1]", false), ("", false), ("a b", false), ("a/b", false),

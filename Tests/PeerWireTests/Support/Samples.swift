@@ -195,6 +195,9 @@ enum Samples {
         0x08: [2, 3, 4], 0x04: [2, 3, 4], 0x05: [2], 0x20: [6], 0x24: [3], 0x25: [3], 0x38: [3],
         0x39: [3], 0x37: [1],
     ]
+
+    /// Whether a text says where something is: the target of a request, the host that visitors are told.
+    static func isPlace(_ type: UInt8, _ tag: UInt8) -> Bool { type == 0x20 && tag == 6 || type == 0x24 && tag == 3 }
 }
 
 /// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
