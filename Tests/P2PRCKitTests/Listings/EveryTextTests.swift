@@ -65,7 +65,7 @@ import Testing
             key: key, mapping: mapping, ports: PortRange(first: 30_000, count: 2)!, protocols: .tcp, peerName: name,
             target: target, expires: WallTime(seconds: 2_000_000_000))
         let carried = CarriedMapping(
-            standing: RelayCore.Standing(lease: lease), isLive: true, host: host, isPlain: false,
+            standing: RelayCore.Standing(lease: lease), isLive: true, host: host, isPlain: false, isShort: false,
             traffic: TrafficCounters())
         let wish = MappingWish(
             id: mapping, target: .service(host: "127.0.0.1", port: 80), protocols: .tcp, ports: .any(count: 2))
