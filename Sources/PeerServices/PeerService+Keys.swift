@@ -34,9 +34,9 @@ extension PeerService {
     /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
     func judged(_ reason: String, by relay: Relay) {
         if reason.isEmpty {
-            log.info("relay \(relay.endpoint): the new token counts")
+            log.info("relay \(relay.endpoint): the new token is accepted")
         } else {
-            log.warning("relay \(relay.endpoint): the new token counts for nothing, \(reason)")
+            log.warning("relay \(relay.endpoint): the new token is not accepted, the former one stays: \(reason)")
         }
     }
 

@@ -9,7 +9,11 @@ extension PeerService {
         var rows: [ExposedMapping] = []
         for relay in order(relays) {
             let silence = silence(of: relay)
-            for agreement in relay.agreements.values.sorted(by: { $0.wish.id.value < $1.wish.id.value }) {
+            // What the user asked for, and then what this node exposes by itself.
+            for agreement in relay.agreements.values.sorted(by: {
+                ($0.wish.target == .serverPort ? 1 : 0, $0.wish.id.value)
+                    < ($1.wish.target == .serverPort ? 1 : 0, $1.wish.id.value)
+            }) {
                 var refusal: RefusalReason?
                 if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
                 var reason = agreement.reason

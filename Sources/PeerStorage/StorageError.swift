@@ -77,7 +77,7 @@ public struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
         case .denied: "let the user that runs p2prc read and write it, or choose another --home"
         case .missing: "start p2prc once with this home, or choose another --home"
         case .notAFile: "move it away and try again"
-        case .exposed: "take the rights of the others away: chmod 600 '\(path)'"
+        case .exposed: "make it yours alone: chmod 600 '\(path)'"
         case .damaged: "restart p2prc: it puts the file aside and begins a new one"
         case .newer: "use the p2prc that wrote it or a newer one, or choose another --home"
         case .busy: "close what else has it open and try again"

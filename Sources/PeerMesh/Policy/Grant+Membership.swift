@@ -37,18 +37,7 @@ extension Grant.Membership: CustomStringConvertible {
 extension Grant {
     /// Its port ranges in order, with those that touch joined; `nil`: all.
     var joinedPorts: [PortRange]? {
-        guard let ports else { return nil }
-        var joined: [PortRange] = []
-        for range in ports.sorted(by: { $0.first < $1.first }) {
-            if let last = joined.last, Int(range.first) <= Int(last.last) + 1,
-                let wider = PortRange(first: last.first, last: max(last.last, range.last))
-            {
-                joined[joined.count - 1] = wider
-            } else {
-                joined.append(range)
-            }
-        }
-        return joined
+        ports.map(PortRange.joined)
     }
 
     /// Whether it lets these ports be had, all of them.
@@ -56,10 +45,12 @@ extension Grant {
 
     public func allows(_ wanted: TransportProtocols) -> Bool { protocols.map { wanted.isSubset(of: $0) } ?? true }
 
-    /// What is left of a relay's range.
-    func places(within relay: PortRange) -> [PortRange] {
-        guard let joinedPorts else { return [relay] }
-        return joinedPorts.compactMap { PortRange(first: max($0.first, relay.first), last: min($0.last, relay.last)) }
+    /// Where whoever wants any port of a relay gets one.
+    func places(within relay: PublicPorts) -> [PortRange] {
+        guard let joinedPorts else { return [relay.usual] }
+        return joinedPorts.flatMap { own in
+            relay.ranges.compactMap { PortRange(first: max(own.first, $0.first), last: min(own.last, $0.last)) }
+        }
     }
 
     /// Its ports for people; `nil` when it has none but all.

@@ -21,6 +21,8 @@ struct Ledger: Sendable {
 
     private var entries: [Claim: Entry] = [:]
     private var uses: [Grant.Membership: Use] = [:]
+    /// The claim of an account that is not counted, where it has one.
+    private var spared: [Grant.Membership: Claim] = [:]
 
     func use(of account: Grant.Membership) -> Use { uses[account] ?? Use() }
 
@@ -37,9 +39,19 @@ struct Ledger: Sendable {
     mutating func sessionOpened(_ account: Grant.Membership) { change(account) { $0.keys += 1 } }
     mutating func sessionClosed(_ account: Grant.Membership) { change(account) { $0.keys -= 1 } }
 
+    /// Whether the one claim of an account that is not counted is this one, or not there.
+    func spares(_ claim: Claim, on account: Grant.Membership) -> Bool { spared[account].map { $0 == claim } ?? true }
+
     /// Books a claim on an account, wherever it was booked before. `isLive`: a session asks for it or has it.
-    mutating func book(_ claim: Claim, to account: Grant.Membership, ports: Int, isLive: Bool) {
+    ///
+    /// - Parameter isSpared: it is the one that is not counted.
+    mutating func book(_ claim: Claim, to account: Grant.Membership, ports: Int, isLive: Bool, isSpared: Bool = false) {
         erase(claim)
+        guard !isSpared else {
+            spared[account] = claim
+            entries[claim] = Entry(account: account, ports: 0, isLive: false)
+            return
+        }
         entries[claim] = Entry(account: account, ports: ports, isLive: isLive)
         change(account) { use in
             use.ports += ports
@@ -49,6 +61,7 @@ struct Ledger: Sendable {
 
     mutating func erase(_ claim: Claim) {
         guard let entry = entries.removeValue(forKey: claim) else { return }
+        if spared[entry.account] == claim { spared[entry.account] = nil }
         change(entry.account) { use in
             use.ports -= entry.ports
             if entry.isLive { use.mappings -= 1 }

@@ -24,7 +24,10 @@ extension RelayCore {
             return refusal(.portNotAllowed, "this relay gives out \(policy.ports)")
         }
         if let detail = excess(of: request, by: claim, grant) { return refusal(.limitReached, detail) }
-        if let detail = trespass(of: request, grant) { return refusal(.notGranted, detail) }
+        if let detail = trespass(of: request, grant) {
+            // The last port of a token may be its server port's from before.
+            return (request.target == HostText.serverPort ? giveUp(claim) : []) + refusal(.notGranted, detail)
+        }
         let walk = walk(for: request.wish, grant)
         // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is
         // agreed.
@@ -63,46 +66,12 @@ extension RelayCore {
             }
             return actions
                 + (owner.key == key
-                    ? refuse(claim, .portTaken, "port \(ports) already serves another mapping of yours")
-                    : refuse(claim, .portLeased, "port \(ports) is leased to another node"))
+                    ? refuse(claim, .portTaken, "\(Self.subject(ports)) already another mapping's of yours")
+                    : refuse(claim, .portLeased, "\(Self.subject(ports)) leased to another node"))
         case .preferably(let ports):
             guard policy.ports.contains(ports), grant.allows(ports), isFree(ports, request.protocols, except: claim)
             else { return actions + tryNextPlace(claim) }
             return actions + [.hold(claim, ports, request.protocols)]
-        }
-    }
-
-    /// Which limit of its membership a request would pass, in words.
-    private func excess(of request: Message.Request, by claim: Claim, _ grant: Grant) -> String? {
-        let mappings = ledger.use(of: grant.membership, without: claim).mappings
-        if let limit = policy.limits(of: grant).mappings, mappings >= limit {
-            return "at most \(limit) mappings for one membership, and that many are there"
-        }
-        return excessOfPorts(request.wish.count, by: claim, grant)
-    }
-
-    private func excessOfPorts(_ count: Int, by claim: Claim, _ grant: Grant) -> String? {
-        // What is on the account already is no more of it: under a limit that was lowered, its mappings would otherwise
-        // stand in each other's way, and none of them came back.
-        if let lease = leases[claim], lease.account == grant.membership, lease.ports.count >= count { return nil }
-        let ports = ledger.use(of: grant.membership, without: claim).ports
-        guard let limit = policy.limits(of: grant).leases, ports + count > limit else { return nil }
-        return "at most \(limit) ports for one membership, and \(ports) are leased"
-    }
-
-    /// What a request wants that its grant does not give.
-    private func trespass(of request: Message.Request, _ grant: Grant) -> String? {
-        if !grant.allows(request.protocols) {
-            return "your membership allows \(grant.protocols == .udp ? "UDP" : "TCP") only"
-        }
-        guard let granted = grant.portsText else { return nil }
-        switch request.wish {
-        case .exactly(let ports): return grant.allows(ports) ? nil : "your membership allows ports \(granted)"
-        case .any, .preferably:
-            let count = request.wish.count
-            return grant.places(within: policy.ports).contains { $0.count >= count }
-                ? nil
-                : "your membership allows ports \(granted), and no \(count) in a row of those are given out here"
         }
     }
 
@@ -114,7 +83,7 @@ extension RelayCore {
         rebook(claim)
         if let ports = agreement.ports {
             guard grant.allows(ports) else {
-                return refuse(claim, .notGranted, "your membership no longer allows port \(ports)")
+                return refuse(claim, .notGranted, "\(grant.membership.holder) no longer allows port \(ports)")
             }
         } else if let detail = trespass(of: agreement.request, grant) {
             return refuse(claim, .notGranted, detail)
@@ -130,9 +99,12 @@ extension RelayCore {
     /// Brings the ledger up to date with what a claim has now.
     mutating func rebook(_ claim: Claim) {
         if let agreement = agreements[claim], let session = sessions[agreement.session] {
-            ledger.book(claim, to: session.grant.membership, ports: agreement.request.wish.count, isLive: true)
+            let (account, count) = (session.grant.membership, agreement.request.wish.count)
+            let isSpared = isSpared(claim, agreement.request.target, count, account)
+            ledger.book(claim, to: account, ports: count, isLive: true, isSpared: isSpared)
         } else if let lease = leases[claim], let account = lease.account {
-            ledger.book(claim, to: account, ports: lease.ports.count, isLive: false)
+            let isSpared = isSpared(claim, lease.target, lease.ports.count, account)
+            ledger.book(claim, to: account, ports: lease.ports.count, isLive: false, isSpared: isSpared)
         } else {
             ledger.erase(claim)
         }
@@ -158,10 +130,10 @@ extension RelayCore {
             if leases.owner(of: ports, request.protocols) == nil { return [.hold(claim, ports, request.protocols)] }
         }
         if case .exactly(let ports) = request.wish {
-            return refuse(claim, .portTaken, "port \(ports) is used by something else on the relay's machine")
+            return refuse(claim, .portTaken, "\(Self.subject(ports)) used by something else on the relay's machine")
         }
         let granted = agreements[claim].flatMap { sessions[$0.session]?.grant.places(within: policy.ports) }
-        let places = (granted ?? [policy.ports]).map(\.description).joined(separator: ", ")
+        let places = (granted ?? [policy.ports.usual]).map(\.description).joined(separator: ", ")
         return refuse(claim, .noPortFree, "none of \(places) is free")
     }
 
@@ -219,7 +191,7 @@ extension RelayCore {
             agreement.session == id, let ports = agreement.ports, let session = sessions[id]
         else { return [] }
         // The grant may be another one than when the port was offered.
-        if let detail = excessOfPorts(ports.count, by: claim, session.grant) {
+        if let detail = excessOfPorts(agreement.request, by: claim, session.grant) {
             return refuse(claim, .limitReached, detail)
         }
         let lease = Lease(
@@ -227,7 +199,7 @@ extension RelayCore {
             peerName: session.name, target: agreement.request.target,
             expires: wall + Int64(policy.leaseSeconds), account: session.grant.membership)
         guard leases.enter(lease) else {
-            return refuse(claim, .portLeased, "port \(ports) was leased to another node meanwhile")
+            return refuse(claim, .portLeased, "\(Self.subject(ports)) leased to another node since a moment ago")
         }
         agreements[claim]?.stage = .saving
         return [.saveLease(lease)]

@@ -14,7 +14,7 @@ public import PeerWire
 public struct RelayCore: Sendable {
     public struct Policy: Sendable {
         /// What may be given out.
-        public var ports: PortRange
+        public var ports: PublicPorts
         public var protocols: TransportProtocols
         /// How long a lease lasts after its last session, in seconds.
         public var leaseSeconds: UInt32
@@ -31,7 +31,7 @@ public struct RelayCore: Sendable {
             maximumPortsPerMapping: Int = 64, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096,
             membershipLimits: Grant.Limits = Policy.usualLimits
         ) {
-            self.ports = ports
+            self.ports = PublicPorts(ports)
             self.protocols = protocols
             self.leaseSeconds = leaseSeconds
             self.maximumPortsPerMapping = maximumPortsPerMapping
@@ -188,6 +188,8 @@ public struct RelayCore: Sendable {
 
     public func session(_ id: SessionID) -> Session? { sessions[id] }
     public var sessionCount: Int { sessions.count }
+    /// Who has a session, by key and the name that it gives itself.
+    public var connected: [(key: NodeKey, name: String)] { sessions.values.map { ($0.key, $0.name) } }
 
     /// Whether any session belongs to it.
     public func isInUse(_ membership: Grant.Membership) -> Bool { ledger.use(of: membership).keys > 0 }
@@ -280,7 +282,8 @@ public struct RelayCore: Sendable {
         let account = live[key].flatMap { sessions[$0]?.grant.membership }
         let keys = ledger.use(of: grant.membership).keys - (account == grant.membership ? 1 : 0)
         if let limit = policy.limits(of: grant).keys, keys >= limit {
-            return [.end(id, .limitReached, detail: "\(keys) nodes of the same membership are connected")]
+            let allowed = grant.membership.may(have: Self.count(limit, "node"))
+            return [.end(id, .limitReached, detail: "\(allowed): \(keys) connected")]
         }
         var actions: [Action] = []
         if let former = live[key], let session = sessions[former] {

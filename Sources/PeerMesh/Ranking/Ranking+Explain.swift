@@ -24,11 +24,12 @@ extension Ranking {
     /// Why a relay is no candidate.
     public static func reason(notProven verdict: RelayProof.Verdict) -> String {
         switch verdict {
-        case .notOffered: "no candidate: it offers to be no relay"
+        case .notOffered: "no candidate: it does not offer to be a relay"
         case .tooFewWitnesses(let count, of: let needed):
             "no candidate: \(count) of \(needed) other nodes say that it can be reached"
         case .notDialled:
-            "no candidate: this node does not dial its address on others' word; add it by hand, or allow its network"
+            "no candidate: its address is not public, so it is not dialled unasked; name it (--connect-reverse-proxy), "
+                + "or allow its network (dial under [mesh] in config.toml)"
         case .proven: reason(answers: 0)
         }
     }
@@ -45,7 +46,7 @@ extension Ranking {
                 ? "chosen: nobody costs less" : "kept: nobody is better by 10 ms and by a third"
         case .behind(let span): return "not chosen: it costs \(Self.text(span)) more than the chosen one"
         case .notWorthMoving(let span):
-            return "not chosen: it costs \(Self.text(span)) less than the chosen one, which is not 10 ms and a third"
+            return "not chosen: \(Self.text(span)) better than the chosen one, too little to move (10 ms and a third)"
         case .notProven(let verdict): return Self.reason(notProven: verdict)
         case .notMeasured: return Self.reason(answers: row.figures.answers)
         case .draining: return "no candidate: it lets its peers go"

@@ -329,7 +329,7 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .refused(.notARelay, _): "it is no relay (it was not started with --reverse-proxy)"
+        case .refused(.notARelay, _): "that node is not a relay (it runs without --reverse-proxy)"
         case .refused(.superseded, _): "another process with this node's key took over"
         case .refused(.notAMember, ""):
             "this node is not a member there: ask for its join link (p2prc mesh-key link, on that machine), "
@@ -345,7 +345,7 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
             "it takes anybody and does not know this node's mesh key, so it may be somebody in between; "
                 + "if that is meant, join it with --accept-open, or by its join link"
         case .keyChanged(let complaint): complaint
-        case .unexpected: "it is no p2prc relay, or it broke the protocol"
+        case .unexpected: "that is not a p2prc relay, or it broke the protocol"
         case .breach(let detail): detail
         }
     }

@@ -74,7 +74,7 @@ public struct RelayLink: Sendable {
             return [.connect]
         case .connecting:
             let limit = SessionTiming.connectLimit.nanoseconds / 1_000_000_000
-            return fail("no answer within \(limit) s", now, isSilence: true)
+            return fail("no answer within \(limit) s (is that port open in its firewall?)", now, isSilence: true)
         case .opening: return fail("it accepts connections but says nothing", now, isSilence: true)
         case .established:
             if now >= lastHeard + SessionTiming.peerPatience {

@@ -21,7 +21,7 @@ public enum ConfigFile {
     }
 
     private static func damaged(_ path: String, _ detail: String) -> StorageError {
-        StorageError(.damaged, path: path, detail: detail, advice: "mend it (docs/files.md has all keys)")
+        StorageError(.damaged, path: path, detail: detail, advice: "correct the file (docs/files.md has all keys)")
     }
 
     /// Fails with the first thing that is wrong, from the top of the file.
@@ -30,7 +30,7 @@ public enum ConfigFile {
         let mark = Array("\u{feff}".utf8)
         let bytes = bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
         guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw ConfigFault(line: nil, text: "it is no text in UTF-8")
+            throw ConfigFault(line: nil, text: "it is not text in UTF-8")
         }
         var reader = ConfigReader(root: try TOMLText.read(text))
         let config = read(&reader)

@@ -81,16 +81,13 @@ extension ConfigKind<UInt16> {
     }
 }
 
-extension ConfigKind<PortRange> {
+extension ConfigKind<PublicPorts> {
     static var ports: Self {
-        let wanted = "\"LOW-HIGH\" with numbers from 1 to 65535, such as \"20000-29999\""
+        let wanted = "ports from 1 to 65535, such as \"20000-29999\" or \"80, 443, 20000-29999\""
         return Self { (found) throws(ConfigRefusal) in
             guard case .text(let text) = found.kind else { throw refuse(found, wanted) }
-            let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-            guard ends.count <= 2, let first = ends[0], let last = ends.count == 2 ? ends[1] : first,
-                let range = PortRange(first: first, last: last)
-            else { throw ConfigRefusal(text: "\"\(text)\" is no range; write \(wanted)") }
-            return range
+            guard let ports = PublicPorts(text) else { throw ConfigRefusal(text: "\"\(text)\" is no range; write \(wanted)") }
+            return ports
         }
     }
 }

@@ -12,7 +12,7 @@ public struct NodeConfig: Hashable, Sendable {
     /// The host that visitors are told; `nil`: what peers reach this relay by.
     public var advertise: String?
     /// Public ports to give out; `nil`: 20000 up to below those that the system takes for itself.
-    public var ports: PortRange?
+    public var ports: PublicPorts?
     /// Whether anybody may join.
     public var isOpen = false
     /// Whether data channels go unencrypted where the other end wants it too.

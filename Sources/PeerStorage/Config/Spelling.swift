@@ -1,8 +1,8 @@
 /// Which of some words somebody may have meant.
-enum Spelling {
+public enum Spelling {
     /// The one that is fewest slips away: a letter too many, too few, another one, or two exchanged. `nil` when that is
     /// more than a third of the word.
-    static func nearest(to word: String, in words: [String]) -> String? {
+    public static func nearest(to word: String, in words: [String]) -> String? {
         let near = words.map { (word: $0, slips: slips(from: Array(word.utf8), to: Array($0.utf8))) }
             .min { ($0.slips, $0.word) < ($1.slips, $1.word) }
         guard let near, near.slips <= max(1, word.utf8.count / 3) else { return nil }

@@ -18,7 +18,7 @@ struct TOMLValue {
     /// What it is called, for people.
     var article: String {
         switch kind {
-        case .text: "a text"
+        case .text: "text in quotes"
         case .number: "a number"
         case .flag: "true or false"
         case .list: "a list"
@@ -236,7 +236,7 @@ struct TOMLText {
         if let number = try TOMLNumber.read(word, line: line) { return .number(number) }
         if TOMLNumber.isDate(word) { return .date }
         if TOMLNumber.isFraction(word) { return .fraction }
-        throw fault("\(word) is no value; write a text in quotes")
+        throw fault("\(word) is not a value; put text in quotes")
     }
 
     // MARK: Texts

@@ -86,7 +86,7 @@ import Testing
         #expect(agree(1, 1, .exactly(.only(1_049))) == .refused(.notGranted))
         #expect(agree(1, 1, .exactly(.only(2_000))) == .refused(.portNotAllowed))
         #expect(agree(1, 1, .exactly(.only(1_050))) == .ports(.only(1_050)))
-        #expect(details(in: say(1, .wants(2, .exactly(.only(1_049))))) == ["your membership allows ports 1050-3000"])
+        #expect(details(in: say(1, .wants(2, .exactly(.only(1_049))))) == ["your token allows ports 1050-3000"])
         guard case .ports(let range) = agree(1, 2, .preferably(.only(1_010))) else {
             Issue.record("refused")
             return
@@ -128,7 +128,7 @@ import Testing
         #expect(!isWelcome(3, key: 3, grant))
         #expect(
             start(4, key: 4, grant)
-                == [.end(.number(4), .limitReached, detail: "2 nodes of the same membership are connected")])
+                == [.end(.number(4), .limitReached, detail: "your token allows 2 nodes: 2 connected")])
         // A key that comes back takes its own place, from the same process and from a new one.
         #expect(isWelcome(5, key: 2, grant))
         #expect(isWelcome(6, key: 2, grant, instance: 2))
@@ -212,6 +212,78 @@ import Testing
         #expect(agree(2, 1, .any(count: 1)) != .refused(.limitReached))
         _ = bench.give(.sessionEnded(.number(1)))
         #expect(agree(2, 2, .any(count: 1)) != .refused(.limitReached))
+    }
+
+    // MARK: A peer's own server port
+
+    private func wantsServerPort(_ session: UInt64, _ mapping: UInt64, _ wish: PortWish = .any(count: 1)) -> Agreed {
+        let request = Message.Request(
+            mapping: .number(mapping), protocols: .tcp, wish: wish, target: HostText.serverPort)
+        for case .offer(let offer)? in say(session, .request(request)).map(\.message) {
+            let answers = say(session, .commit(offer.mapping, attempt: offer.attempt)).map(\.message)
+            for case .active? in answers { return .ports(offer.ports) }
+            for case .refusal(_, let reason, _)? in answers { return .refused(reason) }
+        }
+        return .nothing
+    }
+
+    @Test func `a peer's own server port counts against no limit of its token, in either order`() {
+        for serverPortFirst in [true, false] {
+            bench = RelayBench(RelayCore.Policy(ports: PortRange(first: 1_000, last: 1_099)!, leaseSeconds: 3_600))
+            _ = start(1, key: 1, .token("t", limits: Grant.Limits(leases: 1, mappings: 1)))
+            if serverPortFirst { #expect(wantsServerPort(1, 9) != .nothing) }
+            #expect(agree(1, 1, .any(count: 1)) != .refused(.limitReached))
+            if !serverPortFirst { #expect(wantsServerPort(1, 9) != .nothing) }
+            #expect(bench.listening.count == 2)
+            #expect(details(in: say(1, .wants(2, .any(count: 1)))) == ["your token allows 1 mapping: 127.0.0.1:80"])
+        }
+    }
+
+    @Test func `whatever is called a server port, a token has one that is not counted, and one port wide`() {
+        let grant = Grant.token("t", limits: Grant.Limits(leases: 1, mappings: 1))
+        _ = start(1, key: 1, grant)
+        #expect(wantsServerPort(1, 1, .any(count: 2)) == .nothing)
+        #expect(wantsServerPort(1, 2) != .nothing && wantsServerPort(1, 3) != .nothing)
+        for mapping in UInt64(4)...20 { #expect(wantsServerPort(1, mapping) == .nothing) }
+        // Nor by other keys with the same token, after a restart, or while the session is away.
+        _ = start(2, key: 2, grant)
+        for mapping in UInt64(4)...20 { #expect(wantsServerPort(2, mapping) == .nothing) }
+        _ = bench.give(.sessionEnded(.number(1)))
+        #expect(wantsServerPort(2, 30) == .nothing)
+        bench = RelayBench(core.policy, at: bench.now, saved: bench.saved)
+        bench.restore()
+        _ = start(3, key: 1, grant)
+        for mapping in UInt64(4)...20 { #expect(wantsServerPort(3, mapping) == .nothing) }
+        #expect(bench.held.count == 2)
+        // Given back, it is there for another.
+        _ = say(3, .release(.number(2)))
+        _ = say(3, .release(.number(3)))
+        #expect(wantsServerPort(3, 40) != .nothing && wantsServerPort(3, 41) != .nothing)
+        #expect(wantsServerPort(3, 42) == .nothing)
+    }
+
+    @Test func `members without a token have no port beside what is counted`() {
+        bench = RelayBench(
+            RelayCore.Policy(
+                ports: PortRange(first: 1_000, last: 1_099)!, membershipLimits: Grant.Limits(leases: 1, mappings: 1)))
+        _ = start(1, key: 1, .mesh)
+        #expect(wantsServerPort(1, 1) != .nothing && wantsServerPort(1, 2) == .nothing)
+    }
+
+    @Test func `a server port leaves the last ports of a token to what its holder exposes`() {
+        let one = Grant.token("t", ports: [.only(1_007)], limits: Grant.Limits(mappings: 1))
+        _ = start(1, key: 1, one)
+        #expect(wantsServerPort(1, 9) == .nothing)
+        #expect(agree(1, 1, .any(count: 1)) == .ports(.only(1_007)))
+        let two = Grant.token("u", ports: [PortRange(first: 1_020, count: 2)!], limits: Grant.Limits(mappings: 1))
+        _ = start(2, key: 2, two)
+        #expect(wantsServerPort(2, 9) != .nothing)
+        // It had the only one when it could: by a wider token, say.
+        _ = start(3, key: 3, .token("w"))
+        guard case .ports(let had) = wantsServerPort(3, 9) else { return #expect(Bool(false)) }
+        _ = start(4, key: 3, .token("v", ports: [had]), instance: 2)
+        #expect(wantsServerPort(4, 9) == .nothing)
+        #expect(agree(4, 1, .any(count: 1)) == .ports(had))
     }
 
     @Test func `what was refused is on nobody's account`() {
@@ -324,7 +396,7 @@ import Testing
         let later = Grant.token("t", ports: [PortRange(first: 1_000, count: 9)!], expires: bench.wall + 50)
         let actions = bench.give(.grantRenewed(.number(1), later))
         bench.checkInvariants()
-        #expect(details(in: actions) == ["your membership no longer allows port 1009"])
+        #expect(details(in: actions) == ["your token no longer allows port 1009"])
         #expect(actions.contains(.free(claim(1, 2))) && actions.contains(.removeLease(claim(1, 2))))
         #expect(bench.listening == [claim(1, 1): .number(1)])
         #expect(core.session(.number(1))?.grant == later)
@@ -359,7 +431,7 @@ import Testing
         _ = start(1, key: 1, .mesh)
         _ = say(1, .wants(1, .exactly(.only(1_000))))
         let actions = bench.give(.grantRenewed(.number(1), .token("t", ports: [.only(1_001)])))
-        #expect(details(in: actions) == ["your membership no longer allows port 1000"])
+        #expect(details(in: actions) == ["your token no longer allows port 1000"])
         #expect(bench.held.isEmpty)
         #expect(say(1, .commit(.number(1), attempt: 1)).isEmpty)
         // The rest of a walk goes where the newer one leads.

@@ -178,8 +178,8 @@ import Testing
             ], current: .number(1), at: Self.now)
         #expect(
             ranking.explanation == [
-                "relay-2: 12 ms at best of 35, jitter 0 µs, loss 0 %, load 0 %; not chosen: it costs 6.0 ms less than "
-                    + "the chosen one, which is not 10 ms and a third.",
+                "relay-2: 12 ms at best of 35, jitter 0 µs, loss 0 %, load 0 %; not chosen: 6.0 ms better than the "
+                    + "chosen one, too little to move (10 ms and a third).",
                 "relay-1: 18 ms at best of 35, jitter 0 µs, loss 0 %, load 0 %; kept: nobody is better by 10 ms and by "
                     + "a third.",
                 "relay-3: 80 ms at best of 35, jitter 0 µs, loss 0 %, load 0 %; not chosen: it costs 62 ms more than "

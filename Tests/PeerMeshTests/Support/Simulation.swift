@@ -222,7 +222,7 @@ final class Simulation {
     private func isLeased(_ claim: Claim) -> Bool { relay?.core.lease(of: claim) != nil }
 
     private func isTrue(_ reason: RefusalReason, _ wish: MappingWish, _ claim: Claim, _ grant: Grant) -> Bool {
-        let places = policy.ports.ports.compactMap { PortRange(first: $0, count: wish.ports.count) }
+        let places = policy.ports.usual.ports.compactMap { PortRange(first: $0, count: wish.ports.count) }
             .filter { policy.ports.contains($0) && grant.allows($0) }
         func isFree(_ range: PortRange) -> Bool {
             !range.ports.contains(where: busy.contains)

@@ -47,7 +47,7 @@ import Testing
         }.joined(separator: "\n")
         let config = try parse(all)
         #expect(config.name == "office" && config.bind == "192.168.1.5" && config.advertise == "relay.example.org")
-        #expect(config.ports == PortRange(first: 20_000, last: 29_999) && config.p2prcCompat == "0.0.0.0:8078")
+        #expect(config.ports == PublicPorts("20000-29999") && config.p2prcCompat == "0.0.0.0:8078")
         #expect(config.limits.connections == 10_000 && config.limits.connectionsPerSecond == 1_000)
         #expect(config.limits.bytesPerSecond == 10_000_000)
         var keys: Set<String> = []
@@ -115,7 +115,7 @@ import Testing
             """)
         func networks(_ texts: String...) throws -> [Network] { try texts.map { try Network($0) } }
         #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
-        #expect(config.advertise == "relay.example.org" && config.ports == PortRange(first: 30_000, count: 1))
+        #expect(config.advertise == "relay.example.org" && config.ports == PublicPorts("30000"))
         #expect(config.isOpen && config.isPlain && config.leaseHours == 1 && config.p2prcCompat == "0.0.0.0:8078")
         #expect(config.relays == 3 && config.hook == "echo $P2PRC_HOSTS")
         #expect(
@@ -142,25 +142,25 @@ import Testing
         ("keys = 5", "line 1: there is no key keys; did you mean limits.keys?"),
         ("[reserve]\nallow = []", "line 2: there is no key reserve.allow; did you mean"),
         ("zzzzzzzz = 1", "line 1: there is no key zzzzzzzz"), ("\"\" = 1", "there is no key"),
-        ("server_port = \"8088\"", "line 1: server_port: this is a text; write a number from 1 to 65535"),
+        ("server_port = \"8088\"", "line 1: server_port: this is text in quotes; write a number from 1 to 65535"),
         ("server_port = 0", "line 1: server_port: 0 is out of range; write a number from 1 to 65535"),
         ("server_port = 8088.0", "server_port: this is a number with a point"),
         ("relays = 9", "relays: 9 is out of range"),
         ("lease_hours = 8761", "lease_hours: 8761 is out of range"),
-        ("open = \"yes\"", "open: this is a text; write true or false"), ("open = 1", "open: this is a number"),
+        ("open = \"yes\"", "open: this is text in quotes; write true or false"), ("open = 1", "open: this is a number"),
         ("name = 5", "name: this is a number; write a text"), ("name = \"\"", "name: write 1 to 255 bytes"),
         ("name = \"a\\u001bb\"", "name: write 1 to 255 bytes"), ("ports = \"5-3\"", "ports: \"5-3\" is no range"),
-        ("ports = \"0-9\"", "ports: \"0-9\" is no range"), ("ports = 20000", "ports: this is a number"),
+        ("ports = \"0-9\"", "ports: \"0-9\" is no range"), ("ports = \"80,\"", "ports: \"80,\" is no range"), ("ports = 20000", "ports: this is a number"),
         ("visitors = [\"10.0.0.0/8\"]", "line 1: visitors is a list; write a table: [visitors]"),
-        ("[visitors]\nallow = \"10.0.0.0/8\"", "line 2: visitors.allow: this is a text; write a list"),
+        ("[visitors]\nallow = \"10.0.0.0/8\"", "line 2: visitors.allow: this is text in quotes; write a list"),
         ("[visitors]\n\nallow = [7]", "line 3: visitors.allow: this is a number; write a list"),
         ("[peers]\ndeny = [\"10.0.0.1/8\"]", "line 2: peers.deny: '10.0.0.1/8' has bits after its prefix"),
         ("[limits]\nbytes_per_second = \"10mb\"", "line 2: limits.bytes_per_second: this is no amount"),
         ("[limits]\nbytes_per_second = 0", "limits.bytes_per_second: this is no amount"),
         ("[limits]\nbytes_per_second = true", "limits.bytes_per_second: this is true or false"),
         ("[limits]\nkeys = 0", "limits.keys: 0 is out of range"), ("[reserve]\ndescriptors = -1", "out of range"),
-        ("limits = { keys = \"x\" }", "line 1: limits.keys: this is a text"),
-        ("limits.keys = \"x\"", "line 1: limits.keys: this is a text"), ("open = ", "line 1: "),
+        ("limits = { keys = \"x\" }", "line 1: limits.keys: this is text in quotes"),
+        ("limits.keys = \"x\"", "line 1: limits.keys: this is text in quotes"), ("open = ", "line 1: "),
         ("open = true\nopen = true", "line 2: "), ("name = \"a\nb\"", "line 1: "), ("[limits\nkeys = 1", "line 1: "),
         ("open = true\n[=]", "line 2: there is '=' where a name belongs"),
         ("[", "line 1: there is the end of the file"),
