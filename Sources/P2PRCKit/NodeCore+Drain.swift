@@ -3,6 +3,7 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
+internal import PeerWire
 
 /// `p2prc drain` at the running node.
 extension NodeCore {
@@ -14,7 +15,7 @@ extension NodeCore {
         guard let relay else {
             return answer(
                 ControlReply(
-                    status: .notFound, text: "this node is no relay, so it has no peers to let go; stop it as it is",
+                    status: .notFound, text: "this node is not a relay, so it has no peers to let go; stop it as it is",
                     document: nil))
         }
         switch order {
@@ -25,8 +26,7 @@ extension NodeCore {
             watchDrain()
         case .begin(let seconds): relay.drain(within: seconds)
         case .news(let sessions, let visitors):
-            let known = DrainStanding(sessions: sessions, visitors: visitors)
-            return awaitNews(besides: known, until: EventLoop.clock() + Self.newsLimit, relay, answer)
+            return awaitNews(besides: (sessions, visitors), until: EventLoop.clock() + Self.newsLimit, relay, answer)
         case .undo:
             guard relay.isDraining else {
                 return answer(
@@ -36,15 +36,19 @@ extension NodeCore {
             onDrain?(false)
             log.info("staying: peers are taken again")
         }
-        relay.drainStanding { standing in answer(Self.reply(standing, isDraining: relay.isDraining)) }
+        relay.drainStanding(besides: otherRelays) { standing in
+            answer(Self.reply(standing, isDraining: relay.isDraining))
+        }
     }
 
+    private var otherRelays: Set<NodeKey> { mesh?.relayKeys ?? [] }
+
     private func awaitNews(
-        besides known: DrainStanding, until limit: Instant, _ relay: RelayService,
+        besides known: (sessions: Int, visitors: Int), until limit: Instant, _ relay: RelayService,
         _ answer: @escaping (ControlReply) -> Void
     ) {
-        relay.drainStanding { [weak self] standing in
-            guard let self, relay.isDraining, standing == known, EventLoop.clock() < limit else {
+        relay.drainStanding(besides: otherRelays) { [weak self] standing in
+            guard let self, relay.isDraining, (standing.sessions, standing.visitors) == known, EventLoop.clock() < limit else {
                 return answer(Self.reply(standing, isDraining: relay.isDraining))
             }
             loop.schedule(after: Self.drainTick) { self.awaitNews(besides: known, until: limit, relay, answer) }
@@ -53,26 +57,39 @@ extension NodeCore {
 
     private static func reply(_ standing: DrainStanding, isDraining: Bool) -> ControlReply {
         let document = DrainDocument(
-            Draining: isDraining, Sessions: standing.sessions, Visitors: standing.visitors)
-        let text =
-            !isDraining
-            ? "staying: peers are taken again"
-            : standing.isEmpty
-                ? "empty: no session and no visitor is left; it can be stopped"
-                : "\(standing.sessions) sessions and \(standing.visitors) visitors are left"
+            Draining: isDraining, Sessions: standing.sessions, Visitors: standing.visitors, Peers: standing.peers,
+            Relays: standing.relays)
+        let text = isDraining ? Self.text(standing) : "staying: peers are taken again"
         guard let bytes = try? OrderedJSON.encode(document) else {
             return ControlReply(status: .failure, text: "the answer cannot be written", document: nil)
         }
         return ControlReply(status: .success, text: text, document: String(decoding: bytes, as: UTF8.self))
     }
 
+    /// Who is left, by name, and why he is.
+    private static func text(_ standing: DrainStanding) -> String {
+        let relays = standing.relays.isEmpty ? "" : " (other relays are not waited for: \(names(standing.relays)))"
+        if standing.isEmpty { return emptiness + "; it can be stopped" + relays }
+        var left: [String] = []
+        if !standing.peers.isEmpty { left.append("no other relay yet: \(names(standing.peers))") }
+        if standing.visitors > 0 { left.append("\(standing.visitors) visitor\(standing.visitors == 1 ? "" : "s") still here") }
+        return "waiting; \(left.joined(separator: "; "))" + relays
+    }
+
+    private static func names(_ all: [String]) -> String {
+        let shown = all.prefix(8).map { String($0.prefix(64)) }.joined(separator: ", ")
+        return all.count > 8 ? "\(shown) and \(all.count - 8) more" : shown
+    }
+
+    private static let emptiness = "empty: no session and no visitor is left"
+
     /// Says once that nobody is left.
     private func watchDrain() {
         loop.schedule(after: Self.drainTick) { [weak self] in
             guard let self, let relay, relay.isDraining else { return }
-            relay.drainStanding { standing in
+            relay.drainStanding(besides: otherRelays) { standing in
                 guard standing.isEmpty else { return self.watchDrain() }
-                self.log.info("empty: no session and no visitor is left; this relay can be stopped")
+                self.log.info("\(Self.text(standing))")
             }
         }
     }
@@ -88,6 +105,9 @@ enum DrainOrder: Codable, Sendable {
 
 struct DrainDocument: Codable {
     var Draining: Bool
+    /// Without those of other relays.
     var Sessions: Int
     var Visitors: Int
+    var Peers: [String]?
+    var Relays: [String]?
 }

@@ -27,7 +27,7 @@ extension NodeCore {
     func showJoinLink() -> ControlReply {
         guard relay != nil else {
             return ControlReply(
-                status: .notFound, text: "this node is no relay, so nobody can join through it; start it with --reverse-proxy",
+                status: .notFound, text: "this node is not a relay, so nobody can join through it; start it with --reverse-proxy",
                 document: nil)
         }
         let link = joinLink.text

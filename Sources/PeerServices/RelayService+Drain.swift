@@ -1,16 +1,16 @@
 internal import PeerMesh
 internal import PeerReactor
+public import PeerWire
 
 /// How much is left of a relay that lets its peers go.
 public struct DrainStanding: Hashable, Sendable {
-    public var sessions: Int
+    /// Names of peers whose sessions it waits for: they have no other relay yet.
+    public var peers: [String]
     public var visitors: Int
+    /// Names of relays with a session of their own here. They are not waited for: they have their own way into the mesh.
+    public var relays: [String]
 
-    public init(sessions: Int, visitors: Int) {
-        self.sessions = sessions
-        self.visitors = visitors
-    }
-
+    public var sessions: Int { peers.count }
     public var isEmpty: Bool { sessions == 0 && visitors == 0 }
 }
 
@@ -42,13 +42,18 @@ extension RelayService {
     }
 
     /// Asks the lanes, and answers on the control loop.
-    public func drainStanding(_ answer: @escaping (DrainStanding) -> Void) {
+    ///
+    /// - Parameter others: keys of nodes that are relays themselves.
+    public func drainStanding(besides others: Set<NodeKey>, _ answer: @escaping (DrainStanding) -> Void) {
         let bound = LoopBound((self, answer), on: loop)
         report { carried in
             let (service, answer) = bound.value
+            let here = service.core.connected.sorted { ($0.name, $0.key.short) < ($1.name, $1.key.short) }
             answer(
                 DrainStanding(
-                    sessions: service.sessionCount, visitors: carried.reduce(0) { $0 + $1.traffic.open }))
+                    peers: here.filter { !others.contains($0.key) }.map(\.name),
+                    visitors: carried.reduce(0) { $0 + $1.traffic.open },
+                    relays: here.filter { others.contains($0.key) }.map(\.name)))
         }
     }
 }

@@ -92,7 +92,7 @@ extension ProcessTests {
                 #expect(try await drain(relay, ["--no-wait"]).Sessions == 1)
                 #expect(try await isDraining(relay) == true)
                 #expect(try await isDraining(peer) == nil)
-                let line = "draining: takes no new peers and lets the 1 here go; to stay: p2prc drain --undo"
+                let line = "draining: takes no new peers; 1 still here; to stay: p2prc drain --undo"
                 #expect(try await relay.command(["status"]).stdout.contains("\n\(line)\n"))
                 let newcomer = try await s.peer("newcomer", of: relay)
                 try await newcomer.program.line(containing: "takes no new peers; use another one")
@@ -103,6 +103,33 @@ extension ProcessTests {
                 _ = try await drain(relay, ["--undo"])
                 #expect(try await peer.verified(service.port).port == row.port)
                 #expect(try await isDraining(relay) == false)
+            }
+        }
+
+        @Test("who is left is named, and a relay that has a session here is not waited for")
+        func names() async throws {
+            try await scenario { s in
+                let first = try await s.meshRelay("first")
+                let second = try await s.meshRelay("second", of: first)
+                let service = try await s.service("echo")
+                let peer = try await s.meshPeer("homely", of: first) {
+                    $0.mappings = ["\(service.port)"]
+                    $0.config = "relays = 0"
+                }
+                _ = try await peer.verified(service.port)
+                try await eventually("the second is known as a relay", within: .seconds(20)) {
+                    try await first.viewRPS().contains { $0.serverName == "second" }
+                }
+                let waiting = try await first.command(["drain", "--no-wait"])
+                #expect(waiting.stdout.contains("no other relay yet: homely"), "\(waiting.stdout)")
+                #expect(waiting.stdout.contains("(other relays are not waited for: second)"), "\(waiting.stdout)")
+                try #require(try await peer.program.terminate() == 0)
+                let took = try await milliseconds {
+                    let ended = try await first.command(["drain"])
+                    #expect(ended.status == 0 && ended.stdout.contains("empty: "), "\(ended.stdout)")
+                }
+                #expect(took < 5_000, "it took \(took) ms")
+                #expect(second.program.isRunning)
             }
         }
 
@@ -118,7 +145,7 @@ extension ProcessTests {
                 let relay = try await s.relay()
                 let peer = try await s.peer(of: relay)
                 for (node, words, status, text) in [
-                    (peer, ["drain"], ExitCode.notFound, "this node is no relay"),
+                    (peer, ["drain"], ExitCode.notFound, "this node is not a relay"),
                     (relay, ["drain", "--undo"], ExitCode.notFound, "nothing to undo"),
                     (relay, ["drain", "--within", "soon"], ExitCode.usage, "--within soon: write a number"),
                     (relay, ["drain", "--undo", "--no-wait"], ExitCode.usage, "--no-wait does nothing with --undo"),

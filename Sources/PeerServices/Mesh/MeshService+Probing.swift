@@ -29,6 +29,9 @@ extension MeshService {
     /// Relays whose samples are kept, and that are listed.
     static let maximumRelays = 1_024
 
+    /// Nodes that say of themselves that they are relays.
+    public var relayKeys: Set<NodeKey> { Set(relays.keys) }
+
     /// The relays that are known, the best first.
     public var known: [MeshRelay] {
         var known = ranking.rows.prefix(Self.maximumRelays).compactMap { row in
