@@ -42,6 +42,8 @@ struct ControlReply: Codable, Sendable {
     var text: String
     /// The JSON document that `--json` prints.
     var document: String?
+    /// What was done, and may not do what was meant; one line each.
+    var warnings: [String]?
 }
 
 /// The node's end: a Unix socket in the home, for this user alone. Belongs to the control loop.

@@ -18,10 +18,10 @@ struct Token: ParsableCommand {
         @Option(help: ArgumentHelp("Public ports it may have; may be repeated.", valueName: "low-high"))
         var ports: [String] = []
 
-        @Option(name: .customLong("protocol"), help: ArgumentHelp("May be repeated.", valueName: "tcp|udp"))
+        @Option(name: .customLong("protocol"), help: ArgumentHelp("Only tcp so far.", valueName: "tcp"))
         var protocols: [String] = []
 
-        @Option(help: ArgumentHelp("Names it may claim, '*.example.org' too; may be repeated.", valueName: "name"))
+        @Option(help: ArgumentHelp("For names that are to come: it limits nothing yet; may be repeated.", valueName: "name"))
         var domains: [String] = []
 
         @Option(name: .customLong("max-connections"), help: ArgumentHelp("Visitors at once.", valueName: "n"))
@@ -44,6 +44,10 @@ struct Token: ParsableCommand {
             help: ArgumentHelp("The only node that may use it (default: the first that does).", valueName: "node-key"))
         var node: String?
 
+        @Option(help: ArgumentHelp("Write it into this new file (mode 0600), and print where.", valueName: "file"),
+            completion: .file())
+        var out: String?
+
         @OptionGroup var common: Common
         @ParentCommand var parent: P2PRC
 
@@ -53,7 +57,7 @@ struct Token: ParsableCommand {
                 name: name, ports: ports + parent.ports, protocols: protocols, domains: domains,
                 maxConnections: maxConnections, rate: rate, mappings: mappings, leases: leases, expires: expires,
                 node: node)
-            try Execution.end(with: await TokenCommands(home: common.homePath, json: common.json).issue(request))
+            try Execution.end(with: await TokenCommands(home: common.homePath, json: common.json).issue(request, to: out))
         }
     }
 
@@ -105,7 +109,7 @@ struct ReceiptCommand: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Print what a receipt says, and check it.")
-        @Argument(help: "The receipt.") var file: String
+        @Argument(help: "The receipt.", completion: .file()) var file: String
         @OptionGroup var common: Common
         @ParentCommand var parent: P2PRC
 
@@ -117,7 +121,7 @@ struct ReceiptCommand: ParsableCommand {
 
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Check both signatures of a receipt.")
-        @Argument(help: "The receipt.") var file: String
+        @Argument(help: "The receipt.", completion: .file()) var file: String
         @OptionGroup var common: Common
         @ParentCommand var parent: P2PRC
 

@@ -29,11 +29,12 @@ extension ProcessTests {
         private func issue(_ relay: Node, _ name: String, _ more: [String] = []) async throws -> String {
             let result = try await relay.command(["token", "issue", "--name", name, "--expires", "1h"] + more)
             try #require(result.status == ExitCode.fine, "\(result.stderr)")
-            try #require(result.stderr.isEmpty, "\(result.stderr)")
-            let lines = result.stdout.split(separator: "\n", omittingEmptySubsequences: false)
-            try #require(lines.count == 2 && lines[1].isEmpty, "the token and nothing else: \(result.stdout)")
-            try #require(lines[0].split(separator: ".").count == 3)
-            return String(lines[0])
+            let lines = result.stderr.split(separator: "\n")
+            try #require(lines.allSatisfy { $0.hasPrefix("p2prc: warning: --") }, "\(result.stderr)")
+            let printed = result.stdout.split(separator: "\n", omittingEmptySubsequences: false)
+            try #require(printed.count == 2 && printed[1].isEmpty, "the token and nothing else: \(result.stdout)")
+            try #require(printed[0].split(separator: ".").count == 3)
+            return String(printed[0])
         }
 
         /// Everything works alike with a running node and on the home that one left behind.
@@ -86,6 +87,51 @@ extension ProcessTests {
             }
         }
 
+        @Test("--out makes a file for its owner alone, replaces none, and leaves no token that nobody has")
+        func out() async throws {
+            try await scenario { s in
+                let relay = try await s.relay()
+                let file = s.folder + "/box.token"
+                let order = ["token", "issue", "--name", "box", "--expires", "1h", "--out"]
+                let made = try await relay.command(order + [file])
+                try #require(made.status == ExitCode.fine && made.stdout.contains(file), "\(made.stderr)")
+                let rights = try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+                let token = try String(contentsOfFile: file, encoding: .utf8)
+                try #require(rights == 0o600 && token.split(separator: ".").count == 3 && token.hasSuffix("\n"))
+                try #require(!made.stdout.contains(token.dropLast()))
+                _ = try await verified(s, String(token.dropLast()), by: relay)
+
+                let again = try await relay.command(order + [file])
+                try #require(again.status == ExitCode.usage && again.stderr.contains(file), "\(again.stderr)")
+                try #require(try String(contentsOfFile: file, encoding: .utf8) == token)
+                try #require(try await list(relay).count == 1)
+                let nowhere = try await relay.command(order + [s.folder + "/none/box.token"])
+                try #require(nowhere.status == ExitCode.homeUnusable, "\(nowhere.stderr)")
+                try #require(try await list(relay).map(\.State) == ["revoked", "valid"])
+            }
+        }
+
+        @Test("what a token does not limit, or nobody gets, is said; a home that was never a relay's issues none")
+        func warnings() async throws {
+            try await scenario { s in
+                let relay = try await s.relay(ports: try FreePorts.range(5))
+                let order = ["token", "issue", "--name", "box", "--expires", "1h"]
+                let odd = try await relay.command(order + ["--ports", "81,\(relay.settings.ports?.lowerBound ?? 0)", "--domains", "a.example"])
+                try #require(odd.status == ExitCode.fine)
+                try #require(odd.stderr.contains("--ports 81: nobody") && odd.stderr.contains("--domains limits nothing"))
+                try #require(odd.stderr.split(separator: "\n").count == 2, "\(odd.stderr)")
+
+                let peer = try await s.peer(of: relay)
+                try await peer.listening()
+                let refused = try await peer.command(order)
+                try #require(refused.status == ExitCode.notFound && refused.stderr.contains("never a relay"), "\(refused.stderr)")
+                try #require(try await peer.program.terminate() == 0)
+                let stopped = try await peer.command(order)
+                try #require(stopped.status == ExitCode.notFound && stopped.stderr.contains("never a relay"), "\(stopped.stderr)")
+                try #require(stopped.stdout.isEmpty)
+            }
+        }
+
         @Test("what was issued and revoked is known after the relay was killed")
         func crash() async throws {
             try await scenario { s in
@@ -104,7 +150,7 @@ extension ProcessTests {
         func schema() async throws {
             try await scenario { s in
                 let relay = try await s.relay()
-                _ = try await issue(relay, "one", ["--ports", "1-2", "--rate", "1kB", "--protocol", "udp"])
+                _ = try await issue(relay, "one", ["--ports", "1-2", "--rate", "1kB", "--protocol", "tcp"])
                 _ = try await issue(relay, "two", ["--for", String(repeating: "ab", count: 32)])
                 try #require(try await relay.command(["token", "revoke", "one"]).status == ExitCode.fine)
                 let file = s.folder + "/tokens.json"
@@ -130,6 +176,7 @@ extension ProcessTests {
                 (["--name", "a", "--expires", "1h", "--ports", "9-3"], "9-3"),
                 (["--name", "a", "--expires", "1h", "--ports", "1,"], "--ports"),
                 (["--name", "a", "--expires", "1h", "--protocol", "sctp"], "sctp"),
+                (["--name", "a", "--expires", "1h", "--protocol", "tcp,udp"], "UDP is not there yet"),
                 (["--name", "a", "--expires", "1h", "--domains", "*"], "--domains *"),
                 (["--name", "a", "--expires", "1h", "--rate", "10"], "10"),
                 (["--name", "a", "--expires", "1h", "--rate", "99999999999GB"], "GB"),

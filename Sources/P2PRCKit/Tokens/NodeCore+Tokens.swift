@@ -8,13 +8,22 @@ extension NodeCore {
         guard let tokens else {
             return answer(ControlReply(status: .failure, text: "this node keeps no tokens", document: nil))
         }
+        // A node that was one before has kept its mesh key, and may be one again.
+        guard relay != nil || meshKey != nil || !command.isIssue else {
+            return answer(ControlReply(status: .notFound, text: TokenCommands.noRelay, document: nil))
+        }
         let bound = LoopBound((self, answer), on: loop)
+        let ports = settings.ports
         Task { [loop] in
-            let outcome = await tokens.carryOut(command, at: .now)
+            var outcome = await tokens.carryOut(command, at: .now)
+            if case .issue(let request) = command, outcome.reply.status == .success {
+                outcome.reply.warnings = request.warnings(ports)
+            }
+            let done = outcome
             loop.execute {
                 let (core, answer) = bound.value
-                core.end(outcome.ended, at: .now)
-                answer(outcome.reply)
+                core.end(done.ended, at: .now)
+                answer(done.reply)
             }
         }
     }

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import PeerMesh
 internal import PeerReactor
 internal import PeerStorage
@@ -14,8 +15,44 @@ public struct TokenCommands: Sendable {
         self.json = json
     }
 
-    public func issue(_ request: TokenRequest) async throws(CommandError) -> ExitStatus {
-        try await finish(.issue(request))
+    static let noRelay = "this home was never a relay's, so nobody could use a token of it; start one: p2prc -s --reverse-proxy"
+
+    /// - Parameter path: where the token goes (0600) instead of standard output. Nothing there is replaced, and a token
+    ///   that cannot be written there is revoked.
+    public func issue(_ request: TokenRequest, to path: String? = nil) async throws(CommandError) -> ExitStatus {
+        guard let path else { return try await finish(.issue(request)) }
+        guard !FileManager.default.fileExists(atPath: path) else { throw Self.taken(path) }
+        let reply = try await answer(to: .issue(request))
+        guard reply.status == .success, let document = reply.document,
+            let issued = try? JSONDecoder().decode(TokenDocument.Issued.self, from: Data(document.utf8))
+        else { throw CommandError(reply.status == .success ? .failure : reply.status, reply.text) }
+        if let fault = Self.write(issued.Token, to: path) {
+            let isRevoked = try await answer(to: .revoke(issued.Id)).status == .success
+            let end = isRevoked ? "the token was revoked again" : "take the token back: p2prc token revoke \(issued.Id)"
+            throw CommandError(fault.status, "\(fault.text); \(end)")
+        }
+        warn(reply)
+        let written = TokenDocument.Written(File: path, Name: issued.Name, Id: issued.Id, Expires: issued.Expires)
+        if json, let bytes = try? OrderedJSON.encode(written) {
+            Output.document(bytes)
+        } else {
+            Output.result("token \(issued.Name) is in \(path), for its owner's eyes only, and counts until \(issued.Expires)")
+        }
+        return .success
+    }
+
+    private static func write(_ token: String, to path: String) -> CommandError? {
+        do throws(StorageError) {
+            return try SecretFile.create(Array((token + "\n").utf8), at: path) ? nil : taken(path)
+        } catch { return CommandError(error) }
+    }
+
+    private static func taken(_ path: String) -> CommandError {
+        CommandError(.usage, "--out \(path): there is such a file already; name another one")
+    }
+
+    private func warn(_ reply: ControlReply) {
+        for warning in reply.warnings ?? [] { Output.error("p2prc: warning: \(warning)") }
     }
 
     public func list() async throws(CommandError) -> ExitStatus { try await finish(.list) }
@@ -35,6 +72,7 @@ public struct TokenCommands: Sendable {
     private func finish(_ command: TokenCommand) async throws(CommandError) -> ExitStatus {
         let reply = try await answer(to: command)
         guard reply.status == .success else { throw CommandError(reply.status, reply.text) }
+        warn(reply)
         if json, let document = reply.document {
             Output.document(Array(document.utf8))
         } else {
@@ -56,8 +94,13 @@ public struct TokenCommands: Sendable {
     }
 
     private func carryOut(_ command: TokenCommand, in held: Home) async throws(CommandError) -> ControlReply {
+        // What it gives out unless flags say otherwise.
+        let ports = command.isIssue ? try NodeSettings.load(home: home).ports : nil
         do throws(StorageError) {
             guard let seed = try KeyFile.load(at: held.paths.nodeKey) else { throw noNodeKey(held) }
+            if command.isIssue, try MeshKeyFile.load(at: held.paths.meshKey) == nil {
+                return ControlReply(status: .notFound, text: Self.noRelay, document: nil)
+            }
             guard let identity = NodeIdentity(seed: seed) else {
                 throw StorageError(.damaged, path: held.paths.nodeKey, detail: "it holds no node key")
             }
@@ -65,7 +108,8 @@ public struct TokenCommands: Sendable {
             for warning in warnings { Output.error("p2prc: \(warning)") }
             let history = try KeyHistoryFile.load(held.paths, of: identity.key, at: WallTime.now.seconds)
             let desk = try TokenDesk(home: held, relay: identity.key, history: history, table: table)
-            let reply = await desk.carryOut(command, at: .now).reply
+            var reply = await desk.carryOut(command, at: .now).reply
+            if case .issue(let request) = command { reply.warnings = ports.map(request.warnings) }
             try await table.close()
             return reply
         } catch {

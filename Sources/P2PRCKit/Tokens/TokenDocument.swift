@@ -65,6 +65,14 @@ struct TokenDocument: Codable {
         }
     }
 
+    /// `token issue --out`: the token is in the file, and nowhere else.
+    struct Written: Codable {
+        var File: String
+        var Name: String
+        var Id: String
+        var Expires: String
+    }
+
     /// `token revoke`.
     struct Revoked: Codable {
         var Revoked: [String]

@@ -4,8 +4,6 @@ internal import PeerWire
 
 /// What `token issue` asks for, checked.
 public struct TokenRequest: Hashable, Sendable, Codable {
-    /// Ten years, in seconds.
-
     var name: String
     var scope: TokenScope
     /// Seconds.
@@ -31,8 +29,9 @@ public struct TokenRequest: Hashable, Sendable, Codable {
         let kinds = try Self.list(protocols) { text throws(CommandError) -> TransportProtocols in
             switch text {
             case "tcp": .tcp
-            case "udp": .udp
-            default: throw Self.usage("--protocol \(text): write tcp or udp")
+            // A token for nothing else would open nothing.
+            case "udp": throw Self.usage("--protocol udp: UDP is not there yet; write tcp, or leave --protocol out")
+            default: throw Self.usage("--protocol \(text): write tcp")
             }
         }
         scope.protocols = kinds?.reduce(into: TransportProtocols()) { $0.formUnion($1) }
@@ -64,6 +63,16 @@ public struct TokenRequest: Hashable, Sendable, Codable {
             }
             self.node = key.description
         }
+    }
+
+    /// What it limits or allows only in words.
+    ///
+    /// - Parameter relay: what the relay gives out.
+    func warnings(_ relay: PublicPorts) -> [String] {
+        let lost = (scope.ports ?? []).filter { range in !relay.ranges.contains { $0.overlaps(range) } }
+        var lines = lost.map { "--ports \($0): nobody gets that here, this relay gives out \(relay)" }
+        if scope.domains != nil { lines.append("--domains limits nothing yet: names are not there yet, only ports are") }
+        return lines
     }
 
     /// `nil` for none. Values may come one by one or with commas between.
@@ -99,4 +108,6 @@ enum TokenCommand: Codable, Sendable {
     case revoke(String)
     /// For how many seconds the tokens of the key before still count.
     case rotateKey(keepSeconds: Int64)
+
+    var isIssue: Bool { if case .issue = self { true } else { false } }
 }

@@ -202,7 +202,7 @@ extension ProcessTests {
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 let joined = try await peer.command(["join", address, "--token-file", file])
                 try #require(joined.status == ExitCode.fine, "\(joined.stderr)")
-                try await peer.program.line(containing: "the new token counts", within: .seconds(5))
+                try await peer.program.line(containing: "the new token is accepted", within: .seconds(5))
                 // The membership is another one, so its account begins anew: three more.
                 let more = try s.startVisitor(
                     "hold", ["--address", "127.0.0.1", "--port", "\(row.port)", "--connections", "5"])

@@ -88,7 +88,7 @@ extension ProcessTests {
                 let port = try await outsider.verified(echo.port).port
                 let caller = try await s.caller(at: port)
                 try await give(try await issue(relay, "second"), of: relay, to: outsider)
-                try await outsider.program.line(containing: "the new token counts")
+                try await outsider.program.line(containing: "the new token is accepted")
                 try await eventually("the first one is over", within: .seconds(15), every: .milliseconds(200)) {
                     try await relay.command(["token", "list"]).stdout.split(separator: "\n").contains {
                         $0.contains("first") && $0.contains("expired")
@@ -114,7 +114,7 @@ extension ProcessTests {
                 let caller = try await s.caller(at: try await outsider.verified(echo.port).port)
                 let second = try await issue(relay, "second", ["--for", String(repeating: "ab", count: 32)])
                 try await give(second, of: relay, to: outsider)
-                let line = try await outsider.program.line(containing: "the new token counts for nothing")
+                let line = try await outsider.program.line(containing: "the new token is not accepted")
                 try #require(line.contains("belongs to another node key"))
                 try await caller.echoes(20)
             }
