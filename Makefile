@@ -7,7 +7,7 @@ BINARY = .build/release/p2prc
 SWIFT_BIN := $(dir $(realpath $(shell command -v $(SWIFT))))
 RELEASE = $(SWIFT) build -c release $(if $(wildcard $(SWIFT_BIN)../lib/swift_static/linux/libFoundation.a),--static-swift-stdlib)
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install uninstall format lint clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -16,7 +16,7 @@ setup:
 	@scripts/setup
 
 demo: setup ## Build, then expose a small service through a relay on this machine
-	@$(RELEASE) --product p2prc
+	@scripts/quietly "building, about 8 minutes the first time" $(RELEASE) --product p2prc
 	@scripts/demo $(BINARY)
 
 build: setup ## Build in release mode
@@ -88,9 +88,18 @@ man: build ## Write docs/man/p2prc.1 from what the program says of itself
 	scripts/manual $(BINARY) > docs/man/p2prc.1.new
 	mv docs/man/p2prc.1.new docs/man/p2prc.1
 
-install: build ## Install the program and its manual page: make install PREFIX=/usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+COMPLETIONS = $(SHARE)/bash-completion/completions/p2prc $(SHARE)/zsh/site-functions/_p2prc \
+	$(SHARE)/fish/vendor_completions.d/p2prc.fish
+
+install: build ## Install the program, its manual page and completions: make install PREFIX=/usr/local
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2prc
-	install -D -m 0644 docs/man/p2prc.1 $(DESTDIR)$(PREFIX)/share/man/man1/p2prc.1
+	install -D -m 0644 docs/man/p2prc.1 $(SHARE)/man/man1/p2prc.1
+	@set -e; set -- $(COMPLETIONS); for shell in bash zsh fish; do \
+		mkdir -p "$$(dirname "$$1")"; $(BINARY) completion $$shell > "$$1"; chmod 0644 "$$1"; shift; done
+
+uninstall: ## Remove what install put there; homes (~/.p2prc) stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2prc $(SHARE)/man/man1/p2prc.1 $(COMPLETIONS)
 
 format: ## Format the sources
 	$(SWIFT) format format --in-place --recursive --parallel Sources Tests Package.swift

@@ -336,6 +336,13 @@ struct Assembled: Sendable {
     /// How others join, the first time; and what everybody should know about a relay without a door.
     private static func introduce(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
         guard settings.isRelay else { return }
+        if let least = settings.ports.ranges.first?.first, least < SystemFacts.firstUnprivilegedPort,
+            !SystemFacts.mayBindPrivilegedPorts
+        {
+            log.warning(
+                "--ports \(settings.ports): ports below \(SystemFacts.firstUnprivilegedPort) need CAP_NET_BIND_SERVICE, which this process lacks, and cannot be given out; run as root, or: setcap cap_net_bind_service=+ep p2prc"
+            )
+        }
         if settings.isOpen {
             log.warning(
                 "this relay is OPEN: anybody may take its public ports and its traffic; leave --open out to admit members only")
@@ -375,14 +382,17 @@ struct Assembled: Sendable {
         core.mesh?.start()
         core.exposeServerPort()
         for request in settings.mappings { _ = core.adopt(request) }
+        // Otherwise it would wait without a word.
+        if settings.isAuto, core.peer.relayStandings.isEmpty, let lack = core.lack { core.log.warning("\(lack)") }
     }
 
     private static func serverPortError(_ settings: NodeSettings, _ error: SystemError) -> CommandError {
         let port = settings.serverPort
         if error.isAddressInUse {
+            let holder = PortHolder.text(ofPort: port) ?? "another program"
             return CommandError(
                 .serverPortInUse,
-                "port \(port) is in use by another program; stop it, or choose another port: --server-port N")
+                "port \(port) is in use by \(holder); stop that, or choose another port: --server-port N")
         }
         if error.isPermissionDenied {
             return CommandError(

@@ -125,11 +125,16 @@ final class NodeCore {
         var verified: Set<String> = []
         for row in documents.mappings.mappings where row.role == .peer && row.state == .verified {
             guard let host = row.address, let port = row.blindPort else { continue }
-            let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified"
+            let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified" + Self.remark(row)
             verified.insert(line)
             if !proclaimed.contains(line) { Output.result(line) }
         }
         proclaimed = verified
+    }
+
+    /// Whoever asked for one port and sees two wants to know why.
+    private static func remark(_ row: MappingRegistry.Mapping) -> String {
+        row.target == HostText.serverPort ? " (p2prc's own port, for other nodes; --no-server-port leaves it out)" : ""
     }
 
     // MARK: Commands
@@ -226,7 +231,7 @@ final class NodeCore {
     }
 
     /// Why waiting for a relay is no use: none was named, and this node will find none by itself.
-    private var lack: String? {
+    var lack: String? {
         guard settings.sessions > 0 else {
             return "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST"
         }

@@ -24,7 +24,7 @@ public struct NodeSettings: Sendable {
     public var bind: SocketAddress?
     public var serverPort = NodeSettings.defaultServerPort
     public var advertised: String?
-    public var ports: PortRange
+    public var ports: PublicPorts
     public var isTemporary = false
     /// Where P2PRC nodes may exchange tables with this one; `nil`: nowhere.
     public var p2prcCompat: SocketAddress?
@@ -76,8 +76,11 @@ public struct NodeSettings: Sendable {
 
     /// The relay's rules, out of the configuration.
     public var relayPolicy: RelayCore.Policy {
-        RelayCore.Policy(
-            ports: ports, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600), membershipLimits: config.limits)
+        var policy = RelayCore.Policy(
+            ports: ports.usual, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600),
+            membershipLimits: config.limits)
+        policy.ports = ports
+        return policy
     }
 
     /// Who may come to the server port.
@@ -104,10 +107,10 @@ public struct NodeSettings: Sendable {
     }
 
     /// Below the ports that the system takes for outgoing connections: 20000 and up, as far as that goes.
-    static var defaultPorts: PortRange {
+    static var defaultPorts: PublicPorts {
         let end = SystemFacts.firstEphemeralPort - 1
         let range = end >= 20_100 ? PortRange(first: 20_000, last: end) : PortRange(first: 61_000, last: 65_535)
-        return range ?? .all
+        return PublicPorts(range ?? .all)
     }
 
     // What the flags say, as text; what cannot be is a usage error that names flag, value and a right example.
@@ -163,7 +166,16 @@ public struct NodeSettings: Sendable {
         p2prcCompat = address
     }
 
-    public mutating func setPorts(_ text: String) throws(CommandError) { ports = try PortRange.parse(text) }
+    public mutating func setPorts(_ texts: [String]) throws(CommandError) {
+        let text = texts.joined(separator: ",")
+        guard let named = PublicPorts(text) else {
+            throw CommandError(
+                .usage,
+                "--ports \(text): write ports and ranges LOW-HIGH from 1 to 65535, such as --ports 20000-29999 or --ports 80,443,20000-29999"
+            )
+        }
+        ports = named
+    }
 
     // A list that a flag gives takes the place of the file's.
 
@@ -201,7 +213,7 @@ public struct NodeSettings: Sendable {
     }
 }
 
-/// `--mp LOCAL[:PUBLIC]`, with what says more about it.
+/// `--mp [HOST:]PORT[:PUBLIC]`, with what says more about it.
 public struct MappingRequest: Hashable, Sendable, Codable {
     public var host: String
     public var firstPort: UInt16
@@ -218,8 +230,9 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     public var tell: String?
 
     /// - Parameters:
-    ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`.
-    ///   - target: `host` or `host:port`, instead of 127.0.0.1.
+    ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`; with a host and
+    ///     a colon before it, of another machine.
+    ///   - target: `host` or `host:port` with the port of `text`, another way to name another machine.
     ///   - allow: networks (CIDR) of visitors to let in; none: everybody.
     ///   - deny: those not to let in.
     ///   - tell: what others call the service; empty to tell them nothing any more.
@@ -227,18 +240,18 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false,
         allow: [String] = [], deny: [String] = [], tell: String? = nil
     ) throws(CommandError) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count <= 2, let local = Self.ports(parts[0]) else {
+        guard let place = Self.place(text) else {
             throw CommandError(
                 .usage,
-                "--mp \(text): not a port; write LOCAL or LOCAL:PUBLIC with numbers from 1 to 65535, such as --mp 8080:30123"
-            )
+                "--mp \(text): write PORT or HOST:PORT, and :PUBLIC behind it if you like, with ports from 1 to 65535, "
+                    + "such as --mp 8080, --mp 8080:30123 or --mp 192.168.1.5:22 (an IPv6 address in brackets)")
         }
+        let local = place.ports
         var opened: PortRange?
-        if parts.count == 2 {
-            guard let range = Self.ports(parts[1]), range.count == local.count else {
-                throw CommandError(
-                    .usage, "--mp \(text): the public part must be as many ports from 1 to 65535 as the local one")
+        if let text = place.opened {
+            guard let range = Self.ports(text), range.count == local.count else {
+                let many = local.count == 1 ? "one port" : "\(local.count) ports in a row"
+                throw CommandError(.usage, "--mp \(place.text): PUBLIC must be \(many) from 1 to 65535, not \(text)")
             }
             opened = range
         }
@@ -247,10 +260,16 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                 .usage,
                 "--any prefers a public port and there is none in --mp \(text); write LOCAL:PUBLIC, or leave --any out")
         }
-        var endpoint = Endpoint(host: "127.0.0.1", port: local.first)
+        var endpoint = Endpoint(host: place.host ?? "127.0.0.1", port: local.first)
         if let target {
             guard let named = Endpoint(target, defaultPort: local.first) else {
                 throw CommandError(.usage, "--target \(target): write HOST:PORT, such as 192.168.1.5:22")
+            }
+            guard place.host == nil, named.port == local.first else {
+                throw CommandError(
+                    .usage,
+                    "--mp \(text) and --target \(target) name two things to expose; write --mp \(named), and :PUBLIC behind it if you like"
+                )
             }
             endpoint = named
         }
@@ -284,6 +303,29 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                 .usage, "--tell \(PlainText.spelled(text).prefix(80)): \(rule); this one has \(text.utf8.count) bytes")
         }
         return text
+    }
+
+    private struct Place {
+        var text: String
+        var host: String?
+        var ports: PortRange
+        var opened: Substring?
+    }
+
+    /// `[HOST:]PORT[:PUBLIC]` taken apart; an IPv6 address stands in brackets.
+    private static func place(_ text: String) -> Place? {
+        var fields = text.split(separator: ":", omittingEmptySubsequences: false)
+        var host: String?
+        if text.hasPrefix("[") {
+            guard let end = text.firstRange(of: "]:") else { return nil }
+            host = String(text[..<end.lowerBound].dropFirst())
+            fields = text[end.upperBound...].split(separator: ":", omittingEmptySubsequences: false)
+        } else if fields.count > 1, fields[0].contains(where: { $0 != "-" && !$0.isNumber }) {
+            host = String(fields.removeFirst())
+        }
+        guard let first = fields.first, fields.count <= 2, let ports = ports(first) else { return nil }
+        if let host, Endpoint(Endpoint(host: host, port: 1).description) == nil { return nil }
+        return Place(text: text, host: host, ports: ports, opened: fields.dropFirst().first)
     }
 
     private static func ports(_ text: Substring) -> PortRange? {

@@ -22,7 +22,9 @@ public struct RelayChoice: Hashable, Sendable {
     public init(_ text: String, token: String? = nil, acceptsOpen: Bool, named what: String) throws(CommandError) {
         self.token = token
         self.acceptsOpen = acceptsOpen
-        if text.hasPrefix(JoinLink.scheme) {
+        // Copied with a blank or a line end around it.
+        let text = String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+        if text.contains(JoinLink.scheme) {
             // The link is a secret: the message must not repeat it.
             guard let link = JoinLink(text),
                 let endpoint = Endpoint(link.address, defaultPort: NodeSettings.defaultServerPort)
@@ -33,6 +35,9 @@ public struct RelayChoice: Hashable, Sendable {
             self.link = link
             self.endpoint = endpoint
         } else {
+            guard text.utf8.count < 64 || text.contains(where: { $0 != "/" && !$0.isHexDigit }) else {
+                throw CommandError(.usage, "\(what): this is a key, or a piece of a join link; copy all of it, from p2prc:// on")
+            }
             guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
                 throw CommandError(
                     .usage,

@@ -33,7 +33,8 @@ struct StderrLog: LogHandler {
 /// Whole lines to standard output and standard error.
 public enum Output {
     public static func result(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
-    public static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+    /// Never with a secret: what stands there ends up in journals and bug reports.
+    public static func error(_ text: String) { write(CommandText.withoutSecrets(text) + "\n", to: STDERR_FILENO) }
 
     /// As it is, with no line end added.
     public static func document(_ bytes: [UInt8]) { write(String(decoding: bytes, as: UTF8.self), to: STDOUT_FILENO) }

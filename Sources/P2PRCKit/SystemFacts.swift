@@ -26,6 +26,21 @@ enum SystemFacts {
         return port
     }
 
+    /// Ports from here on need no right of their own (ip(7), ip_unprivileged_port_start).
+    static var firstUnprivilegedPort: UInt16 {
+        let text = try? String(contentsOfFile: "/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding: .utf8)
+        return text.flatMap { UInt16($0.prefix { $0.isNumber }) } ?? 1_024
+    }
+
+    /// Whether this process has CAP_NET_BIND_SERVICE (capabilities(7)).
+    static var mayBindPrivilegedPorts: Bool {
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("CapEff:") }),
+            let set = UInt64(line.drop { !$0.isWhitespace }.drop(while: \.isWhitespace), radix: 16)
+        else { return true }
+        return set & 1 << 10 != 0
+    }
+
     /// As many descriptors as this user may have.
     static func raiseDescriptorLimit() {
         var limit = rlimit()

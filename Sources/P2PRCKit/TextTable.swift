@@ -43,9 +43,9 @@ enum TextTable {
             "key \(status.Key)", "home \(status.Home), server port \(status.Server_port)",
             "data channels encrypted by \(status.Encryption)",
         ]
-        if let ports = status.Public_ports { lines.append("gives out ports \(ports); \(status.Sessions) sessions") }
+        if let ports = status.Public_ports { lines.append("gives out ports \(ports); \(status.Sessions) session\(status.Sessions == 1 ? "" : "s")") }
         if status.Draining == true {
-            lines.append("draining: takes no new peers and lets the \(status.Sessions) here go; to stay: p2prc drain --undo")
+            lines.append("draining: takes no new peers; \(status.Sessions) still here; to stay: p2prc drain --undo")
         }
         if !status.reverse_proxy_servers.isEmpty {
             lines += ["", servers(ServerRegistry(servers: status.reverse_proxy_servers))]

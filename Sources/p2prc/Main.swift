@@ -6,7 +6,9 @@ import P2PRCKit
 enum Main {
     static func main() async {
         do {
-            var command = try P2PRC.parseAsRoot()
+            let words = Array(CommandLine.arguments.dropFirst())
+            try Mistakes.refuseUnknownHelp(words)
+            var command = try P2PRC.parseAsRoot(words)
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
@@ -23,11 +25,16 @@ enum Main {
     /// Help and version are results; everything that is wrong is one line.
     private static func leave(_ error: any Error) -> Never {
         let text = P2PRC.message(for: error)
-        if P2PRC.exitCode(for: error) == .validationFailure, !text.isEmpty {
-            Output.error("p2prc: \(text.split(separator: "\n")[0]); see p2prc --help")
+        switch P2PRC.exitCode(for: error) {
+        case .validationFailure where !text.isEmpty:
+            Output.error("p2prc: \(Mistakes.line(text, P2PRC.fullMessage(for: error), CommandLine.arguments.dropFirst()))")
             P2PRC.exit(withError: ExitCode.validationFailure)
+        // As long as no terminal wraps the line.
+        case .success where text.hasPrefix("OVERVIEW: \(P2PRC.configuration.abstract.prefix(40))"):
+            Output.result(Overview.text)
+            P2PRC.exit()
+        default: P2PRC.exit(withError: error)
         }
-        P2PRC.exit(withError: error)
     }
 }
 

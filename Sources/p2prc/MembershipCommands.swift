@@ -10,11 +10,12 @@ struct Join: AsyncParsableCommand {
             """)
     @Argument(help: ArgumentHelp("A join link or an address; - for standard input.", valueName: "link | host[:port] | -"))
     var link: String?
-    @Option(help: ArgumentHelp("Read the join link from this file.", valueName: "file"))
+    @Option(help: ArgumentHelp("Read the join link from this file.", valueName: "file"), completion: .file())
     var file: String?
     @Option(
         name: .customLong("token-file"),
-        help: ArgumentHelp("Read a token of that reverse proxy from this file; - for standard input.", valueName: "file"))
+        help: ArgumentHelp("Read a token of that reverse proxy from this file; - for standard input.", valueName: "file"),
+        completion: .file())
     var tokenFile: String?
     @Flag(name: .customLong("accept-open"), help: "It may take anybody and prove nothing but its key.")
     var acceptOpen = false

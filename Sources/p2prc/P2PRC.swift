@@ -18,11 +18,12 @@ struct P2PRC: AsyncParsableCommand {
         version: P2PRCVersion.text,
         subcommands: [
             Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self,
-            ReceiptCommand.self, Export.self, Import.self, Netcheck.self,
+            ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self, Version.self,
         ])
 
     @Flag(
-        name: [.customShort("s"), .customLong("Server")], help: "Run a node in the foreground until SIGINT or SIGTERM.")
+        name: [.customShort("s"), .customLong("server"), .customLong("Server")],
+        help: "Run a node in the foreground until SIGINT or SIGTERM.")
     var server = false
 
     @Flag(name: .customLong("reverse-proxy"), help: "With -s: be a reverse proxy for other nodes.")
@@ -51,13 +52,14 @@ struct P2PRC: AsyncParsableCommand {
     @Option(
         name: [.customLong("mp"), .customLong("MAPPort")],
         help: ArgumentHelp(
-            "Expose 127.0.0.1:LOCAL; may be repeated. Alone it asks the running node.", valueName: "local[:public]"))
+            "Expose a port of this machine, or of another one; may be repeated. Alone it asks the running node.",
+            valueName: "[host:]port[:public]"))
     var mapPort: [String] = []
 
     @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
     var anyPort = false
 
-    @Option(help: ArgumentHelp("With --mp: expose another machine of the LAN.", valueName: "host:port"))
+    @Option(help: ArgumentHelp("With --mp PORT: on another machine of the LAN.", valueName: "host[:port]"))
     var target: String?
 
     @Option(
@@ -95,7 +97,8 @@ struct P2PRC: AsyncParsableCommand {
     @Option(help: ArgumentHelp("With --reverse-proxy: the address that visitors are told.", valueName: "addr"))
     var advertise: String?
 
-    @Option(help: ArgumentHelp("With --reverse-proxy: the public ports to give out.", valueName: "low-high"))
+    @Option(help: ArgumentHelp(
+            "With --reverse-proxy: the public ports to give out, ranges with commas between.", valueName: "low-high,…"))
     var ports: [String] = []
 
     @OptionGroup var networks: Networks
@@ -137,11 +140,15 @@ struct P2PRC: AsyncParsableCommand {
             try refuse(json, "--json", "with -s")
             return .run(try settings(home))
         }
-        for (isGiven, flag) in [
+        let ofRelay = [(advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (isOpen, "--open")] + networks.ofRelay
+        let ofNode = [
             (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
-            (serverPort != nil, "--server-port"), (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"),
-            (isOpen, "--open"), (plain, "--plain"),
-        ] + networks.ofRelay { try refuse(isGiven, flag, "without -s") }
+            (serverPort != nil, "--server-port"), (plain, "--plain"),
+        ]
+        for (isGiven, flag) in ofNode + ofRelay where isGiven {
+            if let other = asked.first { try refuse(true, flag, "with \(other)") }
+            throw startsNode(flag, isForRelay: ofRelay.contains { $0.1 == flag })
+        }
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         if tableRequest != nil || viewServers || viewMappings {
             for (isGiven, flag) in [
@@ -153,7 +160,7 @@ struct P2PRC: AsyncParsableCommand {
             return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
         }
         if !mapPort.isEmpty {
-            try refuse(!connectReverseProxy.isEmpty, "--connect-reverse-proxy", "with --mp but without -s")
+            if !connectReverseProxy.isEmpty { throw startsNode("--connect-reverse-proxy with --mp", isForRelay: false) }
             return .map(home, json: json, try mappings())
         }
         try refuse(anyPort, "--any", "without --mp")
@@ -164,11 +171,24 @@ struct P2PRC: AsyncParsableCommand {
             return .connect(
                 home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: temporary)
         }
+        if json || common.home != nil {
+            let flag = json ? "--json" : "--home"
+            throw ValidationError("\(flag) alone asks for nothing; add what to do, such as: p2prc status \(flag)\(json ? "" : " DIR")")
+        }
         throw CleanExit.helpRequest(self)
     }
 
-    private func refuse(_ isGiven: Bool, _ flag: String, _ circumstance: String) throws {
-        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); leave it out") }
+    /// The commonest slip: all was said of a node but that it should run.
+    private func startsNode(_ flag: String, isForRelay: Bool) -> ValidationError {
+        let added = ["-s"] + (isForRelay && !reverseProxy ? ["--reverse-proxy"] : [])
+        let line = CommandText.line(["p2prc"] + added + CommandLine.arguments.dropFirst())
+        return ValidationError("\(flag) is for starting a node; add \(added.joined(separator: " ")): \(line)")
+    }
+
+    private func refuse(
+        _ isGiven: Bool, _ flag: String, _ circumstance: String, _ advice: String = "leave it out"
+    ) throws {
+        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); \(advice)") }
     }
 
     private func mappings() throws -> [MappingRequest] {
@@ -189,7 +209,7 @@ struct P2PRC: AsyncParsableCommand {
         settings.isRelay = reverseProxy
         if isOpen { settings.isOpen = true }
         if plain { settings.isPlain = true }
-        try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy")
+        try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy", "add it")
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
         try refuse(target != nil && mapPort.isEmpty, "--target", "without --mp")
@@ -199,18 +219,17 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(
             temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary",
             "without --mp or --connect-reverse-proxy")
-        try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy")
-        try refuse(!ports.isEmpty && !reverseProxy, "--ports", "without --reverse-proxy")
-        try refuse(ports.count > 1, "--ports", "a second time with -s")
+        try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy", "add it")
+        try refuse(!ports.isEmpty && !reverseProxy, "--ports", "without --reverse-proxy", "add it")
         for (isGiven, flag) in networks.ofRelay {
-            try refuse(isGiven && !reverseProxy, flag, "without --reverse-proxy")
+            try refuse(isGiven && !reverseProxy, flag, "without --reverse-proxy", "add it")
         }
         try settings.setVisitors(allow: networks.allowVisitors, deny: networks.denyVisitors)
         try settings.setPeers(allow: networks.allowPeers, deny: networks.denyPeers)
         if let bind { try settings.setBind(bind) }
         if let serverPort { try settings.setServerPort(serverPort) }
         if let advertise { try settings.setAdvertised(advertise) }
-        if let range = ports.first { try settings.setPorts(range) }
+        if !ports.isEmpty { try settings.setPorts(ports) }
         return settings
     }
 }

@@ -3,7 +3,8 @@ import P2PRCKit
 
 /// Flags that every command takes.
 struct Common: ParsableArguments {
-    @Option(help: ArgumentHelp("Where the node keeps its files (default: $P2PRC, else ~/.p2prc).", valueName: "dir"))
+    @Option(help: ArgumentHelp("Where the node keeps its files (default: $P2PRC, else ~/.p2prc).", valueName: "dir"),
+        completion: .directory)
     var home: String?
 
     @Flag(help: "Print exactly one JSON document.")

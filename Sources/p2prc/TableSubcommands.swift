@@ -8,7 +8,7 @@ struct Export: ParsableCommand {
     struct Table: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "ip-table", abstract: "Write the known nodes as an ip_table.json of P2PRC.")
-        @Argument(help: ArgumentHelp("The file; without one, standard output.", valueName: "file"))
+        @Argument(help: ArgumentHelp("The file; without one, standard output.", valueName: "file"), completion: .file())
         var file: String?
         @OptionGroup var common: Common
         @ParentCommand var parent: P2PRC
@@ -28,7 +28,7 @@ struct Import: ParsableCommand {
     struct Table: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "ip-table", abstract: "Add the nodes of an ip_table.json of P2PRC as places to begin with.")
-        @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"))
+        @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"), completion: .file())
         var file: String
         @OptionGroup var common: Common
         @ParentCommand var parent: P2PRC

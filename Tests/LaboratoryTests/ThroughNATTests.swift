@@ -53,9 +53,7 @@ extension LaboratoryTests {
                 let world = try await World(s)
                 let machine = world.lab.lanMachine(nat)
                 _ = try await s.service("banner", port: 2222, ["--bind", machine], in: world.lab.home(nat))
-                let peer = try await world.peer(behind: nat, mappings: ["22"]) {
-                    $0.more = ["--target", "\(machine):2222"]
-                }
+                let peer = try await world.peer(behind: nat, mappings: ["\(machine):2222"])
                 let row = try await peer.verified(2222)
                 let heard = try await s.shell(
                     "timeout 5 nc -d -w 1 \(Lab.relayAddress) \(row.port) | head -n 1", in: world.lab.visitor)

@@ -46,16 +46,16 @@ import Testing
             """)
         #expect(settings.name == "office" && settings.serverPort == 9_000 && settings.advertised == "relay.example.org")
         #expect(settings.bind?.isLoopback == true && settings.isOpen && settings.isPlain)
-        #expect(settings.relayPolicy.ports == PortRange(first: 30_000, count: 10))
+        #expect(settings.relayPolicy.ports == PublicPorts("30000-30009"))
         #expect(settings.relayPolicy.leaseSeconds == 7_200)
         #expect(settings.relayPolicy.membershipLimits.leases == 7)
         #expect(settings.relayPolicy.membershipLimits.keys == RelayCore.Policy.usualLimits.keys)
 
         try settings.setServerPort("9001")
-        try settings.setPorts("31000")
+        try settings.setPorts(["31000", "80, 443"])
         try settings.setVisitors(allow: ["192.0.2.0/24", "2001:db8::/32"], deny: [])
         try settings.setPeers(allow: [], deny: ["198.51.100.1"])
-        #expect(settings.serverPort == 9_001 && settings.ports == PortRange(first: 31_000, count: 1))
+        #expect(settings.serverPort == 9_001 && settings.relayPolicy.ports == PublicPorts("80,443,31000"))
         #expect(
             try settings.config.visitors
                 == NetworkFilter(allow: networks("192.0.2.0/24", "2001:db8::/32"), deny: networks("10.1.0.0/16")))

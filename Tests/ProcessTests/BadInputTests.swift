@@ -18,6 +18,7 @@ extension ProcessTests {
                 (["-s", "--reverse-proxy", "--ports", "5-3"], "5-3"),
                 (["-s", "--reverse-proxy", "--ports", "0-10"], "0-10"),
                 (["-s", "--reverse-proxy", "--ports", "many"], "many"),
+                (["-s", "--reverse-proxy", "--ports", "80,443,9-1"], "80,443,9-1"),
                 (["-s", "--server-port", "99999"], "99999"),
                 (["-s", "--connect-reverse-proxy", "host:port"], "host:port"),
                 (["-s", "--bind", "not an address"], "not an address"),
@@ -40,7 +41,21 @@ extension ProcessTests {
                 (["unmap", "8080", "--bind", "127.0.0.1"], "--bind"),
                 (["--view-rpm", "--mp", "9000"], "--mp"),
                 (["--view-rps", "--reverse-proxy"], "--reverse-proxy"),
-                (["unmap"], "<mapping>"),
+                (["unmap"], "<mapping>"), (["unmap"], "see p2prc unmap --help"),
+                (["--reverse-proxy"], "add -s: p2prc -s --reverse-proxy"),
+                (["--connect-reverse-proxy", "198.51.100.1", "--mp", "8080"], "add -s: p2prc -s --connect-reverse-proxy"),
+                (["--ports", "1024-2000"], "add -s --reverse-proxy: p2prc -s --reverse-proxy --ports 1024-2000"),
+                (["-s", "--open"], "add it"),
+                (["--json"], "--json alone"),
+                (["statsu"], "did you mean status?"), (["status", "extra"], "extra"),
+                (["help", "nosuch"], "nosuch"), (["help", "token", "isue"], "did you mean issue?"),
+                (["token", "issue", "--naem", "x"], "did you mean --name?"),
+                (["start"], "p2prc -s"), (["ls"], "p2prc --ls"), (["-V"], "p2prc --version"),
+                (["--mp", "53", "--udp"], "UDP is not there yet"), (["--unmap", "53"], "p2prc unmap"),
+                (["--view"], "--view-rpm"),
+                (["-s", "--mp", "80", "--target", "10.1.0.1:22"], "write --mp 10.1.0.1:22"),
+                (["-s", "--mp", "nas.local"], "nas.local"), (["-s", "--mp", "fd00::1:22"], "brackets"),
+                (["-s", "--mp", "10.1.0.1:22:70000"], "70000"),
             ])
         func usage(_ words: [String], _ culprit: String) async throws {
             try await scenario { s in
@@ -52,6 +67,35 @@ extension ProcessTests {
                 try #require(result.stderr.split(separator: "\n").count == 1, "one clear line: \(result.stderr)")
                 try #require(result.stdout.isEmpty)
                 try #require(!FileManager.default.fileExists(atPath: home), "nothing is made for a wrong command")
+            }
+        }
+
+        @Test("what opens something is never proposed", arguments: ["--opne", "--accept-opn", "--plian", "--ope"])
+        func dangerous(_ word: String) async throws {
+            try await scenario { s in
+                let result = try await s.run("p2prc", Binaries.product(), ["-s", "--reverse-proxy", word])
+                try #require(result.status == ExitCode.usage)
+                for flag in ["--open", "--accept-open", "--plain"] { try #require(!result.stderr.contains(flag)) }
+            }
+        }
+
+        @Test("no error repeats a secret, wherever it stood on the command line")
+        func secrets() async throws {
+            let key = String(repeating: "5e", count: 32)
+            let link = "p2prc://203.0.113.11:8088/\(key)/\(key)"
+            let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJmcmllbmQtNWU1ZTVlNWU1ZTVlNWUifQ.c2lnbmF0dXJlNWU1ZTVl"
+            for words in [
+                ["--connect-reverse-proxy", link, "--mp", "8080"], ["--connect-reverse-proxy", " \(link) "], [link],
+                ["-s", "--connect-reverse-proxy", "x\(link)"], ["-s", "--connect-reverse-proxy", String(link.dropLast())],
+                ["status", link], ["join", key], ["join", "\(key)/\(key)"], ["-s", "--bind", link], ["leave", link],
+                ["join", "relay", "--token-file", link], ["status", token], ["-s", "--mp", token],
+            ] {
+                try await scenario { s in
+                    let home = ["--home", "\(s.folder)/home"]
+                    let result = try await s.run("p2prc", Binaries.product(), words + home, within: .seconds(5))
+                    try #require(result.status != 0, "\(words)")
+                    try #require(!result.stderr.contains("5e5e5e5e") && !result.stderr.contains("NWU1ZTVl"), "\(result.stderr)")
+                }
             }
         }
 
@@ -115,7 +159,7 @@ extension ProcessTests {
                 let foreign = try await s.service("echo", ["--bind", "127.0.0.1"])
                 let node = try s.node(settings(serverPort: foreign.port))
                 try #require(try await node.program.exit() == ExitCode.serverPortInUse)
-                try expectOneLine(node, naming: "\(foreign.port)")
+                try expectOneLine(node, naming: "port \(foreign.port) is in use by PID \(foreign.program.pid) (labtool)")
             }
         }
 

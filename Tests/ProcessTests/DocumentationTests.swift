@@ -13,7 +13,7 @@ extension ProcessTests {
             ["status"], ["netcheck"], ["unmap"], ["join"], ["leave"], ["drain"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
             ["token", "issue"], ["token", "list"], ["token", "revoke"],
             ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
-            ["export", "ip-table"], ["import", "ip-table"],
+            ["export", "ip-table"], ["import", "ip-table"], ["completion"], ["version"],
         ]
 
         private func p2prc(_ words: [String]) async throws -> Finished {
@@ -22,26 +22,86 @@ extension ProcessTests {
             return try #require(ended)
         }
 
+        /// What the program says of itself to scripts/manual.
+        private struct Command: Decodable {
+            struct Name: Decodable {
+                var kind: String
+                var name: String
+            }
+            struct Argument: Decodable { var names: [Name]? }
+            var arguments: [Argument]?
+            var subcommands: [Command]?
+
+            var flags: Set<String> {
+                let own = (arguments ?? []).flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map { "--\($0.name)" }
+                return (subcommands ?? []).reduce(into: Set(own)) { $0.formUnion($1.flags) }
+            }
+        }
+
+        private func program() async throws -> Command {
+            struct Dump: Decodable { var command: Command }
+            let dump = try await p2prc(["--experimental-dump-help"]).stdout
+            return try JSONDecoder().decode(Dump.self, from: Data(dump.utf8)).command
+        }
+
         private func text(_ path: String) throws -> String {
             try String(contentsOf: Self.root.appending(path: path), encoding: .utf8)
         }
 
         @Test("docs/cli.md names every flag and subcommand of --help, and no other flag")
         func flags() async throws {
-            let help = try await p2prc(["--help"])
-            var offers = help.stdout
-            for words in Self.subcommands { offers += try await p2prc(words + ["--help"]).stdout }
             let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(offers.matches(of: pattern).map { String($0.output) }).subtracting([
-                "--help", "--version",
-            ])
+            let offered = try await program().flags.subtracting(["--help"])
             let described = Set(try text("docs/cli.md").matches(of: pattern).map { String($0.output) })
             #expect(offered.subtracting(described) == [], "docs/cli.md does not know these")
             #expect(described.subtracting(offered) == [], "the program does not know these")
             for words in Self.subcommands {
-                #expect(help.stdout.contains("\n  \(words[0]) "))
                 #expect(try text("docs/cli.md").contains("p2prc \(words.joined(separator: " "))"))
             }
+        }
+
+        @Test("p2prc --help is one screen with every flag and subcommand, P2PRC's own names at its end")
+        func overview() async throws {
+            let help = try await p2prc(["--help"])
+            #expect(help.status == 0)
+            #expect(try await p2prc([]).stdout == help.stdout)
+            #expect(try await p2prc(["help"]).stdout == help.stdout)
+            let lines = help.stdout.split(separator: "\n", omittingEmptySubsequences: false)
+            #expect(lines.count <= 50 && lines.allSatisfy { $0.count <= 80 }, "\(lines.count) lines")
+            for argument in try await program().arguments ?? [] {
+                for name in argument.names ?? [] where !["help", "version", "h"].contains(name.name) {
+                    #expect(help.stdout.contains((name.kind == "short" ? "-" : "--") + name.name), "\(name)")
+                }
+            }
+            for words in Self.subcommands { for word in words { #expect(help.stdout.contains(word)) } }
+            let groups = help.stdout.split(separator: "P2PRC's names:")
+            #expect(groups.count == 2 && !groups[0].contains("--ListServers"))
+            // A command's own help is whole: its flags, and those of every command.
+            for words in Self.subcommands {
+                let own = try await p2prc(words + ["--help"])
+                #expect(own.status == 0 && own.stdout.hasPrefix("OVERVIEW: "), "\(words)")
+            }
+            #expect(try await p2prc(["token", "issue", "--help"]).stdout.contains("--ports"))
+        }
+
+        @Test("p2prc completion makes a script that its shell takes, with every subcommand", arguments: ["bash", "zsh", "fish"])
+        func completion(_ shell: String) async throws {
+            let script = try await p2prc(["completion", shell])
+            #expect(script.status == 0 && script.stderr.isEmpty)
+            for words in Self.subcommands { #expect(script.stdout.contains(words[0])) }
+            guard shell == "bash" else { return }
+            let candidates = try await bash(script.stdout + "\nCOMP_WORDS=(p2prc unm); COMP_CWORD=1; _p2prc; echo ${COMPREPLY[@]}")
+            #expect(candidates == "unmap\n", "\(candidates)")
+        }
+
+        private func bash(_ text: String) async throws -> String {
+            var said = ""
+            try await scenario { s in
+                let file = s.folder + "/script"
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                said = try await s.run("bash", "/bin/bash", [file]).stdout
+            }
+            return said
         }
 
         @Test("the manual page is what make man makes of the program, and names every flag and subcommand of --help")
@@ -56,16 +116,19 @@ extension ProcessTests {
             try #require(now.status == 0, "\(now.stderr)")
             #expect(now.stdout == page, "docs/man/p2prc.1 is of another version; run: make man")
 
-            var help = try await p2prc(["--help"]).stdout
-            for words in Self.subcommands { help += try await p2prc(words + ["--help"]).stdout }
             // Hyphens that are to be typed as such are escaped in a page.
             let plain = page.replacing("\\-", with: "-")
             let pattern = #/--[A-Za-z][A-Za-z-]+/#
-            let offered = Set(help.matches(of: pattern).map { String($0.output) })
+            let offered = try await program().flags
             #expect(Set(plain.matches(of: pattern).map { String($0.output) }) == offered)
             for words in Self.subcommands {
                 #expect(plain.contains("\\fB\(words.joined(separator: " "))\\fR"))
             }
+            for heading in ["EXAMPLES", "SEE ALSO", "ENVIRONMENT"] { #expect(page.contains("\n.SH \(heading)\n")) }
+            #expect(plain.contains("P2PRC_JOIN_LINK"))
+            // A flag of a subcommand that has the name of another one's is not lost.
+            let issue = try #require(plain.split(separator: ".SH COMMANDS")[1].split(separator: "\\fBtoken list").first)
+            #expect(issue.split(separator: "\\fBtoken issue").last?.contains("\\fB--ports\\fR") == true)
         }
 
         @Test("every command of the README and of docs/cli.md is one that the program takes")
