@@ -90,7 +90,8 @@ extension ProcessTests {
             #expect(script.status == 0 && script.stderr.isEmpty)
             for words in Self.subcommands { #expect(script.stdout.contains(words[0])) }
             guard shell == "bash" else { return }
-            let candidates = try await bash(script.stdout + "\nCOMP_WORDS=(p2prc unm); COMP_CWORD=1; _p2prc; echo ${COMPREPLY[@]}")
+            let asked = "COMP_WORDS=(p2prc unm); COMP_CWORD=1; COMP_LINE='p2prc unm'; COMP_POINT=9; _p2prc p2prc unm p2prc"
+            let candidates = try await bash("\(script.stdout)\n\(asked); echo ${COMPREPLY[@]}\n")
             #expect(candidates == "unmap\n", "\(candidates)")
         }
 
