@@ -12,12 +12,20 @@ enum WrongClock {
     ///
     /// - Parameter time: as in faketime(1): "@1970-01-01 00:01:00", or "-1d".
     static func wrapper(_ time: String) throws -> [String] {
-        guard time != right else { return [] }
+        try time == right ? [] : wrapper(settings: ["FAKETIME=\(time)"])
+    }
+
+    /// The same with a time that changes while the program runs: the file holds it.
+    static func wrapper(file: String) throws -> [String] {
+        try wrapper(settings: ["FAKETIME_TIMESTAMP_FILE=\(file)", "FAKETIME_NO_CACHE=1"])
+    }
+
+    private static func wrapper(settings: [String]) throws -> [String] {
         let folders = try FileManager.default.contentsOfDirectory(atPath: "/usr/lib").map { "/usr/lib/\($0)" }
         let library = folders.map { "\($0)/faketime/libfaketimeMT.so.1" }
             .first { FileManager.default.fileExists(atPath: $0) }
         let file = try #require(library, "install faketime (scripts/setup test)")
-        return ["env", "LD_PRELOAD=\(file)", "FAKETIME=\(time)", "FAKETIME_DONT_FAKE_MONOTONIC=1", "TZ=UTC", "env"]
+        return ["env", "LD_PRELOAD=\(file)"] + settings + ["FAKETIME_DONT_FAKE_MONOTONIC=1", "TZ=UTC", "env"]
     }
 
     /// What the library leaves behind of a process that was another one when it was loaded.

@@ -69,6 +69,11 @@ public struct LeaseTable: Sendable {
 
     public mutating func prolong(_ claim: Claim, until expires: WallTime) { leases[claim]?.expires = expires }
 
+    /// The clock by which they end was set anew: what is left of each stays what it is.
+    public mutating func shift(by seconds: Int64) {
+        for claim in leases.keys { leases[claim]?.expires.seconds &+= seconds }
+    }
+
     public mutating func charge(_ claim: Claim, to account: Grant.Membership) { leases[claim]?.account = account }
 
     /// Claims whose lease has run out.

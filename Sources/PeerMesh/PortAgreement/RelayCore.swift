@@ -101,6 +101,8 @@ public struct RelayCore: Sendable {
         case rename(Claim, to: Claim)
         /// Write down that a key was handed over to another one, for good.
         case retire(NodeKey, for: NodeKey)
+        /// The wall clock differs from the time that passed, by so many seconds; nothing ends by that yet.
+        case clockJumped(seconds: Int64)
         /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
         /// say it, the mapping goes without.
         case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
@@ -177,6 +179,7 @@ public struct RelayCore: Sendable {
     var agreements: [Claim: Agreement] = [:]
     var ledger = Ledger()
     public private(set) var isDraining = false
+    private var clock = SteadyClock()
     var random: SeededGenerator
 
     public init(policy: Policy, seed: UInt64) {
@@ -208,6 +211,10 @@ public struct RelayCore: Sendable {
 
     // MARK: Events
 
+    /// A lease that ran out while no relay was there lasts so long at least, in seconds: that it did is what a clock
+    /// says which may be wrong, and its peer could not come.
+    public static let leaseGrace: UInt32 = 3_600
+
     /// Takes over the leases of a former run and binds their ports at once, before others can.
     ///
     /// - Parameter retired: keys that were handed over, and to which.
@@ -216,11 +223,12 @@ public struct RelayCore: Sendable {
     ) -> [Action] {
         self.retired = retired
         var actions: [Action] = []
-        for lease in saved {
+        let least = wall + Int64(min(Self.leaseGrace, policy.leaseSeconds))
+        let most = wall + Int64(policy.leaseSeconds)
+        for var lease in saved {
             let claim = Claim(key: lease.key, mapping: lease.mapping)
-            if lease.expires <= wall {
-                actions.append(.removeLease(claim))
-            } else if leases.enter(lease) {
+            lease.expires = min(max(lease.expires, least), most)
+            if leases.enter(lease) {
                 rebook(claim)
                 actions.append(.hold(claim, lease.ports, lease.protocols))
             }
@@ -229,6 +237,18 @@ public struct RelayCore: Sendable {
     }
 
     public mutating func handle(_ event: Event, at now: Instant, wall: WallTime) -> [Action] {
+        let (time, changes) = clock.read(wall, at: now)
+        var actions: [Action] = []
+        for change in changes {
+            switch change {
+            case .jumped(let seconds): actions.append(.clockJumped(seconds: seconds))
+            case .adopted(let seconds): leases.shift(by: seconds)
+            }
+        }
+        return actions + handle(event, now, time)
+    }
+
+    private mutating func handle(_ event: Event, _ now: Instant, _ wall: WallTime) -> [Action] {
         switch event {
         case .sessionProven(let id, let key, let introduction, let grant, let formerly):
             guard retired[key] == nil else { return [.end(id, .superseded, detail: Self.retirement)] }

@@ -288,12 +288,69 @@ import Testing
         #expect(agree(3, 2, .any(count: 1)) == .ports(.only(1_030)))
     }
 
-    @Test func `leases that ran out while the relay was down are not taken over`() {
+    @Test func `leases that ran out while the relay was down wait an hour for their peers, and go then`() {
         _ = start(1, key: 1)
         #expect(agree(1, 1, .exactly(.only(1_030))) != .nothing)
-        bench = RelayBench(core.policy, at: bench.now + .seconds(3_600), saved: bench.saved)
+        #expect(agree(1, 2, .exactly(.only(1_031))) != .nothing)
+        // Ten years later, or what its clock takes for that.
+        bench = RelayBench(core.policy, at: bench.now + .seconds(315_360_000), saved: bench.saved)
         bench.restore()
+        #expect(bench.held.count == 2 && bench.saved.count == 2)
+        bench.now = bench.now + .seconds(3_590)
+        _ = bench.give(.timePassed)
+        #expect(bench.held.count == 2)
+        _ = start(2, key: 1, instance: 2)
+        #expect(agree(2, 1, .any(count: 1)) == .ports(.only(1_030)))
+        bench.now = bench.now + .seconds(11)
+        _ = say(2, .ping(1))
+        _ = bench.give(.timePassed)
+        #expect(bench.held.count == 1 && bench.saved.count == 1 && bench.listening.count == 1)
+    }
+
+    @Test func `a lease that a wrong clock put into the far future lasts no longer than any other`() {
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .exactly(.only(1_030))) != .nothing)
+        let saved = bench.saved.mapValues { lease in
+            var lease = lease
+            lease.expires.seconds += 3_000_000_000
+            return lease
+        }
+        bench = RelayBench(core.policy, at: bench.now, saved: saved)
+        bench.restore()
+        bench.now = bench.now + .seconds(UInt64(core.policy.leaseSeconds) + 1)
+        _ = bench.give(.timePassed)
         #expect(bench.held.isEmpty && bench.saved.isEmpty)
+    }
+
+    @Test func `a clock that jumps ahead ends neither the lease of an absent peer nor the session of a token`() {
+        let token = Grant(membership: .token(id: "box"), expires: bench.wall + 7_200)
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .exactly(.only(1_030))) != .nothing)
+        _ = bench.give(.sessionEnded(.number(1)))
+        _ = bench.give(
+            .sessionProven(.number(2), key: .number(2), introduction: .of(1), grant: token))
+        let session = Set([SessionID.number(2)])
+        bench.error = 2 * 86_400
+        #expect(bench.give(.timePassed) == [.clockJumped(seconds: 2 * 86_400)])
+        pass(2)
+        bench.error = 0
+        pass(2)
+        #expect(bench.held.count == 1 && bench.saved.count == 1 && Set(bench.sessions.keys) == session)
+        // One that stays counts in the end, for the token; of the lease is left what was left of it.
+        bench.error = 2 * 86_400
+        for _ in 0..<358 { pass(10) }
+        #expect(bench.held.count == 1 && bench.saved.count == 1 && Set(bench.sessions.keys) == session)
+        pass(20)
+        #expect(bench.held.isEmpty && bench.saved.isEmpty && Set(bench.sessions.keys) == session)
+        pass(10)
+        #expect(bench.sessions.isEmpty)
+    }
+
+    /// Time in which session 2 is not silent.
+    private func pass(_ seconds: UInt64) {
+        bench.now = bench.now + .seconds(seconds)
+        _ = bench.give(.received(.number(2), .ping(1)))
+        _ = bench.give(.timePassed)
     }
 
     @Test func `a restored port that something else took is tried again when its peer comes`() {

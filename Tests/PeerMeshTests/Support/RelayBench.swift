@@ -19,7 +19,9 @@ final class RelayBench {
 
     private(set) var core: RelayCore
     var now: Instant
-    var wall: WallTime { WallTime(seconds: WallTime.start.seconds + Int64(now.nanoseconds / 1_000_000_000)) }
+    /// Seconds by which the wall clock is wrong.
+    var error: Int64 = 0
+    var wall: WallTime { WallTime(seconds: WallTime.start.seconds + Int64(now.nanoseconds / 1_000_000_000) + error) }
     /// Ports that something else on the machine uses.
     var busy: Set<UInt16>
     private(set) var held: [Claim: Bound] = [:]
@@ -150,7 +152,7 @@ final class RelayBench {
             expect(listening[former] == nil, "renames what listens: \(former)")
             held[claim] = held.removeValue(forKey: former)
         case .retire(let former, let next): retired[former] = next
-        case .check, .abortVisitors: break
+        case .check, .abortVisitors, .clockJumped: break
         }
         return nil
     }

@@ -52,6 +52,55 @@ extension ProcessTests {
             isRelay ? "select max(expires) from lease" : "select max(first_seen) / 1000 from node"
         }
 
+        @Test("a clock two days ahead for a moment takes no lease from an absent peer, and is told in one line")
+        func jump() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let clock = "\(s.folder)/clock"
+                func set(_ time: String) throws { try Data("\(time)\n".utf8).write(to: URL(filePath: clock)) }
+                try set("+0")
+                let wrapper = try WrongClock.wrapper(file: clock)
+                let relay = try await s.relay { $0.wrapper = wrapper }
+                defer { WrongClock.cleanUp(relay) }
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                try #require(try await peer.program.terminate() == 0)
+                try await eventually("the relay knows that it is away", within: .seconds(5)) {
+                    try await relay.viewRPM().contains { $0.port == row.port && $0.state != "verified" }
+                }
+                try set("+2d")
+                try await relay.program.line(containing: "jumped 2 days ahead", within: .seconds(5))
+                try await pass(.seconds(1.5), because: "leases end at a tick")
+                try set("+0")
+                try await pass(.seconds(1.5), because: "leases end at a tick")
+                try #require(try await relay.viewRPM().contains { $0.port == row.port })
+                let lines = relay.program.stderr.split(separator: "\n").filter { $0.contains("clock") }
+                try #require(lines.count == 1, "\(lines)")
+                try await peer.restart()
+                try #require(try await peer.verified(echo.port).port == row.port)
+            }
+        }
+
+        @Test("a relay that starts with a clock two days ahead keeps the leases of its peers, and says so")
+        func start() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                try #require(try await peer.program.terminate() == 0)
+                try #require(try await relay.program.terminate() == 0)
+                relay.settings.wrapper = try WrongClock.wrapper("+2d")
+                try await relay.restart()
+                defer { WrongClock.cleanUp(relay) }
+                try await relay.program.line(containing: "1 lease has run out by this machine's clock")
+                try await pass(.seconds(1), because: "leases end at a tick")
+                try #require(try await relay.viewRPM().contains { $0.port == row.port })
+                try await peer.restart()
+                try #require(try await peer.verified(echo.port).port == row.port)
+            }
+        }
+
         @Test(
             "where a token fails because of the relay's clock, the clock is named",
             arguments: failures)
