@@ -74,10 +74,16 @@ public struct Commands: Sendable {
 
     // MARK: -
 
+    /// Root, by sudo(8) or not, has a home of its own.
+    static var whereElse: String {
+        SystemFacts.isRoot
+            ? "start one: p2prc -s; or, if one runs as another user: sudo -u USER p2prc ..." : "start one: p2prc -s"
+    }
+
     func ask(_ request: ControlRequest) throws(CommandError) -> ControlReply {
         let paths = try inspect()
         guard let paths, let reply = try ControlClient.ask(request, socket: paths.controlSocket) else {
-            throw CommandError(.notRunning, "no node runs with the home \(home); start one: p2prc -s")
+            throw CommandError(.notRunning, "no node runs with the home \(home); \(Self.whereElse)")
         }
         return reply
     }
@@ -104,7 +110,7 @@ public struct Commands: Sendable {
         _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
     ) throws(CommandError) -> ExitStatus {
         guard let paths = try inspect() else {
-            throw CommandError(.notRunning, "there is no home \(home) yet; start a node: p2prc -s")
+            throw CommandError(.notRunning, "there is no home \(home) yet; \(Self.whereElse)")
         }
         if let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
             guard let text = reply.document else { throw CommandError(reply.status, reply.text) }
@@ -118,7 +124,7 @@ public struct Commands: Sendable {
         }
         guard let document else {
             throw CommandError(
-                .notRunning, "no node runs with the home \(home), and none left a listing there; start one: p2prc -s")
+                .notRunning, "no node runs with the home \(home), and none left a listing there; \(Self.whereElse)")
         }
         Output.error("p2prc: no node runs with the home \(home); this is what the last one wrote down")
         guard let bytes = try? document.json() else {

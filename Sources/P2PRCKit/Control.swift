@@ -137,6 +137,12 @@ enum ControlClient {
             }
             answer = bytes
         } catch {
+            if error.isPermissionDenied {
+                let owner = SystemFacts.owner(of: path.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" })
+                let whose = "\(path) belongs to \(owner ?? "another user")"
+                throw CommandError(
+                    .homeUnusable, "\(whose); run this as that user: sudo -u \(owner ?? "USER") p2prc ...")
+            }
             throw CommandError(
                 .failure,
                 "the running node does not answer on \(path): \(error.text); look at its output, or restart it")

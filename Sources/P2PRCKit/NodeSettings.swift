@@ -205,11 +205,12 @@ public struct NodeSettings: Sendable {
         return networks
     }
 
-    /// `--home DIR`, else `$P2PRC`, else `~/.p2prc`.
+    /// `--home DIR`, else `$P2PRC`, else `~/.p2prc`; empty where this user has no home folder, which no folder is.
     public static func home(named: String?) -> String {
         if let named { return named }
         if let named = SystemFacts.environment("P2PRC"), !named.isEmpty { return named }
-        return (SystemFacts.environment("HOME") ?? "/") + "/.p2prc"
+        // A plain unit of systemd has no HOME.
+        return SystemFacts.homeFolder.map { "\($0)/.p2prc" } ?? ""
     }
 }
 

@@ -16,6 +16,24 @@ enum SystemFacts {
 
     static func environment(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
 
+    /// $HOME, else what the list of users says; `nil` where neither names a folder.
+    static var homeFolder: String? {
+        let known = [environment("HOME"), user(geteuid()).map { String(cString: $0.pointee.pw_dir) }]
+        return known.compactMap { $0 }.first { $0.hasPrefix("/") && $0 != "/" }
+    }
+
+    /// What the owner of a file is called; its number where he has no name. `nil` where it cannot be looked at.
+    static func owner(of path: String) -> String? {
+        var info = stat()
+        guard stat(path, &info) == 0 else { return nil }
+        return user(info.st_uid).map { String(cString: $0.pointee.pw_name) } ?? "\(info.st_uid)"
+    }
+
+    /// Valid until the next call; for commands, which have one thread that asks.
+    private static func user(_ number: uid_t) -> UnsafeMutablePointer<passwd>? { getpwuid(number) }
+
+    static var isRoot: Bool { geteuid() == 0 }
+
     /// First of the ports that the system takes for outgoing connections (ip(7), ip_local_port_range).
     static var firstEphemeralPort: UInt16 {
         let path = "/proc/sys/net/ipv4/ip_local_port_range"

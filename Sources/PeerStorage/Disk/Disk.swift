@@ -62,6 +62,14 @@ enum Disk {
     }
 
     /// What lies at a path, the link itself and not what it points to; `nil` when nothing does.
+    /// For a library that makes files as others may read them: begins an empty one where there is none, and takes the
+    /// rights of others from those that are there. What cannot be done the library will say.
+    static func makePrivate(_ path: String, companions: [String]) {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        if descriptor >= 0 { close(descriptor) }
+        for file in [path] + companions.map({ path + $0 }) { _ = chmod(file, 0o600) }
+    }
+
     static func kind(of path: String) throws(StorageError) -> mode_t? {
         var info = stat()
         if lstat(path, &info) == 0 { return info.st_mode & S_IFMT }

@@ -68,7 +68,7 @@ public final class Home: Sendable {
     }
 
     private static func places(at path: String) throws(HomeError) -> HomePaths {
-        guard !path.isEmpty else { throw .missing(path: "''") }
+        guard !path.isEmpty else { throw .unnamed }
         var folder = "/"
         if let text = getcwd(nil, 0) {
             folder = String(cString: text)
@@ -85,10 +85,33 @@ public final class Home: Sendable {
             switch errno {
             case ENOENT: throw .missing(path: path)
             case ENOTDIR: throw .notADirectory(path: path)
+            case EACCES: throw .anothers(path: path)
             default: throw .notWritable(path: path, reason: StorageError.text(of: errno))
             }
         }
         guard info.st_mode & S_IFMT == S_IFDIR else { throw .notADirectory(path: path) }
+        if info.st_uid != geteuid(), access(path, X_OK) != 0, errno == EACCES { throw .anothers(path: path) }
+    }
+
+    /// What other users may do with the folder, as a warning with its cure; `nil`: nothing. Its files are private all
+    /// the same, but who may write in a folder may replace them.
+    public var exposure: String? {
+        var info = stat()
+        guard stat(paths.folder, &info) == 0, info.st_mode & 0o077 != 0 else { return nil }
+        let rights = info.st_mode & 0o022 != 0 ? "change what is in it" : "look into it"
+        return "\(paths.folder): other users may \(rights) (mode \(String(info.st_mode & 0o777, radix: 8))); "
+            + "take that from them: chmod 700 '\(paths.folder)'"
+    }
+
+    /// Whether the folder is still the one that this process holds. Asks the disk.
+    public var isInPlace: Bool {
+        lock.withLock { descriptor in
+            guard let descriptor else { return true }
+            var held = stat()
+            var there = stat()
+            guard fstat(descriptor, &held) == 0, stat(paths.lock, &there) == 0 else { return false }
+            return held.st_dev == there.st_dev && held.st_ino == there.st_ino
+        }
     }
 
     private static func create(_ path: String) throws(HomeError) {

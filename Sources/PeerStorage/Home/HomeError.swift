@@ -2,6 +2,10 @@
 public enum HomeError: Error, Hashable, Sendable, CustomStringConvertible {
     /// There is no such folder (only when it may not be created).
     case missing(path: String)
+    /// Nothing says where it is.
+    case unnamed
+    /// It belongs to another user, and this one may not look into it.
+    case anothers(path: String)
     /// Something else than a folder has that name.
     case notADirectory(path: String)
     case cannotCreate(path: String, reason: String)
@@ -16,6 +20,11 @@ public enum HomeError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .missing(let path):
             "\(path): there is no such folder; start a node with this home first, or choose another --home"
+        case .unnamed:
+            "no home is known: HOME is not set, and this user has no home folder; name one: --home DIR, or P2PRC=DIR"
+        case .anothers(let path):
+            "\(path): it belongs to another user; run p2prc as that user (sudo -u USER p2prc ...), "
+                + "or choose another --home"
         case .notADirectory(let path):
             "\(path): it is not a folder; move it away, or choose another --home"
         case .cannotCreate(let path, let reason):

@@ -51,6 +51,7 @@ public actor IPTable {
             let aside = try Disk.moveAside(path, companions: companions, at: now)
             warnings.append(StorageWarning(path: path, movedTo: aside, reason: damage))
         }
+        Disk.makePrivate(path, companions: companions)
         let queue = try translating(path) {
             let queue = try DatabaseQueue(path: path, configuration: configuration(readonly: false))
             try IPTableSchema.bringUpToDate(queue, path: path)

@@ -28,7 +28,7 @@ import Testing
         let home = try folder.home()
         let (file, _, _) = try open(home)
         #expect(try await file.write(document))
-        #expect(mode(of: path) == 0o644)
+        #expect(mode(of: path) == 0o600)
         #expect(try RegistryFile<ServerRegistry>.inspect(home.paths) == document)
         #expect(try open(home).document == document)
         #expect(folder.names == ["lock", "reverse_proxy_server.json"])
