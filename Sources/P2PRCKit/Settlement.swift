@@ -63,7 +63,7 @@ enum Settlement {
             ControlReply(
                 status: .unreachable,
                 text:
-                    "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); open that port in the relay's firewall",
+                    "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); \(cure(row))",
                 document: nil)
         case .refused:
             ControlReply(
@@ -71,6 +71,12 @@ enum Settlement {
                 text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
         case .requested, .bound, .committed, .active, .verified, .offline: nil
         }
+    }
+
+    /// The firewall is the relay's. Ports are given out anew, so that all of them have to be open.
+    private static func cure(_ row: ExposedMapping) -> String {
+        guard let ports = row.relayPorts ?? row.ports else { return "open that port in the relay's firewall" }
+        return "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall of \(row.relay)"
     }
 
     private static func status(_ refusal: RefusalReason?) -> ExitStatus {

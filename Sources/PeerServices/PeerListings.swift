@@ -13,6 +13,8 @@ public struct ExposedMapping: Sendable {
     public var refusal: RefusalReason?
     public var host: String?
     public var ports: PortRange?
+    /// Those that the relay gives out, where it says so.
+    public var relayPorts: PortRange?
     public var verifiedBy: [String]
     /// The file in the home, where both have signed one.
     public var receipt: String?

@@ -51,6 +51,7 @@ extension PeerService {
         relay.agreements[id] = agreement
         for action in actions { perform(action, id, relay) }
         if !actions.isEmpty { beginWaiting(for: id) }
+        tellReach(of: id, at: relay)
     }
 
     /// Says so once, until there is another reason.

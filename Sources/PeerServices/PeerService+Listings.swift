@@ -24,6 +24,7 @@ extension PeerService {
                         wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
                         relayName: relay.name ?? relay.endpoint.host, state: silence == nil ? agreement.state : .offline, reason: reason,
                         refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
+                        relayPorts: relay.terms?.ports,
                         verifiedBy: agreement.verifiedBy,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,

@@ -33,6 +33,8 @@ extension PeerService {
         var isLeaving = false
         /// Why it does not carry a mapping, as the user was told; it is asked again and again.
         var toldRefusals: [MappingID: String] = [:]
+        /// Mappings of which the user was told that nobody reaches them.
+        var toldUnreachable: Set<MappingID> = []
         /// Mappings that wait for the ports which another relay is about to give.
         var waiting: Set<MappingID> = []
         var lastSaved = Instant.zero

@@ -32,6 +32,7 @@ public final class PeerService {
     let log: Logger
     let resolver = Resolver()
     private let tables: ListenerTables
+    private let news: TargetNews
     private(set) var lanes: [LoopBound<PeerLane>] = []
     var relays: [Relay] = []
     let roster: RelayRoster
@@ -90,6 +91,7 @@ public final class PeerService {
         self.writer = writer
         self.log = log
         tables = ListenerTables(on: loop)
+        news = TargetNews(on: loop, log)
     }
 
     public func start() {
@@ -222,6 +224,7 @@ public final class PeerService {
         for relay in relays {
             relay.receipts.remove(id)
             relay.toldRefusals[id] = nil
+            relay.toldUnreachable.remove(id)
             guard relay.agreements.removeValue(forKey: id) != nil else { continue }
             if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
@@ -336,7 +339,10 @@ public final class PeerService {
             guard let self, let relay, relay.channel === channel else { return }
             switch event {
             case .received(let bytes): received(bytes, relay)
-            case .closed(let reason): run(relay.link.closed(reason, at: EventLoop.clock()), relay)
+            case .closed(let reason):
+                // What the library calls it when a session breaks off tells nobody anything.
+                let isLost = relay.link.state == .established
+                run(relay.link.closed(isLost ? "the relay went away" : reason, at: EventLoop.clock()), relay)
             }
         }
         let credentials = memberships.credentials(
@@ -487,7 +493,7 @@ public final class PeerService {
         switch verdict {
         case .answers(let addresses):
             if routes[id]?.isTargetDown == true, let wish = wishes[id] {
-                log.info("\(Self.text(wish.target)) answers again")
+                news.answers(Self.text(wish.target))
             }
             routes[id]?.addresses = addresses
             routes[id]?.isTargetDown = false
@@ -495,7 +501,7 @@ public final class PeerService {
             for relay in relays { handle(.targetAnswers, id, relay) }
         case .silent(let reason):
             if let wish = wishes[id] {
-                log.warning("\(Self.text(wish.target)) does not answer (\(reason)); visitors are refused until it does")
+                news.silent(Self.text(wish.target), reason)
             }
             routes[id]?.isTargetDown = true
             for relay in relays { handle(.targetSilent, id, relay) }

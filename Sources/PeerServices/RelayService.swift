@@ -33,6 +33,8 @@ public final class RelayService {
         var handshake: RelayHandshake
         /// Proven by TLS.
         let key: NodeKey
+        /// What it calls itself, once it has.
+        var name = "a peer"
         let secrets: SessionSecrets
         /// Of the plain data channels of each group.
         var numbers: [UsedNumbers] = []
@@ -161,6 +163,7 @@ public final class RelayService {
                     }, ranShort: { count in control.execute { bound.value.ranShort(count) } }), on: laneLoop)
         }
         self.server = server
+        tellOver(leases.count { $0.expires <= wall })
         run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
@@ -284,6 +287,7 @@ public final class RelayService {
             session.seat.settle()
             session.admission = admission
             session.isAdmitted = true
+            session.name = introduction.name
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
             introduction.dialled =
                 advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
@@ -314,7 +318,7 @@ public final class RelayService {
             server?.countBrokenHandshake()
             return
         }
-        log.info("session of \(core.session(id)?.name ?? "a peer") ended")
+        log.info("session of \(session.name) (\(session.key.short)) ended")
         closeLanes(session)
         handle(.sessionEnded(id))
     }
@@ -470,7 +474,10 @@ public final class RelayService {
         case .send(let id, let message): sessions[id]?.channel.send(message.bytes)
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
-            if reason != .leaving { log.info("session ended: \(reason)\(detail.isEmpty ? "" : ", \(detail)")") }
+            if reason != .leaving {
+                let why = detail.isEmpty ? reason.text : "\(reason.text), \(detail)"
+                log.info("session of \(session.name) (\(session.key.short)) ended: \(why)")
+            }
             letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
@@ -496,6 +503,7 @@ public final class RelayService {
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
             let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
+        case .clockJumped(let seconds): tellJump(seconds)
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
             guard let key = sessions[id]?.key else { return nil }
@@ -524,7 +532,7 @@ public final class RelayService {
                 Message.Welcome(
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
-                    groups: UInt8(groups), isPlain: session.isPlain)
+                    groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports)
             ).bytes)
     }
 

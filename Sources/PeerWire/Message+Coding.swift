@@ -46,6 +46,7 @@ extension Message {
             // Absent in what was written before there was a choice.
             if welcome.isPlain { fields.put(6, UInt8(1)) }
             if welcome.groups != 1 { fields.put(7, welcome.groups) }
+            if let ports = welcome.ports { fields.put(8, ports) }
         case .close(let reason, let detail):
             type = .close
             fields.put(1, reason.rawValue)
@@ -184,7 +185,8 @@ extension Message {
                     session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
                     observed: try fields.text(3), software: try fields.text(4),
                     channels: try fields.number(5, UInt16.self), groups: try Self.groups(fields),
-                    isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false))
+                    isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false,
+                    ports: fields.has(8) ? try fields.ports(8) : nil))
         case .close:
             self = .close(try Self.known(CloseReason.init, fields, 1), detail: try fields.text(2))
         case .ping: self = .ping(try fields.number(1, UInt64.self))

@@ -130,13 +130,16 @@ public enum Message: Hashable, Sendable {
         public var groups: UInt8
         /// Both ends want data channels without encryption.
         public var isPlain: Bool
+        /// The public ports that the relay gives out, for whoever has to open a firewall; `nil`: it does not say.
+        public var ports: PortRange?
 
         public init(
             session: SessionID, name: String, observed: String, software: String, channels: UInt16, groups: UInt8 = 1,
-            isPlain: Bool = false
+            isPlain: Bool = false, ports: PortRange? = nil
         ) {
             self.groups = groups
             self.isPlain = isPlain
+            self.ports = ports
             self.session = session
             self.name = name
             self.observed = observed
@@ -233,6 +236,23 @@ public enum CloseReason: UInt8, Sendable, CaseIterable {
     case notAMember = 10
     /// A session without TLS: an older p2prc.
     case encryptionRequired = 11
+
+    /// For people, who may be at either end.
+    public var text: String {
+        switch self {
+        case .leaving: "it stops"
+        case .superseded: "another process with the same key took over"
+        case .notARelay: "it is no relay"
+        case .badProof: "a proof is wrong"
+        case .protocolBreach: "the protocol was broken"
+        case .silent: "it went silent"
+        case .limitReached: "a limit is reached"
+        case .expired: "it ran out"
+        case .revoked: "it was revoked"
+        case .notAMember: "it is no member"
+        case .encryptionRequired: "it is not encrypted"
+        }
+    }
 }
 
 /// Why ports were not agreed.

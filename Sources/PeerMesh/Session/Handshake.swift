@@ -25,6 +25,8 @@ public struct SessionTerms: Sendable {
     public var formerKeys: [NodeKey] = []
     /// Groups that the session's data channels come in.
     public var groups = 1
+    /// The public ports that the relay gives out, where it says so.
+    public var ports: PortRange?
 }
 
 /// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
@@ -155,7 +157,7 @@ public struct PeerHandshake: Sendable {
             return .established(
                 SessionTerms(
                     session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground,
-                    formerKeys: formerKeys, groups: Int(welcome.groups)),
+                    formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }
@@ -336,7 +338,7 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
                 + "and give it to p2prc join"
         case .refused(.notAMember, let detail): "it does not accept this node's token: \(detail)"
         case .refused(let reason, let detail):
-            "it refused the session (\(reason)\(detail.isEmpty ? "" : ": " + detail))"
+            "it refused the session (\(reason.text)\(detail.isEmpty ? "" : ": " + detail))"
         case .version(let highest):
             highest > Preamble.version
                 ? "it speaks protocol version \(highest), this p2prc \(Preamble.version): update this node"

@@ -227,19 +227,23 @@ public final class MeshService {
         for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
         let new = wanted.subtracting(tableSeeds)
         tableSeeds = wanted
-        for seed in seeds where new.contains(seed.address) { begin(with: seed.address) }
+        let leftOut = seeds.map(\.address).filter { new.contains($0) && !begin(with: $0) }
+        guard let first = leftOut.first else { return }
+        let others = leftOut.count == 1 ? first : "\(first) and \(leftOut.count - 1) more"
+        log.warning("the mesh asks \(PartnerBook.maximumSeeds) addresses at most; left out: \(others)")
     }
 
     private func isAllowed(_ address: String) -> Bool {
         Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
     }
 
-    private func begin(with seed: String) {
-        if !gossip.book.add(seed: seed) {
-            log.warning("the mesh asks \(PartnerBook.maximumSeeds) addresses at most; \(seed) is left out")
-        }
+    /// `false` where there are too many.
+    @discardableResult
+    private func begin(with seed: String) -> Bool {
+        let isTaken = gossip.book.add(seed: seed)
         gossip.hurry(at: EventLoop.clock())
         arm()
+        return isTaken
     }
 
     /// The user says something else of this node.

@@ -77,6 +77,13 @@ enum Samples {
                     session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
                     software: "p2prc 1.0", channels: 2, groups: 2))
         ),
+        (
+            "welcome-ports",
+            .welcome(
+                .init(
+                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+                    software: "p2prc 1.0", channels: 4, ports: PortRange(first: 20_000, count: 12_768)!))
+        ),
         ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
         ("keyHistoryWanted", .keyHistoryWanted(peer.key)), ("keyHistory", .keyHistory(history)),
         ("keyHistory-none", .keyHistory(KeyHistory())),
@@ -181,7 +188,7 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7], 0x08: [6], 0x28: [3], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8], 0x08: [6], 0x28: [3], 0x30: [2]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
 

@@ -47,6 +47,7 @@ func described(_ message: Message) -> [String: String] {
             "software": welcome.software, "channels": "\(welcome.channels)",
         ].merging(welcome.isPlain ? ["isPlain": "true"] : [:]) { $1 }
             .merging(welcome.groups != 1 ? ["groups": "\(welcome.groups)"] : [:]) { $1 }
+            .merging(welcome.ports.map { ["ports": "\($0)"] } ?? [:]) { $1 }
     case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .ping(let number), .pong(let number): ["number": "\(number)"]
     case .request(let request):
