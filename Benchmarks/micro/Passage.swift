@@ -21,7 +21,7 @@ final class Passage {
 
     init(isEncrypted: Bool, on loop: EventLoop? = nil) throws {
         let own = try loop ?? EventLoop()
-        if loop == nil { own.start() }
+        if loop == nil { try own.start() }
         let (atRelay, visitor) = try socketPair()
         let (atPeer, service) = try socketPair()
         self.visitor = Outside(visitor)

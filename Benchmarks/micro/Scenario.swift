@@ -39,7 +39,7 @@ struct Scenario: Sendable {
     /// Somebody comes, gets a byte for a byte, and goes.
     @Sendable private static func visitor() throws -> (Int) throws -> Void {
         let loop = try EventLoop()
-        loop.start()
+        try loop.start()
         return { count in
             for _ in 0..<count {
                 let passage = try Passage(isEncrypted: false, on: loop)
@@ -80,7 +80,7 @@ struct Scenario: Sendable {
     /// One of a thousand timers is set and cancelled.
     @Sendable private static func timers() throws -> (Int) throws -> Void {
         let loop = try EventLoop()
-        loop.start()
+        try loop.start()
         return { count in
             let isDone = Latch()
             loop.execute {

@@ -115,6 +115,10 @@ int clinux_watch_stop_signals(void) {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGINT, &action, NULL) || sigaction(SIGTERM, &action, NULL)) return -1;
+    // nohup(1) has it ignored, and means it.
+    struct sigaction former;
+    if (sigaction(SIGHUP, NULL, &former)) return -1;
+    if (former.sa_handler != SIG_IGN && sigaction(SIGHUP, &action, NULL)) return -1;
     return stop_pipe[0];
 }
 

@@ -45,10 +45,12 @@ final class AddressHook: Sendable {
         environment.merge(addresses.environment) { _, new in new }
         let entries = environment.map { "\($0.key)=\($0.value)" }
         return await withCheckedContinuation { continuation in
-            SystemThread.detach {
-                continuation.resume(
-                    returning: ShellCommand.run(command, environment: entries, limit: limit, unless: stopping))
-            }
+            do throws(SystemError) {
+                try SystemThread.detach {
+                    continuation.resume(
+                        returning: ShellCommand.run(command, environment: entries, limit: limit, unless: stopping))
+                }
+            } catch { continuation.resume(returning: .notStarted(error.code)) }
         }
     }
 

@@ -11,16 +11,26 @@ internal import Synchronization
 
 /// The life of a node, from its home to its orderly end. The one place that names concrete parts.
 public enum Node {
-    /// Runs until SIGINT or SIGTERM, or until another process takes its key over.
+    /// Runs until SIGINT, SIGTERM or SIGHUP, or until another process takes its key over.
     public static func run(_ settings: NodeSettings) async throws(CommandError) -> ExitStatus {
         SystemFacts.raiseDescriptorLimit()
+        try Threads.require(forNode: true)
+        do throws(SystemError) { try Output.detach() } catch { throw Threads.error(error) }
         let log = Logger(label: "p2prc") { _ in StderrLog() }
         let state = try await NodeState.open(settings, log)
-        let loops = try makeLoops()
+        let loops: [EventLoop]
+        do throws(CommandError) { loops = try makeLoops() } catch {
+            await state.close()
+            throw error
+        }
         let control = loops[0]
         let endings = AsyncStream<ExitStatus>.makeStream()
         // Before anybody is told that it runs: whoever reads that may stop it at once.
-        listenForSignals(endings.continuation, log)
+        do throws(SystemError) { try listenForSignals(endings.continuation, log) } catch {
+            for loop in loops { loop.stop() }
+            await state.close()
+            throw Threads.error(error)
+        }
         let assembled: Assembled
         do throws(CommandError) {
             assembled = try await onLoop(control) { () throws(CommandError) in
@@ -49,6 +59,8 @@ public enum Node {
                 throw error
             }
         }
+        let watch = HomeWatch.start(state.home, log)
+        defer { watch.cancel() }
         var ending = ExitStatus.success
         for await end in endings.stream {
             ending = end
@@ -92,13 +104,17 @@ public enum Node {
                 .failure, "no event loop can be made: \(error); raise the limit of open files (ulimit -n)")
         }
         // Sessions and handshakes can wait a little, visitors' bytes cannot.
-        for (index, loop) in loops.enumerated() { loop.start(yields: index == 0) }
+        do throws(SystemError) {
+            for (index, loop) in loops.enumerated() { try loop.start(yields: index == 0) }
+        } catch { throw Threads.error(error) }
         return loops
     }
 
-    private static func listenForSignals(_ endings: AsyncStream<ExitStatus>.Continuation, _ log: Logger) {
+    private static func listenForSignals(
+        _ endings: AsyncStream<ExitStatus>.Continuation, _ log: Logger
+    ) throws(SystemError) {
         let hasCome = Flag()
-        StopSignals.watch { signal in
+        try StopSignals.watch { signal in
             // A second one does not wait for anything.
             if hasCome.raise() { StopSignals.leaveAtOnce() }
             log.info("stopping on \(signal.rawValue)")
@@ -161,6 +177,7 @@ struct NodeState: Sendable {
 
     static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
         let home = try HomeAccess.open(settings.home)
+        if let exposure = home.exposure { log.warning("\(exposure)") }
         do throws(StorageError) {
             let seed = try KeyFile.loadOrCreate(at: home.paths.nodeKey) {
                 SystemRandomNumberGenerator.bytes(NodeIdentity.seedByteCount)
@@ -327,8 +344,9 @@ struct Assembled: Sendable {
         }
         self.core = LoopBound(core, on: control)
         self.socket = LoopBound(socket, on: control)
-        let role = settings.isRelay ? "reverse proxy, public ports \(settings.ports)" : "node"
-        log.info("\(role) \(state.identity.key.short) listening on \(listener.address)")
+        let role = settings.isRelay ? "reverse proxy" : "node"
+        let given = settings.isRelay ? "; public ports \(settings.ports)" : ""
+        log.info("\(role) \(state.identity.key.short) listening on \(listener.address)\(given)")
         Self.introduce(core, settings, state, log)
         Self.restore(core, settings, state)
     }

@@ -127,7 +127,7 @@ final class NodeCore {
             guard let host = row.address, let port = row.blindPort else { continue }
             let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified" + Self.remark(row)
             verified.insert(line)
-            if !proclaimed.contains(line) { Output.result(line) }
+            if !proclaimed.contains(line) { Output.announce(line) }
         }
         proclaimed = verified
     }

@@ -53,7 +53,7 @@ public final class NodeClient: @unchecked Sendable {
         self.model = model
         self.multi = multi
         lock = Lock()
-        start()
+        try start()
     }
 
     /// Shows another key from now on.
@@ -92,16 +92,20 @@ public final class NodeClient: @unchecked Sendable {
 
     // MARK: The client's thread
 
-    private func start() {
+    private func start() throws(NodeFailure) {
         let keeper = Unmanaged.passRetained(self)
         var id = pthread_t()
-        pthread_create(
+        let status = pthread_create(
             &id, nil,
             { pointer in
                 guard let pointer else { return nil }
                 Unmanaged<NodeClient>.fromOpaque(pointer).takeRetainedValue().run()
                 return nil
             }, keeper.toOpaque())
+        guard status == 0 else {
+            keeper.release()
+            throw NodeFailure(.broken, "no threads are left here (ulimit -u, TasksMax)")
+        }
         pthread_detach(id)
     }
 

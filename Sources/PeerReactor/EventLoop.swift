@@ -106,19 +106,9 @@ public final class EventLoop: @unchecked Sendable {
     /// Runs the loop on a new thread until `stop`.
     ///
     /// - Parameter yields: when there is more to do than processors to do it, threads that do not yield go first.
-    public func start(yields: Bool = false) {
+    public func start(yields: Bool = false) throws(SystemError) {
         isYielding = yields
-        let keeper = Unmanaged.passRetained(self)
-        var id = pthread_t()
-        pthread_create(
-            &id, nil,
-            { pointer in
-                guard let pointer else { return nil }
-                let loop = Unmanaged<EventLoop>.fromOpaque(pointer).takeRetainedValue()
-                loop.run()
-                return nil
-            }, keeper.toOpaque())
-        pthread_detach(id)
+        try SystemThread.detach { self.run() }
     }
 
     /// Runs `job` on the loop's thread, after what is queued already.

@@ -6,11 +6,13 @@ public final class Resolver: Sendable {
         case notFound(String)
         /// Earlier look-ups still hang.
         case busy
+        case noThread
 
         public var description: String {
             switch self {
             case .notFound(let reason): reason
             case .busy: "name look-ups hang"
+            case .noThread: "no threads are left here to look a name up (ulimit -u, TasksMax)"
             }
         }
     }
@@ -34,10 +36,15 @@ public final class Resolver: Sendable {
             return true
         }
         guard isAdmitted else { return loop.execute { answer(.failure(.busy)) } }
-        SystemThread.detach {
-            let result = Self.lookUp(endpoint)
-            self.running.withLock { $0 -= 1 }
-            loop.execute { answer(result) }
+        do throws(SystemError) {
+            try SystemThread.detach {
+                let result = Self.lookUp(endpoint)
+                self.running.withLock { $0 -= 1 }
+                loop.execute { answer(result) }
+            }
+        } catch {
+            running.withLock { $0 -= 1 }
+            loop.execute { answer(.failure(.noThread)) }
         }
     }
 

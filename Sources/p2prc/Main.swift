@@ -4,7 +4,13 @@ import P2PRCKit
 
 @main
 enum Main {
-    static func main() async {
+    // On the first thread, so that the others are asked for before any is needed.
+    @MainActor static func main() async {
+        do { try Threads.require() } catch { fail(error) }
+        await run()
+    }
+
+    private static func run() async {
         do {
             let words = Array(CommandLine.arguments.dropFirst())
             try Mistakes.refuseUnknownHelp(words)
@@ -14,27 +20,37 @@ enum Main {
             } else {
                 try command.run()
             }
+            Output.finish()
         } catch let error as CommandError {
-            Output.error("p2prc: \(error.text)")
-            P2PRC.exit(withError: ExitCode(error.status.rawValue))
+            fail(error)
         } catch {
-            leave(error)
+            explain(error)
         }
     }
 
+    private static func fail(_ error: CommandError) -> Never {
+        Output.error("p2prc: \(error.text)")
+        leave(ExitCode(error.status.rawValue))
+    }
+
     /// Help and version are results; everything that is wrong is one line.
-    private static func leave(_ error: any Error) -> Never {
+    private static func explain(_ error: any Error) -> Never {
         let text = P2PRC.message(for: error)
         switch P2PRC.exitCode(for: error) {
         case .validationFailure where !text.isEmpty:
             Output.error("p2prc: \(Mistakes.line(text, P2PRC.fullMessage(for: error), CommandLine.arguments.dropFirst()))")
-            P2PRC.exit(withError: ExitCode.validationFailure)
+            leave(ExitCode.validationFailure)
         // As long as no terminal wraps the line.
         case .success where text.hasPrefix("OVERVIEW: \(P2PRC.configuration.abstract.prefix(40))"):
             Output.result(Overview.text)
-            P2PRC.exit()
-        default: P2PRC.exit(withError: error)
+            leave(ExitCode.success)
+        default: leave(error)
         }
+    }
+
+    private static func leave(_ error: any Error) -> Never {
+        Output.finish()
+        P2PRC.exit(withError: error)
     }
 }
 

@@ -23,7 +23,7 @@ struct P2PRC: AsyncParsableCommand {
 
     @Flag(
         name: [.customShort("s"), .customLong("server"), .customLong("Server")],
-        help: "Run a node in the foreground until SIGINT or SIGTERM.")
+        help: "Run a node in the foreground until SIGINT, SIGTERM or SIGHUP.")
     var server = false
 
     @Flag(name: .customLong("reverse-proxy"), help: "With -s: be a reverse proxy for other nodes.")

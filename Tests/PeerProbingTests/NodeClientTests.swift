@@ -14,7 +14,7 @@ struct NodeClientTests {
     /// A client, a loop for others, and the end of both.
     private func withClient(_ body: (NodeClient, EventLoop) async throws -> Void) async throws {
         let loop = try EventLoop()
-        loop.start()
+        try loop.start()
         let client = try NodeClient(seed: Self.ownSeed)
         defer {
             client.stop()

@@ -25,7 +25,7 @@ struct EventLoopTests {
         let count = Mutex(0)
         let finished = Awaited<Void>()
         for _ in 0..<8 {
-            SystemThread.detach {
+            try SystemThread.detach {
                 for _ in 0..<5_000 { loop.execute { count.withLock { $0 += 1 } } }
                 finished.tell(())
             }

@@ -21,7 +21,7 @@ struct ShellCommandTests {
     func descriptors() throws {
         let folder = try temporaryFolder()
         let loop = try EventLoop()
-        loop.start()
+        try loop.start()
         defer { loop.stop() }
         // No pipe and no other program: a shell that starts one has a descriptor more for a moment.
         let look = "cat; i=0; while [ $i -lt 500 ]; do [ -e /proc/$$/fd/$i ] && seen=$seen$i,; i=$((i + 1)); done"
@@ -49,7 +49,7 @@ struct ShellCommandTests {
     func stopped() throws {
         let flag = StopFlag()
         let begun = EventLoop.clock()
-        SystemThread.detach { flag.raise() }
+        try SystemThread.detach { flag.raise() }
         #expect(ShellCommand.run("exec sleep 60", environment: [], limit: .seconds(60), unless: flag) == .stopped)
         #expect(EventLoop.clock() - begun < .seconds(10))
         #expect(ShellCommand.run("exit 0", environment: [], limit: .seconds(5), unless: flag) == .stopped)

@@ -40,7 +40,8 @@ int clinux_tcp_last_ack_ms(int fd);
 // pid, user and group of the other end of a Unix socket; -1 on failure.
 int clinux_peer_user(int fd);
 
-// From now on SIGINT and SIGTERM arrive as one byte each (their number) at the returned end of a pipe; -1 on failure.
+// From now on SIGINT, SIGTERM and, unless it was ignored, SIGHUP arrive as one byte each (their number) at the returned
+// end of a pipe; -1 on failure.
 int clinux_watch_stop_signals(void);
 
 // TCP ports that have a listener on 127.0.0.1 or on all addresses, by sock_diag(7). How many were written to `ports`;

@@ -20,7 +20,7 @@ public final class FreedMemory {
             if Self.closed.load(ordering: .relaxed) >= Self.worthwhile {
                 Self.closed.store(0, ordering: .relaxed)
                 // Off the loop: it takes milliseconds where the heap is large.
-                SystemThread.detach { clinux_trim_heap() }
+                try? SystemThread.detach { clinux_trim_heap() }
             }
             start()
         }

@@ -40,8 +40,8 @@ final class Middle: Sendable {
             var on: Int32 = 1
             setsockopt(socket.fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
         }
-        SystemThread.detach { [self] in pass(left, right, \.toServer) }
-        SystemThread.detach { [self] in pass(right, left, \.toClient) }
+        try SystemThread.detach { [self] in pass(left, right, \.toServer) }
+        try SystemThread.detach { [self] in pass(right, left, \.toClient) }
         return (client, server)
     }
 

@@ -20,7 +20,7 @@ final class Parcel: @unchecked Sendable {
 extension EventLoop {
     static func started() throws -> EventLoop {
         let loop = try EventLoop()
-        loop.start()
+        try loop.start()
         return loop
     }
 
