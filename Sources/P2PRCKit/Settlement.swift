@@ -92,8 +92,9 @@ enum Settlement {
         switch refusal {
         case .portTaken, .portLeased, .portNotAllowed: "; ask for another one, or add --any"
         case .notGranted: "; ask for what it allows, or have the relay's owner allow more"
+        case .limitReached: "; take one back (p2prc unmap), or have the relay's owner allow more"
         case .noPortFree, .portTakenHere: "; try another relay, or have its --ports widened"
-        case .protocolNotSupported, .limitReached, .storageFailed, .withdrawn, nil: ""
+        case .protocolNotSupported, .storageFailed, .withdrawn, nil: ""
         }
     }
 
