@@ -7,7 +7,7 @@ BINARY = .build/release/p2prc
 SWIFT_BIN := $(dir $(realpath $(shell command -v $(SWIFT))))
 RELEASE = $(SWIFT) build -c release $(if $(wildcard $(SWIFT_BIN)../lib/swift_static/linux/libFoundation.a),--static-swift-stdlib)
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install uninstall format lint clean setup
+.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install uninstall format lint lint-c clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -26,7 +26,7 @@ test: ## Run every test that fits in about 25 minutes
 	@scripts/setup test
 	$(RELEASE) --product p2prc
 	$(SWIFT) build --build-tests
-	@$(MAKE) --no-print-directory test-unit test-process test-laboratory bench-check
+	@$(MAKE) --no-print-directory lint-c test-unit test-process test-laboratory bench-check
 
 # Of a crash the last lines say where it was, not which libraries there were.
 test-unit: export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
@@ -43,9 +43,9 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage|Services)Tests'
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Probing|Storage|Services)Tests'
 
-test-sanitizers: ## The tests without processes, under the address and the thread sanitizer
+test-sanitizers: ## The tests without processes, under the address, undefined-behaviour and thread sanitizers
 	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
 		P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan $(SANITIZED)
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/races.txt \
@@ -106,6 +106,14 @@ format: ## Format the sources
 
 lint: ## Check the format of the sources
 	$(SWIFT) format lint --recursive --parallel Sources Tests Package.swift
+
+C_MODULES = CCurl CLinux COpenSSL CRecords
+C_WARNINGS = -Wall -Wextra -Wconversion -Wsign-conversion -Wvla -Werror
+
+lint-c: ## Compile the C modules with gcc's analyzer and all warnings that matter, and keep nothing
+	@for file in $(wildcard $(C_MODULES:%=Sources/%/*.c)); do \
+		gcc -std=gnu17 -O2 -fanalyzer $(C_WARNINGS) $(C_MODULES:%=-ISources/%/include) -c -o /dev/null "$$file" || exit 1; \
+	done
 
 clean: ## Remove what was built
 	rm -rf .build

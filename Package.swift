@@ -12,6 +12,11 @@ let strict: [SwiftSetting] = [
 /// Test targets may use force-unwraps and open imports; everything else holds for them too.
 let testing: [SwiftSetting] = [.enableUpcomingFeature("ExistentialAny")]
 
+/// Under the address sanitizer the C modules are held to what C defines too; its runtime has what that needs.
+let checked: [CSetting] =
+    Context.environment["P2PRC_SANITIZER"] == "address"
+    ? [.unsafeFlags(["-fsanitize=undefined", "-fno-sanitize-recover=undefined"])] : []
+
 let package = Package(
     name: "p2prc",
     products: [
@@ -84,11 +89,12 @@ let package = Package(
         .target(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
-        .target(name: "CLinux"),
-        .target(name: "CCurl", dependencies: ["COpenSSL"], linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CLinux", cSettings: checked),
         .target(
-            name: "COpenSSL", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
-        .target(name: "CRecords", linkerSettings: [.linkedLibrary("crypto")]),
+            name: "CCurl", dependencies: ["COpenSSL"], cSettings: checked, linkerSettings: [.linkedLibrary("curl")]),
+        .target(
+            name: "COpenSSL", cSettings: checked, linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CRecords", cSettings: checked, linkerSettings: [.linkedLibrary("crypto")]),
 
         .executableTarget(
             name: "microbench", dependencies: ["PeerReactor", "PeerMesh", "PeerWire"], path: "Benchmarks/micro",
@@ -112,8 +118,8 @@ let package = Package(
             name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL", "CRecords"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerProbingTests", dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
-            swiftSettings: testing),
+            name: "PeerProbingTests",
+            dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire", "COpenSSL"], swiftSettings: testing),
         .testTarget(
             name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
         .testTarget(

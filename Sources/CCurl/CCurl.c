@@ -10,8 +10,12 @@
 #include <sys/socket.h>
 
 struct ccurl_transfer {
+    CURLM *multi;
     CURL *easy;
+    // A reference of its own: a connection takes it over when its turn comes, whatever the owner shows by then.
     SSL_CTX *model;
+    // The connection that the request goes over, from `look` on.
+    SSL *ssl;
     struct curl_slist *headers;
     uint64_t number;
     CURLcode code;
@@ -25,7 +29,10 @@ struct ccurl_transfer {
     long remote_port, local_port;
 };
 
-bool ccurl_prepare(void) { return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK; }
+bool ccurl_prepare(void) {
+    // libcurl would write the secrets of all its connections there, in a file that others may read.
+    return unsetenv("SSLKEYLOGFILE") == 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+}
 
 CURLM *ccurl_multi(long connections) {
     CURLM *multi = curl_multi_init();
@@ -62,6 +69,7 @@ static int look(void *owner, char *remote, char *local, int remote_port, int loc
         || tls->backend != CURLSSLBACKEND_OPENSSL || !tls->internals)
         return CURL_PREREQFUNC_ABORT;
     SSL *ssl = tls->internals;
+    transfer->ssl = ssl;
     if (!copenssl_peer_key(ssl, transfer->key)) return CURL_PREREQFUNC_ABORT;
     transfer->has_key = true;
     if (transfer->has_pin && memcmp(transfer->pin, transfer->key, sizeof transfer->pin) != 0) return CURL_PREREQFUNC_ABORT;
@@ -90,6 +98,7 @@ static bool write_pin(const uint8_t *key, char *out, size_t room) {
 static size_t take(char *bytes, size_t size, size_t count, void *owner) {
     struct ccurl_transfer *transfer = owner;
     size_t added = size * count;
+    copenssl_paid(transfer->ssl);
     if (added > transfer->limit - transfer->count) {
         transfer->is_too_long = true;
         return CURL_WRITEFUNC_ERROR;
@@ -110,6 +119,7 @@ static size_t take(char *bytes, size_t size, size_t count, void *owner) {
 static size_t take_header(char *bytes, size_t size, size_t count, void *owner) {
     struct ccurl_transfer *transfer = owner;
     size_t added = size * count, name = strlen(transfer->wanted);
+    copenssl_paid(transfer->ssl);
     transfer->header_total += added;
     // No node of ours says so much.
     if (transfer->header_total > 16384) {
@@ -204,9 +214,22 @@ static bool describe(struct ccurl_transfer *transfer, const struct ccurl_request
     return curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK;
 }
 
+static void release(struct ccurl_transfer *transfer) {
+    curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->headers);
+    SSL_CTX_free(transfer->model);
+    free(transfer->bytes);
+    free(transfer);
+}
+
 struct ccurl_transfer *ccurl_start(CURLM *multi, SSL_CTX *model, const struct ccurl_request *request, uint64_t number) {
     struct ccurl_transfer *transfer = calloc(1, sizeof *transfer);
     if (!transfer) return NULL;
+    if (SSL_CTX_up_ref(model) != 1) {
+        free(transfer);
+        return NULL;
+    }
+    transfer->multi = multi;
     transfer->easy = curl_easy_init();
     transfer->model = model;
     transfer->number = number;
@@ -214,9 +237,7 @@ struct ccurl_transfer *ccurl_start(CURLM *multi, SSL_CTX *model, const struct cc
     transfer->code = CURLE_OK;
     if (transfer->easy && describe(transfer, request) && curl_multi_add_handle(multi, transfer->easy) == CURLM_OK)
         return transfer;
-    curl_easy_cleanup(transfer->easy);
-    curl_slist_free_all(transfer->headers);
-    free(transfer);
+    release(transfer);
     return NULL;
 }
 
@@ -291,10 +312,7 @@ struct ccurl_result ccurl_result(struct ccurl_transfer *transfer) {
     return result;
 }
 
-void ccurl_free(CURLM *multi, struct ccurl_transfer *transfer) {
-    curl_multi_remove_handle(multi, transfer->easy);
-    curl_easy_cleanup(transfer->easy);
-    curl_slist_free_all(transfer->headers);
-    free(transfer->bytes);
-    free(transfer);
+void ccurl_free(struct ccurl_transfer *transfer) {
+    curl_multi_remove_handle(transfer->multi, transfer->easy);
+    release(transfer);
 }

@@ -146,7 +146,7 @@ static int dump_ports(
         struct inet_diag_req_v2 request;
     } message = {
         .header = {.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states},
+        .request = {.sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states},
     };
     if (send(fd, &message, sizeof message, 0) != sizeof message) return -1;
     static __thread uint32_t buffer[8192];

@@ -1,5 +1,7 @@
 #include "COpenSSL.h"
 
+#include "Guard.h"
+
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
@@ -10,6 +12,7 @@
 struct extra {
     enum copenssl_protocol protocol;
     int fd;
+    struct guard guard;
     // The last read of the socket brought less than there was room for: there is nothing more in it.
     bool is_drained;
     // The next read has something to say that is no bytes, and no event will tell of it.
@@ -51,6 +54,15 @@ static void free_expected(void *parent, void *pointer, CRYPTO_EX_DATA *data, int
 static int read_socket(BIO *bio, char *bytes, int count) {
     struct extra *extra = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    extra->is_drained = false;
+    if (guard_refuses(&extra->guard)) {
+        errno = EPROTO;
+        return -1;
+    }
+    if (guard_pauses(&extra->guard)) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     ssize_t got = recv(extra->fd, bytes, (size_t)count, 0);
     bool is_empty = got < 0 && errno == EAGAIN;
     if (is_empty || (got < 0 && errno == EINTR)) BIO_set_retry_read(bio);
@@ -223,8 +235,6 @@ static int greet(SSL *ssl, int *alert, void *unused) {
         *alert = SSL_AD_HANDSHAKE_FAILURE;
         if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &keys, &count) != 1) return SSL_CLIENT_HELLO_ERROR;
         extra->protocol = copenssl_data;
-        // What follows the handshake stays in the socket, for `copenssl_take_over`.
-        SSL_set_read_ahead(ssl, 0);
         SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     } else if (offers(list, count, http_name)) {
         extra->protocol = copenssl_http;
@@ -271,7 +281,8 @@ static void note_secret(const SSL *ssl, const char *line) {
         extra->has_server_secret = read_hex(secret + 1, extra->server_secret, sizeof extra->server_secret);
 }
 
-bool copenssl_take_over(SSL *ssl, uint16_t *suite, uint8_t *own, uint8_t *other) {
+bool copenssl_take_over(
+    SSL *ssl, uint16_t *suite, uint8_t own[copenssl_key_bytes], uint8_t other[copenssl_key_bytes]) {
     struct extra *extra = extra_of(ssl);
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     if (!extra->has_client_secret || !extra->has_server_secret || !cipher || SSL_has_pending(ssl)) return false;
@@ -292,7 +303,11 @@ static bool restrict_context(SSL_CTX *context) {
         && SSL_CTX_set_ciphersuites(
             context, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384")
         && SSL_CTX_set1_groups_list(context, "X25519:P-256") && SSL_CTX_set1_sigalgs_list(context, "ed25519");
+    SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    // One record at a time is taken off a socket: nothing waits inside the library that nobody counted, and what follows
+    // a data channel's handshake stays there for `copenssl_take_over`.
+    SSL_CTX_set_read_ahead(context, 0);
     SSL_CTX_set_max_cert_list(context, 4096);
     SSL_CTX_set_cert_verify_callback(context, verify_chain, NULL);
     return is_done;
@@ -303,21 +318,17 @@ static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
     SSL_CTX *context = SSL_CTX_new(method);
     if (context && socket_method && extra_index >= 0 && finder_index >= 0 && expected_index >= 0
         && restrict_context(context) && SSL_CTX_set_num_tickets(context, 0) && use_seed(context, seed)) {
-        SSL_CTX_set_options(
-            context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE
-                | SSL_OP_PRIORITIZE_CHACHA);
+        SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
         SSL_CTX_set_mode(
             context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
         SSL_CTX_set_keylog_callback(context, note_secret);
-        SSL_CTX_set_read_ahead(context, 1);
-        SSL_CTX_set_default_read_buffer_len(context, copenssl_read_ahead_bytes);
         return context;
     }
     SSL_CTX_free(context);
     return NULL;
 }
 
-SSL_CTX *copenssl_server(const uint8_t *seed, copenssl_find_key find, void *owner) {
+SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner) {
     SSL_CTX *context = make_context(TLS_server_method(), seed);
     struct finder *finder = OPENSSL_zalloc(sizeof *finder);
     if (!context || !finder || !SSL_CTX_set_ex_data(context, finder_index, finder)) {
@@ -332,7 +343,7 @@ SSL_CTX *copenssl_server(const uint8_t *seed, copenssl_find_key find, void *owne
     return context;
 }
 
-SSL_CTX *copenssl_client(const uint8_t *seed) {
+SSL_CTX *copenssl_client(const uint8_t seed[copenssl_key_bytes]) {
     SSL_CTX *context = make_context(TLS_client_method(), seed);
     if (!context) return NULL;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
@@ -345,10 +356,17 @@ bool copenssl_take_after(SSL_CTX *context, SSL_CTX *model) {
         || SSL_CTX_use_PrivateKey(context, SSL_CTX_get0_privatekey(model)) != 1)
         return false;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    // Whoever built it may have been told by the environment to write secrets down.
+    SSL_CTX_set_keylog_callback(context, NULL);
+    guard_watch(context);
     return true;
 }
 
-bool copenssl_expect(SSL_CTX *context, const uint8_t *key) {
+void copenssl_paid(SSL *ssl) {
+    if (ssl) guard_paid(ssl);
+}
+
+bool copenssl_expect(SSL_CTX *context, const uint8_t key[copenssl_key_bytes]) {
     uint8_t *copy = OPENSSL_memdup(key, copenssl_key_bytes);
     if (copy && SSL_CTX_set_ex_data(context, expected_index, copy)) return true;
     OPENSSL_free(copy);
@@ -363,6 +381,9 @@ static SSL *make_connection(SSL_CTX *context, int fd) {
     struct extra *extra = OPENSSL_zalloc(sizeof *extra);
     if (ssl && bio && extra && SSL_set_ex_data(ssl, extra_index, extra)) {
         extra->fd = fd;
+        extra->guard = guard_new();
+        SSL_set_msg_callback(ssl, guard_note);
+        SSL_set_msg_callback_arg(ssl, &extra->guard);
         BIO_set_data(bio, extra);
         BIO_set_init(bio, 1);
         SSL_set_bio(ssl, bio, bio);
@@ -395,12 +416,14 @@ SSL *copenssl_connect(SSL_CTX *context, int fd, enum copenssl_protocol protocol)
     return ssl;
 }
 
-SSL *copenssl_connect_with_key(SSL_CTX *context, int fd, const uint8_t *identity, const uint8_t *key) {
+SSL *copenssl_connect_with_key(
+    SSL_CTX *context, int fd, const uint8_t identity[copenssl_identity_bytes], const uint8_t key[copenssl_key_bytes]) {
     SSL *ssl = copenssl_connect(context, fd, copenssl_data);
     if (!ssl) return NULL;
     struct extra *extra = extra_of(ssl);
     extra->offers_key = true;
-    SSL_set_read_ahead(ssl, 0);
+    // Whoever is in between may ask for a certificate: there is none to show.
+    SSL_certs_clear(ssl);
     memcpy(extra->identity, identity, sizeof extra->identity);
     memcpy(extra->key, key, sizeof extra->key);
     if (!SSL_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256")) {
@@ -419,13 +442,13 @@ enum copenssl_protocol copenssl_agreed(SSL *ssl) {
     return is_agreed ? extra_of(ssl)->protocol : copenssl_none;
 }
 
-bool copenssl_used_key(SSL *ssl, uint8_t *identity) {
+bool copenssl_used_key(SSL *ssl, uint8_t identity[copenssl_identity_bytes]) {
     if (!SSL_session_reused(ssl)) return false;
     memcpy(identity, extra_of(ssl)->identity, copenssl_identity_bytes);
     return true;
 }
 
-bool copenssl_peer_key(SSL *ssl, uint8_t *key) {
+bool copenssl_peer_key(SSL *ssl, uint8_t key[copenssl_key_bytes]) {
     X509 *certificate = SSL_get0_peer_certificate(ssl);
     size_t count = copenssl_key_bytes;
     return certificate && EVP_PKEY_get_raw_public_key(X509_get0_pubkey(certificate), key, &count) == 1
@@ -436,7 +459,7 @@ bool copenssl_export(SSL *ssl, const char *label, uint8_t *out, size_t count) {
     return SSL_export_keying_material(ssl, out, count, label, strlen(label), NULL, 0, 0) == 1;
 }
 
-bool copenssl_certificate_key(const uint8_t *der, size_t count, uint8_t *key) {
+bool copenssl_certificate_key(const uint8_t *der, size_t count, uint8_t key[copenssl_key_bytes]) {
     const unsigned char *at = der;
     X509 *certificate = d2i_X509(NULL, &at, (long)count);
     bool is_good = certificate && at == der + count && is_acceptable(certificate, key);
@@ -457,16 +480,19 @@ bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum co
     extra->owes_news = false;
     // What an earlier call saw of the socket is old: there may have been an event since.
     extra->is_drained = false;
+    extra->guard.left = guard_turn;
     *count = 0;
     while (*count < room) {
         size_t some;
         int result = SSL_read_ex(ssl, bytes + *count, room - *count, &some);
         if (result <= 0) {
             *outcome = copenssl_outcome_of(ssl, result);
+            if (*outcome == copenssl_wants_read && guard_pauses(&extra->guard)) return true;
             extra->owes_news = *outcome != copenssl_wants_read;
             return *count > 0;
         }
         *count += some;
+        extra->guard.idle = 0;
         if (extra->is_drained && !SSL_has_pending(ssl)) break;
     }
     return true;

@@ -12,7 +12,8 @@ enum { tag_bytes = 16, maximum_label = 32, application_data = 23 };
 
 // MARK: Keys
 
-bool crecords_expand_label(const uint8_t *secret, const char *label, uint8_t *out, size_t count) {
+// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), for at most 32 bytes. `out` may be the secret.
+static bool expand_label(const uint8_t *secret, const char *label, uint8_t *out, size_t count) {
     // Length, label with its prefix, no context, and the number of the one block that is needed.
     uint8_t info[2 + 1 + maximum_label + 1 + 1], block[EVP_MAX_MD_SIZE];
     static const char prefix[] = "tls13 ";
@@ -30,10 +31,14 @@ bool crecords_expand_label(const uint8_t *secret, const char *label, uint8_t *ou
     return is_done;
 }
 
-// One of the two.
 struct crecords_key {
+    // One of the two.
     struct multibuffer_key *multibuffer;
     EVP_CIPHER_CTX *context;
+    uint16_t suite;
+    bool seals;
+    // What the next key is made from.
+    uint8_t secret[crecords_secret_bytes];
 };
 
 const char *crecords_multibuffer(void) { return multibuffer_version(); }
@@ -46,41 +51,52 @@ static const EVP_CIPHER *cipher_of(uint16_t suite) {
     }
 }
 
-size_t crecords_key_bytes(uint16_t suite) {
-    const EVP_CIPHER *cipher = cipher_of(suite);
-    return cipher ? (size_t)EVP_CIPHER_get_key_length(cipher) : 0;
+// Puts the key of the present secret to use.
+static bool use_secret(struct crecords_key *key, uint8_t *iv) {
+    uint8_t bytes[EVP_MAX_KEY_LENGTH];
+    const EVP_CIPHER *cipher = cipher_of(key->suite);
+    bool is_done = cipher && expand_label(key->secret, "key", bytes, (size_t)EVP_CIPHER_get_key_length(cipher))
+        && expand_label(key->secret, "iv", iv, crecords_nonce_bytes);
+    if (is_done && key->multibuffer) multibuffer_key_set(key->multibuffer, bytes);
+    else if (is_done) is_done = EVP_CipherInit_ex(key->context, cipher, NULL, bytes, NULL, key->seals) == 1;
+    OPENSSL_cleanse(bytes, sizeof bytes);
+    return is_done;
 }
 
 struct crecords_key *crecords_key_new(
-    uint16_t suite, const uint8_t *key, bool seals, enum crecords_library library) {
-    const EVP_CIPHER *cipher = cipher_of(suite);
-    struct crecords_key *made = cipher ? calloc(1, sizeof *made) : NULL;
-    if (!made) return NULL;
-    if (suite == crecords_aes_128_gcm && library == crecords_fastest && multibuffer_version()) {
-        made->multibuffer = multibuffer_key_new(key);
-    } else {
-        made->context = EVP_CIPHER_CTX_new();
-        if (made->context && EVP_CipherInit_ex(made->context, cipher, NULL, key, NULL, seals) != 1) {
-            EVP_CIPHER_CTX_free(made->context);
-            made->context = NULL;
-        }
-    }
-    if (made->multibuffer || made->context) return made;
-    free(made);
+    uint16_t suite, const uint8_t secret[crecords_secret_bytes], bool seals, enum crecords_library library,
+    uint8_t iv[crecords_nonce_bytes]) {
+    struct crecords_key *key = calloc(1, sizeof *key);
+    if (!key) return NULL;
+    key->suite = suite;
+    key->seals = seals;
+    memcpy(key->secret, secret, sizeof key->secret);
+    if (suite == crecords_aes_128_gcm && library == crecords_fastest && multibuffer_version())
+        key->multibuffer = multibuffer_key_new();
+    else
+        key->context = EVP_CIPHER_CTX_new();
+    if ((key->multibuffer || key->context) && use_secret(key, iv)) return key;
+    crecords_key_free(key);
     return NULL;
+}
+
+bool crecords_key_update(struct crecords_key *key, uint8_t iv[crecords_nonce_bytes]) {
+    return expand_label(key->secret, "traffic upd", key->secret, sizeof key->secret) && use_secret(key, iv);
 }
 
 void crecords_key_free(struct crecords_key *key) {
     if (!key) return;
     if (key->multibuffer) multibuffer_key_free(key->multibuffer);
     EVP_CIPHER_CTX_free(key->context);
+    OPENSSL_cleanse(key, sizeof *key);
     free(key);
 }
 
 // MARK: Records
 
 bool crecords_seal(
-    struct crecords_key *key, const uint8_t *nonce, const uint8_t *text, size_t count, uint8_t type, uint8_t *out) {
+    struct crecords_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *text, size_t count, uint8_t type,
+    uint8_t *out) {
     uint8_t *sealed = out + crecords_header_bytes;
     size_t behind = count + 1 + tag_bytes;
     int done;
@@ -99,7 +115,8 @@ bool crecords_seal(
 }
 
 bool crecords_open(
-    struct crecords_key *key, const uint8_t *nonce, const uint8_t *record, size_t count, uint8_t *text, uint8_t *last) {
+    struct crecords_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *record, size_t count,
+    uint8_t *text, uint8_t *last) {
     if (count < crecords_overhead) return false;
     const uint8_t *sealed = record + crecords_header_bytes;
     size_t inside = count - crecords_overhead;

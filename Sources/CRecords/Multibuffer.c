@@ -76,11 +76,13 @@ const char *multibuffer_version(void) {
     return version;
 }
 
-struct multibuffer_key *multibuffer_key_new(const uint8_t *key) {
+struct multibuffer_key *multibuffer_key_new(void) {
     void *made = NULL;
-    if (posix_memalign(&made, 64, sizeof(struct multibuffer_key)) != 0) return NULL;
-    IMB_AES128_GCM_PRE(manager, key, &((struct multibuffer_key *)made)->data);
-    return made;
+    return posix_memalign(&made, 64, sizeof(struct multibuffer_key)) == 0 ? made : NULL;
+}
+
+void multibuffer_key_set(struct multibuffer_key *key, const uint8_t *bytes) {
+    IMB_AES128_GCM_PRE(manager, bytes, &key->data);
 }
 
 void multibuffer_key_free(struct multibuffer_key *key) {
@@ -111,7 +113,8 @@ void multibuffer_open(
 #else
 
 const char *multibuffer_version(void) { return NULL; }
-struct multibuffer_key *multibuffer_key_new(const uint8_t *key) { return (void)key, NULL; }
+struct multibuffer_key *multibuffer_key_new(void) { return NULL; }
+void multibuffer_key_set(struct multibuffer_key *key, const uint8_t *bytes) { (void)key, (void)bytes; }
 void multibuffer_key_free(struct multibuffer_key *key) { (void)key; }
 
 void multibuffer_seal(

@@ -13,7 +13,9 @@ struct multibuffer_key;
 /// tests.
 const char *multibuffer_version(void);
 /// NULL when there is no memory. Only where there is a version.
-struct multibuffer_key *multibuffer_key_new(const uint8_t *key);
+struct multibuffer_key *multibuffer_key_new(void);
+/// 16 bytes. Before the first record, and for each further key.
+void multibuffer_key_set(struct multibuffer_key *key, const uint8_t *bytes);
 void multibuffer_key_free(struct multibuffer_key *key);
 
 /// As `crecords_seal` and `crecords_open`, behind the header; the tag has 16 bytes.

@@ -40,8 +40,8 @@ final class AddressHook: Sendable {
     private static func run(
         _ command: String, _ addresses: PublishedAddresses, _ stopping: StopFlag
     ) async -> ShellCommand.Outcome {
-        var environment = ProcessInfo.processInfo.environment
-        environment[RelayChoice.variable] = nil
+        // What is for p2prc alone may be a secret, as a join link is.
+        var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("P2PRC_") }
         environment.merge(addresses.environment) { _, new in new }
         let entries = environment.map { "\($0.key)=\($0.value)" }
         return await withCheckedContinuation { continuation in

@@ -19,6 +19,8 @@ public final class NodeClient: @unchecked Sendable {
     private static let keptConnections = 32
     /// Nothing happens for so long at most before the thread looks again, in milliseconds.
     private static let longestNap: Int32 = 60_000
+    /// The same while there are two handles, of which one is waited for, and another certificate may wait too.
+    private static let shortNap: Int32 = 20
 
     public typealias Done = @Sendable (Result<NodeAnswer, NodeFailure>) -> Void
 
@@ -37,11 +39,20 @@ public final class NodeClient: @unchecked Sendable {
         var isOver = false
     }
 
-    private let multi: UnsafeMutableRawPointer
+    private struct Running {
+        var transfer: OpaquePointer
+        var multi: UnsafeMutableRawPointer
+        var job: Job
+    }
+
+    /// Changed under the lock, for others wake it.
+    private var multi: UnsafeMutableRawPointer
+    /// Has the connections that showed another certificate, until what is under way on it has ended.
+    private var former: UnsafeMutableRawPointer?
     private let lock: Lock
     private var inbox = Inbox()
     private var model: OpaquePointer
-    private var running: [UInt64: (transfer: OpaquePointer, job: Job)] = [:]
+    private var running: [UInt64: Running] = [:]
     private var nextNumber: UInt64 = 1
 
     /// - Parameter seed: of the node's key.
@@ -114,10 +125,10 @@ public final class NodeClient: @unchecked Sendable {
         sigemptyset(&signals)
         sigaddset(&signals, SIGPIPE)
         pthread_sigmask(SIG_BLOCK, &signals, nil)
-        while takeJobs(), ccurl_perform(multi) {
-            var number: UInt64 = 0
-            while ccurl_next(multi, &number) != nil { finish(number) }
-            guard ccurl_wait(multi, Self.longestNap) else { break }
+        while takeJobs(), perform(multi), former.map(perform) ?? true {
+            let nap = former == nil ? Self.longestNap : Self.shortNap
+            letGoOfFormer()
+            guard ccurl_wait(multi, nap) else { break }
         }
         let (left, model) = lock.with {
             inbox.isStopped = true
@@ -125,12 +136,13 @@ public final class NodeClient: @unchecked Sendable {
             defer { inbox.jobs = [] }
             return (inbox.jobs, inbox.model)
         }
-        for (transfer, job) in running.values {
-            ccurl_free(multi, transfer)
-            job.done(.failure(NodeFailure(.broken, "this node stops")))
+        for one in running.values {
+            ccurl_free(one.transfer)
+            one.job.done(.failure(NodeFailure(.broken, "this node stops")))
         }
         for job in left { job.done(.failure(NodeFailure(.broken, "this node stops"))) }
         running = [:]
+        letGoOfFormer()
         curl_multi_cleanup(multi)
         SSL_CTX_free(self.model)
         if let model { SSL_CTX_free(model) }
@@ -142,17 +154,36 @@ public final class NodeClient: @unchecked Sendable {
             defer {
                 inbox.underWay += inbox.jobs.count
                 inbox.jobs = []
-                inbox.model = nil
+                // One after the other: what is under way ends within its limits of time.
+                if former == nil { inbox.model = nil }
             }
-            return (inbox.jobs, inbox.model, inbox.isStopped)
+            return (inbox.jobs, former == nil ? inbox.model : nil, inbox.isStopped)
         }
-        if let renewed {
-            // Those under way took their certificates over already.
-            SSL_CTX_free(model)
-            model = renewed
-        }
+        if let renewed { show(renewed) }
         for job in jobs { begin(job) }
         return !isStopped
+    }
+
+    /// Connections that are kept showed the former certificate: others are made from now on.
+    private func show(_ renewed: OpaquePointer) {
+        SSL_CTX_free(model)
+        model = renewed
+        guard let fresh = ccurl_multi(Self.keptConnections) else { return }
+        former = multi
+        lock.with { multi = fresh }
+    }
+
+    private func letGoOfFormer() {
+        guard let former, !running.values.contains(where: { $0.multi == former }) else { return }
+        self.former = nil
+        curl_multi_cleanup(former)
+    }
+
+    private func perform(_ multi: UnsafeMutableRawPointer) -> Bool {
+        guard ccurl_perform(multi) else { return false }
+        var number: UInt64 = 0
+        while ccurl_next(multi, &number) != nil { finish(number) }
+        return true
     }
 
     private func begin(_ job: Job) {
@@ -162,15 +193,15 @@ public final class NodeClient: @unchecked Sendable {
             lock.with { inbox.underWay -= 1 }
             return job.done(.failure(NodeFailure(.broken, "this request cannot be made")))
         }
-        running[number] = (transfer, job)
+        running[number] = Running(transfer: transfer, multi: multi, job: job)
     }
 
     private func finish(_ number: UInt64) {
-        guard let (transfer, job) = running.removeValue(forKey: number) else { return }
-        let result = Self.result(of: transfer)
-        ccurl_free(multi, transfer)
+        guard let one = running.removeValue(forKey: number) else { return }
+        let result = Self.result(of: one.transfer)
+        ccurl_free(one.transfer)
         lock.with { inbox.underWay -= 1 }
-        job.done(result)
+        one.job.done(result)
     }
 
     private static func result(of transfer: OpaquePointer) -> Result<NodeAnswer, NodeFailure> {

@@ -111,7 +111,10 @@ public final class ByteChannel: EventSource {
         for _ in 0..<16 {
             guard let outcome = stream?.read(into: loop.buffer) else { return }
             switch outcome {
-            case .bytes(let count): onEvent?(.received(Array(loop.buffer[..<count])))
+            case .bytes(let count):
+                if count > 0 { onEvent?(.received(Array(loop.buffer[..<count]))) }
+                // TLS did as much as it may at once, and there is more.
+                if count < loop.buffer.count, stream?.isDrained == false { return loop.again(self) }
             case .wouldBlock: return
             // Who has said all it wanted may still read what is queued for it.
             case .end where isClosing: return

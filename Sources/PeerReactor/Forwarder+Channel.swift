@@ -73,6 +73,7 @@ extension Forwarder {
     /// Reads frames and passes their payloads on in one piece.
     private func unframe(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         var count = takeInput()
+        let isFromInput = count > 0
         if count == 0 {
             guard let some = readFrames(&flow, isLeftToRight) else { return nil }
             guard some > 0 else {
@@ -81,6 +82,7 @@ extension Forwarder {
             }
             count = some
         }
+        assert(allowance == nil || !isFromInput, "bytes read before were not taken out of the allowance")
         let (payload, last, walked) = walk(loop.buffer, count)
         flow.bytes += UInt64(payload.count)
         if let allowance, count > payload.count { allowance.putBack(count - payload.count, isLeftToRight) }

@@ -53,6 +53,10 @@ open class Forwarder: EventSource {
     private static let spliceChunk = 1 << 20
     /// Splices smaller than this are cheaper copied.
     private static let smallSplice = 8_192
+    /// A read takes so much of a turn however little it brings: small records cost as much as large ones.
+    private static let leastTurn = 65_536
+    /// The same of what is passed on at an end.
+    private static let leastRest = 4_096
 
     // Everything is final but what is open: otherwise each call and each look within this class goes by its table, which
     // made 6 % of all instructions.
@@ -203,7 +207,7 @@ open class Forwarder: EventSource {
         while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !flow.hasLastWord,
             let moved = flow.isFramed ? carryFrames(&flow, isLeftToRight, false) : copy(&flow, isLeftToRight), moved > 0
         {
-            budget -= moved
+            budget -= max(moved, Self.leastRest)
         }
     }
 
@@ -259,7 +263,7 @@ open class Forwarder: EventSource {
                 ? carryFrames(&flow, isLeftToRight, isBulk)
                 : isBulk ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
             guard let moved else { return false }
-            budget -= moved
+            budget -= max(moved, Self.leastTurn)
         }
         return true
     }
@@ -346,6 +350,7 @@ open class Forwarder: EventSource {
     ) {
         var used = 0
         if case .bytes(let count) = outcome { used = count }
+        assert(used <= taken, "more was read than was allowed")
         if used < taken { allowance.putBack(taken - used, isLeftToRight) }
     }
 

@@ -234,16 +234,17 @@ public final class Latecomers: @unchecked Sendable {
 
 extension Listener {
     /// A Unix socket for this user alone (0600). One left behind by a dead process is replaced.
+    ///
+    /// It gets its rights between `bind` and `listen`: nobody can connect before the latter. The umask would be simpler,
+    /// and is the whole process's: files of other threads would be made with it.
     public static func unix(path: String) throws(SystemError) -> Listener {
         guard let address = UnixAddress(path: path) else { throw SystemError("bind \(path)", code: ENAMETOOLONG) }
         let fd = clinux_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
         guard fd >= 0 else { throw SystemError("socket") }
         let descriptor = Descriptor(fd)
         unlink(path)
-        let former = umask(0o177)
-        let status = address.withSystemAddress { bind(fd, $0, $1) }
+        let status = address.withSystemAddress { bind(fd, $0, $1) } == 0 ? chmod(path, 0o600) : -1
         let code = errno
-        umask(former)
         guard status == 0 else { throw SystemError("bind \(path)", code: code) }
         guard Glibc.listen(fd, 64) == 0 else { throw SystemError("listen") }
         return Listener(descriptor, address: .anyIPv4(port: 0))

@@ -15,6 +15,7 @@ public struct Stream: ~Copyable {
     private let records: RecordStream?
 
     enum Outcome {
+        /// 0 of a read: TLS did as much as it may at once, for nothing, and there is more.
         case bytes(Int)
         /// Nothing now; epoll will tell.
         case wouldBlock
@@ -83,7 +84,7 @@ public struct Stream: ~Copyable {
     }
 
     /// After a read that did not fill its buffer: whether there is nothing more before the next event (epoll(7)). Under
-    /// TLS more may have been read off the socket than was asked for.
+    /// TLS more may have been read off the socket than was asked for, or a read may have done as much as it may at once.
     var isDrained: Bool {
         if let records { return records.isDrained }
         guard let ssl else { return true }

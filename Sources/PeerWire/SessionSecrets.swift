@@ -15,13 +15,27 @@ public struct SessionSecrets: Sendable {
 
     /// - Parameter export: keying material under a label, `byteCount` bytes; `nil` when there is none.
     public init?(export: (String) -> [UInt8]?) {
-        guard let binding = export("EXPORTER-p2prc-membership"), let channelKey = export("EXPORTER-p2prc-data"),
-            let plainSecret = export("EXPORTER-p2prc-plain"),
-            [binding, channelKey, plainSecret].allSatisfy({ $0.count == Self.byteCount })
+        self.init(keys: { label in
+            export(label).flatMap { $0.count == Self.byteCount ? SymmetricKey(data: $0) : nil }
+        })
+    }
+
+    /// - Parameters:
+    ///   - room: `byteCount` bytes; to be wiped afterwards by its owner.
+    ///   - export: puts keying material under a label there; `false` when there is none.
+    public init?(from room: UnsafeRawBufferPointer, export: (String) -> Bool) {
+        self.init(keys: { label in
+            export(label) && room.count == Self.byteCount ? SymmetricKey(data: room) : nil
+        })
+    }
+
+    private init?(keys: (String) -> SymmetricKey?) {
+        guard let binding = keys("EXPORTER-p2prc-membership"), let channelKey = keys("EXPORTER-p2prc-data"),
+            let plainSecret = keys("EXPORTER-p2prc-plain")
         else { return nil }
-        self.binding = ChannelBinding(bytes: binding)
-        self.channelKey = ChannelKey(bytes: channelKey)
-        self.plainSecret = PlainSecret(key: SymmetricKey(data: plainSecret))
+        self.binding = ChannelBinding(bytes: binding.withUnsafeBytes { Array($0) })
+        self.channelKey = ChannelKey(key: channelKey)
+        self.plainSecret = PlainSecret(key: plainSecret)
     }
 }
 
@@ -29,10 +43,16 @@ public struct ChannelBinding: Sendable {
     let bytes: [UInt8]
 }
 
-/// A key of TLS 1.3 that two nodes share out of their session.
+/// A key of TLS 1.3 that two nodes share out of their session. Wiped when its last copy goes.
 public struct ChannelKey: Sendable {
+    private let key: SymmetricKey
+
+    fileprivate init(key: SymmetricKey) { self.key = key }
+
     /// 32 bytes, for the TLS library.
-    public let bytes: [UInt8]
+    public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try key.withUnsafeBytes(body)
+    }
 }
 
 /// Known to the two ends of a session only; proves that a plain data channel belongs to it.

@@ -18,6 +18,17 @@ struct StyleTests {
         }
     }
 
+    @Test("change nothing that is the whole process's while other threads rely on it")
+    func processWide() {
+        for file in SourceTree.sources {
+            for (number, text) in file.code {
+                for call in ["umask(", "chdir(", "setenv(", "unsetenv("] where text.contains(call) {
+                    Issue.record("\(file):\(number) calls \(call)…): it changes what other threads are doing")
+                }
+            }
+        }
+    }
+
     /// A `!` right behind a name or a bracket, and no `!=`.
     private func forcesUnwrapping(_ text: String) -> Bool {
         let characters = Array(text)

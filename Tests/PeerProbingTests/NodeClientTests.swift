@@ -158,14 +158,50 @@ struct NodeClientTests {
         }
     }
 
-    @Test("shows a new key once it has one")
+    @Test("takes an answer behind twenty messages that are none of it, and none behind forty", arguments: [20, 40])
+    func restless(_ messages: Int) async throws {
+        try await withClient { client, loop in
+            let other = try RestlessNode(9, messages: messages, answering: Self.hello)
+            defer { other.close() }
+            let request = NodeRequest(host: "127.0.0.1", port: other.port, key: nil, path: "/v1/mesh")
+            for _ in 0..<3 {
+                let answer = await client.ask(request)
+                #expect(answer.failure == (messages == 20 ? nil : .broken))
+                if messages > 20 { return }
+            }
+        }
+    }
+
+    @Test("may get a new key at any time, while connections are being made and after")
+    func renewedMeanwhile() async throws {
+        try await withClient { client, loop in
+            let slow = try SlowPort()
+            defer { slow.close() }
+            let other = try OtherNode(9, on: loop, .says(Self.hello))
+            let request = NodeRequest(host: "127.0.0.1", port: slow.port, key: nil, path: "/v1/mesh")
+            let failures = try await withThrowingTaskGroup(of: NodeFailure.Kind?.self) { tasks in
+                for _ in 0..<4 { tasks.addTask { await client.ask(request).failure } }
+                for number in 10..<20 as Range<UInt8> {
+                    client.renew(seed: [UInt8](repeating: number, count: NodeIdentity.seedByteCount))
+                    _ = try await client.ask(other.request(other.key)).get()
+                }
+                slow.admit()
+                return try await tasks.reduce(into: []) { $0.append($1) }
+            }
+            #expect(failures.count == 4 && failures.allSatisfy { $0 != nil })
+            try other.close()
+        }
+    }
+
+    @Test("shows a new key once it has one, and on no connection that showed the former one")
     func renewed() async throws {
         try await withClient { client, loop in
             let other = try OtherNode(9, on: loop, .says(Self.hello))
             let seed = [UInt8](repeating: 3, count: NodeIdentity.seedByteCount)
-            client.renew(seed: seed)
             _ = try await client.ask(other.request(other.key)).get()
-            #expect(try other.told().callers == [NodeIdentity(seed: seed)!.key])
+            client.renew(seed: seed)
+            for _ in 0..<2 { _ = try await client.ask(other.request(other.key)).get() }
+            #expect(try other.told().callers == [own, NodeIdentity(seed: seed)!.key])
             try other.close()
         }
     }

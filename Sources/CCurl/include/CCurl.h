@@ -66,12 +66,13 @@ struct ccurl_result {
 
 struct ccurl_transfer;
 
-/// Once in a process, before anything else. False when the library cannot be used.
+/// Once in a process, before anything else; takes SSLKEYLOGFILE out of the environment. False when the library cannot be
+/// used.
 bool ccurl_prepare(void);
 /// Keeps so many connections at most for further requests.
 CURLM *ccurl_multi(long connections);
-/// Begins a request; NULL when there is no memory. The context is the one whose certificate, ciphers and checks the
-/// connection takes over (`copenssl_client`); it must outlive the transfer.
+/// Begins a request, to be freed before `multi`; NULL when there is no memory. The context is the one whose certificate,
+/// ciphers and checks the connection takes over (`copenssl_client`); the transfer keeps a reference to it.
 struct ccurl_transfer *ccurl_start(CURLM *multi, SSL_CTX *model, const struct ccurl_request *request, uint64_t number);
 /// Moves on whatever can; what has ended by then is there for `ccurl_next`.
 bool ccurl_perform(CURLM *multi);
@@ -81,6 +82,6 @@ bool ccurl_wait(CURLM *multi, int milliseconds);
 struct ccurl_transfer *ccurl_next(CURLM *multi, uint64_t *number);
 struct ccurl_result ccurl_result(struct ccurl_transfer *transfer);
 /// Ends it where it has not ended.
-void ccurl_free(CURLM *multi, struct ccurl_transfer *transfer);
+void ccurl_free(struct ccurl_transfer *transfer);
 
 #endif

@@ -34,8 +34,11 @@ SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_k
 SSL_CTX *copenssl_client(const uint8_t seed[copenssl_key_bytes]);
 
 /// Makes a client's context that somebody else built (a library that dials by itself) show the certificate of `model`,
-/// and accept what such a context accepts: TLS 1.3, and certificates of nodes.
+/// and accept what such a context accepts: TLS 1.3, and certificates of nodes. It writes no key log, and messages that
+/// bring no payload are counted as on connections of this module (`copenssl_paid`).
 bool copenssl_take_after(SSL_CTX *context, SSL_CTX *model);
+/// Such a connection brought payload: what its other end may have the library do without any begins anew.
+void copenssl_paid(SSL *ssl);
 /// From then on its connections accept the node with this key, and no other.
 bool copenssl_expect(SSL_CTX *context, const uint8_t key[copenssl_key_bytes]);
 
@@ -69,11 +72,9 @@ size_t copenssl_certificate(SSL_CTX *context, uint8_t *der, size_t room);
 enum copenssl_outcome { copenssl_done, copenssl_wants_read, copenssl_wants_write, copenssl_closed, copenssl_failed };
 enum copenssl_outcome copenssl_outcome_of(SSL *ssl, int result);
 
-/// Read off the socket at once: four records of the largest size.
-enum { copenssl_read_ahead_bytes = 4 * (SSL3_RT_HEADER_LENGTH + SSL3_RT_MAX_ENCRYPTED_LENGTH) };
-
-/// Fills `bytes` from as many records as there are. False: nothing came, and `outcome` says why. What ends the
-/// connection behind some bytes is said by the next call.
+/// Fills `bytes` from as many records as there are, but 64 at most, of which a message that is no payload counts as eight:
+/// then there may be more, and `count` may be 0. False: nothing came, and `outcome` says why. What ends the connection
+/// behind some bytes is said by the next call; more than 32 messages or records in a row without payload do.
 bool copenssl_read(SSL *ssl, uint8_t *bytes, size_t room, size_t *count, enum copenssl_outcome *outcome);
 /// Whether after a read that did not fill its room the next one would have nothing to say before the socket has
 /// something new.

@@ -19,20 +19,19 @@ enum {
 /// The suites with SHA-256 (RFC 8446, section B.4).
 enum crecords_suite { crecords_aes_128_gcm = 0x1301, crecords_chacha20_poly1305 = 0x1303 };
 
-/// HKDF-Expand-Label with an empty context (RFC 8446, section 7.1), for at most 32 bytes.
-bool crecords_expand_label(
-    const uint8_t secret[crecords_secret_bytes], const char *label, uint8_t *out, size_t count);
-
 /// What does the work: the fastest that there is, or OpenSSL in any case.
 enum crecords_library { crecords_fastest, crecords_openssl };
 
-/// A key of one direction. May go from thread to thread, and is used by one at a time.
+/// The key of one direction, with the traffic secret that it and its successors are made from (RFC 8446, sections 7.2 and
+/// 7.3); wiped when it is freed. May go from thread to thread, and is used by one at a time.
 struct crecords_key;
-/// How many bytes the suite's key has; 0 for an unknown suite.
-size_t crecords_key_bytes(uint16_t suite);
-/// NULL for an unknown suite, and when there is no memory.
+/// NULL for an unknown suite, and when there is no memory. `iv` gets the static IV.
 struct crecords_key *crecords_key_new(
-    uint16_t suite, const uint8_t *key, bool seals, enum crecords_library library);
+    uint16_t suite, const uint8_t secret[crecords_secret_bytes], bool seals, enum crecords_library library,
+    uint8_t iv[crecords_nonce_bytes]);
+/// Goes on with the next secret, and keeps nothing of the former one. False when the library cannot; then the key is of
+/// no more use.
+bool crecords_key_update(struct crecords_key *key, uint8_t iv[crecords_nonce_bytes]);
 void crecords_key_free(struct crecords_key *key);
 
 /// Writes the whole record of `count` bytes of text, at most 2^14, to `out`, which has room for them and the overhead.

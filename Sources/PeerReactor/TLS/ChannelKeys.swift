@@ -1,12 +1,13 @@
+import Glibc
 public import PeerWire
 
 /// The pre-shared keys by which data channels prove their sessions, by the session's number. Any thread may ask.
 public final class ChannelKeys: Sendable {
-    private let keys = Guarded<[SessionID: [UInt8]]>([:])
+    private let keys = Guarded<[SessionID: ChannelKey]>([:])
 
     public init() {}
 
-    public func add(_ key: ChannelKey, for session: SessionID) { keys.withLock { $0[session] = key.bytes } }
+    public func add(_ key: ChannelKey, for session: SessionID) { keys.withLock { $0[session] = key } }
     public func remove(_ session: SessionID) { keys.withLock { $0[session] = nil } }
 
     /// `false` when no session has that number.
@@ -14,7 +15,9 @@ public final class ChannelKeys: Sendable {
         guard let group = ChannelGroup(bytes: identity), let found = keys.withLock({ $0[group.session] }) else {
             return false
         }
-        for (index, byte) in found.enumerated() { key[index] = byte }
+        found.withUnsafeBytes { found in
+            if let start = found.baseAddress { memcpy(key, start, found.count) }
+        }
         return true
     }
 }

@@ -1,7 +1,8 @@
 internal import CRecords
 
 /// The keys of one direction of a TLS 1.3 connection: seals or opens its records, one after the other (RFC 8446,
-/// sections 5.2, 5.3 and 7.2). No I/O; the cipher is a library's (`CRecords`).
+/// sections 5.2, 5.3 and 7.2). No I/O; the cipher is a library's, and so are its secrets, which are wiped there
+/// (`CRecords`).
 struct RecordKey: ~Copyable {
     /// What is inside a record (RFC 8446, section 5.1).
     enum Content: UInt8 {
@@ -20,12 +21,8 @@ struct RecordKey: ~Copyable {
     /// Sealed with one key; AES-GCM may do 2^24.5 of the full size (RFC 8446, section 5.5).
     static let lifetime: UInt64 = 1 << 24
 
-    private let suite: UInt16
-    private let seals: Bool
-    private let library: crecords_library
     private let lifetime: UInt64
-    private var secret: [UInt8]
-    private var key: OpaquePointer
+    private let key: OpaquePointer
     /// The first 4 and the last 8 bytes of the static IV, as they are in memory and as a number.
     private var nonceHead: UInt32
     private var nonceTail: UInt64
@@ -33,19 +30,21 @@ struct RecordKey: ~Copyable {
 
     /// - Parameters:
     ///   - suite: the number of a cipher suite with SHA-256 (RFC 8446, section B.4).
-    ///   - secret: this direction's traffic secret.
+    ///   - secret: this direction's traffic secret, 32 bytes; copied.
     ///   - lifetime: how many records one key seals before it is worn.
     init?(
-        suite: UInt16, secret: [UInt8], seals: Bool, lifetime: UInt64 = lifetime,
+        suite: UInt16, secret: UnsafePointer<UInt8>, seals: Bool, lifetime: UInt64 = lifetime,
         library: crecords_library = crecords_fastest
     ) {
-        guard let made = Self.make(suite, secret, seals, library) else { return nil }
-        self.library = library
+        var made: OpaquePointer?
+        let nonce = Self.withIV { iv in
+            made = crecords_key_new(suite, secret, seals, library, iv)
+            return made != nil
+        }
+        guard let made, let nonce else { return nil }
         self.lifetime = lifetime
-        self.suite = suite
-        self.secret = secret
-        self.seals = seals
-        (key, nonceHead, nonceTail) = made
+        key = made
+        (nonceHead, nonceTail) = nonce
     }
 
     deinit { crecords_key_free(key) }
@@ -92,12 +91,9 @@ struct RecordKey: ~Copyable {
 
     /// Goes on with the next key (RFC 8446, section 7.2). `false` when the library cannot.
     mutating func update() -> Bool {
-        guard let next = Self.expand(secret, "traffic upd", secret.count),
-            let made = Self.make(suite, next, seals, library)
-        else { return false }
-        crecords_key_free(key)
-        secret = next
-        (key, nonceHead, nonceTail) = made
+        let key = key
+        guard let nonce = Self.withIV({ crecords_key_update(key, $0) }) else { return false }
+        (nonceHead, nonceTail) = nonce
         sequence = 0
         return true
     }
@@ -115,20 +111,12 @@ struct RecordKey: ~Copyable {
 
     private static let nonceBytes = crecords_nonce_bytes
 
-    private static func make(
-        _ suite: UInt16, _ secret: [UInt8], _ seals: Bool, _ library: crecords_library
-    ) -> (OpaquePointer, UInt32, UInt64)? {
-        guard let key = expand(secret, "key", crecords_key_bytes(suite)), let iv = expand(secret, "iv", nonceBytes),
-            let made = crecords_key_new(suite, key, seals, library)
-        else { return nil }
-        return iv.withUnsafeBytes { iv in
+    /// The IV's first 4 and last 8 bytes, when `body` has written it.
+    private static func withIV(_ body: (UnsafeMutablePointer<UInt8>?) -> Bool) -> (UInt32, UInt64)? {
+        withUnsafeTemporaryAllocation(byteCount: nonceBytes, alignment: 8) { iv in
+            guard body(iv.baseAddress?.assumingMemoryBound(to: UInt8.self)) else { return nil }
             let tail = iv.loadUnaligned(fromByteOffset: 4, as: UInt64.self)
-            return (made, iv.loadUnaligned(as: UInt32.self), UInt64(bigEndian: tail))
+            return (iv.loadUnaligned(as: UInt32.self), UInt64(bigEndian: tail))
         }
-    }
-
-    private static func expand(_ secret: [UInt8], _ label: String, _ count: Int) -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: count)
-        return crecords_expand_label(secret, label, &bytes, count) ? bytes : nil
     }
 }

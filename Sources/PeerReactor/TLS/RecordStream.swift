@@ -14,6 +14,9 @@ final class RecordStream {
     private static let maximumBatch = crecords_batch * RecordKey.maximumText
     /// Records in a row that bring nothing for whoever reads. More are somebody's game.
     private static let maximumFruitless = 32
+    /// Opened in one read; what is left over has its turn later. One that brings nothing counts as so many.
+    private static let maximumOpened = 256
+    private static let fruitlessCost = 16
     /// The one message of a handshake that may come behind it: KeyUpdate, with or without a request for the same
     /// (RFC 8446, section 4.6.3).
     private static let keyUpdate: [UInt8] = [24, 0, 0, 1]
@@ -41,18 +44,24 @@ final class RecordStream {
     /// Takes over from a connection whose handshake has just ended. `nil` when it was for something else.
     convenience init?(takingOver ssl: OpaquePointer) {
         var suite: UInt16 = 0
-        var own = [UInt8](repeating: 0, count: crecords_secret_bytes)
-        var other = own
-        guard copenssl_take_over(ssl, &suite, &own, &other) else { return nil }
+        let secrets = UnsafeMutablePointer<UInt8>.allocate(capacity: 2 * crecords_secret_bytes)
+        defer {
+            OPENSSL_cleanse(secrets, 2 * crecords_secret_bytes)
+            secrets.deallocate()
+        }
+        let (own, other) = (secrets, secrets + crecords_secret_bytes)
+        guard copenssl_take_over(ssl, &suite, own, other) else { return nil }
         self.init(suite: suite, own: own, other: other)
     }
 
     /// - Parameters:
     ///   - suite: as in `RecordKey`.
-    ///   - own: the traffic secret of what this end sends.
-    ///   - other: of what the other end sends.
+    ///   - own: the traffic secret of what this end sends, 32 bytes; copied.
+    ///   - other: the same of what the other end sends.
     ///   - lifetime: how many records of this end are sealed with one key.
-    init?(suite: UInt16, own: [UInt8], other: [UInt8], lifetime: UInt64 = RecordKey.lifetime) {
+    init?(
+        suite: UInt16, own: UnsafePointer<UInt8>, other: UnsafePointer<UInt8>, lifetime: UInt64 = RecordKey.lifetime
+    ) {
         guard let sealing = RecordKey(suite: suite, secret: own, seals: true, lifetime: lifetime),
             let opening = RecordKey(suite: suite, secret: other, seals: false)
         else { return nil }
@@ -120,8 +129,8 @@ final class RecordStream {
     ) -> Int {
         guard let target = buffer.baseAddress else { return 0 }
         let sealed = UnsafeRawBufferPointer(rebasing: sealed)
-        var (at, count) = (0, 0)
-        while ending == nil {
+        var (at, count, left) = (0, 0, Self.maximumOpened)
+        while ending == nil, left > 0 {
             guard let whole = Self.recordBytes(sealed[at...]) else {
                 if sealed.count - at >= RecordKey.headerBytes { ending = Self.broken("read") }
                 break
@@ -129,12 +138,15 @@ final class RecordStream {
             guard whole <= sealed.count - at else { break }
             let record = UnsafeRawBufferPointer(rebasing: sealed[at..<(at + whole)])
             if whole - RecordKey.overhead <= buffer.count - count {
-                count += openOne(record, into: target + count)
+                let some = openOne(record, into: target + count)
+                count &+= some
+                left &-= some == 0 ? Self.fruitlessCost : 1
             } else if count == 0 {
                 opened = Array(unsafeUninitializedCapacity: whole - RecordKey.overhead) { room, used in
                     if let start = room.baseAddress { used = openOne(record, into: UnsafeMutableRawPointer(start)) }
                 }
                 count = takeOpened(buffer)
+                left &-= Self.fruitlessCost
             } else {
                 break
             }
@@ -219,6 +231,8 @@ final class RecordStream {
                 continue
             }
             if put < 0, errno != EAGAIN, errno != EINTR { return .failed(SystemError("send")) }
+            // A socket that does not block is not interrupted: no event would tell that it may go on.
+            assert(put >= 0 || errno == EAGAIN, "a call that does not block was interrupted")
             // All records but the last are of the full size, and that one did not go out.
             let gone = max(0, put - start) / (RecordKey.maximumText + RecordKey.overhead) * RecordKey.maximumText
             written += gone

@@ -53,7 +53,10 @@ public final class TLSHandshake: EventSource {
         case .session: ssl = copenssl_connect(context.client, fd, copenssl_session)
         case .http: ssl = copenssl_connect(context.client, fd, copenssl_http)
         case .data(let group, let key):
-            ssl = copenssl_connect_with_key(context.client, fd, group.bytes, key.bytes)
+            ssl = key.withUnsafeBytes { key in
+                copenssl_connect_with_key(
+                    context.client, fd, group.bytes, key.baseAddress?.assumingMemoryBound(to: UInt8.self))
+            }
         }
         tls = ssl.map { TLSConnection($0) }
         self.stream = consume stream
@@ -137,9 +140,11 @@ public final class TLSHandshake: EventSource {
     }
 
     private func secrets(_ ssl: OpaquePointer) -> SessionSecrets? {
-        SessionSecrets { label in
-            var bytes = [UInt8](repeating: 0, count: SessionSecrets.byteCount)
-            return copenssl_export(ssl, label, &bytes, bytes.count) ? bytes : nil
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: SessionSecrets.byteCount) { room in
+            defer { OPENSSL_cleanse(room.baseAddress, room.count) }
+            return SessionSecrets(from: UnsafeRawBufferPointer(room)) { label in
+                copenssl_export(ssl, label, room.baseAddress, room.count)
+            }
         }
     }
 

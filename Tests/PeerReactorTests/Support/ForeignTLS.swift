@@ -126,6 +126,26 @@ final class ForeignTLS {
     /// The next thing sent goes under another key; the other end is asked for the same.
     func updateKey() { SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) }
 
+    enum Restlessness: CaseIterable { case keyUpdates, tickets }
+
+    /// Sends so many messages that bring no payload, each in a record of its own; tickets only as a server.
+    func fidget(_ kind: Restlessness, _ count: Int) -> Bool {
+        (0..<count).allSatisfy { _ in
+            let isAsked =
+                kind == .keyUpdates
+                ? SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) : SSL_new_session_ticket(ssl)
+            return isAsked == 1 && SSL_do_handshake(ssl) == 1
+        }
+    }
+
+    /// Whether the other end showed a certificate.
+    var sawCertificate: Bool { SSL_get0_peer_certificate(ssl) != nil }
+
+    /// Asks a client for its certificate, and takes what it shows.
+    func askForCertificate() {
+        SSL_set_verify(ssl, SSL_VERIFY_PEER) { _, _ in 1 }
+    }
+
     /// Records have a multiple of so many bytes.
     func pad(to block: Int) { SSL_set_block_padding(ssl, block) }
 }

@@ -76,3 +76,7 @@ extension TestSocket {
         return Parcel(Stream(Descriptor(own)))
     }
 }
+
+extension ChannelKey {
+    var bytes: [UInt8] { withUnsafeBytes { Array($0) } }
+}

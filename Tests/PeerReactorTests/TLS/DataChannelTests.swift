@@ -80,7 +80,9 @@ struct DataChannelTests {
         let (stream, other) = try TestSocket.pair()
         let settled = try loop.secure(stream, peer, as: .data(group, atPeer.channelKey))
         let server = try ForeignTLS(.server, on: other, alpn: [], certificate: .ed25519())
+        server.askForCertificate()
         #expect(server.handshake(), "OpenSSL itself has nothing against it")
+        #expect(!server.sawCertificate, "there is none to show")
         guard case .failed(let reason) = try settled.next("end at the client") else {
             Issue.record("a data channel without its session's key was taken")
             return

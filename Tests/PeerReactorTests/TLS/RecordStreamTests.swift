@@ -225,6 +225,33 @@ struct RecordStreamTests {
         guard case .failed = pair.read().last else { throw TimedOut(description: "it went on") }
     }
 
+    @Test func `a read opens so many records at most, and the next one goes on`() throws {
+        defer { loop.stop() }
+        let pair = try Pair()
+        let secret = [UInt8](repeating: 1, count: 32)
+        guard var key = RecordKey(suite: UInt16(crecords_aes_128_gcm.rawValue), secret: secret, seals: true) else {
+            throw TimedOut(description: "no key")
+        }
+        let size = RecordKey.overhead + 1
+        let records = UnsafeMutableRawBufferPointer.allocate(byteCount: 900 * size, alignment: 1)
+        defer { records.deallocate() }
+        for number in 0..<900 {
+            _ = [UInt8(truncatingIfNeeded: number)].withUnsafeBytes {
+                key.seal(.bytes, $0, to: records.baseAddress! + number * size)
+            }
+        }
+        #expect(send(pair.fds.0, records.baseAddress, records.count, 0) == records.count)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 70_000, alignment: 1)
+        defer { buffer.deallocate() }
+        var bytes: [UInt8] = []
+        while case .bytes(let count) = pair.far.read(pair.fds.1, into: buffer) {
+            #expect(count <= 256)
+            bytes += buffer[..<count]
+            #expect(pair.far.isDrained == (bytes.count == 900))
+        }
+        #expect(bytes == (0..<900).map { UInt8(truncatingIfNeeded: $0) })
+    }
+
     @Test func `who sends nothing but empty records is cut off`() throws {
         defer { loop.stop() }
         let pair = try Pair()

@@ -48,6 +48,36 @@ extension ProcessTests {
             }
         }
 
+        @Test("neither a key log nor a hook gets a secret")
+        func environment() async throws {
+            try await scenario { s in
+                let http = try await s.service("http", ["--body", "hello\n"])
+                let relay = try await s.relay()
+                let link = try await relay.command(["mesh-key", "link"]).stdout
+                let (log, seen) = ("\(s.folder)/keys.log", "\(s.folder)/seen")
+                var settings = NodeSettings("peer")
+                settings.meshKey = nil
+                settings.mappings = ["\(http.port)"]
+                settings.config = "hook = 'env > \(seen).new; mv \(seen).new \(seen)'\n" + Scenario.dialsLoopback
+                settings.environment = [
+                    "SSLKEYLOGFILE": log, "P2PRC_JOIN_LINK": link.trimmingCharacters(in: .newlines), "P2PRC_OTHER": "x",
+                ]
+                let peer = try s.node(settings)
+                _ = try await peer.verified(http.port)
+                let shown = try await eventually("the hook ran", within: .seconds(5)) {
+                    (try? String(contentsOfFile: seen, encoding: .utf8)).flatMap {
+                        $0.contains("P2PRC_ADDRESSES=127.0.0.1:") ? $0 : nil
+                    }
+                }
+                #expect(!shown.contains("p2prc://") && !shown.contains("P2PRC_OTHER"))
+                // Whatever is known of others came over the mesh's connections.
+                try await eventually("it has asked another node", within: .seconds(20)) {
+                    try await peer.knownKeys().count > 1
+                }
+                #expect(!FileManager.default.fileExists(atPath: log))
+            }
+        }
+
         @Test("a secret that others may read is refused with the fix, and left as it is", arguments: files, [0o640, 0o604, 0o660])
         func exposed(_ file: String, _ mode: Int) async throws {
             try await scenario { s in
