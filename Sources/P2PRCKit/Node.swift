@@ -285,6 +285,7 @@ struct Assembled: Sendable {
         } catch {
             throw Self.serverPortError(settings, error)
         }
+        let judge = DialJudge(widened: settings.config.meshDial)
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
@@ -295,7 +296,7 @@ struct Assembled: Sendable {
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
                 policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
-                store: state.writer, log: log)
+                store: state.writer, dialJudge: judge, log: log)
             let retired = Dictionary(state.retired.map { ($0.former, $0.next) }) { first, _ in first }
             service.start(at: server, leases: state.leases, retired: retired, wall: .now)
             relay = service
@@ -304,14 +305,15 @@ struct Assembled: Sendable {
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
             memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process, log: log)
+            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
+            judge: judge, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, history: state.history,
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
         core.onTokenRevoked = { relay?.tokenEnded($0) }
-        Self.join(core, MeshService(on: control, settings, state, log), endings)
+        Self.join(core, MeshService(on: control, settings, state, judge, log), endings)
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
         peer.onMemberships = { membershipSaver.save($0) }
@@ -369,6 +371,7 @@ struct Assembled: Sendable {
         } else {
             log.info("p2prc mesh-key link prints the join link for new members")
         }
+        if let remark = core.remarkOnAddress { log.warning("\(remark)") }
         for choice in settings.relays {
             guard let key = choice.link?.meshKey, state.meshKey?.keys(at: .now).contains(key) == false else { continue }
             log.warning(

@@ -11,6 +11,14 @@ extension NodeCore {
         if choice.teachesSomething { peer.change(choice.endpoint) { choice.apply(to: &$0) } }
     }
 
+    /// What the user should know of the address in its join link; `nil` when there is nothing to say.
+    var remarkOnAddress: String? {
+        guard relay != nil, settings.advertised == nil else { return nil }
+        let host = relay?.publicHost ?? Self.ownHost(settings)
+        guard let address = HostAddress(host), DialPolicy.isPrivate(address.bytes) else { return nil }
+        return "\(host) is a private address; if this machine has a public one, start with --advertise ADDRESS"
+    }
+
     /// For new members, with the best address that is known of this relay.
     var joinLink: JoinLink {
         let address = Endpoint(host: relay?.publicHost ?? Self.ownHost(settings), port: settings.serverPort)

@@ -4,17 +4,8 @@ internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
 
-/// What is agreed at each relay, and the checks of it from outside.
+/// What is agreed at each relay.
 extension PeerService {
-    /// A check that another relay was asked for.
-    struct ThirdCheck {
-        let mapping: MappingID
-        let nonce: [UInt8]
-        let relay: Relay
-        let verifier: Relay
-        let timer: LoopTimer
-    }
-
     func addAgreement(_ wish: MappingWish, at relay: Relay) {
         let earlier = remembered.first { $0.mapping == wish.id && $0.relay == relay.endpoint.description }
         relay.agreements[wish.id] = PeerPortAgreement(
@@ -67,9 +58,10 @@ extension PeerService {
         case .freeOwnPort:
             freeOwnPort(of: relay)
         case .check(let host, let ports, let delay):
+            let session = relay.terms?.session
             loop.schedule(after: delay) { [weak self, weak relay] in
-                guard let self, let relay else { return }
-                check(id, host, ports, relay)
+                guard let self, let relay, relay.terms?.session == session else { return }
+                check(Check(mapping: id, host: host, ports: ports), at: relay)
             }
         case .remember(let ports):
             let agreed = AgreedPorts(mapping: id, relay: relay.endpoint.description, ports: ports)
@@ -106,69 +98,5 @@ extension PeerService {
         relay.ownPort = nil
         guard port != serverPort, !relays.contains(where: { $0.ownPort == port }) else { return }
         server.stopListening(on: port)
-    }
-
-    func check(_ id: MappingID, _ host: String, _ ports: PortRange, _ relay: Relay) {
-        guard relay.agreements[id] != nil, relay.link.state == .established else { return }
-        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
-        routes[id]?.pendingChecks.insert(nonce)
-        publishRoute(id)
-        let session = relay.terms?.session
-        _ = ReachabilityProbe(
-            on: loop, resolver, endpoint: Endpoint(host: host, port: ports.first), nonce: nonce, mapping: id,
-            key: identity.key
-        ) { [weak self, weak relay] outcome in
-            guard let self, let relay else { return }
-            routes[id]?.pendingChecks.remove(nonce)
-            publishRoute(id)
-            guard relay.terms?.session == session else { return }
-            switch outcome {
-            case .passed where ports.count > 1:
-                // The next number of a range, until each was seen to work.
-                if let rest = PortRange(first: ports.first + 1, last: ports.last) { check(id, host, rest, relay) }
-            case .passed:
-                handle(.checkPassed(by: "this node"), id, relay)
-                askThirdNode(id, host, ports.first, at: relay)
-            case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
-            }
-        }
-    }
-
-    /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
-    func askThirdNode(_ id: MappingID, _ host: String, _ port: UInt16, at relay: Relay) {
-        guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
-        else { return }
-        nextCheck &+= 1
-        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
-        let number = nextCheck
-        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
-            self?.thirdNodeAnswered(number, passed: false)
-        }
-        thirdChecks[number] = ThirdCheck(mapping: id, nonce: nonce, relay: relay, verifier: third, timer: timer)
-        routes[id]?.pendingChecks.insert(nonce)
-        publishRoute(id)
-        send(
-            .checkWanted(Message.CheckRequest(number: number, mapping: id, host: host, port: port, nonce: nonce)),
-            to: third)
-    }
-
-    /// A relay that joined just now can look at what the others opened while there was nobody to ask.
-    func checkWhatIsOpen() {
-        for relay in relays {
-            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
-                guard let host = agreement.host, let ports = agreement.ports else { continue }
-                askThirdNode(id, host, ports.first, at: relay)
-            }
-        }
-    }
-
-    func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
-        guard let check = thirdChecks.removeValue(forKey: number) else { return }
-        check.timer.cancel()
-        routes[check.mapping]?.pendingChecks.remove(check.nonce)
-        publishRoute(check.mapping)
-        if passed {
-            handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host), check.mapping, check.relay)
-        }
     }
 }

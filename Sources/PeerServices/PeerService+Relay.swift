@@ -19,6 +19,11 @@ extension PeerService {
         var terms: SessionTerms?
         var lane = 0
         var agreements: [MappingID: PeerPortAgreement] = [:]
+        var checksUnderWay = 0
+        /// Mappings of this session that another relay was asked to look at.
+        var askedAbout: Set<MappingID> = []
+        /// Of this session, in the order in which they came.
+        var waitingChecks: [PeerService.Check] = []
         var name: String?
         var key: NodeKey?
         var reason: String?

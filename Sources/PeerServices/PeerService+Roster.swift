@@ -1,7 +1,7 @@
 internal import Logging
 internal import PeerMesh
 internal import PeerReactor
-internal import PeerWire
+public import PeerWire
 
 /// Which relays have sessions beside those that the user named, and in which order all of them are shown.
 extension PeerService {
@@ -11,9 +11,8 @@ extension PeerService {
     func startRoster() {
         roster.candidates = { [unowned self] in
             // One that the user named is there already, under this address or another.
-            let named = relays.filter(\.isNamed)
-            let keys = Set(named.compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
-            let places = Set(named.map(\.endpoint))
+            let keys = namedKeys
+            let places = Set(relays.filter(\.isNamed).map(\.endpoint))
             return candidates().filter {
                 $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key) && !places.contains($0.endpoint)
             }
@@ -33,6 +32,13 @@ extension PeerService {
         roster.perform = { [unowned self] action in perform(action) }
         roster.start()
     }
+
+    private var namedKeys: Set<NodeKey> {
+        Set(relays.filter(\.isNamed).compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
+    }
+
+    /// Whether the user named the relay with that key.
+    public func isNamed(_ key: NodeKey) -> Bool { namedKeys.contains(key) }
 
     /// The candidates have changed.
     public func chooseRelays() { roster.turn() }

@@ -31,6 +31,7 @@ public final class PeerService {
     let receipts: ReceiptWriter
     let log: Logger
     let resolver = Resolver()
+    let judge: DialJudge
     private let tables: ListenerTables
     private let news: TargetNews
     private(set) var lanes: [LoopBound<PeerLane>] = []
@@ -70,8 +71,9 @@ public final class PeerService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, log: Logger
+        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialJudge, log: Logger
     ) {
+        self.judge = judge
         self.process = process
         roster = RelayRoster(on: loop, sessions: sessions)
         self.receipts = receipts
@@ -300,6 +302,10 @@ public final class PeerService {
     }
 
     private func connect(_ relay: Relay) {
+        if !relay.isNamed, !mayDial(relay.endpoint) {
+            return run(
+                relay.link.connectionFailed("it may not be dialled", isSilence: false, at: EventLoop.clock()), relay)
+        }
         relay.dialler = RelayDialler(on: loop, resolver, tls, to: relay.endpoint) { [weak self, weak relay] event in
             guard let self, let relay, !isStopped else { return }
             let now = EventLoop.clock()
@@ -424,6 +430,8 @@ public final class PeerService {
         for number in 0..<(relay.terms?.groups ?? 0) { onLane(of: number, relay) { $0.close($1) } }
         relay.terms = nil
         relay.waiting = []
+        relay.waitingChecks = []
+        relay.askedAbout = []
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
         if let key { roster.lost(key) }
         onChange?()
@@ -448,9 +456,9 @@ public final class PeerService {
     private func deliver(_ message: Message, _ relay: Relay) {
         switch message {
         case .offer(let offer): handle(.offered(offer), offer.mapping, relay)
-        case .active(let mapping, _, let host):
+        case .active(let mapping, let attempt, let host):
             relay.toldRefusals[mapping] = nil
-            handle(.activated(host: host), mapping, relay)
+            handle(.activated(attempt: attempt, host: host), mapping, relay)
         case .refusal(let mapping, let reason, let detail):
             tellRefusal(of: mapping, detail, relay)
             handle(.refused(reason, detail: detail), mapping, relay)

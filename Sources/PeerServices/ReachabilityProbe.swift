@@ -3,7 +3,7 @@ internal import PeerReactor
 internal import PeerWire
 
 /// One check from outside: dials a public port, sends a nonce, and waits for the signature over it. Belongs to one
-/// loop.
+/// loop. The address is numeric, and whoever starts one has judged it (`DialJudge`).
 final class ReachabilityProbe {
     static let limit = Instant.Span.seconds(3)
 
@@ -16,9 +16,7 @@ final class ReachabilityProbe {
     private let nonce: [UInt8]
     private let mapping: MappingID
     private let key: NodeKey
-    private let endpoint: Endpoint
-    /// Which addresses may be dialled on others' word; all when the word is this node's own.
-    private let isAllowed: ((SocketAddress) -> Bool)?
+    private let address: SocketAddress
     private var connector: Connector?
     private var channel: ByteChannel?
     private var received: [UInt8] = []
@@ -26,37 +24,23 @@ final class ReachabilityProbe {
     private var done: ((Outcome) -> Void)?
 
     init(
-        on loop: EventLoop, _ resolver: Resolver, endpoint: Endpoint, nonce: [UInt8], mapping: MappingID,
-        key: NodeKey, isAllowed: ((SocketAddress) -> Bool)? = nil, done: @escaping (Outcome) -> Void
+        on loop: EventLoop, at address: SocketAddress, nonce: [UInt8], mapping: MappingID, key: NodeKey,
+        done: @escaping (Outcome) -> Void
     ) {
         self.loop = loop
         self.nonce = nonce
         self.mapping = mapping
         self.key = key
-        self.endpoint = endpoint
-        self.isAllowed = isAllowed
+        self.address = address
         self.done = done
         // The timer keeps this alive until it is settled.
-        timer = loop.schedule(after: Self.limit) { self.finish(.failed("\(endpoint) does not answer")) }
-        let bound = LoopBound(self, on: loop)
-        resolver.resolve(endpoint, on: loop) { result in bound.value.resolved(result) }
-    }
-
-    private func resolved(_ result: Result<[SocketAddress], Resolver.Failure>) {
-        guard done != nil else { return }
-        switch result {
-        case .failure(let failure): finish(.failed(failure.description))
-        case .success(let all):
-            let addresses = all.filter { isAllowed?($0) ?? true }
-            guard !addresses.isEmpty else { return finish(.failed("it may not be dialled on others' word")) }
-            connector = Connector(on: loop, to: addresses, kind: .atTheEdge, limit: Self.limit) {
-                [weak self] stream, error in
-                guard let self, done != nil else { return }
-                guard let stream = consume stream else {
-                    return finish(.failed("\(endpoint) cannot be connected to from here: \(error.text)"))
-                }
-                connected(stream)
+        timer = loop.schedule(after: Self.limit) { self.finish(.failed("\(address) does not answer")) }
+        connector = Connector(on: loop, to: [address], kind: .atTheEdge, limit: Self.limit) { [weak self] stream, error in
+            guard let self, self.done != nil else { return }
+            guard let stream = consume stream else {
+                return finish(.failed("\(address) cannot be connected to from here: \(error.text)"))
             }
+            connected(stream)
         }
     }
 
@@ -67,7 +51,7 @@ final class ReachabilityProbe {
             guard let self else { return }
             switch event {
             case .received(let bytes): judge(bytes)
-            case .closed(let reason): finish(.failed("\(endpoint) accepts, but \(reason)"))
+            case .closed(let reason): finish(.failed("\(address) accepts, but \(reason)"))
             }
         }
         channel.send(ReachabilityCheck.probe(nonce: nonce))
@@ -77,7 +61,7 @@ final class ReachabilityProbe {
         received += bytes
         guard received.count >= ReachabilityCheck.answerByteCount else { return }
         let isRight = ReachabilityCheck.isAnswer(received, nonce: nonce, mapping: mapping, by: key)
-        finish(isRight ? .passed : .failed("\(endpoint) is answered by something else"))
+        finish(isRight ? .passed : .failed("\(address) is answered by something else"))
     }
 
     private func finish(_ outcome: Outcome) {

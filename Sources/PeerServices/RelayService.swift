@@ -62,6 +62,9 @@ public final class RelayService {
             source = arrival.source
             seat = arrival.seat
         }
+
+        /// This end of its connection.
+        var localHost: HostAddress? { channel.localAddress.flatMap { HostAddress(bytes: $0.hostBytes) } }
     }
 
     /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is worth
@@ -106,7 +109,12 @@ public final class RelayService {
     private let advertised: String?
     private let store: any LeaseStore
     let log: Logger
-    private let resolver = Resolver()
+    /// Who may be dialled on a peer's word.
+    let dialJudge: DialJudge
+    /// Whether this node has itself met a relay at that host.
+    public var hasMetRelay: (HostAddress) -> Bool = { _ in false }
+    var checksUnderWay = 0
+    private var addressVote = AddressVote()
     private weak var server: NodeServer?
     let visitorPolicy: VisitorPolicy
     var shortage = Shortage()
@@ -129,8 +137,10 @@ public final class RelayService {
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
         terms: Terms, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
-        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore, log: Logger
+        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore,
+        dialJudge: DialJudge, log: Logger
     ) {
+        self.dialJudge = dialJudge
         self.loop = loop
         self.identity = identity
         self.laneLoops = laneLoops
@@ -140,7 +150,6 @@ public final class RelayService {
         self.software = software
         self.bindHost = bindHost
         self.advertised = advertised
-        publicHost = advertised
         self.visitorPolicy = visitorPolicy
         self.store = store
         self.log = log
@@ -186,8 +195,10 @@ public final class RelayService {
         for listeners in ports.values { for listener in listeners { listener.pause() } }
     }
 
-    /// The host by which peers reach this relay: what `--advertise` says, or how the last peer dialled it.
-    public private(set) var publicHost: String?
+    /// The host by which others reach this relay: what `--advertise` says, or what its members' sessions show.
+    public var publicHost: String? {
+        advertised ?? addressVote.host(likeliest: dialJudge.likeliestOwnHost)?.description
+    }
 
     public var sessionCount: Int { core.sessionCount }
 
@@ -220,10 +231,17 @@ public final class RelayService {
             let claim = Claim(key: standing.lease.key, mapping: standing.lease.mapping)
             let session = standing.session.flatMap { core.session($0) }
             return CarriedMapping(
-                standing: standing, isLive: session != nil, host: advertised ?? session?.dialled,
+                standing: standing, isLive: session != nil, host: standing.session.flatMap { host(of: $0) },
                 isPlain: standing.session.flatMap { sessions[$0]?.isPlain }, isShort: shortage.isThere,
                 traffic: traffic[claim] ?? TrafficCounters())
         }
+    }
+
+    /// By which visitors reach what that session has: as its peer reached this relay, where the connection shows it.
+    private func host(of id: SessionID) -> String? {
+        guard let session = sessions[id], let dialled = core.session(id)?.dialled else { return advertised }
+        guard advertised == nil, let local = session.localHost, HostAddress(dialled) != local else { return dialled }
+        return publicHost ?? local.description
     }
 
     // MARK: Sessions
@@ -289,10 +307,13 @@ public final class RelayService {
             session.isAdmitted = true
             session.name = introduction.name
             session.isPlain = introduction.wantsPlain && terms.allowsPlain
+            // For that peer alone: it is told where it reaches this relay as it said itself.
             introduction.dialled =
                 advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
-                ?? session.channel.localAddress?.hostText ?? introduction.dialled
-            publicHost = introduction.dialled
+                ?? session.channel.localAddress?.hostText ?? "localhost"
+            if case .mesh = admission, let source = session.source, let local = session.localHost {
+                addressVote.heard(from: source, dialled: introduction.dialled, local: local)
+            }
             handle(
                 .sessionProven(
                     session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source),
@@ -540,22 +561,5 @@ public final class RelayService {
     private func account(of id: SessionID) -> Account? {
         guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
         return accounts.account(for: membership, limits, at: EventLoop.clock())
-    }
-
-    /// Dials a public port of a peer for it, as the third node that sees it from outside.
-    private func check(_ id: SessionID, _ request: Message.CheckRequest, _ key: NodeKey) {
-        let networks = AttachedNetworks.current()
-        _ = ReachabilityProbe(
-            on: loop, resolver, endpoint: Endpoint(host: request.host, port: request.port), nonce: request.nonce,
-            mapping: request.mapping, key: key,
-            isAllowed: { DialPolicy.allows($0.hostBytes, attachedTo: networks) }
-        ) { [weak self] outcome in
-            let answer: Message =
-                switch outcome {
-                case .passed: .checkDone(number: request.number, passed: true, detail: "")
-                case .failed(let reason): .checkDone(number: request.number, passed: false, detail: reason)
-                }
-            self?.sessions[id]?.channel.send(answer.bytes)
-        }
     }
 }

@@ -62,13 +62,14 @@ enum SourceTree {
         .deletingLastPathComponent()
 
     static let sources = read("Sources")
+    static let cSources = read("Sources", "c")
     static let tests = read("Tests")
 
-    private static func read(_ folder: String) -> [SourceFile] {
+    private static func read(_ folder: String, _ ending: String = "swift") -> [SourceFile] {
         let top = root.appending(path: folder)
         guard let walk = FileManager.default.enumerator(at: top, includingPropertiesForKeys: nil) else { return [] }
         var files: [SourceFile] = []
-        for case let url as URL in walk where url.pathExtension == "swift" {
+        for case let url as URL in walk where url.pathExtension == ending {
             guard let text = try? String(contentsOf: url, encoding: .utf8) else { continue }
             let path = String(url.standardizedFileURL.path.dropFirst(root.standardizedFileURL.path.count + 1))
             var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)

@@ -1,4 +1,5 @@
 import PeerMesh
+import PeerWire
 import Testing
 
 @Suite struct DialPolicyTests {
@@ -19,6 +20,37 @@ import Testing
         }
         #expect(Self.allows(Self.v6([0x26, 0x06])))
         #expect(Self.allows(Self.v6([0xfd, 1], 77)))
+    }
+
+    @Test func `this machine is not, by any of its addresses, unless the user's configuration names that one`() throws {
+        let own = [UInt8]([192, 168, 7, 20])
+        #expect(!Self.allows(own))
+        func allows(_ host: String, _ widened: String...) throws -> Bool {
+            DialPolicy.allows(
+                HostAddress(host)!, attachedTo: Self.attached, widened: try widened.map { try Network($0) })
+        }
+        #expect(try !allows("192.168.7.20") && allows("192.168.7.21"))
+        #expect(try !allows("192.168.7.20", "192.168.0.0/16") && allows("192.168.8.20", "192.168.0.0/16"))
+        #expect(try allows("192.168.7.20", "192.168.7.20/32"))
+        #expect(try allows("127.0.0.1", "127.0.0.0/8") && !allows("127.0.0.1"))
+        #expect(try !allows("::ffff:192.168.7.20") && !allows("::ffff:127.0.0.1") && !allows("0.0.0.0", "0.0.0.0/0"))
+    }
+
+    @Test func `ports of other services are not dialled`() {
+        for port: UInt16 in [1, 22, 25, 80, 443, 1_023] { #expect(!DialPolicy.allows(port: port, for: .publicPort)) }
+        for port: UInt16 in [1_024, 8_088, 65_535] {
+            #expect(DialPolicy.allows(port: port, for: .publicPort) && DialPolicy.allows(port: port, for: .node))
+        }
+        #expect(DialPolicy.allows(port: 443, for: .node) && !DialPolicy.allows(port: 22, for: .node))
+    }
+
+    @Test func `what means another host in each network is private`() {
+        for host in ["10.2.0.2", "172.16.0.1", "192.168.1.1", "100.64.0.9", "169.254.1.1", "fd00::1", "fe80::1"] {
+            #expect(DialPolicy.isPrivate(HostAddress(host)!.bytes), "\(host)")
+        }
+        for host in ["8.8.8.8", "203.0.113.11", "172.32.0.1", "100.128.0.1", "127.0.0.1", "2001:db8::1"] {
+            #expect(!DialPolicy.isPrivate(HostAddress(host)!.bytes), "\(host)")
+        }
     }
 
     @Test func `loopback, groups, other private networks and what is no address are not`() {

@@ -41,13 +41,16 @@ extension NodeCore {
 }
 
 extension MeshService {
-    convenience init(on loop: EventLoop, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
+    convenience init(
+        on loop: EventLoop, _ settings: NodeSettings, _ state: NodeState, _ judge: DialJudge, _ log: Logger
+    ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
-            isRelay: settings.isRelay, widened: settings.config.meshDial, records: state.records,
+            isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.records,
             lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
-            on: loop, setup: setup, identity: state.identity, client: state.client, writer: state.writer, log: log)
+            on: loop, setup: setup, identity: state.identity, client: state.client, judge: judge, writer: state.writer,
+            log: log)
     }
 }
 
@@ -60,7 +63,11 @@ extension Assembled {
         mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
         mesh.isPeer = { [unowned core] key in core.relay?.hasSession(of: key) == true }
         mesh.sessions = { [unowned core] in core.peer.sessionAddresses }
+        core.relay?.hasMetRelay = { [unowned core, unowned mesh] host in
+            mesh.hasMetRelay(at: host) || core.peer.sessionAddresses.contains { $0.address.host == host }
+        }
         mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
+        mesh.isNamed = { [unowned core] key in core.peer.isNamed(key) }
         mesh.held = { [unowned core] in
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }

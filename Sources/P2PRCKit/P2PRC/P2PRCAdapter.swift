@@ -74,12 +74,11 @@ struct P2PRCAdapter: Sendable {
         _ table: P2PRCTable, _ settings: NodeSettings, _ port: UInt16, _ ipTable: IPTable,
         _ core: LoopBound<NodeCore>, _ control: EventLoop, _ log: Logger
     ) async -> P2PRCTable {
-        let attached = AttachedNetworks.current()
+        let judge = DialJudge(widened: settings.config.meshDial)
         let own = ownAddress(settings, port)
         let seeds = P2PRCRows.seeds(of: table).seeds.filter { seed in
             guard let address = P2PRCRows.address(seed.address), address != own else { return false }
-            return DialPolicy.allows(address.host.bytes, attachedTo: attached)
-                || settings.config.meshDial.contains { $0.contains(address.host) }
+            return judge.allows(address.host, port: address.port, for: .node)
         }.map { Seed(address: $0.address, source: .p2prc, name: $0.name, added: UnixTime(.now)) }
         do throws(StorageError) {
             let count = try await ipTable.save(seeds)

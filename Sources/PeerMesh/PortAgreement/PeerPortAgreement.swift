@@ -33,11 +33,11 @@ public struct PeerPortAgreement: Sendable {
         case offered(Message.Offer)
         /// Answers to `bindOwnPort`.
         case ownPortBound, ownPortTaken
-        case activated(host: String)
+        case activated(attempt: UInt16, host: String)
         case refused(RefusalReason, detail: String)
         case targetAnswers, targetSilent
-        /// Answers to `check`.
-        case checkPassed(by: String)
+        /// Answers to `check`; or another node has looked (`isOwn` is false), which only ever adds something.
+        case checkPassed(by: String, isOwn: Bool = true)
         case checkFailed(reason: String)
         /// The relay's half of a receipt, with the keys that the session proved.
         case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
@@ -50,7 +50,8 @@ public struct PeerPortAgreement: Sendable {
         case bindOwnPort(UInt16)
         /// Give up the number bound before.
         case freeOwnPort
-        /// Dial the public address from here and see whether a nonce comes back through the tunnel.
+        /// Dial the public address from here and see whether a nonce comes back through the tunnel. There is no other
+        /// before this one is answered, or the session lost.
         case check(host: String, ports: PortRange, after: Instant.Span)
         /// The state that listings show has changed.
         case changed
@@ -69,7 +70,6 @@ public struct PeerPortAgreement: Sendable {
     static let checkPause = Instant.Span.milliseconds(200)
     /// Receipts that a relay may send at once, and how often one more: each costs a signature and a file.
     static let receiptBurst = 8
-    static let receiptPause = Instant.Span.seconds(10)
 
     public private(set) var wish: MappingWish
     public private(set) var stage = Stage.offline
@@ -80,8 +80,13 @@ public struct PeerPortAgreement: Sendable {
     public private(set) var host: String?
     public private(set) var targetAnswers = true
     private var reported: MappingState?
-    private var receiptsLeft = Self.receiptBurst
-    private var receiptsRefilled = Instant.zero
+    private var receipts = Allowance(burst: Self.receiptBurst, pause: .seconds(10))
+    /// What was committed to last.
+    private var attempt: UInt16 = 0
+    /// `active` is the answer to a commit, or to a report that has the relay accept again, and comes once for each: it
+    /// has this node dial, so what comes besides is passed over.
+    private var isActivationDue = false
+    private var isCheckUnderWay = false
     private let targetText: String
 
     /// `remembered`: the ports that this relay gave before.
@@ -157,6 +162,7 @@ public struct PeerPortAgreement: Sendable {
         var actions = transition(event, now)
         if state != before, !actions.contains(.changed) { actions.append(.changed) }
         if case .active = stage, reported != state {
+            if reported == .targetDown { isActivationDue = true }
             reported = state
             actions.append(.send(.report(wish.id, state: state)))
         }
@@ -169,6 +175,8 @@ public struct PeerPortAgreement: Sendable {
         case .sessionLost:
             stage = .offline
             reported = nil
+            isActivationDue = false
+            isCheckUnderWay = false
             return []
         case .offered(let offer): return offered(offer)
         case .ownPortBound:
@@ -178,7 +186,7 @@ public struct PeerPortAgreement: Sendable {
             guard case .checking(let offer) = stage else { return [] }
             stage = .requested
             return [.send(.decline(wish.id, attempt: offer.attempt, reason: .portTakenHere))]
-        case .activated(let host): return activated(host)
+        case .activated(let attempt, let host): return activated(attempt, host)
         case .refused(let reason, let detail):
             if case .offline = stage { return [] }
             stage = .refused(reason, detail: detail, retryAt: now + Self.retryRefused)
@@ -191,7 +199,8 @@ public struct PeerPortAgreement: Sendable {
         case .targetSilent:
             targetAnswers = false
             return []
-        case .checkPassed(let verifier):
+        case .checkPassed(let verifier, let isOwn):
+            if isOwn { isCheckUnderWay = false }
             guard case .active(let reachability) = stage else { return [] }
             var by: [String] = []
             if case .verified(let earlier, _) = reachability { by = earlier }
@@ -202,7 +211,9 @@ public struct PeerPortAgreement: Sendable {
             by.append(verifier)
             stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
             return [.changed]
-        case .checkFailed(let reason): return checkFailed(reason, now)
+        case .checkFailed(let reason):
+            isCheckUnderWay = false
+            return checkFailed(reason, now)
         case .receiptOffered(let draft, let relay, let peer): return receiptOffered(draft, relay, peer, now)
         case .timePassed: return timePassed(now)
         }
@@ -239,22 +250,32 @@ public struct PeerPortAgreement: Sendable {
     private mutating func commit(_ offer: Message.Offer) -> [Action] {
         stage = .committed(offer)
         ports = offer.ports
+        attempt = offer.attempt
+        isActivationDue = true
         return [.send(.commit(wish.id, attempt: offer.attempt)), .remember(offer.ports)]
     }
 
-    private mutating func activated(_ host: String) -> [Action] {
+    private mutating func activated(_ attempt: UInt16, _ host: String) -> [Action] {
         switch stage {
         case .committed, .active: break
         case .offline, .requested, .checking, .refused: return []
         }
-        guard let ports else { return [] }
+        guard isActivationDue, attempt == self.attempt else { return [] }
+        isActivationDue = false
         self.host = host
         stage = .active(.checking(failures: 0))
-        return targetAnswers ? [.check(host: host, ports: ports, after: .zero)] : []
+        return targetAnswers ? check() : []
+    }
+
+    /// None while one is under way: its answer does for both.
+    private mutating func check(after pause: Instant.Span = .zero) -> [Action] {
+        guard let ports, let host, !isCheckUnderWay else { return [] }
+        isCheckUnderWay = true
+        return [.check(host: host, ports: ports, after: pause)]
     }
 
     private mutating func checkFailed(_ reason: String, _ now: Instant) -> [Action] {
-        guard case .active(let reachability) = stage, let ports, let host, targetAnswers else { return [] }
+        guard case .active(let reachability) = stage, targetAnswers else { return [] }
         let failures: Int
         switch reachability {
         case .checking(let earlier): failures = earlier + 1
@@ -264,7 +285,7 @@ public struct PeerPortAgreement: Sendable {
         }
         if failures < Self.quickChecks {
             stage = .active(.checking(failures: failures))
-            return [.check(host: host, ports: ports, after: Self.checkPause * UInt64(failures))]
+            return check(after: Self.checkPause * UInt64(failures))
         }
         stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable))
         return []
@@ -274,13 +295,7 @@ public struct PeerPortAgreement: Sendable {
         _ draft: Receipt.Draft, _ relay: NodeKey, _ peer: NodeKey, _ now: Instant
     ) -> [Action] {
         guard case .active = stage, let ports, let host else { return [] }
-        let refill = (now - receiptsRefilled).nanoseconds / Self.receiptPause.nanoseconds
-        if refill > 0 {
-            receiptsLeft = min(Self.receiptBurst, receiptsLeft + Int(min(refill, UInt64(Self.receiptBurst))))
-            receiptsRefilled = now
-        }
-        guard receiptsLeft > 0 else { return [] }
-        receiptsLeft -= 1
+        guard receipts.take(at: now) else { return [] }
         let agreed = AgreedMapping(
             relay: relay, peer: peer, mapping: wish.id, protocols: wish.protocols, ports: ports, host: host)
         if let objection = agreed.objection(to: draft) { return [.object(objection)] }
@@ -292,13 +307,11 @@ public struct PeerPortAgreement: Sendable {
         switch stage {
         case .refused: return request()
         case .active(.unreachable(let reason, _)):
-            guard let ports, let host else { return [] }
             stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable * 2))
-            return [.check(host: host, ports: ports, after: .zero)]
+            return check()
         case .active(.verified(let by, _)):
-            guard let ports, let host else { return [] }
             stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
-            return [.check(host: host, ports: ports, after: .zero)]
+            return check()
         case .offline, .requested, .checking, .committed, .active: return []
         }
     }

@@ -259,22 +259,30 @@ extension RelayCore {
         }
     }
 
+    /// Counted for the membership, not for the session: keys cost nothing.
     mutating func checkWanted(_ id: SessionID, _ request: Message.CheckRequest, _ now: Instant) -> [Action] {
-        guard var session = sessions[id] else { return [] }
-        let refilled = Int((now - session.checksRefilled).nanoseconds / 1_000_000_000)
-        if refilled > 0 {
-            session.checks = min(Self.checkBurst, session.checks + min(refilled, Self.checkBurst))
-            session.checksRefilled = now
-        }
-        let isAllowed = session.checks > 0
-        if isAllowed { session.checks -= 1 }
-        sessions[id] = session
-        guard isAllowed else {
-            return [
-                .send(id, .checkDone(number: request.number, passed: false, detail: "too many checks were asked for"))
-            ]
+        guard let session = sessions[id] else { return [] }
+        guard mayAskForCheck(session, request.mapping), takeCheck(session.grant.membership, now) else {
+            return [.send(id, .checkDone(number: request.number, passed: false, detail: ""))]
         }
         return [.check(id, request, by: session.key)]
+    }
+
+    /// A token is for what it allows, so its holder asks about a mapping that he has here as well.
+    private func mayAskForCheck(_ session: Session, _ mapping: MappingID) -> Bool {
+        guard case .token = session.grant.membership else { return true }
+        switch agreements[Claim(key: session.key, mapping: mapping)]?.stage {
+        case .active, .paused: return true
+        case .holding, .offered, .saving, nil: return false
+        }
+    }
+
+    private mutating func takeCheck(_ membership: Grant.Membership, _ now: Instant) -> Bool {
+        if checks[membership] == nil, checks.count >= Self.maximumCheckers {
+            checks = checks.filter { !$0.value.isFull(at: now) }
+            guard checks.count < Self.maximumCheckers else { return false }
+        }
+        return checks[membership, default: Allowance(burst: Self.checkBurst, pause: .seconds(1))].take(at: now)
     }
 
     /// Tells the peer no, and gives back what was bound for it.

@@ -106,7 +106,7 @@ public struct RelayCore: Sendable {
         /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
         /// say it, the mapping goes without.
         case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
-        /// Dial what a peer wants checked, unless `DialPolicy` forbids it, and send the result to that session.
+        /// Dial what a peer wants checked, where it may be dialled on its word, and tell that session yes or no.
         case check(SessionID, Message.CheckRequest, by: NodeKey)
         /// Abort what visitors still have open through this session.
         case abortVisitors(SessionID)
@@ -122,9 +122,6 @@ public struct RelayCore: Sendable {
         public var lastHeard: Instant
         public internal(set) var grant: Grant
         var mappings: Set<MappingID> = []
-        /// Checks that it may still ask for; refilled with time.
-        var checks = RelayCore.checkBurst
-        var checksRefilled = Instant.zero
     }
 
     public enum Stage: Hashable, Sendable { case holding, offered, saving, active, paused }
@@ -165,6 +162,7 @@ public struct RelayCore: Sendable {
     static let maximumFencedKeys = 16_384
     /// Checks for other nodes cost a connection each: so many at once, then one a second.
     static let checkBurst = 16
+    static let maximumCheckers = 4_096
 
     public private(set) var policy: Policy
     // Shared with the extensions in files of their own, and nobody else.
@@ -178,6 +176,8 @@ public struct RelayCore: Sendable {
     var held: Set<Claim> = []
     var agreements: [Claim: Agreement] = [:]
     var ledger = Ledger()
+    /// What memberships may still have checked.
+    var checks: [Grant.Membership: Allowance] = [:]
     public private(set) var isDraining = false
     private var clock = SteadyClock()
     var random: SeededGenerator

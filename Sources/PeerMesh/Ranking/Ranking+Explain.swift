@@ -27,12 +27,25 @@ extension Ranking {
         case .notOffered: "no candidate: it does not offer to be a relay"
         case .tooFewWitnesses(let count, of: let needed):
             "no candidate: \(count) of \(needed) other nodes say that it can be reached"
-        case .notDialled:
-            "no candidate: its address is not public, so it is not dialled unasked; name it (--connect-reverse-proxy), "
-                + "or allow its network (dial under [mesh] in config.toml)"
+        case .notDialled(let address): "no candidate: \(reason(notDialled: address))"
         case .proven: reason(answers: 0)
         }
     }
+
+    /// What the user can do about a relay that is not dialled on others' word.
+    private static func reason(notDialled address: NodeAddress) -> String {
+        guard DialPolicy.allows(port: address.port, for: .node) else {
+            return "port \(address.port) is not dialled on others' word: p2prc --connect-reverse-proxy \(address)"
+        }
+        let isUsual = address.port == usualPort
+        let place = isUsual && !address.host.isIPv6 ? address.host.description : address.description
+        let network = Network(of: address.host, prefixLength: address.host.isIPv6 ? 64 : 24)
+        let what = DialPolicy.isPublic(address.host.bytes) ? "an address of this machine" : "not a public address"
+        return "\(address.host) is \(what): p2prc --connect-reverse-proxy \(place), or "
+            + "dial = [\"\(network)\"] under [mesh] in config.toml"
+    }
+
+    private static let usualPort: UInt16 = 8_088
 
     private static func reason(answers: Int) -> String {
         let left = max(1, RelayFigures.fewestAnswers - answers)

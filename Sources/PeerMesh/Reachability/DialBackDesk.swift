@@ -91,6 +91,7 @@ public struct DialBackDesk: Sendable {
 
     public mutating func asked(_ request: DialBackRequest, by asker: Asker, at now: Instant) -> Action {
         guard asker.isDirect, asker.key != own, mayDial(asker.observed.host),
+            DialPolicy.allows(port: request.port, for: .node),
             let address = NodeAddress(host: asker.observed.host, port: request.port)
         else { return .answer(.notDialled, observed: asker.observed) }
         let payers = [Payer.source(SourceGate.source(of: asker.observed.host)), .key(asker.key)]

@@ -15,7 +15,7 @@ public enum RelayProof {
         /// Not as many witnesses as it takes: so many fit, so many are needed.
         case tooFewWitnesses(Int, of: Int)
         /// Every address that was proven is one that this node does not dial on others' word.
-        case notDialled
+        case notDialled(NodeAddress)
     }
 
     /// - Parameters:
@@ -30,7 +30,7 @@ public enum RelayProof {
         guard record.roles.contains(.relay) else { return .notOffered }
         let needed = max(1, min(witnesses, others))
         var best = 0
-        var wasRefused = false
+        var refused: NodeAddress?
         for address in record.addresses {
             let fit = record.witnesses.filter { statement in
                 statement.address == address && statement.witness != record.key && isKnown(statement.witness)
@@ -44,12 +44,12 @@ public enum RelayProof {
             if reachedByThisNode, others == 0 { keys.insert(record.key) }
             best = max(best, keys.count)
             guard keys.count >= needed else { continue }
-            guard mayDial(address.host) else {
-                wasRefused = true
+            guard mayDial(address.host), DialPolicy.allows(port: address.port, for: .node) else {
+                refused = refused ?? address
                 continue
             }
             return .proven(address)
         }
-        return wasRefused ? .notDialled : .tooFewWitnesses(best, of: needed)
+        return refused.map { .notDialled($0) } ?? .tooFewWitnesses(best, of: needed)
     }
 }

@@ -27,15 +27,16 @@ extension MeshService {
     private func begin(_ number: UInt64, _ partner: Gossip.Partner, _ digest: GossipDigest) {
         switch partner {
         case .node(let key, let address):
-            exchanges[number] = (Endpoint(host: address.host.description, port: address.port), key)
+            exchanges[number] = (Endpoint(host: address.host.description, port: address.port), key, .others)
             send(digest.bytes, number)
         case .seed(let text):
             guard let endpoint = Endpoint(text) else { return failed(number, "\(text) is no address") }
+            let word = word(of: text)
             if let key = pinned(text) ?? seedKeys[text] {
-                exchanges[number] = (endpoint, key)
+                exchanges[number] = (endpoint, key, word)
                 return send(digest.bytes, number, seed: text)
             }
-            meet(endpoint) { [weak self] key in
+            meet(endpoint, word) { [weak self] key in
                 guard let self else { return }
                 switch key {
                 case .failure(let failure): failed(number, failure.description, seed: text)
@@ -45,7 +46,7 @@ extension MeshService {
                     failed(number, "it is this node")
                 case .success(let key):
                     if seedKeys.count < PartnerBook.maximumSeeds { seedKeys[text] = key }
-                    exchanges[number] = (endpoint, key)
+                    exchanges[number] = (endpoint, key, word)
                     send(digest.bytes, number, seed: text)
                 }
             }
@@ -53,15 +54,17 @@ extension MeshService {
     }
 
     /// Which node is there. It is asked for nothing else: a proof of membership is for one key.
-    private func meet(_ endpoint: Endpoint, _ done: @escaping (Result<NodeKey, NodeFailure>) -> Void) {
+    private func meet(
+        _ endpoint: Endpoint, _ word: Word, _ done: @escaping (Result<NodeKey, NodeFailure>) -> Void
+    ) {
         let question = NodeRequest(
             host: endpoint.host, port: endpoint.port, key: nil, path: "/v1/alive", limits: .init(answer: 256))
-        ask(question) { done($0.map(\.key)) }
+        ask(question, on: word) { done($0.map(\.key)) }
     }
 
     private func send(_ body: [UInt8], _ number: UInt64, seed: String? = nil) {
-        guard let (endpoint, key) = exchanges[number] else { return }
-        ask(request(body, to: endpoint, key)) { [weak self] result in
+        guard let (endpoint, key, word) = exchanges[number] else { return }
+        ask(request(body, to: endpoint, key), on: word) { [weak self] result in
             self?.answered(number, result, from: key, seed: seed)
         }
     }
@@ -131,10 +134,25 @@ extension MeshService {
             proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()), isAlone: isAlone, limits: limits)
     }
 
-    /// Answers on the control loop.
-    func ask(_ request: NodeRequest, _ done: @escaping (Result<NodeAnswer, NodeFailure>) -> Void) {
-        let bound = LoopBound(done, on: loop)
-        client.send(request) { [loop] result in loop.execute { bound.value(result) } }
+    /// All that the mesh dials goes through here. Answers on the control loop.
+    func ask(
+        _ request: NodeRequest, on word: Word = .others,
+        _ done: @escaping (Result<NodeAnswer, NodeFailure>) -> Void
+    ) {
+        let bound = LoopBound((self, done), on: loop)
+        guard word == .users || isAllowed(Endpoint(host: request.host, port: request.port)) else {
+            let refusal = NodeFailure(.unreachable, "it may not be dialled on others' word")
+            return loop.execute { bound.value.1(.failure(refusal)) }
+        }
+        client.send(request) { [loop] result in
+            loop.execute {
+                let (mesh, done) = bound.value
+                if case .success(let answer) = result {
+                    mesh.metHosts.met(answer.key, at: answer.remote.host, EventLoop.clock())
+                }
+                done(result)
+            }
+        }
     }
 
     /// Whether the other end belongs to this mesh: who only holds the address of a seed learns nothing of it.

@@ -1,13 +1,51 @@
 internal import PeerMesh
 internal import PeerReactor
 internal import PeerStorage
-internal import PeerWire
+public import PeerWire
+
+/// On whose word a node is dialled.
+enum Word: Hashable, Sendable {
+    case users
+    /// Records, seeds out of files and from P2PRC nodes, and whoever asks for a dial-back: held to `DialJudge`.
+    case others
+}
+
+/// Hosts at which relays were met, by this node itself: dialled there, with the key proven.
+struct MetHosts {
+    /// A relay that is still known is measured far more often.
+    static let span = Instant.Span.seconds(1_800)
+    static let limit = 1_024
+
+    private var hosts: [HostAddress: [NodeKey: Instant]] = [:]
+
+    mutating func met(_ key: NodeKey, at host: HostAddress, _ now: Instant) {
+        if hosts[host] == nil, hosts.count >= Self.limit {
+            hosts = hosts.filter { $0.value.contains { now - $0.value < Self.span } }
+            guard hosts.count < Self.limit else { return }
+        }
+        var keys = hosts[host, default: [:]]
+        if keys.count >= 8 { keys = keys.filter { now - $0.value < Self.span } }
+        if keys.count < 8 || keys[key] != nil { keys[key] = now }
+        hosts[host] = keys
+    }
+
+    func keys(at host: HostAddress, _ now: Instant) -> [NodeKey] {
+        hosts[host, default: [:]].filter { now - $0.value < Self.span }.map(\.key)
+    }
+}
 
 extension MeshService {
     /// Where a node is met is written down so seldom while it stays the same.
     private static let metInterval = Instant.Span.seconds(300)
     /// Places that are remembered to keep to that; beyond it some are written more often.
     private static let metLimit = 1_024
+
+    /// Whether this node has lately met one there that offers to be a relay.
+    public func hasMetRelay(at host: HostAddress) -> Bool {
+        metHosts.keys(at: host, EventLoop.clock()).contains {
+            gossip.table[$0]?.record.roles.contains(.relay) == true
+        }
+    }
 
     /// A node was dialled there, proved its key, and answered as a member.
     func met(_ key: NodeKey, at endpoint: Endpoint) {

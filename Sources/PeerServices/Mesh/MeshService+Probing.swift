@@ -55,12 +55,13 @@ extension MeshService {
         guard let address = proven ?? record.addresses.first else { return nil }
         // Proven since the ranking was made.
         let reason = proven == nil ? Ranking.reason(notProven: relay.verdict) : "it was heard of just now"
+        let obstacle = isNamed(key) && proven == nil ? "used because you named it" : row.map(ranking.reason) ?? reason
         return MeshRelay(
             key: key, name: record.name, address: address, isProven: proven != nil,
             isDraining: record.roles.contains(.draining),
             figures: row?.figures ?? RelayFigures(SampleLog(), at: .zero), cost: row?.cost,
             verdict: row?.verdict ?? .notProven(relay.verdict),
-            obstacle: row.map(ranking.reason) ?? reason, issued: record.issued)
+            obstacle: obstacle, issued: record.issued)
     }
 
     /// The relays that may be chosen now, the cheapest first; asked for once a second.

@@ -15,6 +15,7 @@ extension MeshService {
     private struct Contact {
         var key: NodeKey
         var endpoint: Endpoint
+        var word = Word.others
     }
 
     /// Until there is somebody to ask, it is looked for once a second.
@@ -35,7 +36,7 @@ extension MeshService {
             }
             let available = byKey.count
             // The witness dials for four seconds.
-            ask(self.request(request.bytes, to: contact.endpoint, key)) { [weak self] result in
+            ask(self.request(request.bytes, to: contact.endpoint, key), on: contact.word) { [weak self] result in
                 self?.answered(result, by: key, available: available)
             }
         }
@@ -113,7 +114,7 @@ extension MeshService {
         for contact in chosen {
             var question = request(MeshMirror.request, to: contact.endpoint, contact.key, isAlone: true)
             question.localPort = port
-            ask(question) { result in
+            ask(question, on: contact.word) { result in
                 guard case .success(let answer) = result, let seen = MeshMirror.read(answer: answer.body) else {
                     return gathering.add(nil)
                 }
@@ -132,7 +133,7 @@ extension MeshService {
             guard let key = pinned(seed) ?? seedKeys[seed], key != identity.key, let endpoint = Endpoint(seed) else {
                 continue
             }
-            contacts.append(Contact(key: key, endpoint: endpoint))
+            contacts.append(Contact(key: key, endpoint: endpoint, word: word(of: seed)))
         }
         for record in gossip.table.records where record.key != identity.key && isWitnessed(record) {
             guard let address = record.record.addresses.first(where: { judge.allows($0.host) }) else { continue }

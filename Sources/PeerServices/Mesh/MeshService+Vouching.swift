@@ -40,7 +40,7 @@ extension MeshService {
         guard vouches.take(1, at: now) else { return .busy }
         // Through a tunnel everybody is this machine itself, and whoever has no session has not been here before.
         guard setup.isRelay, isPeer(question.key), !judge.isOwn(question.source.host),
-            judge.allows(vouch.statement.address.host)
+            judge.isDialledByOthers(vouch.statement.address.host)
         else { return answer(Vouch.answer(counts: false), to: question.key) }
         let (counts, actions) = reach.vouched(
             vouch.statement, by: question.key, from: question.source.host, at: now)

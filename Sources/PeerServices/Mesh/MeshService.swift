@@ -19,8 +19,8 @@ public final class MeshService {
         /// The server port, as others would dial it.
         public var port: UInt16
         public var isRelay: Bool
-        /// Networks that are dialled on others' word beyond the usual (`DialPolicy`).
-        public var widened: [Network]
+        /// Whether networks are dialled on others' word beyond the usual (`[mesh] dial`).
+        public var isWidened: Bool
         /// From the IP table, each judged already.
         public var records: [SignedRecord]
         public var lastIssue: UInt64
@@ -29,14 +29,14 @@ public final class MeshService {
         public var note: String
 
         public init(
-            name: String, software: String, port: UInt16, isRelay: Bool, widened: [Network], records: [SignedRecord],
+            name: String, software: String, port: UInt16, isRelay: Bool, isWidened: Bool, records: [SignedRecord],
             lastIssue: UInt64, process: ProcessStart, note: String
         ) {
             self.name = name
             self.software = software
             self.port = port
             self.isRelay = isRelay
-            self.widened = widened
+            self.isWidened = isWidened
             self.records = records
             self.lastIssue = lastIssue
             self.process = process
@@ -76,13 +76,14 @@ public final class MeshService {
     var random = SystemRandomNumberGenerator()
 
     /// Where each exchange goes; set once the other end has proven its key.
-    var exchanges: [UInt64: (endpoint: Endpoint, key: NodeKey)] = [:]
+    var exchanges: [UInt64: (endpoint: Endpoint, key: NodeKey, word: Word)] = [:]
     /// Keys that seeds proved, by what was written; kept as long as this process runs.
     var seedKeys: [String: NodeKey] = [:]
     /// What seeds last failed by, so that each trouble is told once.
     var troubles: [String: String] = [:]
     /// When it was last written down that a node was met at an address.
     var metAt: [String: Instant] = [:]
+    var metHosts = MetHosts()
     /// Who showed that he belongs to the mesh, and until when that counts; by which mesh keys.
     var members: [NodeKey: Instant] = [:]
     var memberKeys: [MeshKey] = []
@@ -127,6 +128,8 @@ public final class MeshService {
     public var sessions: () -> [(key: NodeKey, address: NodeAddress)] = { [] }
     /// The key that is pinned for a relay that was joined by hand, by its address.
     public var pinned: (String) -> NodeKey? = { _ in nil }
+    /// Whether the user named that relay.
+    public var isNamed: (NodeKey) -> Bool = { _ in false }
     /// Relays with a session, the one in use first.
     public var held: () -> [NodeKey] = { [] }
     /// 0 to 1, for those who ask.
@@ -143,7 +146,8 @@ public final class MeshService {
     public var onSuperseded: (() -> Void)?
 
     public init(
-        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, writer: TableWriter, log: Logger
+        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, judge: DialJudge,
+        writer: TableWriter, log: Logger
     ) {
         self.loop = loop
         self.setup = setup
@@ -152,7 +156,7 @@ public final class MeshService {
         self.writer = writer
         self.log = log
         note = setup.note
-        judge = DialJudge(widened: setup.widened)
+        self.judge = judge
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
         let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
         (gossip, author, reach, desk, plan) = machines
@@ -166,7 +170,7 @@ public final class MeshService {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
         var limits = DialBackDesk.Limits()
         // Who widened what is dialled may well have many nodes behind one address; for each key it stays as it is.
-        if !setup.widened.isEmpty { limits.dialsPerSource = 32 }
+        if setup.isWidened { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
             RecordAuthor(key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue),
@@ -223,7 +227,7 @@ public final class MeshService {
     /// a public network, or of one that this machine is part of now.
     public func seedsChanged(_ seeds: [Seed]) {
         tableRows = seeds
-        let wanted = Set(seeds.filter { $0.source.isUsers || isAllowed($0.address) }.map(\.address))
+        let wanted = Set(seeds.filter { seed in seed.source.isUsers || Endpoint(seed.address).map(isAllowed) ?? false }.map(\.address))
         for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
         let new = wanted.subtracting(tableSeeds)
         tableSeeds = wanted
@@ -233,8 +237,13 @@ public final class MeshService {
         log.warning("the mesh asks \(PartnerBook.maximumSeeds) addresses at most; left out: \(others)")
     }
 
-    private func isAllowed(_ address: String) -> Bool {
-        Endpoint(address).flatMap { HostAddress($0.host) }.map(judge.allows) ?? false
+    func isAllowed(_ endpoint: Endpoint) -> Bool {
+        HostAddress(endpoint.host).map { judge.allows($0, port: endpoint.port, for: .node) } ?? false
+    }
+
+    /// Whose word a seed is; relays that the user joined are among them.
+    func word(of seed: String) -> Word {
+        joined.contains(seed) || tableRows.contains { $0.address == seed && $0.source.isUsers } ? .users : .others
     }
 
     /// `false` where there are too many.

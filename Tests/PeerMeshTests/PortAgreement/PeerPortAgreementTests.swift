@@ -38,7 +38,7 @@ import Testing
             Self.give(&agreement, .offered(Self.offer(4_000)))
                 == [.send(.commit(Self.id, attempt: 1)), .remember(.only(4_000)), .changed])
         #expect(
-            Self.give(&agreement, .activated(host: "relay")) == [
+            Self.give(&agreement, .activated(attempt: 1, host: "relay")) == [
                 .check(host: "relay", ports: .only(4_000), after: .zero), .changed,
                 .send(.report(Self.id, state: .active)),
             ])
@@ -76,7 +76,7 @@ import Testing
 
     @Test func `after a loss the same ports are asked for, unless the user insists on others`() {
         var agreement = Self.service()
-        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"), .sessionLost)
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"), .sessionLost)
         #expect(agreement.state == .offline && agreement.ports == .only(4_000))
         #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_000))), .changed])
 
@@ -93,7 +93,7 @@ import Testing
 
     @Test func `what others are told of it is no affair of the relay, and its visitors are`() {
         var agreement = Self.service()
-        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"))
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"))
         var wish = agreement.wish
         wish.tell = "web"
         #expect(agreement.takeOver(wish) && agreement.wish == wish && agreement.state == .active)
@@ -103,7 +103,7 @@ import Testing
 
     @Test func `four failed checks make it unreachable, the first three are repeated quickly`() {
         var agreement = Self.service()
-        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(host: "relay"))
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"))
         for failure in UInt64(1)...3 {
             #expect(
                 Self.give(&agreement, .checkFailed(reason: "refused"))
@@ -140,8 +140,8 @@ import Testing
 
     @Test func `who verified it is told once each`() {
         var agreement = AgreementStates.inState("verified")
-        #expect(Self.give(&agreement, .checkPassed(by: "node b")) == [.changed])
-        #expect(Self.give(&agreement, .checkPassed(by: "node b")).isEmpty)
+        #expect(Self.give(&agreement, .checkPassed(by: "node b", isOwn: false)) == [.changed])
+        #expect(Self.give(&agreement, .checkPassed(by: "node b", isOwn: false)).isEmpty)
         #expect(agreement.verifiedBy == ["this node", "node b"])
     }
 
@@ -156,8 +156,47 @@ import Testing
         #expect(Self.give(&agreement, .targetAnswers) == [.changed, .send(.report(Self.id, state: .active))])
         // The relay accepts again, and says so: only then is it worth a check.
         #expect(
-            Self.give(&agreement, .activated(host: "relay"))
+            Self.give(&agreement, .activated(attempt: 3, host: "relay"))
                 == [.check(host: "relay", ports: Self.ports, after: .zero)])
+    }
+
+    @Test func `what the relay says of itself has this node dial once for each commit, and once for each return`() {
+        var agreement = Self.service()
+        Self.give(&agreement, .sessionReady, .activated(attempt: 1, host: "relay"), .offered(Self.offer(4_000)))
+        // Of another attempt.
+        #expect(Self.give(&agreement, .activated(attempt: 2, host: "third")).isEmpty)
+        #expect(agreement.state == .committed)
+        let first = Self.give(&agreement, .activated(attempt: 1, host: "relay"))
+        #expect(first.contains(.check(host: "relay", ports: .only(4_000), after: .zero)))
+        for second in UInt64(0)..<2_000 {
+            let actions = Self.give(&agreement, at: .at(second), .activated(attempt: 1, host: "third"))
+            #expect(actions.isEmpty && agreement.host == "relay")
+        }
+        Self.give(&agreement, .checkPassed(by: "this node"), .targetSilent)
+        #expect(Self.give(&agreement, .activated(attempt: 1, host: "third")).isEmpty)
+        Self.give(&agreement, .targetAnswers)
+        #expect(
+            Self.give(&agreement, .activated(attempt: 1, host: "relay"))
+                == [.check(host: "relay", ports: .only(4_000), after: .zero)])
+        #expect(Self.give(&agreement, .activated(attempt: 1, host: "relay")).isEmpty)
+    }
+
+    @Test func `one check is under way at a time, and its answer does for those that came meanwhile`() {
+        var agreement = Self.service()
+        Self.give(
+            &agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"), .targetSilent,
+            .targetAnswers)
+        #expect(Self.give(&agreement, .activated(attempt: 1, host: "relay")).isEmpty)
+        // What others saw is no answer to it.
+        Self.give(&agreement, .checkPassed(by: "node b", isOwn: false))
+        #expect(Self.give(&agreement, at: .at(120_000), .timePassed).isEmpty)
+        #expect(
+            Self.give(&agreement, at: .at(120_000), .checkFailed(reason: "refused")).first
+                == .check(host: "relay", ports: .only(4_000), after: .milliseconds(200)))
+        Self.give(&agreement, .sessionLost, .sessionReady, .offered(Self.offer(4_000, attempt: 2)))
+        #expect(
+            Self.give(&agreement, .activated(attempt: 2, host: "relay"))
+                .contains(.check(host: "relay", ports: .only(4_000), after: .zero)))
     }
 
     @Test func `a target that is silent before its ports are active is reported with them`() {
@@ -165,7 +204,7 @@ import Testing
         #expect(Self.give(&agreement, .targetSilent).isEmpty)
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)))
         #expect(
-            Self.give(&agreement, .activated(host: "relay"))
+            Self.give(&agreement, .activated(attempt: 1, host: "relay"))
                 == [.changed, .send(.report(Self.id, state: .targetDown))])
     }
 
@@ -194,7 +233,7 @@ import Testing
         #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_000))), .changed])
         #expect(agreement.isAboutToGetPorts)
         // Taken there: what was offered instead is what is asked for next time.
-        Self.give(&agreement, .offered(Self.offer(4_010)), .activated(host: "relay"))
+        Self.give(&agreement, .offered(Self.offer(4_010)), .activated(attempt: 1, host: "relay"))
         #expect(!agreement.isAboutToGetPorts)
         Self.give(&agreement, .sessionLost)
         #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_010))), .changed])

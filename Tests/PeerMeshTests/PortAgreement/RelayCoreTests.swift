@@ -12,8 +12,8 @@ import Testing
         for violation in bench.violations { Issue.record("\(violation)") }
     }
 
-    func start(_ session: UInt64, key: UInt8, instance: UInt8 = 1) -> [RelayCore.Action] {
-        bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance), grant: .mesh))
+    func start(_ session: UInt64, key: UInt8, instance: UInt8 = 1, grant: Grant = .mesh) -> [RelayCore.Action] {
+        bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance), grant: grant))
     }
 
     func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
@@ -561,26 +561,31 @@ import Testing
         #expect(agree(1, 50, .any(count: 1)) != .refused(.limitReached))
     }
 
-    @Test func `checks for others are limited to sixteen at once and one a second`() {
+    private func wantsCheck(_ session: UInt64, _ number: UInt32, mapping: UInt64 = 1) -> Bool {
+        let request = Message.CheckRequest(
+            number: number, mapping: .number(mapping), host: "192.0.2.1", port: 8_000, nonce: .seed(1))
+        let actions = say(session, .checkWanted(request))
+        if actions == [.check(.number(session), request, by: .number(UInt8(session)))] { return true }
+        #expect(actions == [.send(.number(session), .checkDone(number: number, passed: false, detail: ""))])
+        return false
+    }
+
+    @Test func `checks for others are limited to sixteen at once and one a second, for a membership`() {
         _ = start(1, key: 1)
-        func wanted(_ number: UInt32) -> Bool {
-            let request = Message.CheckRequest(
-                number: number, mapping: .number(1), host: "192.0.2.1", port: 80, nonce: .seed(1))
-            let actions = say(1, .checkWanted(request))
-            if actions == [.check(.number(1), request, by: .number(1))] { return true }
-            #expect(
-                actions == [
-                    .send(
-                        .number(1),
-                        .checkDone(number: number, passed: false, detail: "too many checks were asked for"))
-                ])
-            return false
-        }
-        #expect((UInt32(1)...20).filter(wanted).count == 16)
+        _ = start(2, key: 2)
+        #expect((UInt32(1)...20).filter { wantsCheck(1, $0) }.count == 16)
+        #expect(!wantsCheck(2, 1))
         bench.now = .at(1_000)
-        #expect((UInt32(21)...25).filter(wanted).count == 1)
+        #expect((UInt32(21)...25).filter { wantsCheck(2, $0) }.count == 1)
         bench.now = .at(3_600_000)
-        #expect((UInt32(31)...60).filter(wanted).count == 16)
+        #expect((UInt32(31)...60).filter { wantsCheck(1, $0) }.count == 16)
+    }
+
+    @Test func `the holder of a token has nothing checked but what he has here as well`() {
+        _ = start(1, key: 1, grant: Grant(membership: .token(id: "one")))
+        #expect(!wantsCheck(1, 1))
+        #expect(agree(1, 1, .any(count: 1)) != .nothing)
+        #expect(wantsCheck(1, 2) && !wantsCheck(1, 3, mapping: 2))
     }
 }
 

@@ -372,7 +372,7 @@ import Testing
             Self.statement(2).content(of: Self.relay.key), signature: [UInt8](repeating: 3, count: 64))
         #expect(Self.judge([Self.statement(1), forged]) == few)
         #expect(Self.judge([Self.statement(1), Self.statement(2)], roles: []) == .notOffered)
-        #expect(Self.judge([Self.statement(1), Self.statement(2)], mayDial: false) == .notDialled)
+        #expect(Self.judge([Self.statement(1), Self.statement(2)], mayDial: false) == .notDialled(Self.address))
         #expect(Self.judge([Self.statement(1), Self.statement(2)], addresses: []) == .tooFewWitnesses(0, of: 2))
     }
 }

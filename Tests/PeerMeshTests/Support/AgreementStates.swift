@@ -19,7 +19,7 @@ enum AgreementStates {
 
     static let events: [(name: String, event: PeerPortAgreement.Event)] = [
         ("sessionReady", .sessionReady), ("sessionLost", .sessionLost), ("offered", .offered(offer)),
-        ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(host: "relay")),
+        ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(attempt: 3, host: "relay")),
         ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targetAnswers),
         ("targetSilent", .targetSilent), ("checkPassed", .checkPassed(by: "this node")),
         ("checkFailed", .checkFailed(reason: "refused")),
@@ -46,7 +46,7 @@ enum AgreementStates {
         case "committed": give(.sessionReady, .offered(offer), .ownPortBound)
         case "refused": give(.sessionReady, .refused(.noPortFree, detail: "none is free"))
         default:
-            give(.sessionReady, .offered(offer), .ownPortBound, .activated(host: "relay"))
+            give(.sessionReady, .offered(offer), .ownPortBound, .activated(attempt: 3, host: "relay"))
             switch name {
             case "verified": give(.checkPassed(by: "this node"))
             case "unreachable": for _ in 0..<4 { give(.checkFailed(reason: "refused")) }

@@ -414,7 +414,8 @@ final class Simulation {
     private func received(_ message: Message, _ link: Link) {
         switch message {
         case .offer(let offer): handle(.offered(offer), offer.mapping, link.process)
-        case .active(let mapping, _, let host): handle(.activated(host: host), mapping, link.process)
+        case .active(let mapping, let attempt, let host):
+            handle(.activated(attempt: attempt, host: host), mapping, link.process)
         case .refusal(let mapping, let reason, let detail):
             handle(.refused(reason, detail: detail), mapping, link.process)
         case .receipt(let draft):

@@ -1,0 +1,150 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerWire
+
+/// Checks of what relays opened, from where this node is and from where other relays are.
+///
+/// A relay's `active` names a host for visitors, and that is its word: this node dials the relay itself, at the address
+/// that the session stands on, and nobody else. So no relay has a peer dial anything but that relay.
+extension PeerService {
+    /// Checks under way at once at one relay; further ones wait for their turn, one for each mapping.
+    static let maximumChecks = 16
+
+    /// A check that another relay was asked for.
+    struct ThirdCheck {
+        let mapping: MappingID
+        let nonce: [UInt8]
+        let relay: Relay
+        let verifier: Relay
+        /// How often it was asked before.
+        let repetitions: Int
+        let timer: LoopTimer
+    }
+
+    struct Check {
+        let mapping: MappingID
+        let host: String
+        let ports: PortRange
+    }
+
+    private static let ownName = "this node"
+    /// A relay that does not know the other one yet hears of it through the mesh, which takes some seconds. Later on it
+    /// is asked with each check of this node's own, once.
+    private static let thirdPause = Instant.Span.seconds(5)
+    private static let maximumRepetitions = 4
+
+    func check(_ check: Check, at relay: Relay) {
+        guard relay.agreements[check.mapping] != nil, relay.link.state == .established else { return }
+        guard relay.checksUnderWay < Self.maximumChecks else { return relay.waitingChecks.append(check) }
+        guard let (address, verifier) = place(of: check, at: relay) else { return }
+        relay.checksUnderWay += 1
+        let id = check.mapping
+        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
+        routes[id]?.pendingChecks.insert(nonce)
+        publishRoute(id)
+        let session = relay.terms?.session
+        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: identity.key) {
+            [weak self, weak relay] outcome in
+            guard let self, let relay else { return }
+            relay.checksUnderWay -= 1
+            defer { checkNext(at: relay) }
+            routes[id]?.pendingChecks.remove(nonce)
+            publishRoute(id)
+            guard relay.terms?.session == session else { return }
+            switch outcome {
+            case .passed:
+                // The next number of a range, until each was seen to work.
+                if check.ports.count > 1, let rest = PortRange(first: check.ports.first + 1, last: check.ports.last) {
+                    relay.waitingChecks.append(Check(mapping: id, host: check.host, ports: rest))
+                } else {
+                    handle(.checkPassed(by: verifier), id, relay)
+                    let isFirst = relay.askedAbout.insert(id).inserted
+                    askThirdNode(
+                        id, check.host, check.ports.first, at: relay,
+                        repetitions: isFirst ? 0 : Self.maximumRepetitions)
+                }
+            case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
+            }
+        }
+    }
+
+    private func checkNext(at relay: Relay) {
+        while !relay.waitingChecks.isEmpty, relay.checksUnderWay < Self.maximumChecks {
+            check(relay.waitingChecks.removeFirst(), at: relay)
+        }
+    }
+
+    /// Where that is dialled, and how this node is called as a witness: with the place where it looked, when that is not
+    /// the one that visitors are told. What the user's configuration names (`[mesh] dial`) is dialled as it was told.
+    private func place(of check: Check, at relay: Relay) -> (SocketAddress, verifier: String)? {
+        guard let remote = relay.channel?.remoteAddress else { return nil }
+        let told = HostAddress(check.host)
+        var address = remote
+        address.port = check.ports.first
+        if check.host == relay.endpoint.host || told == HostAddress(bytes: remote.hostBytes) {
+            return (address, Self.ownName)
+        }
+        if let told, judge.isNamed(told), let named = SocketAddress(numeric: told.description, port: address.port) {
+            return (named, Self.ownName)
+        }
+        return (address, "\(Self.ownName), at \(remote.hostText)")
+    }
+
+    /// Whether a relay that nobody named may be dialled there.
+    func mayDial(_ endpoint: Endpoint) -> Bool {
+        HostAddress(endpoint.host).map { judge.allows($0, port: endpoint.port, for: .node) } ?? false
+    }
+
+    // MARK: Other relays
+
+    /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
+    func askThirdNode(_ id: MappingID, _ host: String, _ port: UInt16, at relay: Relay, repetitions: Int = 0) {
+        guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
+        else { return }
+        nextCheck &+= 1
+        let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
+        let number = nextCheck
+        let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
+            self?.thirdNodeAnswered(number, passed: false)
+        }
+        thirdChecks[number] = ThirdCheck(
+            mapping: id, nonce: nonce, relay: relay, verifier: third, repetitions: repetitions, timer: timer)
+        routes[id]?.pendingChecks.insert(nonce)
+        publishRoute(id)
+        // Names are looked up on nobody's word.
+        let numeric = HostAddress(host)?.description ?? relay.channel?.remoteAddress?.hostText ?? host
+        send(
+            .checkWanted(Message.CheckRequest(number: number, mapping: id, host: numeric, port: port, nonce: nonce)),
+            to: third)
+    }
+
+    /// A relay that joined just now can look at what the others opened while there was nobody to ask.
+    func checkWhatIsOpen() {
+        for relay in relays {
+            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
+                guard let host = agreement.host, let ports = agreement.ports else { continue }
+                askThirdNode(id, host, ports.first, at: relay)
+            }
+        }
+    }
+
+    func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
+        guard let check = thirdChecks.removeValue(forKey: number) else { return }
+        check.timer.cancel()
+        let (id, relay) = (check.mapping, check.relay)
+        routes[id]?.pendingChecks.remove(check.nonce)
+        publishRoute(id)
+        if passed {
+            handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host, isOwn: false), id, relay)
+        } else if check.repetitions < Self.maximumRepetitions {
+            let session = relay.terms?.session
+            loop.schedule(after: Self.thirdPause * (1 << UInt64(check.repetitions))) { [weak self, weak relay] in
+                guard let self, let relay, let session, relay.terms?.session == session,
+                    let agreement = relay.agreements[id], agreement.verifiedBy.count == 1,
+                    let host = agreement.host, let ports = agreement.ports
+                else { return }
+                askThirdNode(id, host, ports.first, at: relay, repetitions: check.repetitions + 1)
+            }
+        }
+    }
+}
