@@ -1,5 +1,5 @@
 import Glibc
-internal import PeerMesh
+public import PeerMesh
 
 /// A stream for small things: handshakes, frames of a session, lines of the control socket. What is sent waits in a
 /// bounded buffer; what arrives is handed over as it comes. Not for visitors' bytes (`Forwarder`).
@@ -12,6 +12,17 @@ public final class ByteChannel: EventSource {
 
     /// A reader that lets so much pile up is cut off.
     static let maximumQueued = 4 << 20
+    /// Bytes that are read in one turn, and a record of TLS at most beyond.
+    static let turn = 65_536
+
+    /// Whether what came before is still being worked through.
+    private enum Hold {
+        case none
+        /// Until the next turn, after all others.
+        case turn
+        /// A timer ends it.
+        case timer
+    }
 
     private let loop: EventLoop
     private var stream: Stream?
@@ -21,6 +32,8 @@ public final class ByteChannel: EventSource {
     private var isClosing = false
     /// Why sending failed; told in the next turn.
     private var breakage: String?
+    private var hold = Hold.none
+    private var onTurn: (() -> Void)?
     private var onEvent: ((Event) -> Void)?
     /// The stream is known to the loop under another source.
     private let isTakenOver: Bool
@@ -42,8 +55,14 @@ public final class ByteChannel: EventSource {
         return local.host == remote.host || (local.isLoopback && remote.isLoopback)
     }
 
+    /// Bytes that were sent and that the system has not taken yet.
+    public var queuedByteCount: Int { queue.count - queueStart }
+
     /// Hands events over from now on; called again, they go to another.
-    public func start(_ onEvent: @escaping (Event) -> Void) {
+    ///
+    /// - Parameter onTurn: the next turn after `hold`.
+    public func start(onTurn: (() -> Void)? = nil, _ onEvent: @escaping (Event) -> Void) {
+        self.onTurn = onTurn
         self.onEvent = onEvent
         guard !isRegistered else { return }
         guard let fd = stream?.fd else { return }
@@ -53,6 +72,24 @@ public final class ByteChannel: EventSource {
             if breakage != nil || stream?.isTLS == true { loop.again(self) }
         } catch {
             end(error.description)
+        }
+    }
+
+    /// Whoever takes the events has more to do with what came than fits into one turn: nothing is read until he has had
+    /// another one (`onTurn`), so that no more piles up than the other end's own socket holds.
+    ///
+    /// - Parameter span: not before that; zero: when everybody else had a turn.
+    public func hold(for span: Instant.Span = .zero) {
+        guard hold == .none, stream != nil else { return }
+        guard span > .zero else {
+            hold = .turn
+            return loop.afterOthers(self)
+        }
+        hold = .timer
+        loop.schedule(after: span) { [weak self] in
+            guard let self, hold == .timer else { return }
+            hold = .turn
+            loop.afterOthers(self)
         }
     }
 
@@ -83,6 +120,7 @@ public final class ByteChannel: EventSource {
     public func closeAfterFlush() {
         guard stream != nil else { return }
         onEvent = nil
+        onTurn = nil
         isClosing = true
         if queueStart == queue.count { return close(orderly: true) }
         loop.schedule(after: .seconds(1)) { [weak self] in self?.close(orderly: false) }
@@ -95,6 +133,7 @@ public final class ByteChannel: EventSource {
         if loop !== self.loop, let fd = stream?.fd { self.loop.unregister(fd) }
         self.loop.forget(self)
         onEvent = nil
+        onTurn = nil
         return stream.take()
     }
 
@@ -108,13 +147,15 @@ public final class ByteChannel: EventSource {
 
     private func drain() {
         // Bounded, so that one chatterer does not hold the loop; the rest has its turn later.
-        for _ in 0..<16 {
-            guard let outcome = stream?.read(into: loop.buffer) else { return }
+        var left = Self.turn
+        while left > 0 {
+            guard hold == .none, let outcome = stream?.read(into: loop.buffer) else { return }
             switch outcome {
             case .bytes(let count):
+                left -= count
                 if count > 0 { onEvent?(.received(Array(loop.buffer[..<count]))) }
                 // TLS did as much as it may at once, and there is more.
-                if count < loop.buffer.count, stream?.isDrained == false { return loop.again(self) }
+                if count < loop.buffer.count, stream?.isDrained == false { left = 0 }
             case .wouldBlock: return
             // Who has said all it wanted may still read what is queued for it.
             case .end where isClosing: return
@@ -122,11 +163,16 @@ public final class ByteChannel: EventSource {
             case .failed(let error): return end(error.text)
             }
         }
-        loop.again(self)
+        if hold == .none { loop.afterOthers(self) }
     }
 
     override func runAgain() {
-        if let breakage { end(breakage) } else { drain() }
+        if let breakage { return end(breakage) }
+        guard hold == .turn else { return drain() }
+        hold = .none
+        onTurn?()
+        // Reading is another turn.
+        if hold == .none { loop.afterOthers(self) }
     }
 
     private func flush() {
@@ -158,6 +204,7 @@ public final class ByteChannel: EventSource {
     private func close(orderly: Bool) {
         loop.forget(self)
         onEvent = nil
+        onTurn = nil
         queue = []
         queueStart = 0
         guard orderly, let stream = stream.take() else { return self.stream = nil }

@@ -19,13 +19,14 @@ open class EventSource {
     /// The place in the loop's table while registered.
     fileprivate(set) final var slot: Int32 = -1
     fileprivate final var isListedAgain = false
+    fileprivate final var isListedLast = false
     final var isRegistered: Bool { slot >= 0 }
 
     init() {}
 
     /// Something happened on the descriptor that was registered with this tag.
     func ready(_ readiness: Readiness, tag: UInt8) {}
-    /// The next turn, after `EventLoop.again`.
+    /// The next turn, after `EventLoop.again` or `EventLoop.afterOthers`.
     func runAgain() {}
 }
 
@@ -48,6 +49,8 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Bytes that one flow moves before others get their turn.
     static let turn = 262_144
+    /// What those who stand back may take of one turn together.
+    private static let lastSpan = Instant.Span.milliseconds(2)
     private static let batch = 256
     private static let everything: Readiness = [.readable, .writable, .readHangup, .urgent]
 
@@ -61,6 +64,9 @@ public final class EventLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var slots: [Slot] = []
     private var freeSlots: [Int32] = []
     @exclusivity(unchecked) private var againList: [EventSource] = []
+    /// Those that stand back, the first to come first; what is before `lastStart` has had its turn.
+    private var lastList: [EventSource] = []
+    private var lastStart = 0
     @exclusivity(unchecked) private var timers = TimerHeap()
     @exclusivity(unchecked) private var isStopped = false
     @exclusivity(unchecked) private var isYielding = false
@@ -174,6 +180,14 @@ public final class EventLoop: @unchecked Sendable {
         againList.append(source)
     }
 
+    /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as many
+    /// as fit into 2 ms, one at the least: however many there are, others do not wait for all of them.
+    func afterOthers(_ source: EventSource) {
+        guard !source.isListedLast else { return }
+        source.isListedLast = true
+        lastList.append(source)
+    }
+
     /// Runs `body` once, not before `span` has passed.
     @discardableResult
     public func schedule(after span: Instant.Span, _ body: @escaping () -> Void) -> LoopTimer {
@@ -219,6 +233,7 @@ public final class EventLoop: @unchecked Sendable {
             for index in 0..<max(0, Int(count)) { dispatch(Readiness(rawValue: events[index]), data[index]) }
             while let timer = timers.popDue(at: now) { timer.fire() }
             if !againList.isEmpty { runAgainList() }
+            if !lastList.isEmpty { runLastList() }
         }
         letGo()
     }
@@ -253,11 +268,12 @@ public final class EventLoop: @unchecked Sendable {
         slots = []
         freeSlots = []
         againList = []
+        (lastList, lastStart) = ([], 0)
         timers = TimerHeap()
     }
 
     private func timeout() -> Int32 {
-        if !againList.isEmpty { return 0 }
+        if !againList.isEmpty || !lastList.isEmpty { return 0 }
         guard let deadline = timers.next else { return -1 }
         let span = (deadline - Self.clock()).nanoseconds
         return Int32(min((span + 999_999) / 1_000_000, 60_000))
@@ -289,6 +305,21 @@ public final class EventLoop: @unchecked Sendable {
         for source in listed {
             source.isListedAgain = false
             if source.slot >= 0 { source.runAgain() }
+        }
+    }
+
+    private func runLastList() {
+        let deadline = Self.clock() + Self.lastSpan
+        let end = lastList.count
+        repeat {
+            let source = lastList[lastStart]
+            lastStart += 1
+            source.isListedLast = false
+            if source.slot >= 0 { source.runAgain() }
+        } while lastStart < end && Self.clock() < deadline
+        if lastStart == lastList.count || lastStart > 1_024 {
+            lastList.removeFirst(lastStart)
+            lastStart = 0
         }
     }
 }

@@ -199,6 +199,69 @@ struct ByteChannelTests {
         #expect(opened.closed.count == 0)
     }
 
+    @Test("one that is held reads no more than a turn, and goes on when it is told to, to the last byte")
+    func held() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try Opened(on: loop)
+        let turns = Mutex(0)
+        let bytes = Pattern(seed: 4).bytes(3_000_000)
+        try loop.run {
+            opened.channel.value.start(onTurn: { [weak opened] in
+                // Each piece takes three turns to be worked through.
+                let isDone = turns.withLock { turns in
+                    turns += 1
+                    return turns % 3 == 0
+                }
+                if !isDone { opened?.channel.value.hold() }
+            }) { [weak opened] event in
+                guard let opened else { return }
+                switch event {
+                case .received(let bytes):
+                    let count = opened.received.withLock { received in
+                        received += bytes
+                        return received.count
+                    }
+                    if bytes.count > ByteChannel.turn { opened.closed.tell("\(bytes.count) bytes in one turn") }
+                    opened.channel.value.hold(for: count < 300_000 ? .milliseconds(1) : .zero)
+                case .closed(let reason): opened.closed.tell(reason)
+                }
+            }
+        }
+        opened.other.send(bytes)
+        opened.other.close()
+        #expect(try opened.closed.next("end") == "the connection was closed")
+        #expect(opened.received.withLock { $0 == bytes })
+        #expect(turns.withLock { $0 } >= 3 * 3_000_000 / ByteChannel.turn)
+    }
+
+    @Test("others have their turn between those of many that are never through")
+    func fairness() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let busy = try (0..<50).map { _ in try Opened(on: loop) }
+        let turns = Mutex([Int](repeating: 0, count: busy.count))
+        for (index, opened) in busy.enumerated() {
+            try loop.run {
+                opened.channel.value.start(onTurn: { [weak opened] in
+                    turns.withLock { $0[index] += 1 }
+                    usleep(1_000)
+                    opened?.channel.value.hold()
+                }) { [weak opened] _ in opened?.channel.value.hold() }
+            }
+            opened.other.send([1])
+        }
+        try eventually("all are at work") { turns.withLock { $0.allSatisfy { $0 > 0 } } }
+        // A turn of all of them would take 50 ms.
+        var waits: [Duration] = []
+        for _ in 0..<20 {
+            waits.append(try ContinuousClock().measure { try loop.run {} })
+        }
+        #expect(waits.sorted()[10] < .milliseconds(25), "\(waits)")
+        let counts = turns.withLock { $0 }
+        #expect(counts.max()! - counts.min()! <= 2, "\(counts)")
+    }
+
     @Test("is let go of when it is over")
     func leavesNothing() throws {
         let loop = try EventLoop.started()
