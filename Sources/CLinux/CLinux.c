@@ -93,6 +93,13 @@ int clinux_tcp_last_ack_ms(int fd) {
     return (int)info.tcpi_last_ack_recv;
 }
 
+int clinux_tcp_unacked(int fd) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return -1;
+    return (int)info.tcpi_unacked;
+}
+
 int clinux_peer_user(int fd) {
     struct ucred who;
     socklen_t length = sizeof who;

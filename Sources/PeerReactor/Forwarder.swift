@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-internal import PeerMesh
+public import PeerMesh
 
 /// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
 ///
@@ -83,6 +83,11 @@ open class Forwarder: EventSource {
     /// Bytes moved so far.
     public final var bytesLeftToRight: UInt64 { leftToRight.bytes }
     public final var bytesRightToLeft: UInt64 { rightToLeft.bytes }
+
+    /// Whether the other end of the right stream has acknowledged nothing for so long, though something was sent there.
+    public final func isRightUnacknowledged(for span: Instant.Span) -> Bool {
+        right?.isUnacknowledged(for: span) ?? false
+    }
 
     /// - Parameters:
     ///   - isConnecting: the right stream's connection is still being made.

@@ -1,5 +1,6 @@
 internal import CLinux
 import Glibc
+internal import PeerMesh
 
 /// One end of a connection, non-blocking: plain TCP, a Unix socket, or TLS on a TCP socket.
 ///
@@ -138,6 +139,14 @@ public struct Stream: ~Copyable {
 
     /// Milliseconds since the other end's system acknowledged anything, keepalive probes included.
     var millisecondsSinceAcknowledged: Int { Int(clinux_tcp_last_ack_ms(fd)) }
+
+    /// Whether something was sent, and nothing acknowledged in `span` until now.
+    func isUnacknowledged(for span: Instant.Span) -> Bool {
+        clinux_tcp_unacked(fd) > 0 && Double(millisecondsSinceAcknowledged) >= span.milliseconds - Self.tick
+    }
+
+    /// Of the system's clock for acknowledgements, in milliseconds.
+    private static let tick = 8.0
 
     private func failure(_ call: String) -> Outcome {
         let code = errno

@@ -47,6 +47,7 @@ final class RelayLane {
         let claim: Claim
         let session: SessionID
         private var seat: Account.Seat?
+        private let began: Instant
 
         init(
             on lane: RelayLane, _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream,
@@ -56,9 +57,13 @@ final class RelayLane {
             claim = passage.claim
             session = passage.session
             seat = passage.seat
+            began = lane.loop.now
             super.init(on: lane.loop, left: visitor, right: channel, early: early)
             allowance = passage.allowance
         }
+
+        /// Nothing says that the peer's machine has heard of him.
+        var isUnheard: Bool { bytesRightToLeft == 0 && isRightUnacknowledged(for: EventLoop.clock() - began) }
 
         override func ended(_ ending: Ending) {
             lane?.ended(self)
@@ -104,6 +109,7 @@ final class RelayLane {
     /// One visitor in some stage, so that it can be broken off.
     private struct Carried {
         let claim: Claim
+        let session: SessionID
         let abort: () -> Void
     }
 
@@ -157,8 +163,12 @@ final class RelayLane {
         for visit in visits.values where visit.claim.key == pool.key { visit.allowance = allowance }
     }
 
-    /// Its ready channels go and its waiting visitors are turned away; visitors under way keep their own streams.
+    /// Its ready channels go and its waiting visitors are turned away, also those of whom the peer has not said, or its
+    /// machine not even acknowledged, that it knows of them: the way there is most likely gone. Visitors under way keep
+    /// their own streams.
     func close(_ session: SessionID) {
+        for carried in carried.values where carried.session == session { carried.abort() }
+        for visit in visits.values where visit.session == session && visit.isUnheard { visit.abort() }
         guard let pool = pools.removeValue(forKey: session) else { return }
         for channel in pool.ready { channel.close() }
         for channel in pool.returning.values { channel.close() }
@@ -408,7 +418,7 @@ final class RelayLane {
                 pending.add(stream)
             }, onSettled: settled)
         pending = attempt
-        carried[ObjectIdentifier(attempt)] = Carried(claim: claim) { attempt.abort() }
+        carried[ObjectIdentifier(attempt)] = Carried(claim: claim, session: session) { attempt.abort() }
         attempt.start()
         if let stream = channel.takeStream() { attempt.add(stream) }
     }

@@ -37,6 +37,8 @@ int clinux_keepalive(int fd, int idle_s, int interval_s, int count);
 int clinux_reset_on_close(int fd, int on);
 // Milliseconds since the other end acknowledged anything (tcp(7), TCP_INFO), or -1.
 int clinux_tcp_last_ack_ms(int fd);
+// Segments that were sent and that the other end has not acknowledged, or -1.
+int clinux_tcp_unacked(int fd);
 // pid, user and group of the other end of a Unix socket; -1 on failure.
 int clinux_peer_user(int fd);
 
