@@ -15,6 +15,8 @@ final class NodeCore {
     private static let settleInterval = Instant.Span.milliseconds(250)
     /// Changes within this time become one write of the registries.
     private static let publishDelay = Instant.Span.milliseconds(50)
+    /// Where there is much to write, it takes one part in so many of the control loop, however often it changes.
+    private static let publishShare: UInt64 = 20
 
     let loop: EventLoop
     let settings: NodeSettings
@@ -36,6 +38,7 @@ final class NodeCore {
     private let started = EventLoop.clock()
     private var waiters: [ObjectIdentifier: Waiter] = [:]
     private var isPublishing = false
+    private var publishCost = Instant.Span.zero
     private var proclaimed: Set<String> = []
     /// What was left out of the listings the last time.
     private var toldMisfits: Set<String> = []
@@ -106,10 +109,12 @@ final class NodeCore {
         settleWaiters()
         guard !isPublishing else { return }
         isPublishing = true
-        loop.schedule(after: Self.publishDelay) { [weak self] in
+        loop.schedule(after: max(Self.publishDelay, publishCost * Self.publishShare)) { [weak self] in
             guard let self else { return }
             isPublishing = false
+            let began = EventLoop.clock()
             publish()
+            publishCost = EventLoop.clock() - began
         }
     }
 

@@ -12,6 +12,8 @@ extension PeerService {
         var link: RelayLink
         var channel: ByteChannel?
         var decoder = FrameDecoder()
+        /// What it may say.
+        var work = Workload(.relay, at: .zero)
         var greeting: [UInt8] = []
         /// The attempt that is under way.
         var dialler: RelayDialler?

@@ -10,6 +10,8 @@ public final class PeerService {
     private static let tick = Instant.Span.milliseconds(200)
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
+    /// A relay that says too much is heard again after this.
+    private static let shortestWait = Instant.Span.milliseconds(20)
 
     /// What the user can do when the wrong one of two processes with one key had to stop.
     static let afterSupersession =
@@ -341,7 +343,11 @@ public final class PeerService {
         relay.decoder = FrameDecoder()
         relay.greeting = []
         relay.isLocal = channel.isLocal
-        channel.start { [weak self, weak relay, weak channel] event in
+        let goOn = { [weak self, weak relay, weak channel] in
+            guard let self, let relay, let channel, relay.channel === channel else { return }
+            self.goOn(with: relay, channel)
+        }
+        channel.start(onTurn: goOn) { [weak self, weak relay, weak channel] event in
             guard let self, let relay, relay.channel === channel else { return }
             switch event {
             case .received(let bytes): received(bytes, relay)
@@ -375,10 +381,20 @@ public final class PeerService {
             }
         }
         relay.decoder.append(bytes)
-        let channel = relay.channel
+        if let channel = relay.channel { goOn(with: relay, channel) }
+    }
+
+    /// Handles the frames that have come; those that are too many for now in later turns.
+    private func goOn(with relay: Relay, _ channel: ByteChannel) {
+        var turn = FrameTurn()
         do throws(WireError) {
-            while relay.channel === channel, let frame = try relay.decoder.next() {
-                run(relay.link.received(frame, at: EventLoop.clock()), relay)
+            while relay.channel === channel {
+                guard turn.hasRoom() else { return channel.hold() }
+                let now = EventLoop.clock()
+                if let span = relay.work.wait(at: now) { return channel.hold(for: max(span, Self.shortestWait)) }
+                guard let frame = try relay.decoder.next() else { return }
+                relay.work.countFrame(at: now)
+                run(relay.link.received(frame, at: now), relay)
             }
         } catch {
             run(relay.link.closed(error.description, at: EventLoop.clock()), relay)

@@ -22,7 +22,7 @@ extension RelayService {
                     return .portsShort(claim)
                 }
                 if !error.isAddressInUse { log.warning("port \(port): \(error)") }
-                return .portsBusy(claim, range)
+                return .portsBusy(claim, range, taken: error.isAddressInUse ? port : nil)
             }
         }
         ports[claim] = held

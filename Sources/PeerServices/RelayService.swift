@@ -3,12 +3,14 @@ public import PeerMesh
 public import PeerReactor
 public import PeerWire
 
-/// Writes a relay's leases down, in the order of the calls, off the loops.
+/// Writes a relay's leases down, off the loops: in the order of the calls on one account, and the accounts in turn.
 public protocol LeaseStore: Sendable {
-    func save(_ lease: Lease, _ done: @escaping @Sendable (Bool) -> Void)
-    func remove(_ claim: Claim)
+    /// Whether no more writes of an account wait than others can stand.
+    func hasRoom(for account: Grant.Membership) -> Bool
+    func save(_ lease: Lease, for account: Grant.Membership?, _ done: @escaping @Sendable (Bool) -> Void)
+    func remove(_ claim: Claim, for account: Grant.Membership?)
     /// A node key was handed over to another one, for good.
-    func retire(_ former: NodeKey, for next: NodeKey)
+    func retire(_ former: NodeKey, for next: NodeKey, on account: Grant.Membership?)
 }
 
 /// What a relay tells about one mapping that it carries.
@@ -49,6 +51,8 @@ public final class RelayService {
         var isVouchedFor = false
         /// A newer token is being looked at.
         var isTokenJudged = false
+        /// How often it may show one: its mappings are looked at each time.
+        var tokens = RateBucket(perSecond: 1, burst: 4, at: .zero)
         /// Both ends asked for data channels without encryption.
         var isPlain = false
         var timer: LoopTimer?
@@ -91,6 +95,8 @@ public final class RelayService {
     /// With room for fewer it is worth a warning.
     private static let fewVisitors = 256
     private static let tick = Instant.Span.milliseconds(250)
+    /// Whoever sends too much is read again after this, and then some frames at once.
+    private static let shortestWait = Instant.Span.milliseconds(20)
     static let maximumInheritedLanes = 16_384
     /// More lanes would cost a session idle channels and bring it little.
     static let maximumGroups = 4
@@ -129,6 +135,8 @@ public final class RelayService {
     var closingTimer: LoopTimer?
     /// Where a key that took over from another one stays, while this process runs.
     var inheritedLanes: [NodeKey: Int] = [:]
+    /// On whose account the writes of each lease are, from the first to the last, so that they keep their order.
+    private var writers: [Claim: Grant.Membership] = [:]
     /// Revoked so lately that somebody may have shown one before and not be in yet.
     private var endedTokens: Set<Grant.Membership> = []
     /// Called after anything that listings show has changed.
@@ -173,6 +181,7 @@ public final class RelayService {
         }
         self.server = server
         tellOver(leases.count { $0.expires <= wall })
+        for lease in leases { writers[Claim(key: lease.key, mapping: lease.mapping)] = lease.account }
         run(core.restore(leases, retired: retired, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
@@ -257,7 +266,7 @@ public final class RelayService {
         session.timer = loop.schedule(after: SessionTiming.handshakeLimit) { [weak self] in
             self?.drop(id, .silent, "the handshake took too long")
         }
-        session.channel.start { [weak self] event in
+        session.channel.start(onTurn: { [weak self] in self?.goOn(with: id) }) { [weak self] event in
             switch event {
             case .received(let bytes): self?.received(bytes, id)
             case .closed: self?.closed(id)
@@ -267,10 +276,23 @@ public final class RelayService {
     }
 
     private func received(_ bytes: [UInt8], _ id: SessionID) {
+        sessions[id]?.decoder.append(bytes)
+        goOn(with: id)
+    }
+
+    /// Handles the frames that have come; those that are too many for now in later turns.
+    private func goOn(with id: SessionID) {
         guard let session = sessions[id] else { return }
-        session.decoder.append(bytes)
+        var turn = FrameTurn()
         do throws(WireError) {
-            while sessions[id] === session, let frame = try session.decoder.next() {
+            while sessions[id] === session {
+                guard turn.hasRoom() else { return session.channel.hold() }
+                let now = EventLoop.clock()
+                if session.isAdmitted, let span = wait(for: id, now) {
+                    return session.channel.hold(for: max(span, Self.shortestWait))
+                }
+                guard let frame = try session.decoder.next() else { return }
+                core.countFrame(of: id, at: now)
                 guard session.isAdmitted else {
                     continueHandshake(session, session.handshake.received(frame))
                     continue
@@ -282,6 +304,13 @@ public final class RelayService {
         } catch {
             drop(id, .protocolBreach, error.detail)
         }
+    }
+
+    /// `nil`: its next frame may be handled.
+    private func wait(for id: SessionID, _ now: Instant) -> Instant.Span? {
+        if let span = core.wait(for: id, at: now) { return span }
+        guard let account = core.session(id)?.grant.membership, !store.hasRoom(for: account) else { return nil }
+        return Self.shortestWait
     }
 
     private func continueHandshake(_ session: Session, _ action: RelayHandshake.Action) {
@@ -391,6 +420,9 @@ public final class RelayService {
     /// the mesh key needs none.
     private func renewToken(_ token: String, _ session: Session) {
         guard case .token = session.admission, !session.isTokenJudged else { return }
+        guard session.tokens.take(1, at: EventLoop.clock()) else {
+            return session.channel.send(Message.tokenJudged(reason: "tokens come too often; show it again later").bytes)
+        }
         session.isTokenJudged = true
         judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
             guard let self, sessions[session.id] === session else { return }
@@ -511,16 +543,21 @@ public final class RelayService {
         case .saveLease(let lease):
             let claim = Claim(key: lease.key, mapping: lease.mapping)
             let bound = LoopBound(self, on: loop)
-            store.save(lease) { [loop] succeeded in
+            let account = writers[claim] ?? lease.account
+            writers[claim] = account
+            store.save(lease, for: account) { [loop] succeeded in
                 loop.execute { bound.value.handle(.leaseSaved(claim, succeeded: succeeded)) }
             }
-        case .removeLease(let claim): store.remove(claim)
+        case .removeLease(let claim): store.remove(claim, for: writers.removeValue(forKey: claim))
         case .rename(let former, let claim):
             if closing[former] != nil { pause(former) }
             ports[claim] = ports.removeValue(forKey: former)
         case .retire(let former, let next):
             log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
-            store.retire(former, for: next)
+            // What is about to move stays in its line: it is written down anew before it goes from its old place.
+            let moved = writers.filter { $0.key.key == former }
+            for (claim, account) in moved { writers[Claim(key: next, mapping: claim.mapping)] = account }
+            store.retire(former, for: next, on: moved.first?.value)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
             let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }

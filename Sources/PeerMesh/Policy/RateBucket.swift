@@ -1,29 +1,38 @@
-/// So many a second, with a burst of one second: a token bucket, exact in whole numbers however long it runs.
+/// So many a second, with a burst (of one second, unless another is given): a token bucket, exact in whole numbers
+/// however long it runs.
 ///
-/// Over any stretch of t seconds it gives out at most `rate` × (t + 1), and whoever takes all there is before it is
+/// Over any stretch of t seconds it gives out at most `rate` × t + `burst`, and whoever takes all there is before it is
 /// full gets `rate` × t, to the last token: what is not a whole token yet is kept, in billionths.
 public struct RateBucket: Hashable, Sendable {
     private static let billion: UInt64 = 1_000_000_000
 
-    /// Tokens a second, and at most so many at once.
+    /// Tokens a second.
     public private(set) var rate: Int
+    /// At most so many at once.
+    public private(set) var burst: Int
     private var tokens: UInt64
     /// Of one more token, in billionths; 0 while it is full.
     private var fraction: UInt64 = 0
     private var refilled: Instant
 
     /// Full at first. A rate below 1 is 1.
-    public init(perSecond rate: Int, at now: Instant) {
+    ///
+    /// - Parameter burst: below 1 is 1; `nil`: what comes in a second.
+    public init(perSecond rate: Int, burst: Int? = nil, at now: Instant) {
         self.rate = max(1, rate)
-        tokens = UInt64(self.rate)
+        // What takes longer than 30 years to fill is no limit that anybody means.
+        let (most, isAnything) = self.rate.multipliedReportingOverflow(by: Int(Self.billion))
+        self.burst = min(max(1, burst ?? rate), isAnything ? .max : most)
+        tokens = UInt64(self.burst)
         refilled = now
     }
 
-    /// Another rate from now on; what is over its burst is lost.
+    /// Another rate from now on, with a burst of one second; what is over that is lost.
     public mutating func change(perSecond rate: Int, at now: Instant) {
         refill(now)
         self.rate = max(1, rate)
-        tokens = min(tokens, UInt64(self.rate))
+        burst = self.rate
+        tokens = min(tokens, UInt64(burst))
         if isFull { fraction = 0 }
     }
 
@@ -51,13 +60,13 @@ public struct RateBucket: Hashable, Sendable {
 
     /// What was taken and then not needed, such as the rest of a buffer that a read did not fill.
     public mutating func putBack(_ count: Int) {
-        tokens = min(UInt64(rate), tokens + UInt64(max(0, count)))
+        tokens = min(UInt64(burst), tokens + UInt64(max(0, count)))
         if isFull { fraction = 0 }
     }
 
     /// When there are `count` (at most the burst) if nobody takes any: the first nanosecond at which `take` gives them.
     public func ready(_ count: Int = 1) -> Instant {
-        let wanted = min(UInt64(max(0, count)), UInt64(rate))
+        let wanted = min(UInt64(max(0, count)), UInt64(burst))
         guard wanted > tokens else { return refilled }
         // (wanted - tokens) × a billion - fraction, divided by the rate and rounded up.
         let product = (wanted - tokens).multipliedFullWidth(by: Self.billion)
@@ -73,24 +82,20 @@ public struct RateBucket: Hashable, Sendable {
         return isFull
     }
 
-    private var isFull: Bool { tokens == UInt64(rate) }
+    private var isFull: Bool { tokens == UInt64(burst) }
 
     private mutating func refill(_ now: Instant) {
         guard now > refilled, !isFull else {
             refilled = max(refilled, now)
             return
         }
-        // A second fills it, so longer spans count as one; the quotient then always fits.
-        let span = min((now - refilled).nanoseconds, Self.billion)
+        // Longer spans than fill it count as that, so that the quotient always fits.
+        let span = min((now - refilled).nanoseconds, UInt64(burst / rate + 1) * Self.billion)
         refilled = now
         let product = UInt64(rate).multipliedFullWidth(by: span)
         let (low, carries) = product.low.addingReportingOverflow(fraction)
         let (gained, rest) = Self.billion.dividingFullWidth((product.high + (carries ? 1 : 0), low))
-        tokens += gained
-        fraction = rest
-        if tokens >= UInt64(rate) {
-            tokens = UInt64(rate)
-            fraction = 0
-        }
+        tokens += min(gained, UInt64(burst) - tokens)
+        fraction = isFull ? 0 : rest
     }
 }

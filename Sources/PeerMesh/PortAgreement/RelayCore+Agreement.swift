@@ -28,6 +28,9 @@ extension RelayCore {
             // The last port of a token may be its server port's from before.
             return (request.target == HostText.serverPort ? giveUp(claim) : []) + refusal(.notGranted, detail)
         }
+        guard mayCycle(request.mapping, id, now) else { return refusal(.limitReached, Self.excessOfCycles) }
+        guard pay(count, for: id, now) else { return refusal(.limitReached, Self.excessOfWork) }
+        if agreements[claim] != nil { countCycle(of: request.mapping, id, now) }
         let walk = walk(for: request.wish, grant)
         // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is
         // agreed.
@@ -59,7 +62,7 @@ extension RelayCore {
         }
         actions += giveUp(claim)
         switch request.wish {
-        case .any: return actions + tryNextPlace(claim)
+        case .any: return actions + tryNextPlace(claim, now, isPaid: true)
         case .exactly(let ports):
             guard let owner = leases.owner(of: ports, request.protocols) else {
                 return actions + [.hold(claim, ports, request.protocols)]
@@ -70,7 +73,7 @@ extension RelayCore {
                     : refuse(claim, .portLeased, "\(Self.subject(ports)) leased to another node"))
         case .preferably(let ports):
             guard policy.ports.contains(ports), grant.allows(ports), isFree(ports, request.protocols, except: claim)
-            else { return actions + tryNextPlace(claim) }
+            else { return actions + tryNextPlace(claim, now, isPaid: true) }
             return actions + [.hold(claim, ports, request.protocols)]
         }
     }
@@ -123,11 +126,25 @@ extension RelayCore {
         }
     }
 
-    private mutating func tryNextPlace(_ claim: Claim) -> [Action] {
-        guard let request = agreements[claim]?.request else { return [] }
-        while let ports = agreements[claim]?.walk?.next() {
+    /// - Parameter isPaid: so many ports were paid for already.
+    private mutating func tryNextPlace(_ claim: Claim, _ now: Instant, isPaid: Bool = false) -> [Action] {
+        guard let agreement = agreements[claim] else { return [] }
+        let request = agreement.request
+        var walk = agreement.walk
+        var looked = 0
+        while let ports = walk?.next() {
+            looked += ports.count
+            if looked >= Self.lookUpsForOne {
+                looked -= Self.lookUpsForOne
+                guard pay(1, for: agreement.session, now) else { return refuse(claim, .limitReached, Self.excessOfWork) }
+            }
             // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
-            if leases.owner(of: ports, request.protocols) == nil { return [.hold(claim, ports, request.protocols)] }
+            guard leases.owner(of: ports, request.protocols) == nil, !isKnownBusy(ports, now) else { continue }
+            guard isPaid || pay(ports.count, for: agreement.session, now) else {
+                return refuse(claim, .limitReached, Self.excessOfWork)
+            }
+            agreements[claim]?.walk = walk
+            return [.hold(claim, ports, request.protocols)]
         }
         if case .exactly(let ports) = request.wish {
             return refuse(claim, .portTaken, "\(Self.subject(ports)) used by something else on the relay's machine")
@@ -146,17 +163,30 @@ extension RelayCore {
         }
         guard sessions[agreement.session]?.grant.allows(ports) == true else {
             // Renewed while the system was asked.
-            return [.free(claim)] + tryNextPlace(claim)
+            return [.free(claim)] + tryNextPlace(claim, now)
         }
         agreements[claim]?.isHeld = true
         return offer(claim, ports, now)
     }
 
-    mutating func portsBusy(_ claim: Claim, _ ports: PortRange) -> [Action] {
+    private func isKnownBusy(_ ports: PortRange, _ now: Instant) -> Bool {
+        guard !busyPorts.isEmpty else { return false }
+        return ports.ports.contains { busyPorts[$0].map { $0 > now } ?? false }
+    }
+
+    /// Others that want any port need not ask the system about this one for some time. Those that are only offered to
+    /// somebody may be free any moment.
+    private mutating func noteBusy(_ port: UInt16, _ now: Instant) {
+        let isOurs = agreements.values.contains { $0.isHeld && $0.ports?.ports.contains(port) == true }
+        if !isOurs { busyPorts[port] = now + Self.busySpan }
+    }
+
+    mutating func portsBusy(_ claim: Claim, _ ports: PortRange, _ taken: UInt16?, _ now: Instant) -> [Action] {
+        if let taken { noteBusy(taken, now) }
         guard agreements[claim]?.stage == .holding else { return [] }
         // A lease whose port something else took meanwhile is worth nothing.
         let lost: [Action] = leases.remove(claim) == nil ? [] : [.removeLease(claim)]
-        return lost + tryNextPlace(claim)
+        return lost + tryNextPlace(claim, now)
     }
 
     /// A lease outlives that: its ports come back with the descriptors.
@@ -216,7 +246,7 @@ extension RelayCore {
         ] + promise(claim)
     }
 
-    mutating func declined(_ claim: Claim, _ attempt: UInt16, _ reason: RefusalReason) -> [Action] {
+    mutating func declined(_ claim: Claim, _ attempt: UInt16, _ reason: RefusalReason, _ now: Instant) -> [Action] {
         guard var agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt else {
             return []
         }
@@ -230,33 +260,47 @@ extension RelayCore {
         guard reason != .withdrawn, agreement.declines < Self.maximumDeclines, agreement.walk != nil else {
             return actions + refuse(claim, reason, "the peer could not use the number at its own end")
         }
-        return actions + tryNextPlace(claim)
+        return actions + tryNextPlace(claim, now)
     }
 
-    mutating func released(_ id: SessionID, _ claim: Claim) -> [Action] {
+    mutating func released(_ id: SessionID, _ claim: Claim, _ now: Instant) -> [Action] {
+        if agreements[claim] != nil { countCycle(of: claim.mapping, id, now) }
         if agreements.removeValue(forKey: claim)?.isHeld == true { held.insert(claim) }
         sessions[id]?.mappings.remove(claim.mapping)
         return giveUp(claim) + [.send(id, .released(claim.mapping))]
     }
 
     mutating func reported(
-        _ id: SessionID, _ claim: Claim, _ state: MappingState, isLeaving: Bool
+        _ id: SessionID, _ claim: Claim, _ state: MappingState, isLeaving: Bool, _ now: Instant
     ) -> [Action] {
-        guard let agreement = agreements[claim], agreement.session == id, let session = sessions[id] else { return [] }
+        guard let agreement = agreements[claim], agreement.session == id else { return [] }
         agreements[claim]?.reported = state
+        agreements[claim]?.mustResume = false
         switch (agreement.stage, state) {
         case (.active, .targetDown):
             agreements[claim]?.stage = .paused
             // Where the service is down, who comes in would be turned away at once.
             return [isLeaving ? .pauseGently(claim) : .pause(claim)]
         case (.paused, .active), (.paused, .verified):
-            agreements[claim]?.stage = .active
-            return [
-                .listen(claim, id, agreement.filter),
-                .send(id, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
-            ]
+            return resume(claim, now)
         case (.holding, _), (.offered, _), (.saving, _), (.active, _), (.paused, _): return []
         }
+    }
+
+    /// The target answers again, and so its ports accept; as soon as that is paid for.
+    mutating func resume(_ claim: Claim, _ now: Instant) -> [Action] {
+        guard let agreement = agreements[claim], agreement.stage == .paused, let ports = agreement.ports,
+            let session = sessions[agreement.session]
+        else { return [] }
+        let isPaid = pay(ports.count, for: agreement.session, now)
+        agreements[claim]?.mustResume = !isPaid
+        guard isPaid else { return [] }
+        agreements[claim]?.stage = .active
+        return [
+            .listen(claim, agreement.session, agreement.filter),
+            .send(
+                agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
+        ]
     }
 
     /// Counted for the membership, not for the session: keys cost nothing.

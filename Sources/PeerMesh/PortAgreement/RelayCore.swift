@@ -57,7 +57,8 @@ public struct RelayCore: Sendable {
         case sessionEnded(SessionID)
         /// Answers to `hold`.
         case portsHeld(Claim, PortRange)
-        case portsBusy(Claim, PortRange)
+        /// `taken`: the first of them that something else has.
+        case portsBusy(Claim, PortRange, taken: UInt16? = nil)
         /// The ports may be free, but this relay has no descriptors for them.
         case portsShort(Claim)
         /// Answer to `saveLease`.
@@ -122,6 +123,9 @@ public struct RelayCore: Sendable {
         public var lastHeard: Instant
         public internal(set) var grant: Grant
         var mappings: Set<MappingID> = []
+        var work: Workload
+        /// Mappings that were taken back or asked for anew, and how often that may still be.
+        var cycles: [MappingID: RateBucket] = [:]
     }
 
     public enum Stage: Hashable, Sendable { case holding, offered, saving, active, paused }
@@ -152,6 +156,8 @@ public struct RelayCore: Sendable {
         var isHeld = false
         /// Receipts that were sent and not answered yet, the oldest first.
         var receipts: [Receipt.Draft] = []
+        /// The target answers again, but its ports could not be opened yet: too much was asked for just then.
+        var mustResume = false
     }
 
     /// An offer that nobody answers is withdrawn after this.
@@ -178,6 +184,9 @@ public struct RelayCore: Sendable {
     var ledger = Ledger()
     /// What memberships may still have checked.
     var checks: [Grant.Membership: Allowance] = [:]
+    var workloads: [Grant.Membership: Workload] = [:]
+    /// Ports that something else on this machine has, and until when that is taken for granted.
+    var busyPorts: [UInt16: Instant] = [:]
     public private(set) var isDraining = false
     private var clock = SteadyClock()
     var random: SeededGenerator
@@ -260,7 +269,7 @@ public struct RelayCore: Sendable {
             return received(id, message, now, wall)
         case .sessionEnded(let id): return ended(id, wall)
         case .portsHeld(let claim, let ports): return portsHeld(claim, ports, now)
-        case .portsBusy(let claim, let ports): return portsBusy(claim, ports)
+        case .portsBusy(let claim, let ports, let taken): return portsBusy(claim, ports, taken, now)
         case .portsShort(let claim): return portsShort(claim)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
         case .receiptDrafted(let claim, let id, let draft): return receiptDrafted(claim, id, draft)
@@ -323,7 +332,7 @@ public struct RelayCore: Sendable {
         }
         sessions[id] = Session(
             key: key, start: start, name: introduction.name, dialled: introduction.dialled, lastHeard: now,
-            grant: grant)
+            grant: grant, work: Workload(.session, at: now))
         live[key] = id
         ledger.sessionOpened(grant.membership)
         return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])
@@ -351,6 +360,8 @@ public struct RelayCore: Sendable {
     private mutating func renewed(_ id: SessionID, _ grant: Grant, _ wall: WallTime) -> [Action] {
         guard let session = sessions[id] else { return [] }
         guard !grant.hasExpired(at: wall) else { return dismiss([id], .expired, Self.expiry, wall) }
+        // Shown once more: each mapping would get another receipt for the same terms.
+        guard grant != session.grant else { return [] }
         ledger.sessionClosed(session.grant.membership)
         ledger.sessionOpened(grant.membership)
         sessions[id]?.grant = grant
@@ -396,10 +407,10 @@ public struct RelayCore: Sendable {
         case .commit(let mapping, let attempt):
             return committed(id, Claim(key: key, mapping: mapping), attempt, wall)
         case .decline(let mapping, let attempt, let reason):
-            return declined(Claim(key: key, mapping: mapping), attempt, reason)
-        case .release(let mapping): return released(id, Claim(key: key, mapping: mapping))
+            return declined(Claim(key: key, mapping: mapping), attempt, reason, now)
+        case .release(let mapping): return released(id, Claim(key: key, mapping: mapping), now)
         case .report(let mapping, let state, let isLeaving):
-            return reported(id, Claim(key: key, mapping: mapping), state, isLeaving: isLeaving)
+            return reported(id, Claim(key: key, mapping: mapping), state, isLeaving: isLeaving, now)
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)
@@ -429,6 +440,10 @@ public struct RelayCore: Sendable {
         for claim in unanswered.sorted(by: Claim.precedes) {
             actions += refuse(claim, .withdrawn, "the offer was not answered")
         }
+        for claim in agreements.filter(\.value.mustResume).keys.sorted(by: Claim.precedes) {
+            actions += resume(claim, now)
+        }
+        forgetWorkloads(now)
         // Those of live sessions are written down anew when half of their time is over, so that after a crash of the
         // relay what is on disk still has time left.
         for claim in leases.expired(at: wall + Int64(policy.leaseSeconds / 2)).sorted(by: Claim.precedes) {

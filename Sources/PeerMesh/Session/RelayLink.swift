@@ -45,6 +45,8 @@ public struct RelayLink: Sendable {
     private var pingNumber: UInt64 = 0
     private var pingSent = Instant.zero
     private var explained: String?
+    /// What a relay says of itself (its keys, that it drains) costs more than a look: a file is written, others are told.
+    private var news = RateBucket(perSecond: 1, burst: 16, at: .zero)
     /// Attempts in a row, since a session or since one was asked for at once, that failed for a reason which the other
     /// end or this machine named. Silence is none: an answer may have been lost.
     public private(set) var failures = 0
@@ -177,8 +179,10 @@ public struct RelayLink: Sendable {
             case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
                 .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
                 return fail(HandshakeFailure.unexpected.description, now)
-            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone, .meshKeyRenewed,
-                .tokenJudged, .keyHistory, .draining:
+            case .meshKeyRenewed, .tokenJudged, .keyHistory, .draining:
+                guard news.take(1, at: now) else { return fail("it says too often what it said before", now) }
+                return [.deliver(message)]
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }

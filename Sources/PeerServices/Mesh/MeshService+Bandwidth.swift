@@ -90,7 +90,7 @@ extension MeshService {
     private func keep(_ key: NodeKey, down: UInt64?, up: UInt64?) {
         bandwidth.ended(key, isMeasured: true, at: EventLoop.clock())
         let sample = BandwidthSample(node: key, at: UnixTime(.now), down: down, up: up)
-        writer.write("a bandwidth", { table throws(StorageError) in try table.record(sample) })
+        writer.write("a bandwidth", for: .mesh, { table throws(StorageError) in try table.record(sample) })
     }
 
     /// Bytes a second.

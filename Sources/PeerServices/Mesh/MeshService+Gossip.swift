@@ -111,7 +111,8 @@ extension MeshService {
         if troubles.removeValue(forKey: seed) != nil { log.info("the mesh is asked at \(seed) again") }
         let moment = UnixTime(.now)
         writer.write(
-            "an answer of a seed", { table throws(StorageError) in try table.seedAnswered(seed, at: moment) })
+            "an answer of a seed", for: .mesh,
+            { table throws(StorageError) in try table.seedAnswered(seed, at: moment) })
     }
 
     static func text(status: Int) -> String {
@@ -169,7 +170,7 @@ extension MeshService {
         let changes = gossip.takeChanges()
         guard !changes.isEmpty else { return }
         let moment = UnixTime(.now)
-        writer.write("records", { table throws(StorageError) in try table.apply(changes, at: moment) })
+        writer.write("records", for: .mesh, { table throws(StorageError) in try table.apply(changes, at: moment) })
         var isListed = false
         for change in changes {
             switch change {

@@ -56,6 +56,6 @@ extension MeshService {
         if metAt.count < Self.metLimit { metAt[place] = now }
         let moment = UnixTime(.now)
         let met = MetAddress(node: key, address: endpoint.description, firstSeen: moment, lastSeen: moment)
-        writer.write("where a node was met", { table throws(StorageError) in try table.save([met]) })
+        writer.write("where a node was met", for: .mesh, { table throws(StorageError) in try table.save([met]) })
     }
 }

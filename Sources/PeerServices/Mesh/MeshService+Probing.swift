@@ -174,7 +174,7 @@ extension MeshService {
         for sample in samples { logs[key, default: SampleLog()].add(sample) }
         let moment = UnixTime(.now)
         let rows = samples.map { NodeSample(node: key, at: moment, setUp: $0.setUp, roundTrip: $0.roundTrip) }
-        writer.write("probes", { table throws(StorageError) in try table.record(rows) })
+        writer.write("probes", for: .mesh, { table throws(StorageError) in try table.record(rows) })
         rank(now)
         onChange?()
         arm()

@@ -15,8 +15,9 @@ public struct RetiredKey: Hashable, Sendable {
 }
 
 extension IPTable {
-    /// Rows; the oldest go where there are more.
+    /// Rows; the oldest go where there are more, some at once, for finding them means looking at all.
     public static let retiredKeyLimit = 16_384
+    private static let retiredKeySlack = 256
 
     /// Writes down that a key was handed over. The first word counts.
     public func save(_ key: RetiredKey) throws(StorageError) {
@@ -26,10 +27,11 @@ extension IPTable {
                 arguments: [key.former.description, key.next.description, key.learnt.milliseconds])
             try database.execute(
                 sql: """
-                    DELETE FROM retired_key WHERE former NOT IN
-                        (SELECT former FROM retired_key ORDER BY learnt DESC, rowid DESC LIMIT ?)
+                    DELETE FROM retired_key WHERE rowid IN
+                        (SELECT rowid FROM retired_key ORDER BY learnt, rowid LIMIT
+                            (SELECT CASE WHEN COUNT(*) > ? THEN COUNT(*) - ? ELSE 0 END FROM retired_key))
                     """,
-                arguments: [Self.retiredKeyLimit])
+                arguments: [Self.retiredKeyLimit, Self.retiredKeyLimit - Self.retiredKeySlack])
         }
     }
 

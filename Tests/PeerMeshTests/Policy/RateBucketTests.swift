@@ -89,6 +89,23 @@ import Testing
         #expect(Self.take(&bucket, .max, .at(86_400_100)) == 1)
     }
 
+    @Test func `a burst of more than a second fills at the rate`() {
+        var bucket = RateBucket(perSecond: 10, burst: 1_000, at: .zero)
+        #expect(Self.take(&bucket, .max, .zero) == 1_000)
+        #expect(bucket.ready(1_000) == .at(100_000) && bucket.ready(2_000) == .at(100_000))
+        #expect(bucket.available(at: .at(50_000)) == 500)
+        refused(bucket.isFull(at: .at(99_999)))
+        accepted(bucket.isFull(at: .at(100_000)))
+        #expect(Self.take(&bucket, .max, .at(1_000_000)) == 1_000)
+        bucket.putBack(2_000)
+        #expect(bucket.available(at: .at(1_000_000)) == 1_000)
+        var few = RateBucket(perSecond: 10, burst: 2, at: .zero)
+        #expect(Self.take(&few, .max, .zero) == 2 && Self.take(&few, .max, .at(150)) == 1)
+        var most = RateBucket(perSecond: 1, burst: .max, at: .zero)
+        #expect(Self.take(&most, .max, .zero) == 1_000_000_000)
+        #expect(most.ready(.max) == .zero + .seconds(1_000_000_000))
+    }
+
     @Test func `a clock that steps back gives nothing and takes nothing`() {
         var bucket = RateBucket(perSecond: 10, at: .at(1_000))
         _ = Self.take(&bucket, 10, .at(1_000))

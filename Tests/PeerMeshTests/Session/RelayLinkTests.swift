@@ -103,6 +103,18 @@ struct LinkPair {
         #expect(Self.names(pair.link.received(Message.tokenRenewed("a.b.c").frame, at: .at(2))).contains("lost"))
     }
 
+    @Test func `a relay that says the same news again and again is left, one that has some now and then is not`() {
+        for (pause, isLeft) in [(UInt64(10), true), (1_000, false)] {
+            var pair = LinkPair.inState("established")
+            var said: [String] = []
+            for round in UInt64(0)..<200 where pair.link.state == .established {
+                let news = Message.draining(round % 2 == 0)
+                said += Self.names(pair.link.received(news.frame, at: .at(round * pause)))
+            }
+            #expect(said.contains("lost") == isLeft && said.count(where: { $0 == "deliver" }) == (isLeft ? 16 : 200))
+        }
+    }
+
     @Test func `it pings again and again and measures the answers`() {
         var pair = LinkPair.inState("established")
         for round in UInt64(0)..<10 {

@@ -97,6 +97,13 @@ final class RelayBench {
         return done
     }
 
+    /// Reads a frame of the session, as far as it is due; otherwise how long that takes.
+    func readFrame(of id: SessionID) -> Instant.Span? {
+        if let span = core.wait(for: id, at: now) { return span }
+        core.countFrame(of: id, at: now)
+        return nil
+    }
+
     /// The disk answers for the oldest lease that is on its way.
     func finishSaving() {
         guard !saving.isEmpty else { return }
@@ -159,9 +166,9 @@ final class RelayBench {
 
     private func hold(_ claim: Claim, _ wanted: Bound) -> RelayCore.Event {
         expect(held[claim] == nil, "hold twice: \(claim)")
-        if wanted.ports.ports.contains(where: { busy.contains($0) || isBound($0, wanted.protocols) }) {
+        if let taken = wanted.ports.ports.first(where: { busy.contains($0) || isBound($0, wanted.protocols) }) {
             if isRestoring { unheld.insert(claim) }
-            return .portsBusy(claim, wanted.ports)
+            return .portsBusy(claim, wanted.ports, taken: taken)
         }
         if isShort {
             if isRestoring { unheld.insert(claim) }

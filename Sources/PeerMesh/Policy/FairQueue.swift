@@ -1,0 +1,52 @@
+/// Lines that take turns: one element of each party that waits, and then again. Whoever has many in his line waits for
+/// his own, and nobody for another's.
+public struct FairQueue<Party: Hashable & Sendable, Element> {
+    private var lines: [Party: Line<Element>] = [:]
+    /// Each party with a line once, in the order of their turns.
+    private var turns = Line<Party>()
+
+    public init() {}
+
+    public var isEmpty: Bool { lines.isEmpty }
+    public func count(of party: Party) -> Int { lines[party]?.count ?? 0 }
+
+    public mutating func append(_ element: Element, for party: Party) {
+        if lines[party] == nil { turns.append(party) }
+        lines[party, default: Line()].append(element)
+    }
+
+    /// The first one of the party whose turn it is.
+    public mutating func popFirst() -> Element? {
+        guard let party = turns.popFirst(), let element = lines[party]?.popFirst() else { return nil }
+        // Nothing is kept of those that wait for nothing: there may be many of them.
+        if lines[party]?.count == 0 { lines[party] = nil } else { turns.append(party) }
+        return element
+    }
+}
+
+extension FairQueue: Sendable where Element: Sendable {}
+
+/// First in, first out; what is before `start` is gone.
+private struct Line<Entry> {
+    private var entries: [Entry?] = []
+    private var start = 0
+
+    var count: Int { entries.count - start }
+
+    mutating func append(_ entry: Entry) { entries.append(entry) }
+
+    mutating func popFirst() -> Entry? {
+        guard start < entries.count else { return nil }
+        defer {
+            entries[start] = nil
+            start += 1
+            if start == entries.count || start > 1_024 {
+                entries.removeFirst(start)
+                start = 0
+            }
+        }
+        return entries[start]
+    }
+}
+
+extension Line: Sendable where Entry: Sendable {}
