@@ -42,7 +42,10 @@ extension Gossip {
     mutating func reply(to difference: GossipDifference, time: Int64) -> GossipDifference {
         var wants: [UInt64] = []
         var newer: [UInt64] = []
+        var seen: Set<UInt16> = []
         for list in difference.lists {
+            // Of one division, each bucket once: so the table is gone through once at most.
+            guard list.bits == difference.lists.first?.bits, seen.insert(list.bucket).inserted else { continue }
             var common = 0
             for entry in list.entries {
                 guard let issue = table.record(tag: entry.tag)?.issue else {

@@ -85,6 +85,7 @@ public struct Gossip: Sendable {
     var isCatchingUp = false
     private var sources: SourceGate
     private var steps: RateBucket
+    private var posted: RateBucket
 
     /// - Parameters:
     ///   - seed: random; partners are drawn from it.
@@ -105,6 +106,7 @@ public struct Gossip: Sendable {
         sources = SourceGate(
             .init(handshakesPerSecond: limits.stepsPerSource, halfOpen: 1), capacity: 4_096, seed: random.next())
         steps = RateBucket(perSecond: limits.stepsPerSecond, at: .zero)
+        posted = RateBucket(perSecond: limits.postedPerSecond, burst: limits.postedAtOnce, at: .zero)
     }
 
     /// When `timePassed` is due.
@@ -231,9 +233,19 @@ public struct Gossip: Sendable {
     ) -> Answer {
         guard admits(caller, now) else { return .busy }
         let time = clock.time(at: wall)
-        take(difference.records, from: caller, time, now)
+        take(offered(in: difference, now), from: caller, time, now)
         table.meet(caller.key, at: SourceGate.source(of: caller.host))
         return .difference(records(for: difference, time: time))
+    }
+
+    /// What is taken of records that were posted: as much as was offered room for, and as all of them together may cost.
+    private mutating func offered(in difference: GossipDifference, _ now: Instant) -> [SignedRecord] {
+        var room = limits.recordBytes
+        let fitting = difference.records.prefix { record in
+            room -= record.bytes.count + 2
+            return room >= 0
+        }
+        return Array(fitting.prefix(posted.take(upTo: fitting.count, at: now)))
     }
 
     private mutating func admits(_ caller: Caller, _ now: Instant) -> Bool {
@@ -252,7 +264,11 @@ public struct Gossip: Sendable {
 
     private mutating func take(_ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant) {
         let source = SourceGate.source(of: caller.host)
-        for record in records { _ = take(record, from: source, time, now, isCallers: record.key == caller.key) }
+        for record in records {
+            let verdict = take(record, from: source, time, now, isCallers: record.key == caller.key)
+            // No honest node passes on what it has not judged.
+            if verdict == .refused(.forged) { return }
+        }
     }
 
     private mutating func take(

@@ -53,6 +53,9 @@ public struct GossipLimits: Hashable, Sendable {
     /// Steps of exchanges that one source may ask for in a second, and all of them together.
     public var stepsPerSource = 20
     public var stepsPerSecond = 400
+    /// Records that are taken in a second out of what others post, and at once: each may cost a signature.
+    public var postedPerSecond = 1_000
+    public var postedAtOnce = 4_000
 
     public init() {}
 }

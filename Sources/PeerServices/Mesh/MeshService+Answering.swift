@@ -37,6 +37,8 @@ extension MeshService {
     private static let memberSpan = Instant.Span.seconds(600)
     /// Members that are remembered; more show their proof each time.
     private static let maximumMembers = 4_096
+    /// Questions of one source (an IPv4 address, an IPv6 /64) in a second, of whatever kind.
+    static let callsPerSource = 100
     /// Bytes that all probes of bandwidth together may move in a second, besides what visitors do.
     static let bulkBytesPerSecond = 4 << 20
     /// From this load on nobody measures the bandwidth of this node.
@@ -57,6 +59,7 @@ extension MeshService {
             return reply(.answer([], proof: nil))
         }
         guard admits(question) else { return reply(.stranger) }
+        guard mayAsk(question.source.host) else { return reply(.busy) }
         switch question.body.first {
         case GossipDigest.kind, GossipDifference.kind: reply(gossipAnswer(question))
         case DialBackRequest.kind: dialBack(question, reply)

@@ -72,6 +72,10 @@ public final class MeshService {
     var desk: DialBackDesk
     var plan: ProbePlan
     var vouchPlan = VouchPlan()
+    /// How often each source may ask.
+    private var callers = SourceGate(
+        .init(handshakesPerSecond: MeshService.callsPerSource, halfOpen: 1), capacity: 4_096,
+        seed: .random(in: 0 ... .max))
     var vouches = RateBucket(perSecond: MeshService.vouchesPerSecond, at: .zero)
     var random = SystemRandomNumberGenerator()
 
@@ -269,6 +273,13 @@ public final class MeshService {
     }
     /// Nodes that have a record here, this one too.
     public var recordCount: Int { gossip.table.count }
+
+    /// Whether somebody at this host may ask now.
+    func mayAsk(_ host: HostAddress) -> Bool {
+        guard case .admitted(let ticket) = callers.admit(host, at: EventLoop.clock()) else { return false }
+        callers.finished(ticket)
+        return true
+    }
 
     // MARK: Time
 

@@ -182,6 +182,61 @@ import Testing
         #expect(gossip.table.records == [genuine])
     }
 
+    @Test func `of a body no more is taken than was offered room for, and nothing behind a forged record`() throws {
+        let caller = Gossip.Caller(key: Seal(9).key, host: .v4(9))
+        func post(_ records: [SignedRecord], to gossip: inout Gossip, at now: Instant = .zero) {
+            let body = GossipDifference(time: Self.wall.seconds, room: 0, records: records)
+            _ = gossip.asked(body, by: caller, at: now, wall: Self.wall)
+        }
+        var gossip = Self.gossip(1)
+        let many = (100..<400).map { Seal($0).record() }
+        post(many, to: &gossip)
+        let room = GossipLimits().recordBytes
+        #expect(gossip.counts.judged == room / (many[0].bytes.count + 2) && gossip.counts.judged > 10)
+
+        let identity = NodeIdentity(seed: .seed(77))!
+        var other = Gossip(own: Seal(1).key, seed: 1, mayDial: { _ in true })
+        let forged = (5..<15).map { Seal($0).record() }
+        var genuine = forged[0].record
+        genuine.key = identity.key
+        post([try SignedRecord(genuine, by: identity)] + forged, to: &other)
+        #expect(other.counts.judged == 2 && other.counts.refused == [.forged: 1] && other.table.count == 1)
+
+        var limits = GossipLimits()
+        (limits.postedPerSecond, limits.postedAtOnce) = (5, 20)
+        var slow = Self.gossip(1, limits)
+        for round in UInt64(0)..<10 { post(many, to: &slow, at: .at(round)) }
+        #expect(slow.counts.judged == 20)
+        post(Array(many.suffix(3)), to: &slow, at: .at(2_000))
+        #expect(slow.counts.judged == 23)
+    }
+
+    @Test func `a bucket that is listed again and again is looked at once`() throws {
+        var gossip = Self.gossip(1)
+        Self.fill(&gossip, 100..<1_100)
+        _ = gossip.book.add(seed: "other")
+        let actions = gossip.timePassed(at: .at(5_000), wall: Self.wall)
+        guard case .exchange(let number, _, _)? = actions.first else {
+            Issue.record("no exchange")
+            return
+        }
+        let list = GossipDifference.List(bits: 0, bucket: 0, isWhole: true, entries: [])
+        let lists = [list] + [GossipDifference.List](repeating: list, count: 1_024)
+            + (0..<64).map { GossipDifference.List(bits: 6, bucket: $0, isWhole: true, entries: []) }
+        let answer = GossipDifference(time: Self.wall.seconds, room: 6_144, lists: lists)
+        let caller = Gossip.Caller(key: Seal(9).key, host: .v4(9))
+        let time = ContinuousClock().measure {
+            let sent = gossip.answered(number, answer, by: caller, at: .at(5_001), wall: Self.wall)
+            guard case .send(_, let reply)? = sent.first else {
+                Issue.record("nothing is sent")
+                return
+            }
+            #expect(Set(reply.records).count == reply.records.count && !reply.records.isEmpty)
+        }
+        // Each list would cost as much as the first: seconds.
+        #expect(time < .milliseconds(300), "\(time)")
+    }
+
     @Test func `what was judged by its reader is not judged again, and counts only as long as it lives`() throws {
         var gossip = Gossip(own: Seal(1).key, seed: 1, mayDial: { _ in true }, isGenuine: { _ in false })
         let old = Seal(6).record(issued: Self.wall.seconds - 9_000, lifetime: 3_600)

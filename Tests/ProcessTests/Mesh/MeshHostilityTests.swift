@@ -75,6 +75,32 @@ extension ProcessTests {
             }
         }
 
+        @Test("who asks a node without end is answered a hundred times a second, and told that it is busy")
+        func asksWithoutEnd() async throws {
+            try await scenario { s in
+                let relay = try await s.meshRelay("relay")
+                let client = try NodeClient(seed: [UInt8](repeating: 0x71, count: 32))
+                defer { client.stop() }
+                let own = identity(0x71).key
+                let began = ContinuousClock.now
+                var told: [Int: Int] = [:]
+                while told.values.reduce(0, +) < 400 {
+                    let answer = try await ask(
+                        client, relay, [MeshMirror.requestKind], from: own, provenBy: Self.meshKey)
+                    told[answer.status, default: 0] += 1
+                }
+                let seconds = (ContinuousClock.now - began) / .seconds(1)
+                try #require(Double(told[200] ?? 0) <= 100 * (seconds + 1) + 1, "\(told) in \(seconds) s")
+                try #require(told[200] ?? 0 >= 90 && told.keys.allSatisfy([200, 429].contains), "\(told)")
+                if seconds < 2 { try #require(told[429] ?? 0 > 0, "\(told) in \(seconds) s") }
+                // A moment later all is as before.
+                try await Task.sleep(for: .seconds(1))
+                try #require(
+                    try await ask(client, relay, [MeshMirror.requestKind], from: own, provenBy: Self.meshKey).status
+                        == 200)
+            }
+        }
+
         @Test("who has no session to a relay does not say where it can be reached")
         func vouchOfStranger() async throws {
             try await scenario { s in
