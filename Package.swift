@@ -142,7 +142,7 @@ let package = Package(
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["TestSupport", "PeerProbing", "PeerMesh", "PeerWire"],
+            dependencies: ["TestSupport", "PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
         .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
     ],

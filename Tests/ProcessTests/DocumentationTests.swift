@@ -146,11 +146,13 @@ extension ProcessTests {
             }
         }
 
-        @Test("every test that docs/security.md names exists, and no threat goes without one")
-        func threats() throws {
-            let table = try #require(try text("docs/security.md").split(separator: "\n## ").first { $0.hasPrefix("Threats") })
+        @Test(
+            "every test that docs/security.md names exists, and no threat and no cost goes without one",
+            arguments: [("Threats", 20), ("What others can make a node do", 18)])
+        func threats(_ heading: String, _ count: Int) throws {
+            let table = try #require(try text("docs/security.md").split(separator: "\n## ").first { $0.hasPrefix(heading) })
             let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
-            try #require(rows.count >= 20)
+            try #require(rows.count >= count)
             var files: [String: String] = [:]
             let folder = Self.root.appending(path: "Tests")
             for case let path as String in try #require(FileManager.default.enumerator(atPath: folder.path))
