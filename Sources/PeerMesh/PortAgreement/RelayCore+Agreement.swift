@@ -14,6 +14,7 @@ extension RelayCore {
         guard request.protocols.isSubset(of: policy.protocols) else {
             return refusal(.protocolNotSupported, "this relay does not carry UDP")
         }
+        guard !isReleased(claim, now) else { return refusal(.notGranted, Self.releasedPort) }
         let count = request.wish.count
         guard count <= policy.maximumPortsPerMapping else {
             return refusal(.limitReached, "at most \(policy.maximumPortsPerMapping) ports for one mapping")
@@ -344,7 +345,7 @@ extension RelayCore {
     }
 
     /// Ends a claim's lease and frees its ports, where there are any.
-    private mutating func giveUp(_ claim: Claim) -> [Action] {
+    mutating func giveUp(_ claim: Claim) -> [Action] {
         var actions: [Action] = []
         if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
         rebook(claim)

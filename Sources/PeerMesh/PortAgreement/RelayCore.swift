@@ -72,6 +72,10 @@ public struct RelayCore: Sendable {
         /// at once and their visitors are broken off; the leases run out as usual, for the key may come back with
         /// something better. That it does not come back with the same is up to whoever grants.
         case membershipEnded(Grant.Membership, CloseReason, detail: String)
+        /// The relay's owner ends the lease of one mapping, or sends a node away with all of its leases. What was taken is
+        /// not given again for `releaseSpan`.
+        case ownerReleased(Claim)
+        case ownerSentAway(NodeKey)
         /// The relay lets its peers go: it takes no new ones, and those that are here are told. `false`: it stays.
         case drain(Bool)
         /// The time for that is over: whoever is still here has to go, and visitors are broken off.
@@ -187,6 +191,8 @@ public struct RelayCore: Sendable {
     var workloads: [Grant.Membership: Workload] = [:]
     /// Ports that something else on this machine has, and until when that is taken for granted.
     var busyPorts: [UInt16: Instant] = [:]
+    /// What the owner took back lately, and until when it is not given again.
+    var releases: [Release: Instant] = [:]
     public private(set) var isDraining = false
     private var clock = SteadyClock()
     var random: SeededGenerator
@@ -202,6 +208,7 @@ public struct RelayCore: Sendable {
     public var sessionCount: Int { sessions.count }
     /// Who has a session, by key and the name that it gives itself.
     public var connected: [(key: NodeKey, name: String)] { sessions.values.map { ($0.key, $0.name) } }
+    public func lease(of claim: Claim) -> Lease? { leases[claim] }
 
     /// Whether any session belongs to it.
     public func isInUse(_ membership: Grant.Membership) -> Bool { ledger.use(of: membership).keys > 0 }
@@ -276,6 +283,8 @@ public struct RelayCore: Sendable {
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
         case .membershipEnded(let membership, let reason, let detail):
             return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
+        case .ownerReleased(let claim): return release(claim, now)
+        case .ownerSentAway(let key): return sendAway(key, now, wall)
         case .drain(let isOn): return drain(isOn)
         case .drained: return isDraining ? dismiss(Array(sessions.keys), .leaving, "the relay is about to stop", wall) : []
         case .timePassed: return timePassed(now, wall)
@@ -295,6 +304,7 @@ public struct RelayCore: Sendable {
         _ id: SessionID, _ key: NodeKey, _ introduction: Message.Introduction, _ grant: Grant, _ now: Instant,
         _ wall: WallTime
     ) -> [Action] {
+        guard !isSentAway(key, now) else { return [.end(id, .revoked, detail: Self.sentAway)] }
         if fenced[key, default: []].contains(introduction.instance) {
             return [.end(id, .superseded, detail: "a later process proved the same key")]
         }
@@ -349,7 +359,7 @@ public struct RelayCore: Sendable {
     static let expiry = "the token ran out; ask for a new one"
 
     /// Ends sessions and breaks off what their visitors have open.
-    private mutating func dismiss(
+    mutating func dismiss(
         _ ids: [SessionID], _ reason: CloseReason, _ detail: String, _ wall: WallTime
     ) -> [Action] {
         ids.sorted { $0.value < $1.value }.flatMap { id in
@@ -428,6 +438,7 @@ public struct RelayCore: Sendable {
     }
 
     private mutating func timePassed(_ now: Instant, _ wall: WallTime) -> [Action] {
+        forgetReleases(now)
         var actions: [Action] = []
         // Sorted, because dictionaries have another order in each process and a run must be replayable.
         let silent = sessions.filter { now >= $0.value.lastHeard + SessionTiming.relayPatience }.keys
