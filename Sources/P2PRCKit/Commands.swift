@@ -8,18 +8,21 @@ internal import PeerWire
 public struct Commands: Sendable {
     let home: String
     let json: Bool
+    /// Listings have all their columns.
+    let isWide: Bool
 
-    public init(home: String, json: Bool) {
+    public init(home: String, json: Bool, isWide: Bool = false) {
         self.home = home
         self.json = json
+        self.isWide = isWide
     }
 
     public func viewServers() throws(CommandError) -> ExitStatus {
-        try view(.viewServers, ServerRegistry.self) { TextTable.servers($0) }
+        try view(.viewServers, ServerRegistry.self) { TextTable.servers($0, isWide: isWide) }
     }
 
     public func viewMappings() throws(CommandError) -> ExitStatus {
-        try view(.viewMappings, MappingRegistry.self) { TextTable.mappings($0) }
+        try view(.viewMappings, MappingRegistry.self) { TextTable.mappings($0, isWide: isWide) }
     }
 
     public func map(_ requests: [MappingRequest]) throws(CommandError) -> ExitStatus {
@@ -42,6 +45,8 @@ public struct Commands: Sendable {
     }
 
     public func unmap(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.unmap(name))) }
+
+    public func release(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.release(name))) }
 
     /// `--connect-reverse-proxy` on a running node.
     public func connect(_ texts: [String], acceptsOpen: Bool, isTemporary: Bool) throws(CommandError) -> ExitStatus {
@@ -67,7 +72,7 @@ public struct Commands: Sendable {
         if json {
             Output.document(Array(document.utf8))
         } else if let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(document.utf8)) {
-            Output.result(TextTable.status(status))
+            Output.result(TextTable.status(status, isWide: isWide))
         }
         return reply.status
     }

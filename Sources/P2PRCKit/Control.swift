@@ -12,6 +12,8 @@ enum ControlRequest: Codable, Sendable {
     case netcheck
     case map(MappingRequest)
     case unmap(String)
+    /// On a relay: a public port, or a node.
+    case release(String)
     case join(JoinRequest)
     /// The relay, and its key; whatever it proves next without one.
     case trust(String, key: String?)

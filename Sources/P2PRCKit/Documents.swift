@@ -17,10 +17,12 @@ struct Documents: Sendable {
         var allowsPlain = false
     }
 
-    /// - Parameter known: relays that the mesh tells of, those with a session too.
+    /// - Parameters:
+    ///   - known: relays that the mesh tells of, those with a session too.
+    ///   - waiting: what is to be exposed at a node without a relay.
     init(
         name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], known: [MeshRelay] = [],
-        exposed: [ExposedMapping], now: WallTime
+        exposed: [ExposedMapping], waiting: [MappingWish] = [], now: WallTime
     ) {
         if let own {
             servers.servers.append(
@@ -35,6 +37,7 @@ struct Documents: Sendable {
         let listed = Set(relays.compactMap(\.key))
         for relay in known where !listed.contains(relay.key) { servers.servers.append(Self.row(relay)) }
         for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
+        mappings.mappings += waiting.map { Self.row($0, name: name, key: key) }
     }
 
     /// Takes out what no registry may hold, and says why.
@@ -44,14 +47,15 @@ struct Documents: Sendable {
     func stopped() -> Documents {
         var copy = self
         for index in copy.mappings.mappings.indices {
-            copy.mappings.mappings[index].state = .offline
+            // What waits for a relay goes on waiting.
+            if copy.mappings.mappings[index].state != .waiting { copy.mappings.mappings[index].state = .offline }
             copy.mappings.mappings[index].verifiedBy = []
             copy.mappings.mappings[index].encryption = nil
             copy.mappings.mappings[index].reason = "the node is stopped"
         }
         for index in copy.servers.servers.indices
         where ![.isSelf, .known].contains(copy.servers.servers[index].state) {
-            copy.servers.servers[index].state = .connecting
+            copy.servers.servers[index].state = .stopped
             copy.servers.servers[index].encryption = nil
             copy.servers.servers[index].reason = "the node is stopped"
         }
@@ -95,9 +99,20 @@ struct Documents: Sendable {
                     mapping: mapping.wish.id, relay: mapping.relay.description, role: .peer, peerName: name,
                     peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason, receipt: mapping.receipt,
                     encryption: encryption(mapping.isPlain),
-                    toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell)
+                    toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell,
+                    name: mapping.wish.name.isEmpty ? nil : mapping.wish.name, allow: mapping.wish.allow,
+                    deny: mapping.wish.deny)
             }
         }
+    }
+
+    /// A mapping that no relay was asked for yet.
+    private static func row(_ wish: MappingWish, name: String, key: NodeKey) -> MappingRegistry.Mapping {
+        MappingRegistry.Mapping(
+            serverName: "", address: nil, type: .tcp, blindPort: nil, state: .waiting,
+            target: PeerService.text(wish.target), mapping: wish.id, relay: nil, role: .peer, peerName: name,
+            peerKey: key, reason: "no relay", toldAs: wish.tell.isEmpty ? nil : wish.tell,
+            name: wish.name.isEmpty ? nil : wish.name, allow: wish.allow, deny: wish.deny)
     }
 
     private static func rows(_ carried: CarriedMapping, name: String, own: Endpoint) -> [MappingRegistry.Mapping] {
@@ -121,7 +136,8 @@ struct Documents: Sendable {
                     state: state(shown), target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
                     reason: Self.reason(carried),
-                    leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain))
+                    leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),
+                    allow: carried.standing.filter?.allow ?? [], deny: carried.standing.filter?.deny ?? [])
             }
         }
     }

@@ -402,9 +402,17 @@ struct Assembled: Sendable {
         core.mesh?.seedsChanged(state.seeds)
         core.mesh?.start()
         core.exposeServerPort()
-        for request in settings.mappings { _ = core.adopt(request) }
+        for request in settings.mappings {
+            if let conflict = core.conflict(of: request) {
+                core.log.warning("\(conflict)")
+            } else {
+                _ = core.adopt(request)
+            }
+        }
         // Otherwise it would wait without a word.
-        if settings.isAuto, core.peer.relayStandings.isEmpty, let lack = core.lack { core.log.warning("\(lack)") }
+        if settings.isAuto || !settings.mappings.isEmpty, core.peer.relayStandings.isEmpty, let lack = core.lack {
+            core.log.warning("there is no relay yet: \(lack)")
+        }
     }
 
     private static func serverPortError(_ settings: NodeSettings, _ error: SystemError) -> CommandError {

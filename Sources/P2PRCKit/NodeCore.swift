@@ -92,7 +92,8 @@ final class NodeCore {
         let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
         var documents = Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
-            exposed: peer.mappings(), now: .now)
+            exposed: peer.mappings(),
+            waiting: peer.relayStandings.isEmpty ? peer.allWishes.sorted { $0.id.value < $1.id.value } : [], now: .now)
         let misfits = Set(documents.leaveOutMisfits().map(\.description))
         for misfit in misfits.subtracting(toldMisfits) { log.warning("a row of the listings is left out: \(misfit)") }
         toldMisfits = misfits
@@ -153,6 +154,7 @@ final class NodeCore {
         case .viewMappings: answer(Self.reply(documents().mappings))
         case .map(let request): map(request, answer)
         case .unmap(let name): answer(unmap(name))
+        case .release(let name): release(name, answer)
         case .join(let request): answer(join(request))
         case .trust(let text, let key): answer(trust(text, key))
         case .joinLink: answer(showJoinLink())
@@ -175,46 +177,19 @@ final class NodeCore {
         }
     }
 
-    /// Takes over a mapping that was asked for before, or makes a new one. The same target and ports are one mapping.
-    func adopt(_ request: MappingRequest) -> (wish: MappingWish, isNew: Bool) {
-        let known = peer.allWishes.first {
-            $0.target == request.target && $0.ports.count == request.count && fits($0, request)
-        }
-        if var known {
-            let before = known
-            // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
-            if !(request.allow.isEmpty && request.deny.isEmpty) {
-                known.allow = request.allow
-                known.deny = request.deny
-            }
-            known.tell = request.tell ?? known.tell
-            guard known != before else { return (known, false) }
-            let changed = known
-            if !request.isTemporary {
-                writer.write("a mapping", { table throws(StorageError) in try table.save(changed) })
-            }
-            peer.change(changed)
-            return (changed, false)
-        }
-        let wish = MappingWish(
-            id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
-            ports: request.wish, allow: request.allow, deny: request.deny, tell: request.tell ?? "")
-        if !request.isTemporary { writer.write("a mapping", { table throws(StorageError) in try table.save(wish) }) }
-        peer.add(wish, isTemporary: request.isTemporary)
-        return (wish, true)
-    }
-
-    private func fits(_ wish: MappingWish, _ request: MappingRequest) -> Bool {
-        if case .any = request.wish { return true }
-        return wish.ports == request.wish
-    }
-
     private func map(_ request: MappingRequest, _ answer: @escaping (ControlReply) -> Void) {
         if peer.relayStandings.isEmpty, let lack {
             return answer(ControlReply(status: .relayUnavailable, text: lack, document: nil))
         }
+        if let conflict = conflict(of: request) {
+            return answer(ControlReply(status: .usage, text: conflict, document: nil))
+        }
         let (wish, isNew) = adopt(request)
         let waiter = Waiter(wish.id) { [weak self] reply in
+            var reply = reply
+            if let reach = self?.reach(of: request) {
+                reply.text += (reply.status == .success ? "\n" : "; ") + reach
+            }
             // A refusal leaves nothing behind; whatever can still come true stays.
             if isNew, [.refused, .noPortFree, .portTaken].contains(reply.status) { self?.forget(wish.id) }
             answer(reply)
@@ -267,30 +242,16 @@ final class NodeCore {
     }
 
     private func unmap(_ name: String) -> ControlReply {
-        let port = UInt16(name)
-        let found = Set(
-            peer.mappings().filter { mapping in
-                if mapping.wish.id.description == name { return true }
-                if let port, mapping.ports?.ports.contains(port) == true { return true }
-                if case .service(let host, let local) = mapping.wish.target {
-                    return port == local || "\(Endpoint(host: host, port: local))" == name
-                }
-                return mapping.targetText == name
-            }.map(\.wish.id)
-                + peer.allWishes.filter { wish in
-                    if wish.id.description == name { return true }
-                    guard case .service(let host, let local) = wish.target else { return false }
-                    return port == local || "\(Endpoint(host: host, port: local))" == name
-                }.map(\.id))
-        guard let id = found.first else {
-            return ControlReply(
-                status: .notFound, text: "no mapping is called \(name); --view-rpm lists them", document: nil)
+        let names = mappingNames
+        let found = names.called(name)
+        guard let id = found.first?.id else {
+            return ControlReply(status: .notFound, text: nobodys(name), document: nil)
         }
         guard found.count == 1 else {
             return ControlReply(
                 status: .notFound,
-                text:
-                    "\(found.count) mappings could be meant by \(name); name one of them: \(found.map(\.description).sorted().joined(separator: ", "))",
+                text: "\(found.count) mappings could be meant by \(name); name one of them: "
+                    + found.map(names.words).sorted().joined(separator: " or "),
                 document: nil)
         }
         forget(id)

@@ -229,6 +229,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     public var deny: [Network]
     /// By what name the node's record tells others of it; empty: not at all any more, `nil`: as before.
     public var tell: String?
+    /// What its user calls it here; empty: nothing any more, `nil`: as before.
+    public var name: String?
 
     /// - Parameters:
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`; with a host and
@@ -237,9 +239,10 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     ///   - allow: networks (CIDR) of visitors to let in; none: everybody.
     ///   - deny: those not to let in.
     ///   - tell: what others call the service; empty to tell them nothing any more.
+    ///   - name: what it is called here; empty for nothing any more.
     public init(
         _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false,
-        allow: [String] = [], deny: [String] = [], tell: String? = nil
+        allow: [String] = [], deny: [String] = [], tell: String? = nil, name: String? = nil
     ) throws(CommandError) {
         guard let place = Self.place(text) else {
             throw CommandError(
@@ -286,7 +289,16 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         self.allow = try Self.visitors("--allow", allow)
         self.deny = try Self.visitors("--deny", deny)
         self.tell = try tell.map(Self.name)
+        if let name, !name.isEmpty, !MappingWish.isName(name) {
+            throw CommandError(
+                .usage,
+                "--name \(name): write a letter, and up to 31 letters, digits, '-', '_' and '.', such as --name web")
+        }
+        self.name = name
     }
+
+    /// Whether it says whom to let in.
+    var isFilter: Bool { !allow.isEmpty || !deny.isEmpty }
 
     private static func visitors(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
         let limit = Message.Request.maximumNetworks

@@ -16,11 +16,11 @@ struct PublishedAddresses: Hashable, Sendable {
 
     /// - Parameter relays: those that visitors are sent to; others may serve for a while yet.
     init(_ registry: MappingRegistry, at relays: Set<String>) {
-        for mapping in registry.mappings where mapping.role == .peer && relays.contains(mapping.relay) {
+        for mapping in registry.mappings where mapping.role == .peer && mapping.relay.map(relays.contains) == true {
             switch mapping.state {
             // A service that rests keeps its addresses; the relay refuses for it meanwhile.
             case .active, .verified, .targetDown: break
-            case .requested, .bound, .committed, .refused, .unreachable, .offline: continue
+            case .requested, .bound, .committed, .refused, .unreachable, .offline, .waiting: continue
             }
             guard let host = mapping.address, let port = mapping.blindPort, Self.isPlain(host) else { continue }
             rows.append(

@@ -38,12 +38,14 @@ struct Recovery {
 
     private struct Place: Hashable {
         var mapping: MappingID
-        var relay: String
+        var relay: String?
         var role: MappingRegistry.Mapping.Role
     }
 
     private mutating func addWish(_ place: Place, _ row: MappingRegistry.Mapping, _ ports: PortRange?, _ count: Int) {
-        if let ports { agreed.append(AgreedPorts(mapping: place.mapping, relay: place.relay, ports: ports)) }
+        if let ports, let relay = place.relay {
+            agreed.append(AgreedPorts(mapping: place.mapping, relay: relay, ports: ports))
+        }
         guard !wishes.contains(where: { $0.id == place.mapping }) else { return }
         let target: MappingWish.Target
         if let endpoint = Endpoint(row.target) {
@@ -55,7 +57,8 @@ struct Recovery {
         wishes.append(
             MappingWish(
                 id: place.mapping, target: target, protocols: .tcp,
-                ports: ports.map { .preferably($0) } ?? .any(count: count), tell: row.toldAs ?? ""))
+                ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
+                tell: row.toldAs ?? "", name: row.name ?? ""))
     }
 
     private static func protocols(_ rows: [MappingRegistry.Mapping]) -> TransportProtocols {

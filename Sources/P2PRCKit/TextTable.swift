@@ -5,38 +5,26 @@ internal import PeerWire
 
 /// Tables for people on a terminal.
 enum TextTable {
-    static func servers(_ registry: ServerRegistry) -> String {
+    static func servers(_ registry: ServerRegistry, isWide: Bool = false) -> String {
         guard !registry.servers.isEmpty else {
             return "no reverse-proxy server is known; join one: p2prc -s --connect-reverse-proxy HOST"
         }
+        let rows = registry.servers.map { server in
+            let more = [server.encryption?.rawValue ?? "-", server.key?.short ?? "-"]
+            return [
+                server.name, server.address, server.state == .isSelf ? "-" : latency(server.latency),
+                server.state.rawValue,
+            ] + (isWide ? more : []) + [server.reason ?? ""]
+        }
         return table(
-            ["SERVER", "ADDRESS", "LATENCY", "STATE", "ENCRYPTION", "KEY", "REMARK"],
-            registry.servers.map { server in
-                [
-                    server.name, server.address, server.state == .isSelf ? "-" : latency(server.latency),
-                    server.state.rawValue, server.encryption?.rawValue ?? "-", server.key?.short ?? "-", server.reason ?? "",
-                ]
-            })
+            ["SERVER", "ADDRESS", "LATENCY", "STATE"] + (isWide ? ["ENCRYPTION", "KEY"] : []) + ["REMARK"], rows)
     }
 
-    static func mappings(_ registry: MappingRegistry) -> String {
-        guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
-        return table(
-            [
-                "PUBLIC ADDRESS", "TYPE", "TARGET", "STATE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "TOLD AS",
-                "REMARK",
-            ],
-            registry.mappings.map { row in
-                [
-                    row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-",
-                    row.type.rawValue, row.target, row.state.rawValue,
-                    row.encryption?.rawValue ?? "-", row.serverName, row.peerName,
-                    row.mapping.description, row.toldAs ?? "-", row.reason ?? "",
-                ]
-            })
+    static func mappings(_ registry: MappingRegistry, isWide: Bool = false) -> String {
+        MappingTable(isWide: isWide).text(registry)
     }
 
-    static func status(_ status: StatusDocument) -> String {
+    static func status(_ status: StatusDocument, isWide: Bool = false) -> String {
         let roles = status.Roles.isEmpty ? "no role yet" : status.Roles.joined(separator: " and ")
         var lines = [
             "\(status.Name), \(roles), p2prc \(status.Version), process \(status.Process), up \(status.Uptime_seconds) s",
@@ -48,21 +36,11 @@ enum TextTable {
             lines.append("draining: takes no new peers; \(status.Sessions) still here; to stay: p2prc drain --undo")
         }
         if !status.reverse_proxy_servers.isEmpty {
-            lines += ["", servers(ServerRegistry(servers: status.reverse_proxy_servers))]
+            lines += ["", servers(ServerRegistry(servers: status.reverse_proxy_servers), isWide: isWide)]
         }
         if !status.reverse_proxy_mappings.isEmpty {
-            lines += ["", mappings(MappingRegistry(mappings: status.reverse_proxy_mappings))]
-            lines += [
-                "",
-                table(
-                    ["MAPPING", "ROLE", "CONNECTIONS", "OPEN", "FAILED", "REFUSED", "FROM VISITORS", "TO VISITORS"],
-                    status.Mapping_traffic.map { row in
-                        [
-                            row.Mapping, row.Role, "\(row.Connections)", "\(row.Open)", "\(row.Failed)", "\(row.Refused)",
-                            size(row.Bytes_from_visitors), size(row.Bytes_to_visitors),
-                        ]
-                    }),
-            ]
+            let table = MappingTable(isWide: isWide, traffic: status.Mapping_traffic)
+            lines += ["", table.text(MappingRegistry(mappings: status.reverse_proxy_mappings))]
         }
         let strangers = status.Strangers
         let turnedAway =

@@ -9,6 +9,18 @@ public struct MappingWish: Hashable, Sendable {
         case service(host: String, port: UInt16)
     }
 
+    /// Whether something may be the name of a mapping: a letter, then up to 31 letters, digits and `-_.`; so it is never
+    /// taken for a port, and nothing that names mappings by themselves.
+    public static func isName(_ text: String) -> Bool {
+        func isLetter(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte | 0x20) }
+        let bytes = text.utf8
+        guard let first = bytes.first, isLetter(first), bytes.count <= 32, MappingID(text) == nil else { return false }
+        return bytes.allSatisfy { isLetter($0) || (0x30...0x39).contains($0) || "-_.".utf8.contains($0) }
+    }
+
+    /// Whom it lets in, in words; `nil`: everybody.
+    public var visitors: String? { NetworkFilter(allow: allow, deny: deny).words }
+
     public var id: MappingID
     public var target: Target
     public var protocols: TransportProtocols
@@ -19,11 +31,14 @@ public struct MappingWish: Hashable, Sendable {
     public var deny: [Network]
     /// By what name the node's record tells others of it; empty: not at all.
     public var tell: String
+    /// What its user calls it here; empty: nothing. No two mappings of a node have the same name.
+    public var name: String
 
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
-        deny: [Network] = [], tell: String = ""
+        deny: [Network] = [], tell: String = "", name: String = ""
     ) {
+        self.name = name
         self.id = id
         self.target = target
         self.protocols = protocols

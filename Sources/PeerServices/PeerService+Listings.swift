@@ -1,4 +1,4 @@
-internal import PeerMesh
+public import PeerMesh
 internal import PeerReactor
 internal import PeerStorage
 public import PeerWire
@@ -91,7 +91,8 @@ extension PeerService {
         }
     }
 
-    static func text(_ target: MappingWish.Target) -> String {
+    /// A target for people, as relays are told it.
+    public static func text(_ target: MappingWish.Target) -> String {
         switch target {
         case .serverPort: HostText.serverPort
         case .service(let host, let port): Endpoint(host: host, port: port).description

@@ -70,6 +70,12 @@ final class RelayLane {
             seat = nil
         }
 
+        /// Nobody but a node that checks whether the port is reached sends and gets just so much.
+        var wasCheck: Bool {
+            bytesLeftToRight == UInt64(ReachabilityCheck.probeByteCount)
+                && bytesRightToLeft == UInt64(ReachabilityCheck.answerByteCount)
+        }
+
         override func partedWithChannel(_ stream: consuming Stream?, _ rest: [UInt8]) {
             lane?.takeBack(stream, rest, session)
         }
@@ -438,6 +444,11 @@ final class RelayLane {
         visits[ObjectIdentifier(visit)] = nil
         pools[visit.session]?.carried -= 1
         counters[visit.claim, default: TrafficCounters()].open -= 1
+        if visit.wasCheck {
+            let counted = counters[visit.claim]?.connections ?? 0
+            counters[visit.claim]?.connections = counted - min(counted, 1)
+            return
+        }
         counters[visit.claim, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
         counters[visit.claim, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
     }

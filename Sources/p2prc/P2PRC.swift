@@ -17,8 +17,8 @@ struct P2PRC: AsyncParsableCommand {
             """,
         version: P2PRCVersion.text,
         subcommands: [
-            Status.self, Unmap.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self, NodeKey.self, Token.self,
-            ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self, Version.self,
+            Status.self, Unmap.self, Release.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self,
+            NodeKey.self, Token.self, ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self, Version.self,
         ])
 
     @Flag(
@@ -67,6 +67,11 @@ struct P2PRC: AsyncParsableCommand {
             "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
     var tell: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "With --mp: call the mapping so in listings and commands; '' takes it back.", valueName: "name"))
+    var name: String?
+
     @Flag(help: "With --mp or --connect-reverse-proxy: forget it when the node stops.")
     var temporary = false
 
@@ -82,6 +87,9 @@ struct P2PRC: AsyncParsableCommand {
         name: [.customLong("view-rpm"), .customLong("view-reverse-proxy-mapping")],
         help: "List the mappings: public address, target, state.")
     var viewMappings = false
+
+    @Flag(help: "With a listing, or status: all columns.")
+    var wide = false
 
     @OptionGroup var common: Common
 
@@ -110,17 +118,17 @@ struct P2PRC: AsyncParsableCommand {
     }
 
     /// A subcommand would ignore every flag of this one but the common ones, and one that it has too.
-    func refuseOwnFlags(for subcommand: String, but shared: String? = nil) throws {
+    func refuseOwnFlags(for subcommand: String, but shared: String...) throws {
         for (isGiven, flag) in [
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (tell != nil, "--tell"), (temporary, "--temporary"),
+            (target != nil, "--target"), (tell != nil, "--tell"), (name != nil, "--name"), (temporary, "--temporary"),
             (viewServers, "--view-rps"), (explain, "--explain"),
-            (viewMappings, "--view-rpm"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
+            (viewMappings, "--view-rpm"), (wide, "--wide"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
-        ] + networks.ofRelay + networks.ofMapping + table.given where flag != shared {
+        ] + networks.ofRelay + networks.ofMapping + table.given where !shared.contains(flag) {
             try refuse(isGiven, flag, "with \(subcommand)")
         }
     }
@@ -133,6 +141,8 @@ struct P2PRC: AsyncParsableCommand {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
         }
         try refuse(explain && !viewServers, "--explain", "without --view-rps")
+        try refuse(wide && !viewServers && !viewMappings, "--wide", "without --view-rps, --view-rpm or status")
+        try refuse(wide && explain, "--wide", "with --explain")
         let json = common.json
         let home = common.homePath
         let tableRequest = try table.request(home: home, json: json)
@@ -153,11 +163,13 @@ struct P2PRC: AsyncParsableCommand {
         if tableRequest != nil || viewServers || viewMappings {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
-                (anyPort, "--any"), (target != nil, "--target"), (tell != nil, "--tell"), (temporary, "--temporary"),
+                (anyPort, "--any"), (target != nil, "--target"), (tell != nil, "--tell"),
+                (name != nil, "--name"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
             if let tableRequest { return tableRequest }
             if explain { return .explainServers(home, json: json) }
-            return viewServers ? .viewServers(home, json: json) : .viewMappings(home, json: json)
+            let commands = Commands(home: home, json: json, isWide: wide)
+            return viewServers ? .viewServers(commands) : .viewMappings(commands)
         }
         if !mapPort.isEmpty {
             if !connectReverseProxy.isEmpty { throw startsNode("--connect-reverse-proxy with --mp", isForRelay: false) }
@@ -166,6 +178,7 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(anyPort, "--any", "without --mp")
         try refuse(target != nil, "--target", "without --mp")
         try refuse(tell != nil, "--tell", "without --mp")
+        try refuse(name != nil, "--name", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven, flag, "without --mp") }
         if !connectReverseProxy.isEmpty {
             return .connect(
@@ -195,12 +208,13 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(target != nil && mapPort.count != 1, "--target", "with \(mapPort.count) times --mp")
         // Two services of one name could not be told apart.
         try refuse(tell != nil && mapPort.count != 1, "--tell", "with \(mapPort.count) times --mp")
+        try refuse(name != nil && mapPort.count != 1, "--name", "with \(mapPort.count) times --mp")
         try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven && mapPort.isEmpty, flag, "without --mp") }
         return try mapPort.map {
             try MappingRequest(
                 $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
-                deny: networks.deny, tell: tell)
+                deny: networks.deny, tell: tell, name: name)
         }
     }
 
@@ -237,9 +251,9 @@ struct P2PRC: AsyncParsableCommand {
 /// What a command line asks for, checked.
 enum Request {
     case run(NodeSettings)
-    case viewServers(String, json: Bool)
+    case viewServers(Commands)
     case explainServers(String, json: Bool)
-    case viewMappings(String, json: Bool)
+    case viewMappings(Commands)
     case map(String, json: Bool, [MappingRequest])
     case connect(String, json: Bool, [String], acceptsOpen: Bool, isTemporary: Bool)
     case table(() async throws -> ExitStatus)
@@ -247,9 +261,9 @@ enum Request {
     func perform() async throws -> ExitStatus {
         switch self {
         case .run(let settings): try await Node.run(settings)
-        case .viewServers(let home, let json): try Commands(home: home, json: json).viewServers()
+        case .viewServers(let commands): try commands.viewServers()
         case .explainServers(let home, let json): try Commands(home: home, json: json).explainServers()
-        case .viewMappings(let home, let json): try Commands(home: home, json: json).viewMappings()
+        case .viewMappings(let commands): try commands.viewMappings()
         case .map(let home, let json, let requests): try Commands(home: home, json: json).map(requests)
         case .connect(let home, let json, let relays, let acceptsOpen, let isTemporary):
             try Commands(home: home, json: json).connect(relays, acceptsOpen: acceptsOpen, isTemporary: isTemporary)

@@ -54,19 +54,23 @@ struct Networks: ParsableArguments {
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show what the running node does.")
+    // The root has a flag of that name and takes it from there; this one is for the help.
+    @Flag(help: "All columns.")
+    var wide = false
     @OptionGroup var common: Common
     @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
-        try parent.refuseOwnFlags(for: "status")
-        try Execution.end(with: Commands(home: common.homePath, json: common.json).status())
+        try parent.refuseOwnFlags(for: "status", but: "--wide")
+        let isWide = wide || parent.wide
+        try Execution.end(with: Commands(home: common.homePath, json: common.json, isWide: isWide).status())
     }
 }
 
 struct Unmap: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Take a mapping back; its public port is free at once.")
-    @Argument(help: "The mapping's name, its public or local port, or its target, as --view-rpm lists them.")
+    @Argument(help: "The mapping's name, its public or local port or range, or its target, as --view-rpm lists them.")
     var mapping: String
     @OptionGroup var common: Common
     @ParentCommand var parent: P2PRC
@@ -74,6 +78,27 @@ struct Unmap: AsyncParsableCommand {
     mutating func run() async throws {
         try parent.refuseOwnFlags(for: "unmap")
         try Execution.end(with: Commands(home: common.homePath, json: common.json).unmap(mapping))
+    }
+}
+
+struct Release: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "On a reverse proxy: end the lease of a port, or send a node away.",
+        discussion: """
+            What visitors have open there is broken off. The node is refused what was taken for 10 minutes, or until the \
+            reverse proxy is started again.
+            """)
+    @Argument(
+        help: ArgumentHelp(
+            "A public port, or a node by its name or the first digits of its key, as --view-rpm lists them.",
+            valueName: "port | node"))
+    var released: String
+    @OptionGroup var common: Common
+    @ParentCommand var parent: P2PRC
+
+    mutating func run() async throws {
+        try parent.refuseOwnFlags(for: "release")
+        try Execution.end(with: Commands(home: common.homePath, json: common.json).release(released))
     }
 }
 

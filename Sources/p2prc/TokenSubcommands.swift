@@ -11,10 +11,10 @@ struct Token: ParsableCommand {
             abstract: "Print a new token. Whoever has it may use this relay until it ends or is revoked.",
             discussion: "What is not limited by a flag is limited by the relay only.")
 
+        // The root has flags of these two names and takes them from there; these are for the help.
         @Option(help: "Who it is for; listings show it.")
-        var name: String
+        var name: String?
 
-        // The root has a flag of that name and takes it from there; this one is for the help.
         @Option(help: ArgumentHelp("Public ports it may have; may be repeated.", valueName: "low-high"))
         var ports: [String] = []
 
@@ -52,7 +52,10 @@ struct Token: ParsableCommand {
         @ParentCommand var parent: P2PRC
 
         mutating func run() async throws {
-            try parent.refuseOwnFlags(for: "token issue", but: "--ports")
+            try parent.refuseOwnFlags(for: "token issue", but: "--ports", "--name")
+            guard let name = name ?? parent.name else {
+                throw ValidationError("token issue needs --name: who it is for, such as --name ci-box")
+            }
             let request = try TokenRequest(
                 name: name, ports: ports + parent.ports, protocols: protocols, domains: domains,
                 maxConnections: maxConnections, rate: rate, mappings: mappings, leases: leases, expires: expires,

@@ -111,11 +111,17 @@ extension TextTable {
         let reachable = document.Reachable == "yes" ? "yes, at \(document.Reachable_at.joined(separator: ", "))" : document.Reachable
         let seen = nat.Seen_at.isEmpty ? "nobody was asked" : nat.Seen_at.joined(separator: ", ")
         let ports = nat.Keeps_ports.map { $0 ? ", ports stay the same" : ", ports change" } ?? ""
+        let filtering =
+            switch nat.Filtering {
+            case "none": "incoming connections come through"
+            case "filtered": "incoming connections are filtered"
+            default: "whether incoming connections come through is not known"
+            }
         var lines = [
             "node       \(document.Name), \(document.Key.prefix(16))",
             "addresses  \(document.Addresses.isEmpty ? "none but loopback" : document.Addresses.joined(separator: ", "))",
             "reachable  \(reachable)", "seen at    \(seen)",
-            "NAT        mapping \(nat.Mapping)\(ports); filtering \(nat.Filtering); \(nat.Witnesses) node\(nat.Witnesses == 1 ? "" : "s") asked",
+            "NAT        mapping \(nat.Mapping)\(ports); \(filtering); \(nat.Witnesses) node\(nat.Witnesses == 1 ? "" : "s") asked",
             "IPv6       \(document.IPv6.isEmpty ? "no public address" : document.IPv6.joined(separator: ", "))",
             "nodes      \(document.Nodes) in the IP table",
         ]

@@ -18,6 +18,15 @@ public struct NetworkFilter: Hashable, Sendable {
         denied = NetworkSet(deny)
     }
 
+    /// In words: `only 10.0.0.0/8, not 10.1.0.0/16`; `nil`: everybody.
+    public var words: String? {
+        func list(_ word: String, _ networks: [Network]) -> String? {
+            networks.isEmpty ? nil : "\(word) \(networks.map(\.description).joined(separator: " "))"
+        }
+        let words = [list("only", allow), list("not", deny)].compactMap { $0 }
+        return words.isEmpty ? nil : words.joined(separator: ", ")
+    }
+
     /// Nothing to look at.
     public var isForEverybody: Bool { allow.isEmpty && deny.isEmpty }
 

@@ -11,17 +11,20 @@ extension IPTable {
             try database.execute(
                 sql: """
                     INSERT INTO mapping_wish
-                        (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny, tell)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny, tell,
+                         name)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET
                         target_kind = excluded.target_kind, host = excluded.host, port = excluded.port,
                         protocols = excluded.protocols, wish_kind = excluded.wish_kind,
                         first_port = excluded.first_port, count = excluded.count,
-                        allow = excluded.allow, deny = excluded.deny, tell = excluded.tell
+                        allow = excluded.allow, deny = excluded.deny, tell = excluded.tell,
+                        name = excluded.name
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
                     wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.tell,
+                    wish.name,
                 ])
         }
     }
@@ -60,10 +63,12 @@ extension IPTable {
     private static func wish(_ row: Row) throws -> MappingWish {
         // What an earlier version took for a name.
         let tell = PlainText.cleaned(try row.text("tell"))
+        let name = try row.text("name")
         return MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
             ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),
-            tell: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"))
+            tell: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"),
+            name: try row.value(name.isEmpty || MappingWish.isName(name) ? name : nil, "name"))
     }
 
     private static func text(of networks: [Network]) -> String {

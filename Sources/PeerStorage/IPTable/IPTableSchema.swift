@@ -30,6 +30,7 @@ enum IPTableSchema {
         migrator.registerMigration("5 mesh") { try $0.execute(sql: mesh) }
         migrator.registerMigration("6 process starts") { try $0.execute(sql: processStarts) }
         migrator.registerMigration("7 told mappings") { try $0.execute(sql: toldMappings) }
+        migrator.registerMigration("mapping names") { try $0.execute(sql: mappingNames) }
         return migrator
     }
 
@@ -134,4 +135,7 @@ enum IPTableSchema {
 
     /// `tell`: the name in the node's record; nothing where it says nothing of the mapping.
     private static let toldMappings = "ALTER TABLE mapping_wish ADD COLUMN tell TEXT NOT NULL DEFAULT ''"
+
+    /// `name`: what the user calls it; nothing where he calls it nothing.
+    private static let mappingNames = "ALTER TABLE mapping_wish ADD COLUMN name TEXT NOT NULL DEFAULT ''"
 }

@@ -20,6 +20,9 @@ extension MappingRegistry.Mapping: Codable {
         case receipt = "Receipt"
         case encryption = "Encryption"
         case toldAs = "Told_as"
+        case name = "Name"
+        case allow = "Allow"
+        case deny = "Deny"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -32,7 +35,7 @@ extension MappingRegistry.Mapping: Codable {
             state: try container.decode(State.self, forKey: .state),
             target: try container.decode(String.self, forKey: .target),
             mapping: try container.decodeMapping(forKey: .mapping),
-            relay: try container.decode(String.self, forKey: .relay),
+            relay: try container.decode(String?.self, forKey: .relay),
             role: try container.decode(Role.self, forKey: .role),
             peerName: try container.decode(String.self, forKey: .peerName),
             peerKey: try container.decodeNodeKey(forKey: .peerKey),
@@ -43,7 +46,9 @@ extension MappingRegistry.Mapping: Codable {
             receipt: try container.decodeTextIfContained(forKey: .receipt),
             encryption: container.contains(.encryption)
                 ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil,
-            toldAs: try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned))
+            toldAs: try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned),
+            name: try container.decodeTextIfContained(forKey: .name),
+            allow: try container.decodeNetworks(forKey: .allow), deny: try container.decodeNetworks(forKey: .deny))
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -65,5 +70,8 @@ extension MappingRegistry.Mapping: Codable {
         try container.encodeIfPresent(receipt, forKey: .receipt)
         try container.encodeIfPresent(encryption, forKey: .encryption)
         try container.encodeIfPresent(toldAs, forKey: .toldAs)
+        try container.encodeIfPresent(name, forKey: .name)
+        if !allow.isEmpty { try container.encode(allow.map(\.description), forKey: .allow) }
+        if !deny.isEmpty { try container.encode(deny.map(\.description), forKey: .deny) }
     }
 }

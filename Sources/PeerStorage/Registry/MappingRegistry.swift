@@ -31,8 +31,11 @@ public struct MappingRegistry: RegistryDocument {
         if let name = row.toldAs, name.isEmpty || !NodeRecord.isText(name) {
             return fault(.toldAs, "a name has 1 to \(NodeRecord.maximumText) bytes on one line")
         }
-        guard RegistryText.isHostAndPort(row.relay) else {
+        guard row.relay.map(RegistryText.isHostAndPort) ?? true, (row.relay == nil) == (row.state == .waiting) else {
             return fault(.relay, "it is no host:port (IPv6 in brackets) with a port from 1 to 65535")
+        }
+        if let name = row.name, !MappingWish.isName(name) {
+            return fault(.name, "a mapping's name is a letter, and up to 31 letters, digits, '-', '_' and '.'")
         }
         return nil
     }
@@ -48,6 +51,8 @@ public struct MappingRegistry: RegistryDocument {
         public enum State: String, Codable, Hashable, Sendable {
             case requested, bound, committed, active, verified, refused, unreachable, offline
             case targetDown = "target-down"
+            /// The node has no relay to ask for it.
+            case waiting
         }
 
         /// Whose list the row is in.
@@ -64,8 +69,8 @@ public struct MappingRegistry: RegistryDocument {
         /// Where it leads, for people ("127.0.0.1:8080", "server port").
         public var target: String
         public var mapping: MappingID
-        /// host:port of the relay, IPv6 in brackets.
-        public var relay: String
+        /// host:port of the relay, IPv6 in brackets; `nil` where there is none yet.
+        public var relay: String?
         public var role: Role
         public var peerName: String
         public var peerKey: NodeKey
@@ -80,13 +85,23 @@ public struct MappingRegistry: RegistryDocument {
         public var encryption: ChannelEncryption?
         /// By what name the peer's record tells others of it while it is verified; `nil` where it does not.
         public var toldAs: String?
+        /// What its user calls it; `nil` where he calls it nothing, and at a relay.
+        public var name: String?
+        /// Visitors that the relay lets in; empty: everybody.
+        public var allow: [Network]
+        /// Visitors that it does not.
+        public var deny: [Network]
 
         public init(
             serverName: String, address: String?, type: Transport, blindPort: UInt16?, state: State, target: String,
-            mapping: MappingID, relay: String, role: Role, peerName: String, peerKey: NodeKey,
+            mapping: MappingID, relay: String?, role: Role, peerName: String, peerKey: NodeKey,
             verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil, receipt: String? = nil,
-            encryption: ChannelEncryption? = nil, toldAs: String? = nil
+            encryption: ChannelEncryption? = nil, toldAs: String? = nil, name: String? = nil, allow: [Network] = [],
+            deny: [Network] = []
         ) {
+            self.name = name
+            self.allow = allow
+            self.deny = deny
             self.toldAs = toldAs
             self.receipt = receipt
             self.encryption = encryption

@@ -92,6 +92,18 @@ extension KeyedDecodingContainer {
         contains(key) ? try decode(String.self, forKey: key) : nil
     }
 
+    /// CIDRs; none where the key is left out.
+    func decodeNetworks(forKey key: Key) throws -> [Network] {
+        guard contains(key) else { return [] }
+        return try decode([String].self, forKey: key).map { text in
+            guard let network = try? Network(text) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: key, in: self, debugDescription: "it holds what is no network such as 192.0.2.0/24")
+            }
+            return network
+        }
+    }
+
     /// Takes only the one spelling that we write ourselves, so that texts can be compared.
     private func parse<Value: CustomStringConvertible>(
         _ text: String, forKey key: Key, as form: String, _ read: (String) -> Value?

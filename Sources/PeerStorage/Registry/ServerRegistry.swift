@@ -35,6 +35,8 @@ public struct ServerRegistry: RegistryDocument {
             case known
             /// The relay is this node.
             case isSelf = "self"
+            /// What a node that is stopped wrote down.
+            case stopped
         }
 
         public var name: String

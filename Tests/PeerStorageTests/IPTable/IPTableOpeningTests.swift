@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test(.enabled(if: Ran.isInstalled("sqlite3", "--version"), "needs the command sqlite3"))
-    func `a table from before accounts, filters and told mappings is brought up to date, whole`() async throws {
+    func `a table from before accounts, filters, told mappings and names is brought up to date, whole`() async throws {
         let home = try folder.home()
         let table = try IPTable.open(in: home, now: .someday).table
         let lease = Lease(
@@ -133,14 +133,16 @@ import Testing
             peerName: "p", target: "t", expires: .someday, account: .token(id: "t"))
         let wish = MappingWish(
             id: MappingID(value: 2), target: .serverPort, protocols: .tcp, ports: .any(count: 1),
-            allow: [try Network("10.0.0.0/8")], tell: "web")
+            allow: [try Network("10.0.0.0/8")], tell: "web", name: "web")
         try await table.save(lease)
         try await table.save(wish)
         try await table.close()
         let back = """
             ALTER TABLE lease DROP COLUMN account; ALTER TABLE mapping_wish DROP COLUMN allow;
             ALTER TABLE mapping_wish DROP COLUMN deny; ALTER TABLE mapping_wish DROP COLUMN tell;
-            DELETE FROM grdb_migrations WHERE identifier IN ('3 accounts and filters', '7 told mappings');
+            ALTER TABLE mapping_wish DROP COLUMN name;
+            DELETE FROM grdb_migrations
+                WHERE identifier IN ('3 accounts and filters', '7 told mappings', 'mapping names');
             """
         #expect(try Ran(["sqlite3", path, back]).status == 0)
         let (again, warnings) = try IPTable.open(in: home, now: .someday)
@@ -149,6 +151,7 @@ import Testing
         oldLease.account = nil
         oldWish.allow = []
         oldWish.tell = ""
+        oldWish.name = ""
         #expect(try await again.leases() == [oldLease])
         #expect(try await again.wishes() == [oldWish])
     }

@@ -146,7 +146,7 @@ import Testing
         MappingWish(id: MappingID(value: 9), target: .serverPort, protocols: .tcp, ports: .any(count: 1)),
         MappingWish(
             id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
-            ports: .exactly(PortRange(first: 53, last: 53)!), tell: "Küche"),
+            ports: .exactly(PortRange(first: 53, last: 53)!), tell: "Küche", name: "kitchen"),
         MappingWish(
             id: MappingID(value: .max), target: .service(host: "fe80::1%eth0", port: 65_535), protocols: [.tcp, .udp],
             ports: .preferably(PortRange(first: 20_000, count: 10)!)),
@@ -169,6 +169,7 @@ import Testing
         changed.target = .service(host: "10.0.0.1", port: 1)
         changed.deny = Self.networks("0.0.0.0/0", "::/0")
         changed.tell = "web"
+        changed.name = "web"
         try await table.save(changed)
         #expect(try await table.wishes() == [changed] + Self.wishes.dropFirst())
     }

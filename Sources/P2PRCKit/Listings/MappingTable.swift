@@ -1,0 +1,115 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerStorage
+internal import PeerWire
+
+/// Mappings for people: what they look for first, and with `--wide` everything.
+struct MappingTable {
+    private typealias Row = MappingRegistry.Mapping
+
+    var isWide = false
+    /// Counters of each mapping, where they are to stand beside it.
+    var traffic: [StatusDocument.Traffic]?
+
+    func text(_ registry: MappingRegistry) -> String {
+        guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
+        let rows = Self.inOrder(registry.mappings)
+        let columns = columns(for: rows)
+        return TextTable.table(columns.map(\.header), rows.map { row in columns.map { $0.cell(row) } })
+    }
+
+    private struct Column {
+        var header: String
+        var cell: (Row) -> String
+        init(_ header: String, _ cell: @escaping (Row) -> String) {
+            self.header = header
+            self.cell = cell
+        }
+    }
+
+    private func columns(for rows: [Row]) -> [Column] {
+        var columns: [Column] = []
+        if rows.contains(where: { $0.name != nil }) { columns.append(Column("NAME") { $0.name ?? "-" }) }
+        columns.append(
+            Column("PUBLIC ADDRESS") { row in
+                row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-"
+            })
+        if isWide { columns.append(Column("TYPE") { $0.type.rawValue }) }
+        columns += [Column("TARGET") { $0.target }, Column("STATE") { $0.state.rawValue }]
+        columns += counters(for: rows)
+        if isWide || rows.contains(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
+            columns.append(Column("VISITORS FROM") { NetworkFilter(allow: $0.allow, deny: $0.deny).words ?? "everywhere" })
+        }
+        if isWide {
+            columns += [
+                Column("ENCRYPTION") { $0.encryption?.rawValue ?? "-" },
+                Column("SERVER") { $0.serverName.isEmpty ? "-" : $0.serverName },
+            ]
+        }
+        if isWide || rows.contains(where: { $0.role == .relay }) { columns.append(Column("PEER") { $0.peerName }) }
+        if isWide {
+            columns += [Column("MAPPING") { $0.mapping.description }, Column("TOLD AS") { $0.toldAs ?? "-" }]
+        }
+        columns.append(Column("REMARK") { $0.reason ?? "" })
+        return columns
+    }
+
+    /// In the first row of each mapping, for a mapping has one account.
+    private func counters(for rows: [Row]) -> [Column] {
+        guard let traffic else { return [] }
+        var first: [Account: Int] = [:]
+        for (index, row) in rows.enumerated() where first[Account(row)] == nil { first[Account(row)] = index }
+        let counted = Dictionary(
+            traffic.map { (Account(mapping: $0.Mapping, role: $0.Role), $0) }, uniquingKeysWith: { first, _ in first })
+        func column(_ header: String, _ cell: @escaping (StatusDocument.Traffic) -> String) -> Column {
+            Column(header) { row in
+                guard let place = first[Account(row)], rows[place] == row else { return "" }
+                return counted[Account(row)].map(cell) ?? "-"
+            }
+        }
+        let now = column("VISITORS") { "\($0.Open)" }
+        let bytes = [
+            column("FROM THEM") { TextTable.size($0.Bytes_from_visitors) },
+            column("TO THEM") { TextTable.size($0.Bytes_to_visitors) },
+        ]
+        guard isWide else { return [now] + bytes }
+        return [now, column("SO FAR") { "\($0.Connections)" }, column("FAILED") { "\($0.Failed)" }]
+            + [column("REFUSED") { "\($0.Refused)" }] + bytes
+    }
+
+    private struct Account: Hashable {
+        var mapping: String
+        var role: String
+        init(mapping: String, role: String) { (self.mapping, self.role) = (mapping, role) }
+        init(_ row: Row) { self.init(mapping: row.mapping.description, role: row.role.rawValue) }
+    }
+
+    /// What this node exposes first, by target, so that all relays of one stand together, the best relay first; its own
+    /// server port last of these. Then what it carries for others, by port.
+    private static func inOrder(_ rows: [Row]) -> [Row] {
+        rows.enumerated().sorted { left, right in
+            let (one, other) = (Place(left.element), Place(right.element))
+            return one == other ? left.offset < right.offset : one < other
+        }.map(\.element)
+    }
+
+    private struct Place: Comparable {
+        var group = 0
+        var host = ""
+        var port: UInt16 = 0
+
+        init(_ row: Row) {
+            if row.role == .relay {
+                group = 2
+            } else if let (host, port) = HostText.parts(row.target) {
+                (self.host, self.port) = (host, port)
+            } else {
+                group = 1
+            }
+        }
+
+        static func < (left: Place, right: Place) -> Bool {
+            (left.group, left.host, left.port) < (right.group, right.host, right.port)
+        }
+    }
+}

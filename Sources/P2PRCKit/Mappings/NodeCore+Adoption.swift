@@ -1,0 +1,100 @@
+internal import PeerMesh
+internal import PeerServices
+internal import PeerStorage
+internal import PeerWire
+
+/// Which mapping a request means, and whom it lets in.
+extension NodeCore {
+    var mappingNames: MappingNames { MappingNames(wishes: peer.allWishes, exposed: peer.mappings()) }
+
+    /// Takes over a mapping that was asked for before, or makes a new one. The same target and ports are one mapping,
+    /// and so is what has the same name.
+    func adopt(_ request: MappingRequest) -> (wish: MappingWish, isNew: Bool) {
+        let siblings = mappingNames.siblings(of: request.target, count: request.count)
+        let known = meant(by: request)
+        var wish =
+            known
+            ?? MappingWish(
+                id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
+                ports: request.wish)
+        if known == nil, let former = siblings.first(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
+            // Whoever is kept out at one port of a service is not let in at another that is opened later.
+            (wish.allow, wish.deny) = (former.allow, former.deny)
+        }
+        // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
+        if request.isFilter { (wish.allow, wish.deny) = (request.allow, request.deny) }
+        wish.tell = request.tell ?? wish.tell
+        wish.name = request.name ?? wish.name
+        if let known {
+            if wish != known { change(to: wish, isTemporary: request.isTemporary) }
+        } else {
+            if !request.isTemporary { keep(wish) }
+            peer.add(wish, isTemporary: request.isTemporary)
+        }
+        if request.isFilter, request.name?.isEmpty != false {
+            for var sibling in siblings where sibling.id != wish.id {
+                (sibling.allow, sibling.deny) = (request.allow, request.deny)
+                change(to: sibling, isTemporary: request.isTemporary)
+            }
+        }
+        return (wish, known == nil)
+    }
+
+    private func change(to wish: MappingWish, isTemporary: Bool) {
+        if !isTemporary { keep(wish) }
+        peer.change(wish)
+    }
+
+    private func keep(_ wish: MappingWish) {
+        writer.write("a mapping", { table throws(StorageError) in try table.save(wish) })
+    }
+
+    /// The one of its name; else one of the same target that is asked for in the same way, or has these ports already.
+    private func meant(by request: MappingRequest) -> MappingWish? {
+        let names = mappingNames
+        if let name = request.name, !name.isEmpty, let named = names.wishes.first(where: { $0.name == name }) {
+            return named
+        }
+        let alike = names.wishes.filter { wish in
+            guard wish.target == request.target, wish.ports.count == request.count else { return false }
+            // Another name is another mapping.
+            if let name = request.name, !name.isEmpty, !wish.name.isEmpty { return false }
+            if case .any = request.wish { return true }
+            guard wish.ports != request.wish else { return true }
+            guard case .exactly(let ports) = request.wish else { return false }
+            return names.exposed.contains { $0.wish.id == wish.id && $0.ports == ports }
+        }
+        return alike.min { ($0.ports == request.wish ? 0 : 1, $0.id.value) < ($1.ports == request.wish ? 0 : 1, $1.id.value) }
+    }
+
+    /// Why a request cannot be meant: its name is another service's.
+    func conflict(of request: MappingRequest) -> String? {
+        guard let name = request.name, !name.isEmpty, let named = peer.allWishes.first(where: { $0.name == name }),
+            named.target != request.target || named.ports.count != request.count
+        else { return nil }
+        return "--name \(name): that is \(PeerService.text(named.target)) already; choose another name, or take that one "
+            + "back: p2prc unmap \(name)"
+    }
+
+    /// Whom the ports of a service let in that somebody has just set a filter for; `nil`: he has not.
+    func reach(of request: MappingRequest) -> String? {
+        guard request.isFilter else { return nil }
+        let names = mappingNames
+        let filter = NetworkFilter(allow: request.allow, deny: request.deny)
+        let meant = names.siblings(of: request.target, count: request.count)
+            .filter { $0.allow == request.allow && $0.deny == request.deny }
+        let addresses = meant.flatMap { wish in names.addresses(wish) }
+        guard !addresses.isEmpty else { return nil }
+        return "visitors \(filter.words ?? "from everywhere") at \(addresses.joined(separator: ", "))"
+    }
+
+    /// Why nothing can be taken back under that name.
+    func nobodys(_ name: String) -> String {
+        let port = UInt16(name) ?? HostText.parts(name)?.port
+        if let port, let lease = relay?.leases.first(where: { $0.ports.ports.contains(port) }) {
+            return "port \(port) is what this relay carries for \(lease.peerName) (\(lease.key.short)); "
+                + "to end that: p2prc release \(port)"
+        }
+        return "no mapping is called \(name); --view-rpm lists them"
+    }
+}

@@ -1,0 +1,71 @@
+import PeerMesh
+import PeerStorage
+import PeerWire
+import Testing
+
+@testable import P2PRCKit
+
+@Suite struct MappingTableTests {
+    static func row(
+        _ id: UInt64, _ target: String, _ address: String?, _ port: UInt16?, state: MappingRegistry.Mapping.State = .verified,
+        relay: String? = "relay1:8088", role: MappingRegistry.Mapping.Role = .peer, name: String? = nil,
+        deny: [Network] = []
+    ) -> MappingRegistry.Mapping {
+        MappingRegistry.Mapping(
+            serverName: "relay1", address: address, type: .tcp, blindPort: port, state: state, target: target,
+            mapping: MappingID(value: id), relay: relay, role: role, peerName: "home",
+            peerKey: NodeKey(bytes: Array(repeating: 7, count: 32))!, name: name, deny: deny)
+    }
+
+    static func lines(_ table: MappingTable, _ rows: [MappingRegistry.Mapping]) -> [String] {
+        table.text(MappingRegistry(mappings: rows)).split(separator: "\n").map(String.init)
+    }
+
+    @Test func `relays of one service stand together, by target, with the server port last`() {
+        let lines = Self.lines(
+            MappingTable(),
+            [
+                Self.row(3, "server port", "203.0.113.11", 30_003), Self.row(9, "127.0.0.1:9000", "203.0.113.11", 30_001),
+                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000), Self.row(3, "server port", "203.0.113.12", 30_003),
+                Self.row(9, "127.0.0.1:9000", "203.0.113.12", 30_001),
+                Self.row(1, "127.0.0.1:8080", "203.0.113.12", 30_000),
+            ])
+        #expect(
+            lines == [
+                "PUBLIC ADDRESS      TARGET          STATE     REMARK", "203.0.113.11:30000  127.0.0.1:8080  verified",
+                "203.0.113.12:30000  127.0.0.1:8080  verified", "203.0.113.11:30001  127.0.0.1:9000  verified",
+                "203.0.113.12:30001  127.0.0.1:9000  verified", "203.0.113.11:30003  server port     verified",
+                "203.0.113.12:30003  server port     verified",
+            ])
+    }
+
+    @Test func `names and filters show where there are some, and all of it with --wide`() throws {
+        let rows = [
+            Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000, name: "web", deny: [try Network("203.0.113.50")]),
+            Self.row(2, "127.0.0.1:22", nil, nil, state: .waiting, relay: nil),
+        ]
+        let narrow = Self.lines(MappingTable(), rows)
+        #expect(narrow[0] == "NAME  PUBLIC ADDRESS      TARGET          STATE     VISITORS FROM        REMARK")
+        #expect(narrow[1] == "-     -                   127.0.0.1:22    waiting   everywhere")
+        #expect(narrow[2] == "web   203.0.113.11:30000  127.0.0.1:8080  verified  not 203.0.113.50/32")
+        let wide = Self.lines(MappingTable(isWide: true), rows)
+        for word in ["TYPE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "TOLD AS"] { #expect(wide[0].contains(word)) }
+        #expect(wide[2].contains("0000000000000001"))
+    }
+
+    @Test func `traffic stands beside its mapping, once`() {
+        let traffic = [
+            StatusDocument.Traffic(
+                Mapping: "0000000000000001", Role: "peer", Connections: 5, Open: 2, Failed: 0, Refused: 1,
+                Bytes_from_visitors: 40, Bytes_to_visitors: 2_048)
+        ]
+        let lines = Self.lines(
+            MappingTable(traffic: traffic),
+            [
+                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000), Self.row(1, "127.0.0.1:8080", "203.0.113.12", 30_000),
+            ])
+        #expect(lines[0].contains("STATE     VISITORS  FROM THEM  TO THEM  REMARK"))
+        #expect(lines[1].hasSuffix("verified  2         40 B       2.0 KiB"))
+        #expect(lines[2].hasSuffix("verified"))
+    }
+}
