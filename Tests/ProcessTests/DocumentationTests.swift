@@ -10,7 +10,7 @@ extension ProcessTests {
             .deletingLastPathComponent().deletingLastPathComponent()
 
         private static let subcommands = [
-            ["status"], ["netcheck"], ["unmap"], ["join"], ["leave"], ["drain"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
+            ["status"], ["netcheck"], ["unmap"], ["release"], ["join"], ["leave"], ["drain"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
             ["token", "issue"], ["token", "list"], ["token", "revoke"],
             ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
             ["export", "ip-table"], ["import", "ip-table"], ["completion"], ["version"],
