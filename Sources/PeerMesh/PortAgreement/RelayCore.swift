@@ -341,8 +341,8 @@ public struct RelayCore: Sendable {
             actions += ended(former, wall)
         }
         sessions[id] = Session(
-            key: key, start: start, name: introduction.name, dialled: introduction.dialled, lastHeard: now,
-            grant: grant, work: Workload(.session, at: now))
+            key: key, start: start, name: PlainText.name(introduction.name), dialled: introduction.dialled,
+            lastHeard: now, grant: grant, work: Workload(.session, at: now))
         live[key] = id
         ledger.sessionOpened(grant.membership)
         return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])

@@ -156,7 +156,7 @@ public struct PeerHandshake: Sendable {
                 welcome.isPlain ? .plain(secrets.plainSecret) : .encrypted(secrets.channelKey)
             return .established(
                 SessionTerms(
-                    session: welcome.session, protection: protection, key: key, name: welcome.name, ground: ground,
+                    session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name), ground: ground,
                     formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)

@@ -30,16 +30,27 @@ public enum PlainText {
         return clean
     }
 
+    /// What somebody calls himself, cut where it says no more: a name may have as many bytes as any text.
+    public static func name(_ text: String) -> String {
+        guard text.utf8.count > longestName else { return text }
+        var name = text.prefix(longestName)
+        while name.utf8.count > longestName { name.removeLast() }
+        return String(name)
+    }
+
+    /// Bytes.
+    static let longestName = 128
+
     /// A piece of somebody's input for a message about it: what does not show, and every blank but the usual one, is
     /// spelled as `U+00A0`.
     public static func spelled(_ text: String) -> String {
         text.unicodeScalars.map { scalar in
             let shows = !isUnseen(scalar) && (scalar == " " || !scalar.properties.isWhitespace)
-            return shows ? String(scalar) : name(of: scalar)
+            return shows ? String(scalar) : number(of: scalar)
         }.joined()
     }
 
-    private static func name(of scalar: Unicode.Scalar) -> String {
+    private static func number(of scalar: Unicode.Scalar) -> String {
         let digits = String(scalar.value, radix: 16, uppercase: true)
         return "U+" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     }

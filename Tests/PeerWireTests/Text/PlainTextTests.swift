@@ -33,6 +33,12 @@ import Testing
         }
     }
 
+    @Test func `a name is cut at 128 bytes, where a character ends`() {
+        #expect(PlainText.name("büro") == "büro")
+        #expect(PlainText.name(String(repeating: "a", count: 512)) == String(repeating: "a", count: 128))
+        #expect(PlainText.name(String(repeating: "研", count: 170)) == String(repeating: "研", count: 42))
+    }
+
     @Test func `a message spells what cannot be seen`() {
         #expect(PlainText.spelled("name\u{a0}=") == "nameU+00A0=")
         #expect(PlainText.spelled("\u{202e}x\u{e0001}") == "U+202ExU+E0001")
