@@ -26,7 +26,13 @@ public struct RelayChoice: Hashable, Sendable {
         let text = String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
         if text.contains(JoinLink.scheme) {
             // The link is a secret: the message must not repeat it.
-            guard let link = JoinLink(text),
+            let reading = JoinLink.read(text)
+            if reading == .mistyped {
+                throw CommandError(
+                    .usage,
+                    "\(what): a digit of this join link is wrong; copy all of it again, capital letters as capital letters")
+            }
+            guard case .link(let link) = reading,
                 let endpoint = Endpoint(link.address, defaultPort: NodeSettings.defaultServerPort)
             else {
                 throw CommandError(
@@ -48,10 +54,13 @@ public struct RelayChoice: Hashable, Sendable {
         }
     }
 
-    /// What it teaches about the relay, on top of what is known.
+    /// What it teaches about the relay, on top of what is known: nothing where that contradicts its link.
     func apply(to memberships: inout Memberships) {
         let address = endpoint.description
-        if let link { memberships.join(link, at: address) }
+        if let link {
+            guard memberships.contradiction(to: link, at: address) == nil else { return }
+            memberships.join(link, at: address)
+        }
         if let token { memberships.join(withToken: token, at: address) }
         if acceptsOpen { memberships.acceptOpen(at: address) }
     }
