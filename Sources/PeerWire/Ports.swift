@@ -57,4 +57,12 @@ public enum PortWish: Hashable, Sendable {
         case .exactly(let range), .preferably(let range): range.count
         }
     }
+
+    /// The very ports that it names.
+    public var range: PortRange? {
+        switch self {
+        case .any: nil
+        case .exactly(let range), .preferably(let range): range
+        }
+    }
 }

@@ -8,8 +8,9 @@ extension RelayCore {
         guard let session = sessions[id] else { return [] }
         let claim = Claim(key: key, mapping: request.mapping)
         let grant = session.grant
+        let inherited = inherit(for: request, claim, session, now)
         func refusal(_ reason: RefusalReason, _ detail: String) -> [Action] {
-            [.send(id, .refusal(request.mapping, reason: reason, detail: detail))]
+            inherited + [.send(id, .refusal(request.mapping, reason: reason, detail: detail))]
         }
         guard request.protocols.isSubset(of: policy.protocols) else {
             return refusal(.protocolNotSupported, "this relay does not carry UDP")
@@ -38,7 +39,7 @@ extension RelayCore {
         let former = agreements.removeValue(forKey: claim)
         if former?.isHeld == true { held.insert(claim) }
         let receipts = former?.session == id ? former?.receipts ?? [] : []
-        var actions: [Action] = former?.stage == .active ? [.pause(claim)] : []
+        var actions = inherited + (former?.stage == .active ? [.pause(claim)] : [])
         sessions[id]?.mappings.insert(request.mapping)
         let agreement = Agreement(
             session: id, request: request, filter: NetworkFilter(allow: request.allow, deny: request.deny), walk: walk,
@@ -77,6 +78,50 @@ extension RelayCore {
             else { return actions + tryNextPlace(claim, now, isPaid: true) }
             return actions + [.hold(claim, ports, request.protocols)]
         }
+    }
+
+    /// Once in each session the peer hears which of its leases it has not asked for: one that it does not know any more
+    /// it gives back (`release`), where it would otherwise take a place of its membership until it runs out. What it
+    /// knows, and what an older peer hears, it passes over.
+    mutating func tellOfOrphans(_ now: Instant) -> [Action] {
+        let due = sessions.filter { !$0.value.isToldOfOrphans && now >= $0.value.since + Self.settling }.keys
+        guard !due.isEmpty else { return [] }
+        for id in due { sessions[id]?.isToldOfOrphans = true }
+        return leases.all.filter { agreements[Claim(key: $0.key, mapping: $0.mapping)] == nil }
+            .compactMap { lease in live[lease.key].map { (id: $0, mapping: lease.mapping) } }
+            .filter { due.contains($0.id) }
+            .sorted { ($0.id.value, $0.mapping.value) < ($1.id.value, $1.mapping.value) }
+            .map { .send($0.id, .refusal($0.mapping, reason: .withdrawn, detail: "leased, and not asked for in this session")) }
+    }
+
+    /// Moves a lease of the same key for the very ports that are asked for to this mapping, where the peer does not know
+    /// the one that it belongs to any more: it could not write it down, or its home is an older one. Nobody else may
+    /// have those ports, so that without this the key would lock itself out of them.
+    private mutating func inherit(
+        for request: Message.Request, _ claim: Claim, _ session: Session, _ now: Instant
+    ) -> [Action] {
+        let ports: PortRange
+        switch request.wish {
+        case .any: return []
+        case .exactly(let range), .preferably(let range): ports = range
+        }
+        guard let orphan = leases.owner(of: ports, request.protocols), orphan.key == claim.key, orphan != claim,
+            agreements[orphan] == nil, agreements[claim] == nil, leases[claim] == nil,
+            now >= session.since + Self.settling, var lease = leases[orphan], lease.ports == ports,
+            lease.protocols == request.protocols
+        else { return [] }
+        leases.remove(orphan)
+        lease.mapping = claim.mapping
+        lease.target = request.target
+        leases.enter(lease)
+        written[orphan] = nil
+        rebook(orphan)
+        rebook(claim)
+        // Written down anew before it goes from its old place: a crash in between loses nothing.
+        let moved: [Action] = [.saveLease(lease), .removeLease(orphan)]
+        guard held.remove(orphan) != nil else { return moved }
+        held.insert(claim)
+        return [.rename(orphan, to: claim)] + moved
     }
 
     /// A newer grant: its ports and protocols count from now on.
@@ -186,8 +231,7 @@ extension RelayCore {
         if let taken { noteBusy(taken, now) }
         guard agreements[claim]?.stage == .holding else { return [] }
         // A lease whose port something else took meanwhile is worth nothing.
-        let lost: [Action] = leases.remove(claim) == nil ? [] : [.removeLease(claim)]
-        return lost + tryNextPlace(claim, now)
+        return endLease(claim) + tryNextPlace(claim, now)
     }
 
     /// A lease outlives that: its ports come back with the descriptors.
@@ -237,9 +281,12 @@ extension RelayCore {
     }
 
     mutating func leaseSaved(_ claim: Claim, _ succeeded: Bool) -> [Action] {
+        if succeeded, let lease = leases[claim] { written[claim] = lease.ports }
         guard let agreement = agreements[claim], agreement.stage == .saving, let session = sessions[agreement.session]
         else { return [] }
-        guard succeeded else { return refuse(claim, .storageFailed, "the relay could not write the lease down") }
+        // What the disk has is served, whatever the disk does now: only the lease's new end is missing there, and whoever
+        // writes goes on trying.
+        guard succeeded || written[claim] == agreement.ports else { return refuse(claim, .storageFailed, "the relay could not write the lease down") }
         agreements[claim]?.stage = .active
         return [
             .listen(claim, agreement.session, agreement.filter),
@@ -256,8 +303,7 @@ extension RelayCore {
         agreement.isHeld = false
         agreement.ports = nil
         agreements[claim] = agreement
-        var actions: [Action] = [.free(claim)]
-        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
+        let actions: [Action] = [.free(claim)] + endLease(claim)
         guard reason != .withdrawn, agreement.declines < Self.maximumDeclines, agreement.walk != nil else {
             return actions + refuse(claim, reason, "the peer could not use the number at its own end")
         }
@@ -346,10 +392,13 @@ extension RelayCore {
 
     /// Ends a claim's lease and frees its ports, where there are any.
     mutating func giveUp(_ claim: Claim) -> [Action] {
-        var actions: [Action] = []
-        if leases.remove(claim) != nil { actions.append(.removeLease(claim)) }
+        let actions = endLease(claim)
         rebook(claim)
-        if held.remove(claim) != nil { actions.append(.free(claim)) }
-        return actions
+        return held.remove(claim) != nil ? actions + [.free(claim)] : actions
+    }
+
+    private mutating func endLease(_ claim: Claim) -> [Action] {
+        written[claim] = nil
+        return leases.remove(claim) == nil ? [] : [.removeLease(claim)]
     }
 }

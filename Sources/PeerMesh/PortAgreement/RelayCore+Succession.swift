@@ -48,6 +48,7 @@ extension RelayCore {
         guard leases[moved] == nil, var lease = leases.remove(claim) else { return [] }
         lease.key = key
         leases.enter(lease)
+        written[claim] = nil
         rebook(claim)
         rebook(moved)
         var actions: [Action] = []

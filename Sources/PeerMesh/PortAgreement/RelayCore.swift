@@ -125,6 +125,9 @@ public struct RelayCore: Sendable {
         /// The host by which the peer reached this relay.
         public var dialled: String
         public var lastHeard: Instant
+        var since: Instant
+        /// The peer heard which of its leases it has not asked for.
+        var isToldOfOrphans = false
         public internal(set) var grant: Grant
         var mappings: Set<MappingID> = []
         var work: Workload
@@ -170,6 +173,8 @@ public struct RelayCore: Sendable {
     static let maximumDeclines = 16
     static let maximumFencedInstances = 64
     static let maximumFencedKeys = 16_384
+    /// A peer asks for all that it has when its session begins. What it did not ask for by then it does not know.
+    static let settling = Instant.Span.seconds(2)
     /// Checks for other nodes cost a connection each: so many at once, then one a second.
     static let checkBurst = 16
     static let maximumCheckers = 4_096
@@ -182,6 +187,8 @@ public struct RelayCore: Sendable {
     /// Keys that were handed over, and to which; they open nothing any more.
     var retired: [NodeKey: NodeKey] = [:]
     var leases = LeaseTable()
+    /// The ports of leases as the disk has them.
+    var written: [Claim: PortRange] = [:]
     /// Claims whose ports are bound though no session uses them.
     var held: Set<Claim> = []
     var agreements: [Claim: Agreement] = [:]
@@ -245,6 +252,7 @@ public struct RelayCore: Sendable {
             let claim = Claim(key: lease.key, mapping: lease.mapping)
             lease.expires = min(max(lease.expires, least), most)
             if leases.enter(lease) {
+                written[claim] = lease.ports
                 rebook(claim)
                 actions.append(.hold(claim, lease.ports, lease.protocols))
             }
@@ -342,7 +350,7 @@ public struct RelayCore: Sendable {
         }
         sessions[id] = Session(
             key: key, start: start, name: PlainText.name(introduction.name), dialled: introduction.dialled,
-            lastHeard: now, grant: grant, work: Workload(.session, at: now))
+            lastHeard: now, since: now, grant: grant, work: Workload(.session, at: now))
         live[key] = id
         ledger.sessionOpened(grant.membership)
         return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])
@@ -445,6 +453,7 @@ public struct RelayCore: Sendable {
         for id in silent.sorted(by: { $0.value < $1.value }) {
             actions += [.end(id, .silent, detail: "nothing was heard for too long")] + ended(id, wall)
         }
+        actions += tellOfOrphans(now)
         actions += dismiss(
             sessions.filter { $0.value.grant.hasExpired(at: wall) }.map(\.key), .expired, Self.expiry, wall)
         let unanswered = agreements.filter { $0.value.stage == .offered && now >= $0.value.deadline }.keys
@@ -463,10 +472,7 @@ public struct RelayCore: Sendable {
                     actions += prolong(claim, wall) + promise(claim)
                 }
             } else if let lease = leases[claim], lease.expires <= wall {
-                leases.remove(claim)
-                rebook(claim)
-                actions.append(.removeLease(claim))
-                if held.remove(claim) != nil { actions.append(.free(claim)) }
+                actions += giveUp(claim)
             }
         }
         return actions
