@@ -121,7 +121,11 @@ let package = Package(
             name: "PeerProbingTests",
             dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire", "COpenSSL"], swiftSettings: testing),
         .testTarget(
-            name: "PeerServicesTests", dependencies: ["PeerServices", "PeerMesh", "PeerReactor"], swiftSettings: testing),
+            name: "PeerServicesTests",
+            dependencies: [
+                "PeerServices", "PeerMesh", "PeerReactor", "PeerStorage", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: testing),
         .testTarget(
             name: "PeerTokensTests",
             dependencies: [
@@ -137,7 +141,9 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "P2PRCKitTests",
-            dependencies: ["TestSupport", "P2PRCKit", "PeerServices", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire"],
+            dependencies: [
+                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire",
+            ],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(

@@ -19,9 +19,11 @@ public enum StopSignals {
         }
     }
 
-    /// From now on they are only told here; a write to a closed connection is an error and no signal.
+    /// From now on they are only told here; a write to a closed connection, or to a file that may not grow any more
+    /// (`ulimit -f`), is an error and no signal.
     public static func watch(_ body: @escaping @Sendable (Signal) -> Void) throws(SystemError) {
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         let descriptor = clinux_watch_stop_signals()
         guard descriptor >= 0 else { throw SystemError("pipe2") }
         try SystemThread.detach {

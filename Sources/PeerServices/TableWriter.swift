@@ -5,8 +5,16 @@ public import PeerStorage
 public import PeerWire
 
 /// Brings what the loops decide into the IP table, off the loops and for each party in the order of the calls. Parties
-/// take turns, so nobody's write stands behind all those of another.
+/// take turns, so nobody's write stands behind all those of another. A failure is logged once for each kind of thing,
+/// until writing works again.
+///
+/// What is true in memory already is *kept*: while it cannot be written it waits, and goes to the disk as soon as that
+/// takes anything again. Of what is kept under one name the last word counts.
 public final class TableWriter: Sendable {
+    public typealias Body = @Sendable (isolated IPTable) throws(StorageError) -> Void
+    /// `nil`: it was written.
+    public typealias Done = @Sendable (StorageError?) -> Void
+
     /// Who causes a write.
     public enum Party: Hashable, Sendable {
         /// This node, and its user.
@@ -17,94 +25,199 @@ public final class TableWriter: Sendable {
         case account(Grant.Membership?)
     }
 
-    private typealias Job = @Sendable (IPTable) async -> Void
+    private enum Turn: Sendable {
+        case write(Job)
+        /// Answers when nothing of that name waits, or why it does.
+        case confirm(String, Done)
+        case tryAgain
+    }
+
+    private struct Job: Sendable {
+        var what: String
+        /// Kept under that name, where there is one.
+        var name: String?
+        var body: Body
+        /// `nil`: nobody waits for it.
+        var done: Done?
+    }
 
     private struct Waiting {
-        var jobs = FairQueue<Party, Job>()
+        var turns = FairQueue<Party, Turn>()
         var isFinished = false
     }
 
     /// A membership that has so many writes waiting is not heard until there are fewer.
     private static let room = 1_024
+    /// What waits is tried again so soon, and twice as late each time, up to the second figure.
+    private static let pauses = (first: Duration.seconds(1), longest: Duration.seconds(30))
+    /// Of more than that nothing waits: it is reported as not written, and that is all.
+    static let maximumKept = 65_536
+    /// Where somebody holds the table locked, each attempt takes as long as the table waits for him. So long after one
+    /// nothing is tried for which nobody waits, or else those who do would wait for all that as well.
+    private static let lockedPause = Duration.seconds(10)
 
     public let table: IPTable
     private let waiting = Guarded(Waiting())
-    private let turns: AsyncStream<Void>.Continuation
+    private let wake: AsyncStream<Void>.Continuation
     private let worker: Task<Void, Never>
-    private let log: Logger
 
     public init(_ table: IPTable, log: Logger) {
         self.table = table
-        self.log = log
         let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        turns = continuation
+        wake = continuation
         let waiting = waiting
         worker = Task {
+            var work = Work(table: table, log: log) { Self.append(.tryAgain, for: .own, waiting, continuation) }
             for await _ in stream {
-                while let job = waiting.withLock({ $0.jobs.popFirst() }) { await job(table) }
+                while let turn = waiting.withLock({ $0.turns.popFirst() }) { await work.take(turn) }
             }
+            await work.writeKept()
         }
     }
 
-    private func append(_ job: @escaping Job, for party: Party) {
-        waiting.withLock { waiting in
-            if !waiting.isFinished { waiting.jobs.append(job, for: party) }
-        }
-        turns.yield()
-    }
-
-    /// `done` learns whether it was written.
-    public func write(
-        _ what: String, for party: Party = .own,
-        _ body: @escaping @Sendable (isolated IPTable) throws(StorageError) -> Void,
-        done: @escaping @Sendable (Bool) -> Void = { _ in }
+    private static func append(
+        _ turn: Turn, for party: Party, _ waiting: Guarded<Waiting>, _ wake: AsyncStream<Void>.Continuation
     ) {
-        append({ [log] table in
-            do throws(StorageError) {
-                try await Self.run(body, on: table)
-                done(true)
-            } catch {
-                log.error("\(what) could not be written down: \(error)")
-                done(false)
-            }
-        }, for: party)
+        waiting.withLock { waiting in
+            if !waiting.isFinished { waiting.turns.append(turn, for: party) }
+        }
+        wake.yield()
     }
 
-    private static func run(
-        _ body: @Sendable (isolated IPTable) throws(StorageError) -> Void, on table: isolated IPTable
-    ) throws(StorageError) {
-        try body(table)
+    private func append(_ turn: Turn, for party: Party) { Self.append(turn, for: party, waiting, wake) }
+
+    /// Writes once; `done` learns what came of it.
+    public func write(_ what: String, for party: Party = .own, _ body: @escaping Body, done: Done? = nil) {
+        append(.write(Job(what: what, name: nil, body: body, done: done)), for: party)
     }
 
-    /// Returns when all that was handed over is written; nothing more is taken.
+    /// Writes what counts in memory already, in place of what waits under that name. `done` learns what came of it at
+    /// once; where that is a failure it is tried again until it works, or until something else is kept by that name.
+    public func keep(
+        _ what: String, as name: String, for party: Party = .own, _ body: @escaping Body, done: Done? = nil
+    ) {
+        append(.write(Job(what: what, name: name, body: body, done: done)), for: party)
+    }
+
+    /// Whether all that was kept under that name is on the disk; tries once more where it is not.
+    public func confirm(_ name: String, done: @escaping Done) { append(.confirm(name, done), for: .own) }
+
+    /// Returns when all that was handed over is written, or cannot be; nothing more is taken.
     public func finish() async {
         waiting.withLock { $0.isFinished = true }
-        turns.yield()
-        turns.finish()
+        wake.yield()
+        wake.finish()
         await worker.value
     }
+
+    /// The worker's own, one turn after the other.
+    private struct Work {
+        let table: IPTable
+        let log: Logger
+        let again: @Sendable () -> Void
+        private var kept: [String: (number: Int, job: Job)] = [:]
+        private var count = 0
+        private var complained: Set<String> = []
+        private var pause = TableWriter.pauses.first
+        private var isWaiting = false
+        /// When the table was found locked last.
+        private var locked: ContinuousClock.Instant?
+
+        init(table: IPTable, log: Logger, again: @escaping @Sendable () -> Void) {
+            self.table = table
+            self.log = log
+            self.again = again
+        }
+
+        mutating func take(_ turn: Turn) async {
+            switch turn {
+            case .write(let job):
+                if let name = job.name { kept[name] = nil }
+                if job.name == nil, job.done == nil, isLocked { return }
+                let error = await write(job)
+                if error != nil { keep(job) }
+                job.done?(error)
+                if error == nil, !kept.isEmpty { await writeKept() }
+            case .confirm(let name, let done):
+                guard let waiting = kept[name]?.job else { return done(nil) }
+                let error = await write(waiting)
+                if error == nil { kept[name] = nil }
+                done(error)
+            case .tryAgain:
+                isWaiting = false
+                await writeKept()
+            }
+        }
+
+        /// In the order in which it was handed over, up to the first that cannot be written.
+        mutating func writeKept() async {
+            for (name, entry) in kept.sorted(by: { $0.value.number < $1.value.number }) {
+                guard await write(entry.job) == nil else { return wait() }
+                kept[name] = nil
+            }
+            pause = TableWriter.pauses.first
+        }
+
+        private var isLocked: Bool { locked.map { ContinuousClock.now - $0 < TableWriter.lockedPause } ?? false }
+
+        private mutating func keep(_ job: Job) {
+            guard let name = job.name, kept.count < TableWriter.maximumKept else { return }
+            count += 1
+            kept[name] = (count, job)
+            wait()
+        }
+
+        private mutating func wait() {
+            guard !isWaiting, !kept.isEmpty else { return }
+            isWaiting = true
+            let (span, again) = (pause, again)
+            pause = min(pause * 2, TableWriter.pauses.longest)
+            Task {
+                try? await Task.sleep(for: span)
+                again()
+            }
+        }
+
+        private mutating func write(_ job: Job) async -> StorageError? {
+            do throws(StorageError) {
+                try await TableWriter.run(job.body, on: table)
+                locked = nil
+                if complained.remove(job.what) != nil { log.info("\(job.what) could be written down again") }
+                return nil
+            } catch {
+                locked = error.kind == .busy ? .now : nil
+                if complained.insert(job.what).inserted { log.error("\(job.what) could not be written down: \(error)") }
+                return error
+            }
+        }
+    }
+
+    private static func run(_ body: Body, on table: isolated IPTable) throws(StorageError) { try body(table) }
 }
 
 extension TableWriter: LeaseStore {
+    private static func name(_ claim: Claim) -> String { "lease \(claim.key) \(claim.mapping)" }
+
     public func hasRoom(for account: Grant.Membership) -> Bool {
-        waiting.withLock { $0.jobs.count(of: .account(account)) } < Self.room
+        waiting.withLock { $0.turns.count(of: .account(account)) } < Self.room
     }
 
     public func save(_ lease: Lease, for account: Grant.Membership?, _ done: @escaping @Sendable (Bool) -> Void) {
-        write(
-            "a lease", for: .account(account), { table throws(StorageError) in try table.save(lease) }, done: done)
+        keep(
+            "a lease", as: Self.name(Claim(key: lease.key, mapping: lease.mapping)), for: .account(account),
+            { table throws(StorageError) in try table.save(lease) }, done: { done($0 == nil) })
     }
 
     public func retire(_ former: NodeKey, for next: NodeKey, on account: Grant.Membership?) {
         let key = RetiredKey(former: former, next: next, learnt: UnixTime(.now))
-        write("the end of a key", for: .account(account), { table throws(StorageError) in try table.save(key) })
+        keep(
+            "the end of a key", as: "key \(former)", for: .account(account),
+            { table throws(StorageError) in try table.save(key) })
     }
 
     public func remove(_ claim: Claim, for account: Grant.Membership?) {
-        write(
-            "the end of a lease", for: .account(account),
-            { table throws(StorageError) in
-                try table.removeLease(of: claim.key, mapping: claim.mapping)
-            })
+        keep(
+            "the end of a lease", as: Self.name(claim), for: .account(account),
+            { table throws(StorageError) in try table.removeLease(of: claim.key, mapping: claim.mapping) })
     }
 }

@@ -372,7 +372,7 @@ public final class MeshService {
         // On the disk before anybody has it: a process that forgot its number would write below it.
         writer.write(
             "the own record", { table throws(StorageError) in try table.save(own: signed) },
-            done: { [loop] isSaved in loop.execute { bound.value.publish(signed, isSaved: isSaved) } })
+            done: { [loop] error in loop.execute { bound.value.publish(signed, isSaved: error == nil) } })
     }
 
     private func publish(_ record: SignedRecord, isSaved: Bool) {
