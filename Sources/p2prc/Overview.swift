@@ -20,12 +20,14 @@ enum Overview {
           --accept-open              even where anybody may join
           --mp WHAT[:PUBLIC]         WHAT is PORT or HOST:PORT; ranges LOW-HIGH too
           --target HOST:PORT, --any  what to expose; any other public port will do
-          --allow CIDR, --deny CIDR  who may use it
+          --name NAME                what it is called here, such as web
+          --allow CIDR, --deny CIDR  who may use it, at all of its ports
           --tell NAME, --temporary   others are told of it; it ends with the node
           join LINK, leave HOST, trust HOST, unmap MAPPING
         Look
           status, netcheck           what the node does; how it stands in the network
-          --view-rpm, --view-rps     mappings; reverse proxies (--explain: why which)
+          --view-rpm, --view-rps     mappings; reverse proxies (--explain: why which);
+                                     --wide: all columns, with status too
           receipt show|verify FILE   what both ends signed
           --json                     with any of these: one JSON document
         Be a reverse proxy, with -s
@@ -34,7 +36,8 @@ enum Overview {
           --advertise HOST           the host that visitors are told
           --allow-visitors, --deny-visitors, --allow-peers, --deny-peers CIDR
                                      who may use its ports, and which nodes may come
-          mesh-key link|rotate, token issue|list|revoke|rotate-key, drain
+          mesh-key link|rotate, token issue|list|revoke|rotate-key, drain,
+          release PORT|NODE
         The mesh
           --ls, --specs NODE, --us   nodes; all of one; ask for news first
           --as HOST[:PORT]           add one;  --arn --ip HOST -p PORT: only this one
