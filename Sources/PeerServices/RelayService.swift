@@ -112,7 +112,7 @@ public final class RelayService {
     private let software: String
     let bindHost: SocketAddress.Host?
     /// What `--advertise` says.
-    private let advertised: String?
+    let advertised: String?
     private let store: any LeaseStore
     let log: Logger
     /// Who may be dialled on a peer's word.
@@ -120,7 +120,7 @@ public final class RelayService {
     /// Whether this node has itself met a relay at that host.
     public var hasMetRelay: (HostAddress) -> Bool = { _ in false }
     var checksUnderWay = 0
-    private var addressVote = AddressVote()
+    var addressVote = AddressVote()
     private weak var server: NodeServer?
     let visitorPolicy: VisitorPolicy
     var shortage = Shortage()
@@ -204,11 +204,6 @@ public final class RelayService {
         for listeners in ports.values { for listener in listeners { listener.pause() } }
     }
 
-    /// The host by which others reach this relay: what `--advertise` says, or what its members' sessions show.
-    public var publicHost: String? {
-        advertised ?? addressVote.host(likeliest: dialJudge.likeliestOwnHost)?.description
-    }
-
     public var sessionCount: Int { core.sessionCount }
 
     public func hasSession(of key: NodeKey) -> Bool {
@@ -244,13 +239,6 @@ public final class RelayService {
                 isPlain: standing.session.flatMap { sessions[$0]?.isPlain }, isShort: shortage.isThere,
                 traffic: traffic[claim] ?? TrafficCounters())
         }
-    }
-
-    /// By which visitors reach what that session has: as its peer reached this relay, where the connection shows it.
-    private func host(of id: SessionID) -> String? {
-        guard let session = sessions[id], let dialled = core.session(id)?.dialled else { return advertised }
-        guard advertised == nil, let local = session.localHost, HostAddress(dialled) != local else { return dialled }
-        return publicHost ?? local.description
     }
 
     // MARK: Sessions
