@@ -578,7 +578,7 @@ public final class RelayService {
                 Message.Welcome(
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
-                    groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports)
+                    groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports.usual)
             ).bytes)
     }
 

@@ -215,9 +215,12 @@ extension TableWriter: LeaseStore {
             { table throws(StorageError) in try table.save(key) })
     }
 
-    public func remove(_ claim: Claim, for account: Grant.Membership?) {
+    public func remove(_ claim: Claim, for account: Grant.Membership?) { remove(claim, for: account, done: nil) }
+
+    /// The same, for somebody who waits for it.
+    public func remove(_ claim: Claim, for account: Grant.Membership?, done: Done?) {
         keep(
             "the end of a lease", as: Self.name(claim), for: .account(account),
-            { table throws(StorageError) in try table.removeLease(of: claim.key, mapping: claim.mapping) })
+            { table throws(StorageError) in try table.removeLease(of: claim.key, mapping: claim.mapping) }, done: done)
     }
 }

@@ -75,23 +75,39 @@ extension NodeCore {
                 Document.Lease(Ports: $0.ports.description, Peer_name: $0.peerName, Peer_key: $0.key.description)
             })
         let json = (try? OrderedJSON.encode(document)).map { String(decoding: $0, as: UTF8.self) }
-        let (loop, claims) = (loop, leases.map { Claim(key: $0.key, mapping: $0.mapping) })
-        let bound = LoopBound(answer, on: loop)
-        writer.write(
-            "the end of a lease",
-            { table throws(StorageError) in
-                for claim in claims { try table.removeLease(of: claim.key, mapping: claim.mapping) }
-            },
-            done: { isWritten in
+        let written = ControlReply(status: .success, text: text, document: json)
+        guard !leases.isEmpty else { return answer(written) }
+        // Behind what was said of each lease before.
+        let standing = LoopBound(Standing(waitingFor: leases.count, answer), on: loop)
+        for lease in leases {
+            let claim = Claim(key: lease.key, mapping: lease.mapping)
+            writer.remove(claim, for: lease.account) { [loop] error in
                 loop.execute {
-                    bound.value(
-                        isWritten
-                            ? ControlReply(status: .success, text: text, document: json)
-                            : ControlReply(
-                                status: .homeUnusable,
-                                text: "\(text). It could not be written down: after a restart the leases are there again",
-                                document: nil))
+                    standing.value.settled(error) { error in
+                        guard let error else { return written }
+                        let rest = "It could not be written down yet and is tried again: \(error). If the relay is "
+                            + "restarted before that, the leases are there again"
+                        return ControlReply(status: .homeUnusable, text: "\(text). \(rest)", document: nil)
+                    }
                 }
-            })
+            }
+        }
+    }
+
+    /// Answers with the last of several writes.
+    private final class Standing {
+        private var waitingFor: Int
+        private var failure: StorageError?
+        private let answer: (ControlReply) -> Void
+
+        init(waitingFor: Int, _ answer: @escaping (ControlReply) -> Void) {
+            (self.waitingFor, self.answer) = (waitingFor, answer)
+        }
+
+        func settled(_ error: StorageError?, _ reply: (StorageError?) -> ControlReply) {
+            failure = failure ?? error
+            waitingFor -= 1
+            if waitingFor == 0 { answer(reply(failure)) }
+        }
     }
 }
