@@ -37,7 +37,7 @@ final class RudePeer: @unchecked Sendable {
     init(_ number: UInt8) throws {
         tls = try TLSContext(seed: [UInt8](repeating: number, count: NodeIdentity.seedByteCount), keys: keys)
         loop = try EventLoop()
-        loop.start()
+        try loop.start()
     }
 
     func stop() { loop.stop() }
