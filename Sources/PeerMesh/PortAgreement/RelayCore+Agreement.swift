@@ -28,7 +28,8 @@ extension RelayCore {
         if let detail = excess(of: request, by: claim, grant) { return refusal(.limitReached, detail) }
         if let detail = trespass(of: request, grant) {
             // The last port of a token may be its server port's from before.
-            return (request.target == HostText.serverPort ? giveUp(claim) : []) + refusal(.notGranted, detail)
+            return inherited + (request.target == HostText.serverPort ? giveUp(claim) : [])
+                + [.send(id, .refusal(request.mapping, reason: .notGranted, detail: detail))]
         }
         guard mayCycle(request.mapping, id, now) else { return refusal(.limitReached, Self.excessOfCycles) }
         guard pay(count, for: id, now) else { return refusal(.limitReached, Self.excessOfWork) }
@@ -286,7 +287,9 @@ extension RelayCore {
         else { return [] }
         // What the disk has is served, whatever the disk does now: only the lease's new end is missing there, and whoever
         // writes goes on trying.
-        guard succeeded || written[claim] == agreement.ports else { return refuse(claim, .storageFailed, "the relay could not write the lease down") }
+        guard succeeded || written[claim] == agreement.ports else {
+            return refuse(claim, .storageFailed, "the relay could not write the lease down")
+        }
         agreements[claim]?.stage = .active
         return [
             .listen(claim, agreement.session, agreement.filter),
