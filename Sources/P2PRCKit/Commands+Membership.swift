@@ -28,11 +28,49 @@ extension Commands {
         }
         let choice = try RelayChoice(named, token: token, acceptsOpen: acceptsOpen, named: "join")
         let request = ControlRequest.join(JoinRequest(relay: named, token: token, acceptsOpen: acceptsOpen))
-        return try await through(request) { (memberships, table) throws(StorageError) in
+        let relay = choice.endpoint
+        return try await through(request) { (memberships, _) throws(CommandError) in
+            if let link = choice.link, let key = memberships.contradiction(to: link, at: relay.description) {
+                throw CommandError(
+                    .usage,
+                    "\(relay): this link names the key \(link.relay.short), the relay proved \(key.short) before; copy the "
+                        + "link again. If the relay has another key by now, leave it first: p2prc leave \(relay). Nothing has "
+                        + "changed")
+            }
             choice.apply(to: &memberships)
-            try await table.save(JoinedRelay(address: choice.endpoint.description, added: UnixTime(.now)))
-            let text = "\(choice.endpoint) is joined; the node connects when it starts: p2prc -s"
-            return ControlReply(status: .success, text: text, document: nil)
+            let text =
+                "\(relay) is kept, untried: the node connects when it starts (p2prc -s); p2prc leave \(relay) takes it back"
+            let joined = JoinedRelay(address: relay.description, added: UnixTime(.now))
+            return Change(text) { table throws(StorageError) in try await table.save(joined) }
+        }
+    }
+
+    /// - Parameter relay: its address, or what it calls itself.
+    public func leave(_ relay: String) async throws(CommandError) -> ExitStatus {
+        try await through(.leave(relay)) { (memberships, table) throws(CommandError) in
+            let joined: [JoinedRelay]
+            let nodes: [KnownNode]
+            do throws(StorageError) { (joined, nodes) = (try await table.joinedRelays(), try await table.nodes()) } catch {
+                throw CommandError(error)
+            }
+            let places = joined.compactMap { Endpoint($0.address, defaultPort: NodeSettings.defaultServerPort) }
+            let address = Endpoint(relay, defaultPort: NodeSettings.defaultServerPort)
+            let named = nodes.filter { $0.name == relay && $0.role == .relay }.compactMap { Endpoint($0.address) }
+            let found: Endpoint
+            if let address, places.contains(address) || memberships.relays[address.description] != nil {
+                found = address
+            } else {
+                found = try RelayNames.only(named.filter(places.contains), called: relay)
+            }
+            let known = memberships[found.description]
+            let keepsMeshKey = memberships.leave(
+                found.description, usesOthers: places.contains { $0 != found })
+            return Change("\(found) is left\(known.forgotten(keepsMeshKey: keepsMeshKey))") { table throws(StorageError) in
+                // As it was typed.
+                for row in joined where Endpoint(row.address, defaultPort: NodeSettings.defaultServerPort) == found {
+                    try await table.removeJoinedRelay(row.address)
+                }
+            }
         }
     }
 
@@ -48,16 +86,16 @@ extension Commands {
             return key
         }
         let address = endpoint.description
-        return try await through(.trust(relay, key: key)) { (memberships, table) throws(StorageError) in
-            let joined = try await table.joinedRelays()
+        return try await through(.trust(relay, key: key)) { (memberships, table) throws(CommandError) in
+            let joined: [JoinedRelay]
+            do throws(StorageError) { joined = try await table.joinedRelays() } catch { throw CommandError(error) }
             // Under a mistyped address trust would mend nothing, and be there when somebody comes by it one day.
             guard memberships.relays[address] != nil || joined.contains(where: { $0.address == address }) else {
-                return ControlReply(
-                    status: .notFound, text: "no relay is called \(relay); --view-rps lists them", document: nil)
+                throw CommandError(.notFound, "no relay is called \(relay); --view-rps lists them")
             }
             memberships.trust(trusted, at: address)
             let what = trusted.map { "the key \($0.short)" } ?? "the key that it proves next"
-            return ControlReply(status: .success, text: "\(endpoint) is trusted with \(what)", document: nil)
+            return Change("\(endpoint) is trusted with \(what)")
         }
     }
 
@@ -73,22 +111,43 @@ extension Commands {
 
     // MARK: -
 
-    /// Lets the running node do it, or changes what is known of relays in a home that no node runs with.
+    /// What a command does in a home: what it says then, and what it changes in the table.
+    private struct Change {
+        var text: String
+        var inTable: (IPTable) async throws(StorageError) -> Void
+
+        init(_ text: String, inTable: @escaping (IPTable) async throws(StorageError) -> Void = { _ in }) {
+            self.text = text
+            self.inTable = inTable
+        }
+    }
+
+    /// Lets the running node do it, or changes what is known of relays in a home that no node runs with: both files, or
+    /// none of them.
     private func through(
         _ request: ControlRequest,
-        orInHome body: (inout Memberships, IPTable) async throws(StorageError) -> ControlReply
+        orInHome body: (inout Memberships, IPTable) async throws(CommandError) -> Change
     ) async throws(CommandError) -> ExitStatus {
         finish(
             try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
+                let before: Memberships
+                let table: IPTable
                 do throws(StorageError) {
-                    let before = try MembershipFile.load(held.paths)
-                    var memberships = before
-                    let (table, _) = try IPTable.open(in: held, now: .now)
-                    let reply = try await body(&memberships, table)
-                    if memberships != before { try await MembershipFile(in: held).save(memberships) }
-                    try await table.close()
-                    return reply
+                    before = try MembershipFile.load(held.paths)
+                    table = try IPTable.open(in: held, now: .now).table
                 } catch { throw CommandError(error) }
+                var memberships = before
+                let change = try await body(&memberships, table)
+                let file = MembershipFile(in: held, saved: before)
+                do throws(StorageError) {
+                    try await file.save(memberships)
+                    do throws(StorageError) { try await change.inTable(table) } catch {
+                        try? await file.save(before)
+                        throw error
+                    }
+                    try await table.close()
+                } catch { throw CommandError(error) }
+                return ControlReply(status: .success, text: change.text, document: nil)
             })
     }
 }

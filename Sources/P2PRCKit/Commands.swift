@@ -35,6 +35,7 @@ public struct Commands: Sendable {
                     rows += document.mappings
                 }
                 if reply.status != .success { Output.error("p2prc: \(reply.text)") }
+                remark(reply)
             } else {
                 show(reply)
             }
@@ -54,17 +55,17 @@ public struct Commands: Sendable {
             _ = try RelayChoice(text, acceptsOpen: acceptsOpen, named: "--connect-reverse-proxy")
         }
         var last: ControlReply?
+        var worst = ExitStatus.success
         for text in texts {
             let request = JoinRequest(relay: text, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
             let reply = try ask(.join(request))
             if reply.status != .success || !json { show(reply) }
             last = reply
+            if reply.status != .success, worst == .success { worst = reply.status }
         }
         if json, let document = last?.document { Output.document(Array(document.utf8)) }
-        return last?.status ?? .success
+        return worst
     }
-
-    public func leave(_ relay: String) throws(CommandError) -> ExitStatus { finish(try ask(.leave(relay))) }
 
     public func status() throws(CommandError) -> ExitStatus {
         let reply = try ask(.status)
@@ -100,11 +101,17 @@ public struct Commands: Sendable {
 
     private func show(_ reply: ControlReply) {
         if reply.status == .success { Output.result(reply.text) } else { Output.error("p2prc: \(reply.text)") }
+        remark(reply)
+    }
+
+    private func remark(_ reply: ControlReply) {
+        for remark in reply.remarks ?? [] { Output.error("p2prc: \(remark)") }
     }
 
     func finish(_ reply: ControlReply) -> ExitStatus {
         if json, reply.status == .success, let document = reply.document {
             Output.document(Array(document.utf8))
+            remark(reply)
         } else {
             show(reply)
         }

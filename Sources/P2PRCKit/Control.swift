@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import PeerMesh
 internal import PeerReactor
+internal import PeerStorage
 
 /// What a command asks of the running node, over its control socket: one line of JSON there, one line back.
 enum ControlRequest: Codable, Sendable {
@@ -46,6 +47,16 @@ struct ControlReply: Codable, Sendable {
     var document: String?
     /// What was done, and may not do what was meant; one line each.
     var warnings: [String]?
+    /// What else there is to know, a line each, for standard error.
+    var remarks: [String]?
+
+    /// With what could not be taken back on the disk.
+    func adding(_ error: StorageError?) -> ControlReply {
+        guard let error else { return self }
+        var reply = self
+        reply.remarks = (remarks ?? []) + ["the mapping will be asked for again after a restart: \(error)"]
+        return reply
+    }
 }
 
 /// The node's end: a Unix socket in the home, for this user alone. Belongs to the control loop.

@@ -158,6 +158,8 @@ struct NodeState: Sendable {
     let memberships: Memberships
     let membershipSaver: LatestSaver<Memberships>
     let table: IPTable
+    /// What was in it before was damaged.
+    let isTableNew: Bool
     let writer: TableWriter
     let receipts: ReceiptWriter
     let publisher: LatestSaver<Documents>
@@ -195,7 +197,7 @@ struct NodeState: Sendable {
             // A relay that is started with a join link for the first time is of that mesh.
             let asked = settings.relays.reduce(into: memberships) { known, choice in choice.apply(to: &known) }
             let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
-            let membershipFile = MembershipFile(in: home)
+            let membershipFile = MembershipFile(in: home, saved: memberships)
             let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) { memberships throws(StorageError) in
                 try await membershipFile.save(memberships)
             }
@@ -225,7 +227,7 @@ struct NodeState: Sendable {
             return NodeState(
                 home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
-                writer: TableWriter(table, log: log),
+                isTableNew: !tableWarnings.isEmpty, writer: TableWriter(table, log: log),
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
                 hook: settings.config.hook.map { AddressHook($0, log) },
                 tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
@@ -316,7 +318,7 @@ struct Assembled: Sendable {
         Self.join(core, MeshService(on: control, settings, state, judge, log), endings)
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
-        peer.onMemberships = { membershipSaver.save($0) }
+        peer.onMemberships = { membershipSaver.save($0, done: $1) }
         core.onPublish = { publisher.save($0) }
         if let hook = state.hook { core.onAddresses = { hook.announce($0) } }
         peer.onSuperseded = { _ in endings.yield(.superseded) }
@@ -385,7 +387,12 @@ struct Assembled: Sendable {
 
     /// What was asked for before, and what is asked for now.
     private static func restore(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState) {
-        for wish in state.wishes where wish.target != .serverPort || settings.exposesServerPort {
+        core.peer.releasesUnknown = !state.isTableNew
+        for wish in state.wishes {
+            guard wish.target != .serverPort || settings.exposesServerPort else {
+                core.peer.resting.insert(wish.id)
+                continue
+            }
             core.peer.add(wish, isTemporary: false)
         }
         for relay in state.relays {
@@ -394,11 +401,7 @@ struct Assembled: Sendable {
                 core.mesh?.add(seed: endpoint)
             }
         }
-        for choice in settings.relays {
-            core.teach(choice)
-            core.mesh?.add(seed: choice.endpoint)
-            if core.peer.join(choice.endpoint), !settings.isTemporary { core.remember(choice.endpoint) }
-        }
+        for choice in settings.relays { core.joinAtStart(choice, isTemporary: settings.isTemporary) }
         core.mesh?.seedsChanged(state.seeds)
         core.mesh?.start()
         core.exposeServerPort()
@@ -406,7 +409,7 @@ struct Assembled: Sendable {
             if let conflict = core.conflict(of: request) {
                 core.log.warning("\(conflict)")
             } else {
-                _ = core.adopt(request)
+                core.mapAtStart(request)
             }
         }
         // Otherwise it would wait without a word.

@@ -6,11 +6,6 @@ internal import PeerWire
 
 /// Who may join this node, and whom it trusts.
 extension NodeCore {
-    /// Keeps what a join link, a token or `--accept-open` says of a relay.
-    func teach(_ choice: RelayChoice) {
-        if choice.teachesSomething { peer.change(choice.endpoint) { choice.apply(to: &$0) } }
-    }
-
     /// What the user should know of the address in its join link; `nil` when there is nothing to say.
     var remarkOnAddress: String? {
         guard relay != nil, settings.advertised == nil else { return nil }
@@ -42,27 +37,31 @@ extension NodeCore {
         return ControlReply(status: .success, text: link, document: Self.document(["Join_link": link]))
     }
 
-    func trust(_ text: String, _ key: String?) -> ControlReply {
-        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort),
-            peer.relayStandings.contains(where: { $0.endpoint == endpoint })
-                || peer.memberships.relays[endpoint.description] != nil
-        else {
-            return ControlReply(
-                status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
+    func trust(_ text: String, _ key: String?, _ answer: @escaping (ControlReply) -> Void) {
+        let endpoint: Endpoint
+        do throws(CommandError) { endpoint = try relay(called: text, isKnown: true) } catch {
+            return answer(ControlReply(error))
         }
         var trusted: NodeKey?
         if let key {
             guard let known = NodeKey(key) else {
-                return ControlReply(
-                    status: .usage, text: "--key \(key): a key has 64 hexadecimal digits", document: nil)
+                return answer(
+                    ControlReply(
+                        status: .usage, text: "--key \(key): a key has 64 hexadecimal digits", document: nil))
             }
             trusted = known
         }
-        peer.change(endpoint) { $0.trust(trusted, at: endpoint.description) }
         let what = trusted.map { "the key \($0.short)" } ?? "the key that it proves next"
-        return ControlReply(
-            status: .success, text: "\(endpoint) is trusted with \(what)",
-            document: Self.reply(documents().servers).document)
+        let done = onLoop { (core: NodeCore, error: StorageError?) in
+            guard let error else {
+                return answer(
+                    ControlReply(
+                        status: .success, text: "\(endpoint) is trusted with \(what)",
+                        document: Self.reply(core.documents().servers).document))
+            }
+            answer(.unwritten("\(endpoint) is trusted with \(what) now, but not after a restart", error))
+        }
+        peer.change(endpoint, done: done) { $0.trust(trusted, at: endpoint.description) }
     }
 
     func rotateMeshKey(keepSeconds: Int64) -> ControlReply {

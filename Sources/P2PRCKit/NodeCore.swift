@@ -37,6 +37,13 @@ final class NodeCore {
     let log: Logger
     private let started = EventLoop.clock()
     private var waiters: [ObjectIdentifier: Waiter] = [:]
+    /// Wait for what became of a relay that they joined.
+    var joinWaiters: [ObjectIdentifier: JoinWaiter] = [:]
+    /// Named on the command line, and kept when they have answered once.
+    var untried: Set<Endpoint> = []
+    /// A mapping is being written down; whoever wants another one waits. There is one for each client at most.
+    private var isMapping = false
+    private var waitingToMap: [() -> Void] = []
     private var isPublishing = false
     private var publishCost = Instant.Span.zero
     private var proclaimed: Set<String> = []
@@ -83,6 +90,9 @@ final class NodeCore {
         relay?.onChange = { [unowned self] in changed() }
         peer.onChange = { [unowned self] in changed() }
         peer.onChosen = { [unowned self] in exposeServerPort() }
+        peer.onNamedStands = { [unowned self] relay in
+            if untried.remove(relay) != nil { keep(relay) }
+        }
     }
 
     /// What the node does at present: `relay`, `peer`, both or neither.
@@ -108,6 +118,7 @@ final class NodeCore {
 
     func changed() {
         settleWaiters()
+        settleJoins()
         guard !isPublishing else { return }
         isPublishing = true
         loop.schedule(after: max(Self.publishDelay, publishCost * Self.publishShare)) { [weak self] in
@@ -153,14 +164,14 @@ final class NodeCore {
         case .netcheck: netcheck(answer)
         case .viewMappings: answer(Self.reply(documents().mappings))
         case .map(let request): map(request, answer)
-        case .unmap(let name): answer(unmap(name))
+        case .unmap(let name): unmap(name, answer)
         case .release(let name): release(name, answer)
-        case .join(let request): answer(join(request))
-        case .trust(let text, let key): answer(trust(text, key))
+        case .join(let request): join(request, answer)
+        case .trust(let text, let key): trust(text, key, answer)
         case .joinLink: answer(showJoinLink())
         case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
         case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
-        case .leave(let text): answer(leave(text))
+        case .leave(let text): leave(text, answer)
         case .drain(let order): drain(order, answer)
         case .token(let command): token(command, answer)
         case .table(let command): table(command, answer)
@@ -178,26 +189,73 @@ final class NodeCore {
     }
 
     private func map(_ request: MappingRequest, _ answer: @escaping (ControlReply) -> Void) {
+        // One after the other: two that ask for the same get one mapping.
+        guard !isMapping else { return waitingToMap.append { [weak self] in self?.map(request, answer) } }
         if peer.relayStandings.isEmpty, let lack {
             return answer(ControlReply(status: .relayUnavailable, text: lack, document: nil))
         }
         if let conflict = conflict(of: request) {
             return answer(ControlReply(status: .usage, text: conflict, document: nil))
         }
-        let (wish, isNew) = adopt(request)
-        let waiter = Waiter(wish.id) { [weak self] reply in
+        let adoption = adoption(of: request)
+        isMapping = true
+        let written = onLoop { (core: NodeCore, error: StorageError?) in
+            core.isMapping = false
+            core.written(adoption, request, error, answer)
+            if !core.waitingToMap.isEmpty { core.waitingToMap.removeFirst()() }
+        }
+        let changes = adoption.toWrite
+        if !changes.isEmpty {
+            writer.write(
+                "a mapping", { table throws(StorageError) in for wish in changes { try table.save(wish) } }, done: written)
+        } else if adoption.isTemporary {
+            written(nil)
+        } else {
+            writer.confirm(Self.name(adoption.wish.id), done: written)
+        }
+    }
+
+    private func written(
+        _ adoption: Adoption, _ request: MappingRequest, _ error: StorageError?,
+        _ answer: @escaping (ControlReply) -> Void
+    ) {
+        let id = adoption.wish.id
+        if let error {
+            let truth =
+                switch adoption.kind {
+                case .new: "nothing is exposed"
+                case .changed: "the mapping stays as it was"
+                case .same: "the mapping works, but is not kept over a restart"
+                }
+            return answer(.unchanged(truth, error))
+        }
+        carryOut(adoption)
+        let waiter = Waiter(id) { [weak self] reply in
             var reply = reply
-            if let reach = self?.reach(of: request) {
-                reply.text += (reply.status == .success ? "\n" : "; ") + reach
-            }
+            reply.remarks = (reply.remarks ?? []) + [adoption.remark].compactMap { $0 }
+            let isRefused = [.refused, .noPortFree, .portTaken].contains(reply.status)
+            guard let self else { return answer(reply) }
+            if let reach = reach(of: request) { reply.text += (reply.status == .success ? "\n" : "; ") + reach }
             // A refusal leaves nothing behind; whatever can still come true stays.
-            if isNew, [.refused, .noPortFree, .portTaken].contains(reply.status) { self?.forget(wish.id) }
+            if adoption.kind == .new, isRefused { return forget(id) { answer(reply.adding($0)) } }
+            if reply.status != .success, !isRefused, !adoption.isTemporary {
+                reply.text += "; it is kept (p2prc unmap \(shortName(of: adoption.wish)) takes it back)"
+            }
             answer(reply)
         }
         waiters[ObjectIdentifier(waiter)] = waiter
-        peer.look(at: wish.id)
+        peer.look(at: id)
         peer.hurry()
         wait(waiter)
+    }
+
+    /// By which `unmap` finds it: its name, or its local port where no other mapping is meant by that.
+    private func shortName(of wish: MappingWish) -> String {
+        if !wish.name.isEmpty { return wish.name }
+        guard case .service(let host, let port) = wish.target else { return wish.id.description }
+        let names = mappingNames
+        return [port.description, Endpoint(host: host, port: port).description].first { names.called($0).count == 1 }
+            ?? wish.id.description
     }
 
     private func wait(_ waiter: Waiter) {
@@ -236,78 +294,40 @@ final class NodeCore {
         waiter.answer(full)
     }
 
-    private func forget(_ id: MappingID) {
-        writer.write("the end of a mapping", { table throws(StorageError) in try table.removeWish(id) })
+    /// - Parameter done: why it will be back after a restart; `nil`: it is gone for good.
+    private func forget(_ id: MappingID, _ done: @escaping (StorageError?) -> Void) {
+        let isTemporary = peer.isTemporary(id)
         peer.remove(id)
+        guard !isTemporary else { return done(nil) }
+        writer.keep(
+            "the end of a mapping", as: Self.name(id), { table throws(StorageError) in try table.removeWish(id) },
+            done: onLoop { _, error in done(error) })
     }
 
-    private func unmap(_ name: String) -> ControlReply {
+    private func unmap(_ name: String, _ answer: @escaping (ControlReply) -> Void) {
         let names = mappingNames
         let found = names.called(name)
         guard let id = found.first?.id else {
-            return ControlReply(status: .notFound, text: nobodys(name), document: nil)
+            return answer(ControlReply(status: .notFound, text: nobodys(name), document: nil))
         }
         guard found.count == 1 else {
-            return ControlReply(
-                status: .notFound,
-                text: "\(found.count) mappings could be meant by \(name); name one of them: "
-                    + found.map(names.words).sorted().joined(separator: " or "),
-                document: nil)
+            return answer(
+                ControlReply(
+                    status: .notFound,
+                    text: "\(found.count) mappings could be meant by \(name); name one of them: "
+                        + found.map(names.words).sorted().joined(separator: " or "),
+                    document: nil))
         }
-        forget(id)
-        return ControlReply(
-            status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n")
-    }
-
-    private func join(_ request: JoinRequest) -> ControlReply {
-        if request.relay == RelayChoice.auto { return joinAny() }
-        let choice: RelayChoice
-        do throws(CommandError) {
-            choice = try RelayChoice(
-                request.relay, token: request.token, acceptsOpen: request.acceptsOpen, named: "join")
-        } catch { return ControlReply(status: error.status, text: error.text, document: nil) }
-        let endpoint = choice.endpoint
-        teach(choice)
-        let isNew = peer.join(endpoint)
-        mesh?.add(seed: endpoint)
-        if isNew, !request.isTemporary { remember(endpoint) }
-        exposeServerPort()
-        return ControlReply(
-            status: .success,
-            text: isNew ? "joining \(endpoint); --view-rps shows how it goes" : "\(endpoint) is joined already",
-            document: Self.reply(documents().servers).document)
-    }
-
-    /// A node chooses for itself anyway, unless it was told not to.
-    private func joinAny() -> ControlReply {
-        guard settings.sessions > 0 else {
-            let text =
-                settings.config.relays > 0
-                ? "this node is a relay and chooses no others; start it with --connect-reverse-proxy auto"
-                : "config.toml says relays = 0, only those that are named; make it 2 and restart the node"
-            return ControlReply(status: .usage, text: text, document: nil)
+        forget(id) { error in
+            guard let error else {
+                return answer(
+                    ControlReply(
+                        status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n"))
+            }
+            answer(
+                .unwritten(
+                    "mapping \(id) is taken back and its port is closed now, but will be open again after a restart", error))
         }
-        peer.chooseRelays()
-        return ControlReply(
-            status: .success, text: "this node chooses among the relays that it knows; --view-rps shows which",
-            document: Self.reply(documents().servers).document)
-    }
-
-    func remember(_ endpoint: Endpoint) {
-        let joined = JoinedRelay(address: endpoint.description, added: UnixTime(.now))
-        writer.write("a relay", { table throws(StorageError) in try table.save(joined) })
-    }
-
-    private func leave(_ text: String) -> ControlReply {
-        guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort), peer.leave(endpoint) else {
-            return ControlReply(
-                status: .notFound, text: "no relay is called \(text); --view-rps lists them", document: nil)
-        }
-        mesh?.remove(seed: endpoint)
-        writer.write(
-            "the end of a relay", { table throws(StorageError) in try table.removeJoinedRelay(endpoint.description) })
-        return ControlReply(
-            status: .success, text: "\(endpoint) is left", document: Self.reply(documents().servers).document)
     }
 
     /// The node's own server port is a mapping like any other, unless the user left it out.
@@ -318,7 +338,7 @@ final class NodeCore {
         let wish = MappingWish(
             id: MappingID(value: UInt64.random(in: 1 ... .max)), target: .serverPort, protocols: .tcp,
             ports: .any(count: 1))
-        writer.write("a mapping", { table throws(StorageError) in try table.save(wish) })
+        keep(wish)
         peer.add(wish, isTemporary: false)
     }
 

@@ -20,7 +20,8 @@ enum Settlement {
     static func reply(_ rows: [ExposedMapping], known: Int, waited: Instant.Span, isLate: Bool) -> ControlReply? {
         if rows.isEmpty { return isLate ? unchosen(known) : nil }
         if let row = rows.first(where: { $0.state == .verified }) {
-            return ControlReply(status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil)
+            return ControlReply(
+                status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil, remarks: lacks(rows))
         }
         let outcomes = rows.map { outcome($0, waited) }
         guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }
@@ -32,6 +33,20 @@ enum Settlement {
             status: .timedOut, text: "not settled in time; --view-rpm shows how it goes on", document: nil)
     }
 
+    /// Where it works at one relay: at which others it does not, and why. `nil` while nothing is wrong there.
+    private static func lacks(_ rows: [ExposedMapping]) -> [String]? {
+        let lacking = rows.filter { row in
+            switch row.state {
+            case .refused, .unreachable: true
+            case .offline: row.failures > 0
+            case .requested, .bound, .committed, .active, .verified, .targetDown: false
+            }
+        }
+        guard !lacking.isEmpty else { return nil }
+        let reasons = lacking.map { "\($0.relayName): \($0.reason ?? "\($0.state)")" }.joined(separator: "; ")
+        return ["at \(rows.count - lacking.count) of \(rows.count) relays; \(reasons)"]
+    }
+
     /// The node chooses its relays by itself, and has not done so yet.
     private static func unchosen(_ known: Int) -> ControlReply {
         let found = known == 0 ? "it has heard of none" : "none of the \(known) that it knows can be used"
@@ -39,7 +54,7 @@ enum Settlement {
         return ControlReply(
             status: .relayUnavailable,
             text:
-                "this node has not chosen a reverse proxy yet, \(found) (\(next)); the mapping is kept and made as soon as one is",
+                "this node has not chosen a reverse proxy yet, \(found) (\(next)); the mapping is made as soon as one is",
             document: nil)
     }
 
@@ -47,7 +62,7 @@ enum Settlement {
         let reason = row.reason ?? "no session"
         return ControlReply(
             status: .relayUnavailable,
-            text: "\(row.relay): \(reason); the mapping is kept and made as soon as the relay answers", document: nil)
+            text: "\(row.relay): \(reason); the mapping is made as soon as the relay answers", document: nil)
     }
 
     private static func outcome(_ row: ExposedMapping, _ waited: Instant.Span) -> ControlReply? {

@@ -28,11 +28,12 @@ extension PeerService {
     func told(_ meshKey: MeshKey, by relay: Relay) {
         guard relay.terms?.ground == .mesh else { return }
         log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
-        if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships) }
+        if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships, nil) }
     }
 
     /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
     func judged(_ reason: String, by relay: Relay) {
+        relay.renewal.take()?(reason)
         if reason.isEmpty {
             log.info("relay \(relay.endpoint): the new token is accepted")
         } else {
@@ -55,7 +56,7 @@ extension PeerService {
             memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
         else { return }
         log.warning("relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
-        onMemberships?(memberships)
+        onMemberships?(memberships, nil)
     }
 
     /// What is temporary leaves no file behind, so its receipt is signed and not kept.

@@ -32,6 +32,8 @@ extension PeerService {
         var wasRefused = false
         /// There is a token for it, which names the key of another; it is not shown.
         var hidesToken = false
+        /// Waits for what the relay makes of a newer token; an empty reason: it counts.
+        var renewal: ((_ reason: String) -> Void)?
         var latency: Instant.Span?
         var samples: [Instant.Span] = []
         /// What its pings of the last minutes took.

@@ -44,6 +44,10 @@ public final class PeerService {
     private static let maximumUnwanted = 1_024
     var wishes: [MappingID: MappingWish] = [:]
     var temporary: Set<MappingID> = []
+    /// Kept, and not exposed by this process.
+    public var resting: Set<MappingID> = []
+    /// Whether a lease of a mapping that this node does not know is given back: not where what it knew was lost.
+    public var releasesUnknown = true
     private var watches: [MappingID: TargetWatch] = [:]
     var routes: [MappingID: Route] = [:]
     var remembered: [AgreedPorts]
@@ -58,7 +62,9 @@ public final class PeerService {
     public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
     /// Data channels without encryption where the relay allows it.
     private let wantsPlain: Bool
-    public var onMemberships: ((Memberships) -> Void)?
+    public var onMemberships: ((Memberships, _ done: TableWriter.Done?) -> Void)?
+    /// A session stands to a relay that the user named.
+    public var onNamedStands: ((Endpoint) -> Void)?
     public var onChange: (() -> Void)?
     /// Relays that may be chosen without being named, the best first; asked about once a second.
     public var candidates: () -> [RelayCandidate] = { [] }
@@ -148,22 +154,22 @@ public final class PeerService {
         onChange?()
     }
 
-    /// Changes what is known of relays, and tries those at once that are affected.
-    public func change(_ address: Endpoint, _ body: (inout Memberships) -> Void) {
-        let former = memberships[address.description].token
+    /// Changes what is known of relays, and tries the one at once that is affected.
+    ///
+    /// - Parameter done: told when that is on the disk, or why it is not.
+    public func change(
+        _ address: Endpoint, done: TableWriter.Done? = nil, _ body: (inout Memberships) -> Void
+    ) {
+        let former = memberships
         body(&memberships)
-        onMemberships?(memberships)
-        guard let relay = relays.first(where: { $0.endpoint == address }) else { return }
-        guard let terms = relay.terms, relay.link.state == .established else {
-            return run(relay.link.hurry(at: EventLoop.clock()), relay)
-        }
-        let token = memberships[address.description].token
-        if let token, token != former, terms.ground == .token, isTokenFor(token, terms.key) {
-            send(.tokenRenewed(token), to: relay)
-        }
+        // Saved also where it is the same: what it became before may be on its way, or may not have been written.
+        onMemberships?(memberships, done)
+        guard memberships != former else { return }
+        hurry(to: address)
     }
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
+    @discardableResult
     public func leave(_ endpoint: Endpoint) -> Bool {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }) else { return false }
         if let key = relay.key ?? relay.chosenKey ?? memberships[endpoint.description].key,
@@ -260,7 +266,17 @@ public final class PeerService {
         for relay in relays { run(relay.link.hurry(at: EventLoop.clock()), relay) }
     }
 
+    public func hurry(to endpoint: Endpoint) {
+        for relay in relays where relay.endpoint == endpoint { run(relay.link.hurry(at: EventLoop.clock()), relay) }
+    }
+
     public var allWishes: [MappingWish] { Array(wishes.values) }
+
+    /// Whether it ends with this process.
+    public func isTemporary(_ id: MappingID) -> Bool { temporary.contains(id) }
+
+    /// It stays, though it was made to end with this process.
+    public func keep(_ id: MappingID) { temporary.remove(id) }
 
     // MARK: Sessions
 
@@ -332,11 +348,7 @@ public final class PeerService {
         var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
             pin = PeerHandshake.Pin(
-                key: pinned,
-                complaint:
-                    "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
-                    + "accept it: p2prc trust \(address) --key \(key)",
-                now: .now)
+                key: pinned, complaint: complaint(about: key, insteadOf: pinned, at: address), now: .now)
         }
         let channel = ByteChannel(on: loop, stream, isRegistered: true)
         relay.channel = channel
@@ -421,7 +433,9 @@ public final class PeerService {
         }
         follow(relay, terms.formerKeys, to: terms.key)
         // A chosen one is known by its record; what is pinned is what the user named.
-        if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) { onMemberships?(memberships) }
+        if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) {
+            onMemberships?(memberships, nil)
+        }
         relay.figures = SampleLog()
         if let address = relay.channel?.remoteAddress {
             for number in 0..<terms.groups {
@@ -438,6 +452,7 @@ public final class PeerService {
         for id in relay.agreements.keys { begin(id, at: relay) }
         checkWhatIsOpen()
         stands(relay, terms.key)
+        if relay.isNamed { onNamedStands?(relay.endpoint) }
         onChange?()
     }
 
@@ -448,6 +463,7 @@ public final class PeerService {
         relay.waiting = []
         relay.waitingChecks = []
         relay.askedAbout = []
+        relay.renewal.take()?("the session ended before the relay said what it makes of it")
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
         if let key { roster.lost(key) }
         onChange?()
@@ -475,6 +491,9 @@ public final class PeerService {
         case .active(let mapping, let attempt, let host):
             relay.toldRefusals[mapping] = nil
             handle(.activated(attempt: attempt, host: host), mapping, relay)
+        case .refusal(let mapping, .withdrawn, _) where relay.agreements[mapping].map({ $0.stage == .offline }) ?? true:
+            // Leased to this node, and not asked for in this session: the relay says so once.
+            if wishes[mapping] == nil, releasesUnknown, !resting.contains(mapping) { send(.release(mapping), to: relay) }
         case .refusal(let mapping, let reason, let detail):
             tellRefusal(of: mapping, detail, relay)
             handle(.refused(reason, detail: detail), mapping, relay)

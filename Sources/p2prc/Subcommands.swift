@@ -103,15 +103,16 @@ struct Release: AsyncParsableCommand {
 }
 
 struct Leave: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Use a reverse proxy no longer.")
-    @Argument(help: ArgumentHelp("The reverse proxy, as --view-rps lists it.", valueName: "host[:port]"))
+    static let configuration = CommandConfiguration(
+        abstract: "Use a reverse proxy no longer, and forget its token and its mesh key.")
+    @Argument(help: ArgumentHelp("The reverse proxy, as --view-rps lists it.", valueName: "host[:port] | name"))
     var relay: String
     @OptionGroup var common: Common
     @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
         try parent.refuseOwnFlags(for: "leave")
-        try Execution.end(with: Commands(home: common.homePath, json: common.json).leave(relay))
+        try Execution.end(with: await Commands(home: common.homePath, json: common.json).leave(relay))
     }
 }
 

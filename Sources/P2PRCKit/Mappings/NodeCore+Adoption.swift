@@ -7,9 +7,24 @@ internal import PeerWire
 extension NodeCore {
     var mappingNames: MappingNames { MappingNames(wishes: peer.allWishes, exposed: peer.mappings()) }
 
+    /// A mapping that was asked for, before it is made.
+    struct Adoption {
+        enum Kind { case new, changed, same }
+        var wish: MappingWish
+        var kind: Kind
+        /// It ends with this process.
+        var isTemporary: Bool
+        /// Others of the same service, which get the same filter.
+        var siblings: [MappingWish] = []
+        /// What has to be on the disk before any of it counts.
+        var toWrite: [MappingWish] = []
+        /// What the user may not expect.
+        var remark: String?
+    }
+
     /// Takes over a mapping that was asked for before, or makes a new one. The same target and ports are one mapping,
     /// and so is what has the same name.
-    func adopt(_ request: MappingRequest) -> (wish: MappingWish, isNew: Bool) {
+    func adoption(of request: MappingRequest) -> Adoption {
         let siblings = mappingNames.siblings(of: request.target, count: request.count)
         let known = meant(by: request)
         var wish =
@@ -25,28 +40,45 @@ extension NodeCore {
         if request.isFilter { (wish.allow, wish.deny) = (request.allow, request.deny) }
         wish.tell = request.tell ?? wish.tell
         wish.name = request.name ?? wish.name
-        if let known {
-            if wish != known { change(to: wish, isTemporary: request.isTemporary) }
-        } else {
-            if !request.isTemporary { keep(wish) }
-            peer.add(wish, isTemporary: request.isTemporary)
+        var adoption = Adoption(
+            wish: wish, kind: known == nil ? .new : known == wish ? .same : .changed,
+            isTemporary: known.map { peer.isTemporary($0.id) } ?? request.isTemporary)
+        if known != nil, adoption.isTemporary, !request.isTemporary {
+            (adoption.kind, adoption.isTemporary) = (.changed, false)
+        } else if known != nil, !adoption.isTemporary, request.isTemporary {
+            adoption.remark = "this mapping was made without --temporary before, and stays"
         }
         if request.isFilter, request.name?.isEmpty != false {
-            for var sibling in siblings where sibling.id != wish.id {
+            adoption.siblings = siblings.filter { $0.id != wish.id }.map { sibling in
+                var sibling = sibling
                 (sibling.allow, sibling.deny) = (request.allow, request.deny)
-                change(to: sibling, isTemporary: request.isTemporary)
+                return sibling
             }
         }
-        return (wish, known == nil)
+        if !request.isTemporary {
+            adoption.toWrite =
+                (adoption.kind == .same ? [] : [wish]) + adoption.siblings.filter { !peer.isTemporary($0.id) }
+        }
+        return adoption
     }
 
-    private func change(to wish: MappingWish, isTemporary: Bool) {
-        if !isTemporary { keep(wish) }
-        peer.change(wish)
+    func carryOut(_ adoption: Adoption) {
+        switch adoption.kind {
+        case .new: peer.add(adoption.wish, isTemporary: adoption.isTemporary)
+        case .changed:
+            if !adoption.isTemporary { peer.keep(adoption.wish.id) }
+            peer.change(adoption.wish)
+        case .same: break
+        }
+        for sibling in adoption.siblings { peer.change(sibling) }
     }
 
-    private func keep(_ wish: MappingWish) {
-        writer.write("a mapping", { table throws(StorageError) in try table.save(wish) })
+    /// Given together with `-s`: nobody waits for an answer, so it counts at once and is written down when that is
+    /// possible.
+    func mapAtStart(_ request: MappingRequest) {
+        let adoption = adoption(of: request)
+        carryOut(adoption)
+        for wish in adoption.toWrite { keep(wish) }
     }
 
     /// The one of its name; else one of the same target that is asked for in the same way, or has these ports already.

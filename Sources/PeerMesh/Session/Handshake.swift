@@ -27,6 +27,8 @@ public struct SessionTerms: Sendable {
     public var groups = 1
     /// The public ports that the relay gives out, where it says so.
     public var ports: PortRange?
+    /// The mesh key that the relay has proven to know, for that ground.
+    public var meshKey: MeshKey?
 }
 
 /// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
@@ -94,6 +96,7 @@ public struct PeerHandshake: Sendable {
 
     private var state = State.sentHello
     private var formerKeys: [NodeKey] = []
+    private var meshKey: MeshKey?
     private let credentials: Credentials
     private let introduction: Message.Introduction
     private let key: NodeKey
@@ -157,7 +160,7 @@ public struct PeerHandshake: Sendable {
             return .established(
                 SessionTerms(
                     session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name), ground: ground,
-                    formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports),
+                    formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports, meshKey: meshKey),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }
@@ -176,10 +179,11 @@ public struct PeerHandshake: Sendable {
     /// mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A new
     /// one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in between
     /// could just say "open".
-    private func isTrusted(_ membership: Message.Membership) -> Bool {
+    private mutating func isTrusted(_ membership: Message.Membership) -> Bool {
         switch membership.ground {
         case .mesh:
-            return credentials.meshKeys.contains { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
+            meshKey = credentials.meshKeys.first { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
+            return meshKey != nil
         case .token where isKeyKnown, .openRelay where isKeyKnown: return true
         // The token names the relay's key; a token for another key is not shown at all.
         case .token: return credentials.token != nil

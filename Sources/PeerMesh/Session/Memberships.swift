@@ -22,12 +22,15 @@ public struct Memberships: Hashable, Sendable {
         /// Keys that it handed over to the present one, the oldest first: tokens may name them. At most
         /// `maximumFormerKeys`.
         public var formerKeys: [NodeKey]
+        /// A session stood with that key: it is no slip of a join link.
+        public var isProven: Bool
 
         public init(
             key: NodeKey? = nil, source: Source? = nil, meshKey: MeshKey? = nil, token: String? = nil,
-            acceptsOpen: Bool = false, formerKeys: [NodeKey] = []
+            acceptsOpen: Bool = false, formerKeys: [NodeKey] = [], isProven: Bool = false
         ) {
             self.formerKeys = formerKeys
+            self.isProven = isProven
             self.key = key
             self.source = source
             self.meshKey = meshKey
@@ -83,15 +86,26 @@ public struct Memberships: Hashable, Sendable {
             isKeyKnown: relay.key == key, acceptsOpen: relay.acceptsOpen, history: history)
     }
 
+    /// The key that the relay has proven, where a join link names another one. One that the relay handed over to the
+    /// present one is no other: the link is only older.
+    public func contradiction(to link: JoinLink, at address: String) -> NodeKey? {
+        guard let relay = relays[address], relay.isProven, let key = relay.key else { return nil }
+        return link.relay == key || relay.formerKeys.contains(link.relay) ? nil : key
+    }
+
     // MARK: Changes; `false` when nothing changed, or there is no room
 
-    /// A join link is the user's word: it goes before what was pinned.
+    /// A join link is the user's word: it goes before what was pinned, but not before what the relay has proven
+    /// (`contradiction`).
     @discardableResult
     public mutating func join(_ link: JoinLink, at address: String) -> Bool {
-        change(address) { relay in
-            if relay.key != link.relay { relay.formerKeys = [] }
-            relay.key = link.relay
-            relay.source = .joinLink
+        guard contradiction(to: link, at: address) == nil else { return false }
+        return change(address) { relay in
+            if !relay.formerKeys.contains(link.relay) {
+                if relay.key != link.relay { (relay.formerKeys, relay.isProven) = ([], false) }
+                relay.key = link.relay
+                relay.source = .joinLink
+            }
             if let meshKey = link.meshKey { relay.meshKey = meshKey } else { relay.acceptsOpen = true }
         }
     }
@@ -108,9 +122,8 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func learn(_ key: NodeKey, at address: String) -> Bool {
         change(address) { relay in
-            guard relay.key == nil else { return }
-            relay.key = key
-            relay.source = .firstUse
+            if relay.key == nil { (relay.key, relay.source) = (key, .firstUse) }
+            if relay.key == key { relay.isProven = true }
         }
     }
 
@@ -118,7 +131,7 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func trust(_ key: NodeKey?, at address: String) -> Bool {
         change(address) { relay in
-            if relay.key != key { relay.formerKeys = [] }
+            if relay.key != key { (relay.formerKeys, relay.isProven) = ([], false) }
             relay.key = key
             relay.source = key == nil ? nil : .trust
         }
@@ -146,6 +159,27 @@ public struct Memberships: Hashable, Sendable {
 
     @discardableResult
     public mutating func forget(_ address: String) -> Bool { relays.removeValue(forKey: address) != nil }
+
+    /// The relay is used no longer: its key, its token and its mesh key are forgotten. Where this node goes on using
+    /// others, the mesh key may be what lets it in there: then that stays, and nothing else. With the last relay such
+    /// remainders go too.
+    ///
+    /// - Parameter usesOthers: other relays are used, named or chosen.
+    /// - Returns: whether its mesh key is still known.
+    @discardableResult
+    public mutating func leave(_ address: String, usesOthers: Bool) -> Bool {
+        let former = relays.removeValue(forKey: address)
+        guard usesOthers else {
+            relays = relays.filter { $0.value != Relay(meshKey: $0.value.meshKey) }
+            return false
+        }
+        guard let meshKey = former?.meshKey else { return false }
+        if !relays.contains(where: { $0.value.meshKey == meshKey }) { relays[address] = Relay(meshKey: meshKey) }
+        return true
+    }
+
+    /// Puts back what was known of a relay; `nil`: nothing was.
+    public mutating func restore(_ relay: Relay?, at address: String) { relays[address] = relay }
 
     private mutating func change(_ address: String, _ body: (inout Relay) -> Void) -> Bool {
         guard relays[address] != nil || relays.count < Self.maximumRelays else { return false }

@@ -50,6 +50,8 @@ public struct RelayLink: Sendable {
     /// Attempts in a row, since a session or since one was asked for at once, that failed for a reason which the other
     /// end or this machine named. Silence is none: an answer may have been lost.
     public private(set) var failures = 0
+    /// What the other end said or proved at the last attempt, where that is why there is no session.
+    public private(set) var refusal: HandshakeFailure?
 
     public init(seed: UInt64, at now: Instant) {
         state = .waiting(until: now)
@@ -139,6 +141,7 @@ public struct RelayLink: Sendable {
     public mutating func hurry(at now: Instant) -> [Action] {
         guard case .waiting = state else { return [] }
         failures = 0
+        refusal = nil
         backoff.reset()
         state = .waiting(until: now)
         return timePassed(at: now)
@@ -151,13 +154,14 @@ public struct RelayLink: Sendable {
         switch action {
         case .send(let bytes): return [.send(bytes)]
         case .failed(.refused(.superseded, let detail)): return supersede(detail)
-        case .failed(let failure): return fail(failure.description, now)
+        case .failed(let failure): return fail(failure.description, now, refusal: failure)
         case .established(let terms, let channels, _):
             handshake = nil
             state = .established
             establishedAt = now
             explained = nil
             failures = 0
+            refusal = nil
             nextPing = now
             return [.established(terms, channels: channels)]
         }
@@ -193,11 +197,15 @@ public struct RelayLink: Sendable {
         return [.disconnect, .superseded(detail)]
     }
 
-    private mutating func fail(_ reason: String, _ now: Instant, isSilence: Bool = false) -> [Action] {
+    private mutating func fail(
+        _ reason: String, _ now: Instant, isSilence: Bool = false, refusal: HandshakeFailure? = nil
+    ) -> [Action] {
         let wasEstablished = state == .established
         // Why a session ended says nothing about the next attempt.
         failures = isSilence || wasEstablished ? 0 : failures + 1
-        let reason = handshake?.complaint ?? reason
+        let complaint = handshake?.complaint
+        let reason = complaint ?? reason
+        self.refusal = complaint.map { .keyChanged($0) } ?? refusal
         handshake = nil
         // A session that drops as soon as it stands is no success: without this, both ends would spin.
         if wasEstablished, now - establishedAt >= SessionTiming.longestBackoff { backoff.reset() }

@@ -9,14 +9,20 @@ public actor MembershipFile {
     private nonisolated let executor = DiskExecutor(label: "p2prc.memberships")
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     private let home: Home
+    /// What the file holds, where this one wrote or was told it.
+    private var saved: Memberships?
 
-    public init(in home: Home) { self.home = home }
+    public init(in home: Home, saved: Memberships? = nil) {
+        self.home = home
+        self.saved = saved
+    }
 
     private struct Document: Codable {
         struct Relay: Codable {
             var Address: String
             var Key: String?
             var Key_from: String?
+            var Key_proven: Bool?
             var Mesh_key: String?
             var Token: String?
             var Accepts_open: Bool?
@@ -42,18 +48,21 @@ public actor MembershipFile {
             }
             relays[row.Address] = Memberships.Relay(
                 key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false,
-                formerKeys: Array(formerKeys.suffix(Memberships.maximumFormerKeys)))
+                formerKeys: Array(formerKeys.suffix(Memberships.maximumFormerKeys)),
+                // Older files do not say it of what a session has pinned.
+                isProven: row.Key_proven ?? (source == .firstUse))
         }
         return Memberships(relays: relays)
     }
 
-    /// Whole and flushed, or not at all.
+    /// Whole and flushed, or not at all; what is there already is not written again.
     public func save(_ memberships: Memberships) throws(StorageError) {
+        guard memberships != saved else { return }
         try home.requireHeld()
         let rows = memberships.relays.sorted { $0.key < $1.key }.map { address, relay in
             Document.Relay(
                 Address: address, Key: relay.key?.description, Key_from: relay.source?.rawValue,
-                Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil,
+                Key_proven: relay.isProven ? true : nil, Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil,
                 Former_keys: relay.formerKeys.isEmpty ? nil : relay.formerKeys.map(\.description))
         }
         let path = home.paths.memberships
@@ -61,6 +70,7 @@ public actor MembershipFile {
             throw StorageError(.invalid, path: path, detail: "cannot write these memberships")
         }
         try SecretFile.replace(bytes, at: path)
+        saved = memberships
     }
 
     /// `.some(nil)` for what is not there, `nil` for what is no such value.

@@ -21,9 +21,59 @@ import Testing
         #expect(!isReplaced && memberships[Self.address].key == Self.key)
     }
 
-    @Test func `a join link and trust are the user's word and go before a pin`() {
+    @Test func `a join link does not go before what the relay has proven, and before everything else`() {
+        var memberships = Memberships()
+        let link = JoinLink(address: Self.address, relay: Self.otherKey, meshKey: Self.mesh)
+        let good = JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh)
+        memberships.learn(Self.key, at: Self.address)
+        let before = memberships
+        #expect(memberships.contradiction(to: link, at: Self.address) == Self.key)
+        let isTaken = memberships.join(link, at: Self.address)
+        #expect(!isTaken && memberships == before)
+        #expect(memberships.contradiction(to: good, at: Self.address) == nil)
+        // A slip that never led anywhere is mended by the right one.
+        memberships = Memberships()
+        memberships.join(link, at: Self.address)
+        #expect(!memberships[Self.address].isProven)
+        memberships.join(good, at: Self.address)
+        #expect(memberships[Self.address].key == Self.key && memberships[Self.address].source == .joinLink)
+        memberships.learn(Self.key, at: Self.address)
+        #expect(memberships[Self.address].isProven && memberships[Self.address].source == .joinLink)
+        memberships.trust(Self.otherKey, at: Self.address)
+        #expect(!memberships[Self.address].isProven, "a user's word may be wrong")
+    }
+
+    @Test func `a link from before the relay's change of key is no contradiction`() {
         var memberships = Memberships()
         memberships.learn(Self.key, at: Self.address)
+        memberships.follow([Self.key], to: Self.otherKey, at: Self.address)
+        let old = JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh)
+        #expect(memberships.contradiction(to: old, at: Self.address) == nil)
+        memberships.join(old, at: Self.address)
+        #expect(memberships[Self.address].key == Self.otherKey && memberships[Self.address].meshKey == Self.mesh)
+        #expect(memberships[Self.address].formerKeys == [Self.key])
+    }
+
+    @Test func `a relay that is left takes its secrets along, but not the mesh key that others go by`() {
+        var memberships = Memberships()
+        memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh), at: Self.address)
+        memberships.join(withToken: "token", at: Self.address)
+        memberships.learn(Self.otherKey, at: "b:1")
+        var keeps = memberships.leave(Self.address, usesOthers: true)
+        #expect(keeps && memberships[Self.address] == Memberships.Relay(meshKey: Self.mesh))
+        let shown = memberships.credentials(for: Self.otherKey, at: "b:1", own: []) { _, _ in true }
+        #expect(shown.meshKeys == [Self.mesh])
+        keeps = memberships.leave("b:1", usesOthers: false)
+        #expect(!keeps && memberships == Memberships(), "with the last one the rest goes")
+        // Where another one of the same mesh says it too, nothing remains of the first.
+        memberships.join(JoinLink(address: "b:1", relay: Self.otherKey, meshKey: Self.mesh), at: "b:1")
+        memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh), at: Self.address)
+        keeps = memberships.leave(Self.address, usesOthers: true)
+        #expect(keeps && memberships.relays.keys.sorted() == ["b:1"])
+    }
+
+    @Test func `trust is the user's word and goes before a pin`() {
+        var memberships = Memberships()
         memberships.join(JoinLink(address: Self.address, relay: Self.otherKey, meshKey: Self.mesh), at: Self.address)
         #expect(memberships.verdict(on: Self.otherKey, at: Self.address) == .known)
         #expect(memberships[Self.address].meshKey == Self.mesh)

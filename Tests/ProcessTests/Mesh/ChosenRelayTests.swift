@@ -84,7 +84,7 @@ extension ProcessTests {
                 try #require(try await peer.command(["--as", "127.0.0.1:\(nobody)"]).status == 0)
                 let unheard = try await ask()
                 #expect(unheard.status == ExitCode.relayUnreachable)
-                let others = ["has not chosen a reverse proxy yet, it has heard of none", "the mapping is kept"]
+                let others = ["has not chosen a reverse proxy yet, it has heard of none", "it is kept (p2prc unmap"]
                 #expect(others.allSatisfy { unheard.stderr.contains($0) }, "\(unheard.stderr)")
                 #expect(unheard.stderr.split(separator: "\n").count == 1)
                 // It is, for it is made as soon as there is one.

@@ -122,7 +122,8 @@ extension ProcessTests {
                 let outsider = try s.node(settings)
                 try await outsider.listening()
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
-                try #require(try await outsider.command(["join", address, "--token-file", file]).status == ExitCode.fine)
+                let joined = try await outsider.command(["join", address, "--token-file", file])
+                try #require(joined.status == ExitCode.refused && joined.stderr.contains("it is kept"), "\(joined.stderr)")
                 let line = try await outsider.program.line(containing: what)
                 try #require(line.contains(named) && line.contains("this relay's clock says"), "\(line)")
                 // The clock put right, the same token lets it in.

@@ -15,14 +15,18 @@ extension ProcessTests {
         private func address(_ relay: Node) -> String { "127.0.0.1:\(relay.settings.serverPort ?? 0)" }
 
         /// Hands a running node a token in a file.
-        private func give(_ token: String, of relay: Node, to node: Node) async throws {
+        @discardableResult
+        private func give(
+            _ token: String, of relay: Node, to node: Node, expecting status: Int = ExitCode.fine
+        ) async throws -> String {
             let s = node.scenario
             let file = "\(s.folder)/token-\(UInt32.random(in: 0...999_999))"
             _ = FileManager.default.createFile(
                 atPath: file, contents: Data(token.utf8), attributes: [.posixPermissions: 0o600])
             let joined = try await node.command(["join", address(relay), "--token-file", file])
-            try #require(joined.status == ExitCode.fine, "\(joined.stderr)")
+            try #require(joined.status == status, "\(joined.stderr)")
             try #require(!(joined.stdout + joined.stderr).contains(token))
+            return joined.stdout + joined.stderr
         }
 
         /// A node that knows no mesh key, with something to expose.
@@ -87,7 +91,8 @@ extension ProcessTests {
                 try await give(first, of: relay, to: outsider)
                 let port = try await outsider.verified(echo.port).port
                 let caller = try await s.caller(at: port)
-                try await give(try await issue(relay, "second"), of: relay, to: outsider)
+                let said = try await give(try await issue(relay, "second"), of: relay, to: outsider)
+                try #require(said.contains("token renewed, valid until 20"), "\(said)")
                 try await outsider.program.line(containing: "the new token is accepted")
                 try await eventually("the first one is over", within: .seconds(15), every: .milliseconds(200)) {
                     try await relay.command(["token", "list"]).stdout.split(separator: "\n").contains {
@@ -113,7 +118,10 @@ extension ProcessTests {
                 try await give(try await issue(relay, "first"), of: relay, to: outsider)
                 let caller = try await s.caller(at: try await outsider.verified(echo.port).port)
                 let second = try await issue(relay, "second", ["--for", String(repeating: "ab", count: 32)])
-                try await give(second, of: relay, to: outsider)
+                let said = try await give(second, of: relay, to: outsider, expecting: ExitCode.refused)
+                try #require(said.contains("the one before stays"), "\(said)")
+                let kept = try String(contentsOfFile: "\(outsider.home)/memberships.json", encoding: .utf8)
+                try #require(!kept.contains(second))
                 let line = try await outsider.program.line(containing: "the new token is not accepted")
                 try #require(line.contains("belongs to another node key"))
                 try await caller.echoes(20)
@@ -130,7 +138,7 @@ extension ProcessTests {
                 let token = try await issue(relay, "box")
                 try await give(token, of: relay, to: first)
                 let port = try await first.verified(echo.port).port
-                try await give(token, of: relay, to: second)
+                try await give(token, of: relay, to: second, expecting: ExitCode.refused)
                 try await second.program.line(containing: "the token belongs to another node key")
                 try #require(relay.program.find("session of second") == nil)
                 try await s.expectEcho("127.0.0.1", port)
@@ -143,7 +151,7 @@ extension ProcessTests {
                 let echo = try await s.service("echo")
                 let (relay, other) = (try await s.relay(), try await s.relay("other"))
                 let outsider = try await outsider(s, exposing: echo)
-                try await give(try await issue(other, "box"), of: relay, to: outsider)
+                try await give(try await issue(other, "box"), of: relay, to: outsider, expecting: ExitCode.refused)
                 let line = try await outsider.program.line(containing: "not a member there")
                 try #require(line.contains("the token given for it belongs to another relay"), "\(line)")
                 try await give(try await issue(relay, "box"), of: relay, to: outsider)
@@ -160,7 +168,7 @@ extension ProcessTests {
                 let token = try await issue(relay, "box")
                 let last = try #require(token.dropLast(10).last)
                 let changed = token.dropLast(11) + (last == "A" ? "B" : "A") + token.suffix(10)
-                try await give(String(changed), of: relay, to: outsider)
+                try await give(String(changed), of: relay, to: outsider, expecting: ExitCode.refused)
                 try await outsider.program.line(containing: "the token's signature is wrong")
                 try #require(try await relay.viewRPM().isEmpty)
             }

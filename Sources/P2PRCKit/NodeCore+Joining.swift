@@ -1,0 +1,258 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerStorage
+internal import PeerTokens
+internal import PeerWire
+
+/// Relays that the user names, and those that he names no longer.
+extension NodeCore {
+    /// So long a relay may take to say what it makes of a token.
+    private static let renewalLimit = Instant.Span.seconds(10)
+    private static let settleInterval = Instant.Span.milliseconds(250)
+
+    /// Waits for what becomes of a relay.
+    final class JoinWaiter {
+        let choice: RelayChoice
+        /// What was known of the relay before.
+        let former: Memberships.Relay?
+        let isNew: Bool
+        let isTemporary: Bool
+        let answer: (ControlReply) -> Void
+        let since = EventLoop.clock()
+        var timer: LoopTimer?
+
+        init(
+            _ choice: RelayChoice, former: Memberships.Relay?, isNew: Bool, isTemporary: Bool,
+            _ answer: @escaping (ControlReply) -> Void
+        ) {
+            self.choice = choice
+            self.former = former
+            self.isNew = isNew
+            self.isTemporary = isTemporary
+            self.answer = answer
+        }
+    }
+
+    /// Given together with `-s`. One that never answered is forgotten when the node stops: it may be a slip.
+    func joinAtStart(_ choice: RelayChoice, isTemporary: Bool) {
+        let endpoint = choice.endpoint
+        if let link = choice.link, let contradiction = peer.contradiction(to: link, at: endpoint) {
+            log.error("\(endpoint): \(contradiction). What was known of it before counts")
+        } else if choice.teachesSomething {
+            peer.change(endpoint) { choice.apply(to: &$0) }
+        }
+        mesh?.add(seed: endpoint)
+        if peer.join(endpoint), !isTemporary { untried.insert(endpoint) }
+    }
+
+    func join(_ request: JoinRequest, _ answer: @escaping (ControlReply) -> Void) {
+        if request.relay == RelayChoice.auto { return answer(joinAny()) }
+        let choice: RelayChoice
+        do throws(CommandError) {
+            choice = try RelayChoice(
+                request.relay, token: request.token, acceptsOpen: request.acceptsOpen, named: "join")
+        } catch { return answer(ControlReply(error)) }
+        let endpoint = choice.endpoint
+        if let link = choice.link, let contradiction = peer.contradiction(to: link, at: endpoint) {
+            return answer(
+                ControlReply(status: .usage, text: "\(endpoint): \(contradiction). Nothing has changed", document: nil))
+        }
+        if let token = choice.token, peer.prospect(of: endpoint)?.terms?.ground == .token {
+            return renew(token, choice, answer)
+        }
+        let former = peer.memberships.relays[endpoint.description]
+        let written = onLoop { (core: NodeCore, error: StorageError?) in
+            if let error {
+                core.peer.change(endpoint) { $0.restore(former, at: endpoint.description) }
+                return answer(.unchanged("\(endpoint) is not joined", error))
+            }
+            core.connect(choice, former, isTemporary: request.isTemporary, answer)
+        }
+        let joined = JoinedRelay(address: endpoint.description, added: UnixTime(.now))
+        let taught = onLoop { (core: NodeCore, error: StorageError?) in
+            guard error == nil, !request.isTemporary else { return written(error) }
+            core.writer.write("a relay", { table throws(StorageError) in try table.save(joined) }, done: written)
+        }
+        guard choice.teachesSomething else { return taught(nil) }
+        peer.change(endpoint, done: taught) { choice.apply(to: &$0) }
+    }
+
+    /// What is known of the relay and that it is used are on the disk.
+    private func connect(
+        _ choice: RelayChoice, _ former: Memberships.Relay?, isTemporary: Bool,
+        _ answer: @escaping (ControlReply) -> Void
+    ) {
+        if !isTemporary { untried.remove(choice.endpoint) }
+        let isNew = peer.join(choice.endpoint)
+        mesh?.add(seed: choice.endpoint)
+        exposeServerPort()
+        peer.hurry(to: choice.endpoint)
+        let waiter = JoinWaiter(choice, former: former, isNew: isNew, isTemporary: isTemporary, answer)
+        joinWaiters[ObjectIdentifier(waiter)] = waiter
+        wait(waiter)
+    }
+
+    private func wait(_ waiter: JoinWaiter) {
+        settle(waiter)
+        guard joinWaiters[ObjectIdentifier(waiter)] != nil else { return }
+        waiter.timer = loop.schedule(after: Self.settleInterval) { [weak self, weak waiter] in
+            guard let self, let waiter else { return }
+            wait(waiter)
+        }
+    }
+
+    func settleJoins() { for waiter in joinWaiters.values { settle(waiter) } }
+
+    private func settle(_ waiter: JoinWaiter) {
+        let endpoint = waiter.choice.endpoint
+        guard joinWaiters[ObjectIdentifier(waiter)] != nil,
+            let settled = JoinSettlement.settled(
+                endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, hasLink: waiter.choice.link != nil,
+                isTemporary: waiter.isTemporary, waited: EventLoop.clock() - waiter.since)
+        else { return }
+        joinWaiters[ObjectIdentifier(waiter)] = nil
+        waiter.timer?.cancel()
+        var reply = settled.reply
+        if reply.status == .success { reply.document = Self.reply(documents().servers).document }
+        guard !settled.keeps else { return waiter.answer(reply) }
+        takeBack(waiter, reply)
+    }
+
+    /// What was said of a relay turned out wrong: what was known before counts again.
+    private func takeBack(_ waiter: JoinWaiter, _ reply: ControlReply) {
+        let endpoint = waiter.choice.endpoint
+        let written = onLoop { (core: NodeCore, error: StorageError?) in
+            guard let error else { return waiter.answer(reply) }
+            var reply = reply
+            reply.remarks = ["on the disk it stands as it was given, until that can be written: \(error)"]
+            waiter.answer(reply)
+        }
+        let restored = onLoop { (core: NodeCore, error: StorageError?) in
+            guard waiter.isNew, error == nil else { return written(error) }
+            core.forget(endpoint, done: written)
+        }
+        if waiter.isNew {
+            peer.leave(endpoint)
+            mesh?.remove(seed: endpoint)
+        }
+        peer.change(endpoint, done: restored) { $0.restore(waiter.former, at: endpoint.description) }
+    }
+
+    private func forget(_ relay: Endpoint, done: @escaping TableWriter.Done) {
+        writer.keep(
+            "the end of a relay", as: Self.name(relay),
+            { table throws(StorageError) in try table.removeJoinedRelay(relay.description) }, done: done)
+    }
+
+    /// The session rests on a token: the relay judges the newer one first, and nothing is changed by one that it refuses.
+    private func renew(_ token: String, _ choice: RelayChoice, _ answer: @escaping (ControlReply) -> Void) {
+        let endpoint = choice.endpoint
+        var pending: ((ControlReply) -> Void)? = answer
+        let timer = loop.schedule(after: Self.renewalLimit) {
+            pending?(ControlReply(status: .timedOut, text: "\(endpoint) does not answer; the token before stays", document: nil))
+            pending = nil
+        }
+        peer.renew(token: token, at: endpoint) { [weak self] reason in
+            timer.cancel()
+            guard let self, let answer = pending else { return }
+            pending = nil
+            guard reason.isEmpty else {
+                let text = "\(endpoint): the new token counts for nothing, \(reason); the one before stays"
+                return answer(ControlReply(status: .refused, text: text, document: nil))
+            }
+            let end = (try? UnverifiedToken(token)).map { ", valid until \($0.expires.rfc3339)" } ?? ""
+            let done = onLoop { (core: NodeCore, error: StorageError?) in
+                guard let error else {
+                    return answer(
+                        ControlReply(
+                            status: .success, text: "\(endpoint): token renewed\(end)",
+                            document: Self.reply(core.documents().servers).document))
+                }
+                answer(.unwritten("\(endpoint): token renewed\(end), but after a restart the one before counts", error))
+            }
+            peer.change(endpoint, done: done) { choice.apply(to: &$0) }
+        }
+    }
+
+    /// A node chooses for itself anyway, unless it was told not to.
+    private func joinAny() -> ControlReply {
+        guard settings.sessions > 0 else {
+            let text =
+                settings.config.relays > 0
+                ? "this node is a relay and chooses no others; start it with --connect-reverse-proxy auto"
+                : "config.toml says relays = 0, only those that are named; make it 2 and restart the node"
+            return ControlReply(status: .usage, text: text, document: nil)
+        }
+        peer.chooseRelays()
+        return ControlReply(
+            status: .success, text: "this node chooses among the relays that it knows; --view-rps shows which",
+            document: Self.reply(documents().servers).document)
+    }
+
+    func leave(_ text: String, _ answer: @escaping (ControlReply) -> Void) {
+        let endpoint: Endpoint
+        do throws(CommandError) { endpoint = try relay(called: text) } catch { return answer(ControlReply(error)) }
+        let known = peer.memberships[endpoint.description]
+        peer.leave(endpoint)
+        untried.remove(endpoint)
+        mesh?.remove(seed: endpoint)
+        var forgotten = ""
+        let written = onLoop { (core: NodeCore, error: StorageError?) in
+            guard let error else {
+                return answer(
+                    ControlReply(
+                        status: .success, text: "\(endpoint) is left\(forgotten)",
+                        document: Self.reply(core.documents().servers).document))
+            }
+            answer(.unwritten("\(endpoint) is left now, but will be used again after a restart", error))
+        }
+        let taught = onLoop { (core: NodeCore, error: StorageError?) in
+            core.forget(endpoint) { later in written(error ?? later) }
+        }
+        let usesOthers = !peer.relayStandings.isEmpty
+        peer.change(endpoint, done: taught) { memberships in
+            let keepsMeshKey = memberships.leave(endpoint.description, usesOthers: usesOthers)
+            forgotten = known.forgotten(keepsMeshKey: keepsMeshKey)
+        }
+    }
+
+    /// By its address, or by what it calls itself.
+    ///
+    /// - Parameter isKnown: one will do of which no more than its key is known.
+    func relay(called text: String, isKnown: Bool = false) throws(CommandError) -> Endpoint {
+        let standings = peer.relayStandings
+        if let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort),
+            standings.contains(where: { $0.endpoint == endpoint })
+                || isKnown && peer.memberships.relays[endpoint.description] != nil
+        {
+            return endpoint
+        }
+        return try RelayNames.only(standings.filter { $0.name == text }.map(\.endpoint), called: text)
+    }
+}
+
+/// What a name stands for.
+enum RelayNames {
+    static func only(_ found: [Endpoint], called text: String) throws(CommandError) -> Endpoint {
+        guard let endpoint = found.first else {
+            throw CommandError(.notFound, "no relay is called \(text); --view-rps lists them")
+        }
+        guard found.count == 1 else {
+            let all = found.map(\.description).sorted().joined(separator: ", ")
+            throw CommandError(.notFound, "\(found.count) relays are called \(text); name one of them: \(all)")
+        }
+        return endpoint
+    }
+}
+
+extension Memberships.Relay {
+    /// For the answer to `leave`: which secrets are gone.
+    func forgotten(keepsMeshKey: Bool) -> String {
+        let gone = [token == nil ? nil : "token", meshKey == nil || keepsMeshKey ? nil : "mesh key"].compactMap { $0 }
+        var text = gone.isEmpty ? "" : "; its \(gone.joined(separator: " and ")) \(gone.count > 1 ? "are" : "is") forgotten"
+        if meshKey != nil, keepsMeshKey { text += "; its mesh key stays, for the other relays that this node uses" }
+        return text
+    }
+}
