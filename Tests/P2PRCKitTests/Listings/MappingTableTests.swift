@@ -45,9 +45,9 @@ import Testing
             Self.row(2, "127.0.0.1:22", nil, nil, state: .waiting, relay: nil),
         ]
         let narrow = Self.lines(MappingTable(), rows)
-        #expect(narrow[0] == "NAME  PUBLIC ADDRESS      TARGET          STATE     VISITORS FROM        REMARK")
+        #expect(narrow[0] == "NAME  PUBLIC ADDRESS      TARGET          STATE     VISITORS FROM     REMARK")
         #expect(narrow[1] == "-     -                   127.0.0.1:22    waiting   everywhere")
-        #expect(narrow[2] == "web   203.0.113.11:30000  127.0.0.1:8080  verified  not 203.0.113.50/32")
+        #expect(narrow[2] == "web   203.0.113.11:30000  127.0.0.1:8080  verified  not 203.0.113.50")
         let wide = Self.lines(MappingTable(isWide: true), rows)
         for word in ["TYPE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "TOLD AS"] { #expect(wide[0].contains(word)) }
         #expect(wide[2].contains("0000000000000001"))

@@ -69,20 +69,20 @@ extension ProcessTests {
                 let second = try #require(try await peer.viewRPM().first { $0.port != first.port })
                 let set = try await peer.command(["--mp", "\(http.port)", "--deny", "127.0.0.66"])
                 // The ports are named that it holds for.
-                let words = "visitors not 127.0.0.66/32 at "
+                let words = "visitors not 127.0.0.66 at "
                 try #require(set.stdout.contains(words), "printed: \(set.stdout)\(set.stderr)")
                 for port in [first.port, second.port] { try #require(set.stdout.contains(":\(port)")) }
                 try #require(try await peer.command(["--mp", "\(http.port):2", "--any"]).status == 0)
                 let listed = try await rows(peer)
                 try #require(listed.count == 3)
                 for row in listed {
-                    try #require(row["Deny"] as? [String] == ["127.0.0.66/32"])
+                    try #require(row["Deny"] as? [String] == ["127.0.0.66"])
                     let port = try #require(row["blind_port"] as? Int)
                     try #require(try await answer(s, port, from: "127.0.0.66") != 0)
                     try #require(try await answer(s, port, from: "127.0.0.2") == 0)
                 }
-                try #require(try await rows(relay).allSatisfy { $0["Deny"] as? [String] == ["127.0.0.66/32"] })
-                try #require(try await peer.command(["--view-rpm"]).stdout.contains("not 127.0.0.66/32"))
+                try #require(try await rows(relay).allSatisfy { $0["Deny"] as? [String] == ["127.0.0.66"] })
+                try #require(try await peer.command(["--view-rpm"]).stdout.contains("not 127.0.0.66"))
 
                 let ambiguous = try await peer.command(["unmap", "\(http.port)"])
                 try #require(ambiguous.status == ExitCode.notFound && ambiguous.stderr.contains(":\(second.port)"))
