@@ -70,9 +70,10 @@ final class RelayLane {
             seat = nil
         }
 
-        /// Nobody but a node that checks whether the port is reached sends and gets just so much.
+        /// Nobody but a node that checks whether the port is reached gets just so much for so little, of which some may
+        /// have gone before this began.
         var wasCheck: Bool {
-            bytesLeftToRight == UInt64(ReachabilityCheck.probeByteCount)
+            bytesLeftToRight <= UInt64(ReachabilityCheck.probeByteCount)
                 && bytesRightToLeft == UInt64(ReachabilityCheck.answerByteCount)
         }
 
