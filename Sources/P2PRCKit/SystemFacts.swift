@@ -24,9 +24,9 @@ enum SystemFacts {
 
     /// What the owner of a file is called; its number where he has no name. `nil` where it cannot be looked at.
     static func owner(of path: String) -> String? {
-        var info = stat()
-        guard stat(path, &info) == 0 else { return nil }
-        return user(info.st_uid).map { String(cString: $0.pointee.pw_name) } ?? "\(info.st_uid)"
+        // Not by stat(2): with Swift's libraries linked statically its fields are another module's.
+        let facts = try? FileManager.default.attributesOfItem(atPath: path)
+        return facts?[.ownerAccountName] as? String ?? facts?[.ownerAccountID].map { "\($0)" }
     }
 
     /// Valid until the next call; for commands, which have one thread that asks.

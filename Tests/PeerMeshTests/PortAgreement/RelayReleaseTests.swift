@@ -71,7 +71,10 @@ import Testing
     }
 
     @Test func `what is remembered of it has a bound`() {
-        for number in 0..<3_000 { _ = bench.give(.ownerReleased(Claim(key: .number(1), mapping: .number(UInt64(number))))) }
+        for number in 0..<3_000 {
+            bench.now = bench.now + .milliseconds(1)
+            _ = bench.give(.ownerReleased(Claim(key: .number(1), mapping: .number(UInt64(number)))))
+        }
         _ = start(1, key: 1)
         #expect(refusals(bench.give(.received(.number(1), .wants(2_999, .any(count: 1))))) == [.notGranted])
         #expect(refusals(bench.give(.received(.number(1), .wants(1, .any(count: 1))))).isEmpty)
