@@ -199,17 +199,19 @@ extension NodeCore {
         untried.remove(endpoint)
         mesh?.remove(seed: endpoint)
         var forgotten = ""
-        let written = onLoop { (core: NodeCore, error: StorageError?) in
-            guard let error else {
-                return answer(
+        let taught = onLoop { (core: NodeCore, ofSecrets: StorageError?) in
+            core.forget(endpoint, done: core.onLoop { core, ofRelay in
+                if let ofRelay {
+                    return answer(.unwritten("\(endpoint) is left now, but will be used again after a restart", ofRelay))
+                }
+                if let ofSecrets {
+                    return answer(.unwritten("\(endpoint) is left, but what was kept of it is not forgotten", ofSecrets))
+                }
+                answer(
                     ControlReply(
                         status: .success, text: "\(endpoint) is left\(forgotten)",
                         document: Self.reply(core.documents().servers).document))
-            }
-            answer(.unwritten("\(endpoint) is left now, but will be used again after a restart", error))
-        }
-        let taught = onLoop { (core: NodeCore, error: StorageError?) in
-            core.forget(endpoint) { later in written(error ?? later) }
+            })
         }
         let usesOthers = !peer.relayStandings.isEmpty
         peer.change(endpoint, done: taught) { memberships in

@@ -81,7 +81,7 @@ extension ProcessTests {
                 try #require(try await peer.viewRPS().map(\.encryption) == [expected])
                 try #require(try await relay.viewRPS().map(\.encryption) == [plainAtRelay ? "plain" : "tls"])
                 try #require(try await relay.viewRPM().map(\.encryption) == [expected])
-                for words in [["--view-rps"], ["--view-rpm"], ["status"]] {
+                for words in [["--view-rps", "--wide"], ["--view-rpm", "--wide"], ["status", "--wide"]] {
                     let table = try await peer.command(words).stdout
                     let cells = table.split(separator: "\n").flatMap { $0.split(separator: " ") }
                     try #require(cells.contains("ENCRYPTION") && cells.contains(Substring(expected)))
