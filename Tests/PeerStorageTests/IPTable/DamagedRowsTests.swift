@@ -70,7 +70,7 @@ struct DamagedRowsTests {
                 "'0000000000000002', 'service', 'h', 70000, 1, 'any', NULL, 1, '', '', '', ''",
                 "'0000000000000003', 'server-port', NULL, NULL, 1, 'exactly', 65535, 2, '', '', '', ''",
                 "'0000000000000004', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '10.0.0.0/99', '', '', ''",
-                "'0000000000000005', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '2' || char(10) || 'lines', ''",
+                "'0000000000000005', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', hex(zeroblob(100)), ''",
             ],
             fill: {
                 try await $0.save(
