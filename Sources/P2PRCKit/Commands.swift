@@ -34,7 +34,7 @@ public struct Commands: Sendable {
                 if let text = reply.document, let document = try? MappingRegistry(json: Array(text.utf8)) {
                     rows += document.mappings
                 }
-                if reply.status != .success { Output.error("p2prc: \(reply.text)") }
+                if reply.status != .success { showError(reply) }
                 remark(reply)
             } else {
                 show(reply)
@@ -100,8 +100,13 @@ public struct Commands: Sendable {
     }
 
     private func show(_ reply: ControlReply) {
-        if reply.status == .success { Output.result(reply.text) } else { Output.error("p2prc: \(reply.text)") }
+        for result in reply.results ?? [] { Output.result(result) }
+        if reply.status == .success { Output.result(reply.text) } else { showError(reply) }
         remark(reply)
+    }
+
+    private func showError(_ reply: ControlReply) {
+        for line in reply.text.split(separator: "\n") { Output.error("p2prc: \(line)") }
     }
 
     private func remark(_ reply: ControlReply) {

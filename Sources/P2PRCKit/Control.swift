@@ -43,6 +43,8 @@ struct ControlReply: Codable, Sendable {
     var status: ExitStatus
     /// For people: what happened, and what to do next.
     var text: String
+    /// Results to be printed although others are missing: where only some ports of a mapping work.
+    var results: [String]?
     /// The JSON document that `--json` prints.
     var document: String?
     /// What was done, and may not do what was meant; one line each.

@@ -93,11 +93,15 @@ struct Documents: Sendable {
         let ports: [UInt16?] = hasPorts ? mapping.ports.map { $0.ports.map { $0 } } ?? [nil] : [nil]
         return transports(mapping.wish.protocols).flatMap { type in
             ports.enumerated().map { offset, port in
-                MappingRegistry.Mapping(
+                // Each port of a range is for itself once they are agreed.
+                let own = mapping.standings.indices.contains(offset) ? mapping.standings[offset] : nil
+                return MappingRegistry.Mapping(
                     serverName: mapping.relayName, address: port == nil ? nil : mapping.host, type: type,
-                    blindPort: port, state: state(mapping.state), target: target(mapping.targetText, offset),
-                    mapping: mapping.wish.id, relay: mapping.relay.description, role: .peer, peerName: name,
-                    peerKey: key, verifiedBy: mapping.verifiedBy, reason: mapping.reason, receipt: mapping.receipt,
+                    blindPort: port, state: state(own?.state ?? mapping.state),
+                    target: target(mapping.targetText, offset), mapping: mapping.wish.id,
+                    relay: mapping.relay.description, role: .peer, peerName: name, peerKey: key,
+                    verifiedBy: own?.verifiedBy ?? [], reason: own == nil ? mapping.reason : own?.reason,
+                    receipt: mapping.receipt,
                     encryption: encryption(mapping.isPlain),
                     toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell,
                     name: mapping.wish.name.isEmpty ? nil : mapping.wish.name, allow: mapping.wish.allow,
@@ -129,11 +133,13 @@ struct Documents: Sendable {
                 case .active: carried.standing.reported ?? .active
                 }
             }
+        let each = shown == carried.standing.reported ? carried.standing.ports?.all ?? [] : []
         return transports(lease.protocols).flatMap { type in
             lease.ports.ports.enumerated().map { offset, port in
                 MappingRegistry.Mapping(
                     serverName: name, address: carried.host ?? own.host, type: type, blindPort: port,
-                    state: state(shown), target: target(lease.target, offset), mapping: lease.mapping,
+                    state: state(each.indices.contains(offset) ? each[offset] : shown),
+                    target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
                     reason: Self.reason(carried),
                     leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),

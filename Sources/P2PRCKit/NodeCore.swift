@@ -46,6 +46,8 @@ final class NodeCore {
     private var waitingToMap: [() -> Void] = []
     private var isPublishing = false
     private var publishCost = Instant.Span.zero
+    /// `--mp` waits for something to settle, which is looked for in all mappings.
+    private var settling = Leisure()
     private var proclaimed: Set<String> = []
     /// What was left out of the listings the last time.
     private var toldMisfits: Set<String> = []
@@ -137,16 +139,22 @@ final class NodeCore {
         onAddresses?(PublishedAddresses(documents.mappings, at: peer.publishedRelays))
     }
 
-    /// One line on standard output for each public port that is proven to work, once until that changes.
+    /// One line on standard output for each public port that is proven to work, once as long as it is this node's: that
+    /// its service rests for a while is no news there.
     private func proclaim(_ documents: Documents) {
-        var verified: Set<String> = []
-        for row in documents.mappings.mappings where row.role == .peer && row.state == .verified {
+        var standing: Set<String> = []
+        for row in documents.mappings.mappings where row.role == .peer {
             guard let host = row.address, let port = row.blindPort else { continue }
             let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified" + Self.remark(row)
-            verified.insert(line)
-            if !proclaimed.contains(line) { Output.announce(line) }
+            switch row.state {
+            case .verified:
+                standing.insert(line)
+                if !proclaimed.contains(line) { Output.announce(line) }
+            case .active, .targetDown: if proclaimed.contains(line) { standing.insert(line) }
+            case .requested, .bound, .committed, .refused, .unreachable, .offline, .waiting: break
+            }
         }
-        proclaimed = verified
+        proclaimed = standing
     }
 
     /// Whoever asked for one port and sees two wants to know why.
@@ -278,7 +286,13 @@ final class NodeCore {
             + "p2prc --connect-reverse-proxy HOST, or name any node of the mesh: p2prc --as HOST"
     }
 
-    private func settleWaiters() { for waiter in waiters.values { settle(waiter, isLate: false) } }
+    /// Where that takes long, `wait` does it soon enough.
+    private func settleWaiters() {
+        guard !waiters.isEmpty, settling.isDue else { return }
+        let start = EventLoop.clock()
+        for waiter in waiters.values { settle(waiter, isLate: false) }
+        settling.done(since: start)
+    }
 
     private func settle(_ waiter: Waiter, isLate: Bool) {
         guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),

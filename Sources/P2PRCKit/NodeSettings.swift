@@ -78,10 +78,19 @@ public struct NodeSettings: Sendable {
     public var relayPolicy: RelayCore.Policy {
         var policy = RelayCore.Policy(
             ports: ports.usual, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600),
-            membershipLimits: config.limits)
+            maximumPortsPerMapping: Self.portsPerMapping(usualReserveGate.descriptors), membershipLimits: config.limits)
         policy.ports = ports
         return policy
     }
+
+    /// Each public port is an open file: one mapping gets at most half of those that are not kept for other things.
+    static func portsPerMapping(_ descriptors: ReserveGate.Supply) -> Int {
+        let half = max(0, descriptors.limit - descriptors.reserve) / 2
+        return min(PortStates.maximumPorts, max(Self.alwaysPortsPerMapping, half))
+    }
+
+    /// What relays always gave.
+    private static let alwaysPortsPerMapping = 64
 
     /// Who may come to the server port.
     var arrivalPolicy: ArrivalPolicy {
@@ -231,6 +240,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     public var tell: String?
     /// What its user calls it here; empty: nothing any more, `nil`: as before.
     public var name: String?
+    /// Its public ports always accept, and the target is dialled when a visitor comes; `nil`: as before.
+    public var isOnDemand: Bool?
 
     /// - Parameters:
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`; with a host and
@@ -240,9 +251,11 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     ///   - deny: those not to let in.
     ///   - tell: what others call the service; empty to tell them nothing any more.
     ///   - name: what it is called here; empty for nothing any more.
+    ///   - isOnDemand: dial the target only when a visitor comes.
     public init(
         _ text: String, target: String? = nil, isPreference: Bool = false, isTemporary: Bool = false,
-        allow: [String] = [], deny: [String] = [], tell: String? = nil, name: String? = nil
+        allow: [String] = [], deny: [String] = [], tell: String? = nil, isOnDemand: Bool? = nil,
+        name: String? = nil
     ) throws(CommandError) {
         guard let place = Self.place(text) else {
             throw CommandError(
@@ -251,6 +264,12 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                     + "such as --mp 8080, --mp 8080:30123 or --mp 192.168.1.5:22 (an IPv6 address in brackets)")
         }
         let local = place.ports
+        guard local.count <= PortStates.maximumPorts else {
+            throw CommandError(
+                .usage,
+                "--mp \(text): \(local.count) ports, and a mapping has at most \(PortStates.maximumPorts); make several of it"
+            )
+        }
         var opened: PortRange?
         if let text = place.opened {
             guard let range = Self.ports(text), range.count == local.count else {
@@ -295,6 +314,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                 "--name \(name): write a letter, and up to 31 letters, digits, '-', '_' and '.', such as --name web")
         }
         self.name = name
+        self.isOnDemand = isOnDemand
     }
 
     /// Whether it says whom to let in.

@@ -19,13 +19,17 @@ enum Settlement {
     ///   - isLate: it is not waited any longer.
     static func reply(_ rows: [ExposedMapping], known: Int, waited: Instant.Span, isLate: Bool) -> ControlReply? {
         if rows.isEmpty { return isLate ? unchosen(known) : nil }
-        if let row = rows.first(where: { $0.state == .verified }) {
+        if let row = rows.first(where: { PortOutcome($0).isWhole }) {
             return ControlReply(
-                status: .success, text: "\(address(row)) -> \(row.targetText) verified", document: nil, remarks: lacks(rows))
+                status: .success, text: PortOutcome(row).verified.joined(separator: "\n"), document: nil,
+                remarks: lacks(rows))
         }
-        let outcomes = rows.map { outcome($0, waited) }
+        let outcomes = rows.map { outcome($0, waited, isLate: isLate) }
         guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }
         let settled = outcomes.compactMap { $0 }
+        // Where some ports work, that counts for more than why others do not.
+        let partly = settled.filter { $0.results?.isEmpty == false }
+        if let reply = partly.max(by: { ($0.results ?? []).count < ($1.results ?? []).count }) { return reply }
         let order: [ExitStatus] = [.targetDown, .unreachable, .portTaken, .noPortFree, .refused]
         for status in order { if let reply = settled.first(where: { $0.status == status }) { return reply } }
         if let row = rows.first(where: { $0.state == .offline }) { return unavailable(row) }
@@ -65,31 +69,21 @@ enum Settlement {
             text: "\(row.relay): \(reason); the mapping is made as soon as the relay answers", document: nil)
     }
 
-    private static func outcome(_ row: ExposedMapping, _ waited: Instant.Span) -> ControlReply? {
-        switch row.state {
+    private static func outcome(_ row: ExposedMapping, _ waited: Instant.Span, isLate: Bool) -> ControlReply? {
+        if !row.standings.isEmpty { return PortOutcome(row).reply(isLate: isLate) }
+        return switch row.state {
         // Why there is no session is known, and trying again did not help.
         case .offline where row.failures >= attempts && waited >= patience: unavailable(row)
-        case .targetDown:
-            ControlReply(
-                status: .targetDown,
-                text: "\(row.targetText) does not answer; \(address(row)) is yours and works as soon as it does",
-                document: nil)
-        case .unreachable:
-            ControlReply(
-                status: .unreachable,
-                text:
-                    "\(address(row)) is agreed but not reachable: \(row.reason ?? "no answer"); \(cure(row))",
-                document: nil)
         case .refused:
             ControlReply(
                 status: status(row.refusal),
                 text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
-        case .requested, .bound, .committed, .active, .verified, .offline: nil
+        case .requested, .bound, .committed, .active, .verified, .targetDown, .unreachable, .offline: nil
         }
     }
 
     /// The firewall is the relay's. Ports are given out anew, so that all of them have to be open.
-    private static func cure(_ row: ExposedMapping) -> String {
+    static func cure(_ row: ExposedMapping) -> String {
         guard let ports = row.relayPorts ?? row.ports else { return "open that port in the relay's firewall" }
         return "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall of \(row.relay)"
     }
@@ -111,9 +105,5 @@ enum Settlement {
         case .noPortFree, .portTakenHere: "; try another relay, or have its --ports widened"
         case .protocolNotSupported, .storageFailed, .withdrawn, nil: ""
         }
-    }
-
-    private static func address(_ row: ExposedMapping) -> String {
-        Endpoint(host: row.host ?? row.relay.host, port: row.ports?.first ?? 0).description
     }
 }

@@ -34,10 +34,16 @@ public struct MappingWish: Hashable, Sendable {
     /// What its user calls it here; empty: nothing. No two mappings of a node have the same name.
     public var name: String
 
+    /// Its public ports always accept, and the target is dialled when a visitor comes: for services that listen only
+    /// for a moment. Otherwise a port whose target does not answer refuses.
+    public var isOnDemand: Bool
+
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
-        deny: [Network] = [], tell: String = "", name: String = ""
+        deny: [Network] = [], tell: String = "", isOnDemand: Bool = false,
+        name: String = ""
     ) {
+        self.isOnDemand = isOnDemand
         self.name = name
         self.id = id
         self.target = target
@@ -47,4 +53,7 @@ public struct MappingWish: Hashable, Sendable {
         self.deny = deny
         self.tell = tell
     }
+
+    /// Whether this node looks itself whether the target answers.
+    public var isWatched: Bool { target != .serverPort && !isOnDemand }
 }

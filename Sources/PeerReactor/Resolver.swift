@@ -4,6 +4,8 @@ import Glibc
 public final class Resolver: Sendable {
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         case notFound(String)
+        /// There is no such name, and why the system thinks so.
+        case noSuchName(String, String)
         /// Earlier look-ups still hang.
         case busy
         case noThread
@@ -11,9 +13,15 @@ public final class Resolver: Sendable {
         public var description: String {
             switch self {
             case .notFound(let reason): reason
+            case .noSuchName(let name, let reason): "the name \(name) cannot be looked up: \(reason)"
             case .busy: "name look-ups hang"
             case .noThread: "no threads are left here to look a name up (ulimit -u, TasksMax)"
             }
+        }
+
+        /// For one cell of a listing.
+        public var inShort: String {
+            if case .noSuchName(let name, _) = self { "no such name: \(name)" } else { description }
         }
     }
 
@@ -48,6 +56,9 @@ public final class Resolver: Sendable {
         }
     }
 
+    /// The name is there, without an address of a kind that is of use: EAI_NODATA, which Swift does not show.
+    private static let noData: Int32 = -5
+
     private static func lookUp(_ endpoint: Endpoint) -> Result<[SocketAddress], Failure> {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
@@ -56,6 +67,7 @@ public final class Resolver: Sendable {
         let status = getaddrinfo(endpoint.host, nil, &hints, &list)
         guard status == 0 else {
             let reason = String(cString: gai_strerror(status))
+            if status == EAI_NONAME || status == noData { return .failure(.noSuchName(endpoint.host, reason)) }
             return .failure(.notFound("the name \(endpoint.host) cannot be looked up: \(reason)"))
         }
         defer { freeaddrinfo(list) }

@@ -6,11 +6,23 @@ internal import PeerWire
 struct Route: Sendable {
     /// The target's addresses for the first port, the best one first.
     var addresses: [SocketAddress]
+    /// Where a port is found elsewhere, by how many it is after the first one.
+    var hosts: [UInt16: SocketAddress.Host] = [:]
     /// How many ports from the first one on belong to it; a relay gets at no other.
     var count: Int
-    var isTargetDown = false
-    /// Nonces that a check from outside is about to bring.
-    var pendingChecks: Set<[UInt8]> = []
+    /// What is known of the services behind the ports.
+    var targets = TargetStates()
+    /// Nonces that a check from outside is about to bring, and to which port, as above.
+    var pendingChecks: [[UInt8]: UInt16] = [:]
+
+    func isChecked(_ offset: UInt16) -> Bool { pendingChecks.values.contains(offset) }
+
+    /// Where visitors of a port are taken; `nil` for a port that does not belong to it.
+    func address(_ offset: UInt16) -> SocketAddress? {
+        guard Int(offset) < count, let first = addresses.first else { return nil }
+        let (port, isTooHigh) = first.port.addingReportingOverflow(offset)
+        return isTooHigh ? nil : SocketAddress(host: hosts[offset] ?? first.host, port: port)
+    }
 }
 
 /// The peer's data plane on one loop: ready channels to relays, and the visitors that come in over them.
@@ -22,7 +34,8 @@ struct Route: Sendable {
 ///    place only after a while.
 final class PeerLane {
     enum Report: Sendable {
-        case targetFailed(MappingID, String)
+        /// `port`: by how many it is after the first one.
+        case targetFailed(MappingID, port: UInt16, String)
     }
 
     private final class Pool {
@@ -76,14 +89,17 @@ final class PeerLane {
     private final class Visit: Forwarder {
         private weak var lane: PeerLane?
         let mapping: MappingID
+        /// By how many it is after the first one.
+        let port: UInt16
         private let taken: Taken
 
         init(
             on lane: PeerLane, _ channel: consuming Stream, to target: consuming Stream, _ mapping: MappingID,
-            _ taken: Taken
+            port: UInt16, _ taken: Taken
         ) {
             self.lane = lane
             self.mapping = mapping
+            self.port = port
             self.taken = taken
             super.init(on: lane.loop, left: channel, right: target, isConnecting: true)
         }
@@ -301,7 +317,7 @@ final class PeerLane {
                 channel.sendAtOnce(ChannelFrame.alive)
             else { return takeBack(nil, [], arrival.taken) }
         }
-        guard !route.pendingChecks.isEmpty else {
+        guard route.isChecked(start.portOffset) else {
             if start.isCheckOnly { return refuse(arrival, channel) }
             return connect(arrival, channel)
         }
@@ -323,7 +339,7 @@ final class PeerLane {
         let start = arrival.start
         let payload = ChannelFrame.opening(of: arrival.input).payload
         if case .probe(let nonce) = ReachabilityCheck.read(payload),
-            routes[start.mapping]?.pendingChecks.contains(nonce) == true
+            routes[start.mapping]?.pendingChecks[nonce] == start.portOffset
         {
             let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
             _ = channel.sendAtOnce(ChannelFrame.framed(answer) + ChannelFrame.end)
@@ -344,24 +360,21 @@ final class PeerLane {
         guard let route = routes[mapping], Int(start.portOffset) < route.count else {
             return refuse(arrival, channel)
         }
-        guard var address = route.addresses.first else {
-            report(.targetFailed(mapping, "its name cannot be looked up"))
+        guard let address = route.address(start.portOffset) else {
+            if route.addresses.isEmpty { failed(mapping, start.portOffset, "its name cannot be looked up") }
             return refuse(arrival, channel)
         }
-        let (port, isTooHigh) = address.port.addingReportingOverflow(start.portOffset)
-        guard !isTooHigh else { return refuse(arrival, channel) }
-        address.port = port
         let target: Stream
         do throws(SystemError) {
             target = try Connector.open(address, .atTheEdge)
         } catch {
             // This node's own shortage is no fault of the target.
-            if !error.isOutOfDescriptors { report(.targetFailed(mapping, error.text)) }
+            if !error.isOutOfDescriptors { failed(mapping, start.portOffset, error.text) }
             return refuse(arrival, channel)
         }
         counters[mapping, default: TrafficCounters()].connections += 1
         counters[mapping, default: TrafficCounters()].open += 1
-        let visit = Visit(on: self, channel, to: target, mapping, arrival.taken)
+        let visit = Visit(on: self, channel, to: target, mapping, port: start.portOffset, arrival.taken)
         visit.useFrames(on: .left, input: arrival.input)
         visits[ObjectIdentifier(visit)] = visit
         visit.start(isLeftRegistered: true)
@@ -375,8 +388,14 @@ final class PeerLane {
         counters[mapping, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         if case .neverConnected(let error) = ending {
             counters[mapping, default: TrafficCounters()].failed += 1
-            report(.targetFailed(mapping, error.text))
+            failed(mapping, visit.port, error.text)
         }
+    }
+
+    /// Whoever goes to a port that is known to be down says nothing new with that.
+    private func failed(_ mapping: MappingID, _ port: UInt16, _ reason: String) {
+        guard let route = routes[mapping], route.targets.silent[port] == nil else { return }
+        report(.targetFailed(mapping, port: port, reason))
     }
 
     /// `false` when this visitor came before.

@@ -10,12 +10,13 @@ public struct ExposedMapping: Sendable {
     public var relayName: String
     public var state: MappingState
     public var reason: String?
+    /// Each port by itself, while it is active; none otherwise.
+    public var standings: [PeerPortAgreement.Standing]
     public var refusal: RefusalReason?
     public var host: String?
     public var ports: PortRange?
     /// Those that the relay gives out, where it says so.
     public var relayPorts: PortRange?
-    public var verifiedBy: [String]
     /// The file in the home, where both have signed one.
     public var receipt: String?
     /// Whether data channels go without encryption; `nil` without a session.

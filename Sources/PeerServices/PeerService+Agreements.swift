@@ -10,7 +10,7 @@ extension PeerService {
         let earlier = remembered.first { $0.mapping == wish.id && $0.relay == relay.endpoint.description }
         relay.agreements[wish.id] = PeerPortAgreement(
             wish: wish, targetText: Self.text(wish.target), remembered: earlier?.ports)
-        if routes[wish.id]?.isTargetDown == true { handle(.targetSilent, wish.id, relay) }
+        if let targets = routes[wish.id]?.targets { handle(.targets(targets), wish.id, relay) }
         if relay.link.state == .established { begin(wish.id, at: relay) }
     }
 
@@ -48,20 +48,22 @@ extension PeerService {
     /// Says so once, until there is another reason.
     func tellRefusal(of id: MappingID, _ detail: String, _ relay: Relay) {
         guard let wish = wishes[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
-        log.warning("relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); asking again every 10 s")
+        log.warning("relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
     }
 
     func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
         switch action {
+        // Its ports are to refuse, whatever becomes of them meanwhile.
+        case .send(.report) where relay.isLeaving: break
         case .send(let message): send(message, to: relay)
         case .bindOwnPort(let port): handle(bindOwnPort(port, relay) ? .ownPortBound : .ownPortTaken, id, relay)
         case .freeOwnPort:
             freeOwnPort(of: relay)
-        case .check(let host, let ports, let delay):
+        case .check(let host, let port, let offset, let delay):
             let session = relay.terms?.session
             loop.schedule(after: delay) { [weak self, weak relay] in
                 guard let self, let relay, relay.terms?.session == session else { return }
-                check(Check(mapping: id, host: host, ports: ports), at: relay)
+                check(Check(mapping: id, host: host, port: port, offset: offset), at: relay)
             }
         case .remember(let ports):
             let agreed = AgreedPorts(mapping: id, relay: relay.endpoint.description, ports: ports)

@@ -16,6 +16,8 @@ extension PeerService {
         let nonce: [UInt8]
         let relay: Relay
         let verifier: Relay
+        /// By how many the port is after the first one.
+        let offset: UInt16
         /// How often it was asked before.
         let repetitions: Int
         let timer: LoopTimer
@@ -24,7 +26,9 @@ extension PeerService {
     struct Check {
         let mapping: MappingID
         let host: String
-        let ports: PortRange
+        let port: UInt16
+        /// By how many it is after the first one.
+        let offset: UInt16
     }
 
     private static let ownName = "this node"
@@ -40,7 +44,7 @@ extension PeerService {
         relay.checksUnderWay += 1
         let id = check.mapping
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
-        routes[id]?.pendingChecks.insert(nonce)
+        routes[id]?.pendingChecks[nonce] = check.offset
         publishRoute(id)
         let session = relay.terms?.session
         _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: identity.key) {
@@ -48,22 +52,17 @@ extension PeerService {
             guard let self, let relay else { return }
             relay.checksUnderWay -= 1
             defer { checkNext(at: relay) }
-            routes[id]?.pendingChecks.remove(nonce)
+            routes[id]?.pendingChecks[nonce] = nil
             publishRoute(id)
             guard relay.terms?.session == session else { return }
             switch outcome {
             case .passed:
-                // The next number of a range, until each was seen to work.
-                if check.ports.count > 1, let rest = PortRange(first: check.ports.first + 1, last: check.ports.last) {
-                    relay.waitingChecks.append(Check(mapping: id, host: check.host, ports: rest))
-                } else {
-                    handle(.checkPassed(by: verifier), id, relay)
-                    let isFirst = relay.askedAbout.insert(id).inserted
-                    askThirdNode(
-                        id, check.host, check.ports.first, at: relay,
-                        repetitions: isFirst ? 0 : Self.maximumRepetitions)
-                }
-            case .failed(let reason): handle(.checkFailed(reason: reason), id, relay)
+                handle(.checkPassed(check.offset, by: verifier), id, relay)
+                // Of many ports others look at one.
+                guard relay.agreements[id]?.firstVerified?.offset == check.offset else { return }
+                let isFirst = relay.askedAbout.insert(id).inserted
+                askThirdNode(id, at: relay, repetitions: isFirst ? 0 : Self.maximumRepetitions)
+            case .failed(let reason): handle(.checkFailed(check.offset, reason: reason), id, relay)
             }
         }
     }
@@ -80,7 +79,7 @@ extension PeerService {
         guard let remote = relay.channel?.remoteAddress else { return nil }
         let told = HostAddress(check.host)
         var address = remote
-        address.port = check.ports.first
+        address.port = check.port
         if check.host == relay.endpoint.host || told == HostAddress(bytes: remote.hostBytes) {
             return (address, Self.ownName)
         }
@@ -98,8 +97,10 @@ extension PeerService {
     // MARK: Other relays
 
     /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
-    func askThirdNode(_ id: MappingID, _ host: String, _ port: UInt16, at relay: Relay, repetitions: Int = 0) {
-        guard let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
+    func askThirdNode(_ id: MappingID, at relay: Relay, repetitions: Int = 0) {
+        guard let agreement = relay.agreements[id], let offset = agreement.firstVerified?.offset,
+            let host = agreement.host, let ports = agreement.ports,
+            let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
         else { return }
         nextCheck &+= 1
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
@@ -108,22 +109,24 @@ extension PeerService {
             self?.thirdNodeAnswered(number, passed: false)
         }
         thirdChecks[number] = ThirdCheck(
-            mapping: id, nonce: nonce, relay: relay, verifier: third, repetitions: repetitions, timer: timer)
-        routes[id]?.pendingChecks.insert(nonce)
+            mapping: id, nonce: nonce, relay: relay, verifier: third, offset: offset, repetitions: repetitions,
+            timer: timer)
+        routes[id]?.pendingChecks[nonce] = offset
         publishRoute(id)
         // Names are looked up on nobody's word.
         let numeric = HostAddress(host)?.description ?? relay.channel?.remoteAddress?.hostText ?? host
         send(
-            .checkWanted(Message.CheckRequest(number: number, mapping: id, host: numeric, port: port, nonce: nonce)),
+            .checkWanted(
+                Message.CheckRequest(
+                    number: number, mapping: id, host: numeric, port: ports.first + offset, nonce: nonce)),
             to: third)
     }
 
     /// A relay that joined just now can look at what the others opened while there was nobody to ask.
     func checkWhatIsOpen() {
         for relay in relays {
-            for (id, agreement) in relay.agreements where agreement.verifiedBy.count == 1 {
-                guard let host = agreement.host, let ports = agreement.ports else { continue }
-                askThirdNode(id, host, ports.first, at: relay)
+            for (id, agreement) in relay.agreements where agreement.firstVerified?.by.count == 1 {
+                askThirdNode(id, at: relay)
             }
         }
     }
@@ -132,18 +135,17 @@ extension PeerService {
         guard let check = thirdChecks.removeValue(forKey: number) else { return }
         check.timer.cancel()
         let (id, relay) = (check.mapping, check.relay)
-        routes[id]?.pendingChecks.remove(check.nonce)
+        routes[id]?.pendingChecks[check.nonce] = nil
         publishRoute(id)
         if passed {
-            handle(.checkPassed(by: check.verifier.name ?? check.verifier.endpoint.host, isOwn: false), id, relay)
+            handle(.seen(check.offset, by: check.verifier.name ?? check.verifier.endpoint.host), id, relay)
         } else if check.repetitions < Self.maximumRepetitions {
             let session = relay.terms?.session
             loop.schedule(after: Self.thirdPause * (1 << UInt64(check.repetitions))) { [weak self, weak relay] in
                 guard let self, let relay, let session, relay.terms?.session == session,
-                    let agreement = relay.agreements[id], agreement.verifiedBy.count == 1,
-                    let host = agreement.host, let ports = agreement.ports
+                    relay.agreements[id]?.firstVerified?.by.count == 1
                 else { return }
-                askThirdNode(id, host, ports.first, at: relay, repetitions: check.repetitions + 1)
+                askThirdNode(id, at: relay, repetitions: check.repetitions + 1)
             }
         }
     }

@@ -22,10 +22,11 @@ extension PeerService {
                 rows.append(
                     ExposedMapping(
                         wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
-                        relayName: relay.name ?? relay.endpoint.host, state: silence == nil ? agreement.state : .offline, reason: reason,
-                        refusal: refusal, host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
+                        relayName: relay.name ?? relay.endpoint.host,
+                        state: silence == nil ? agreement.state : .offline, reason: reason,
+                        standings: silence == nil ? agreement.standings : [], refusal: refusal,
+                        host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
                         relayPorts: relay.terms?.ports,
-                        verifiedBy: agreement.verifiedBy,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
                         isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
@@ -44,8 +45,9 @@ extension PeerService {
         return ToldMappings.inOrder(
             order(relays).filter { published.contains($0.endpoint.description) }.map { relay in
                 named.compactMap { wish in
-                    guard let agreement = relay.agreements[wish.id], agreement.state == .verified,
-                        let host = agreement.host, let ports = agreement.ports
+                    // One entry for a mapping: of several ranges the longest, and of those the first.
+                    guard let agreement = relay.agreements[wish.id], let host = agreement.host,
+                        let ports = agreement.verifiedPorts.max(by: { ($0.count, $1.first) < ($1.count, $0.first) })
                     else { return nil }
                     return (
                         wish.id,

@@ -34,8 +34,8 @@ public final class PeerService {
     let log: Logger
     let resolver = Resolver()
     let judge: DialJudge
-    private let tables: ListenerTables
-    private let news: TargetNews
+    let tables: ListenerTables
+    let news: TargetNews
     private(set) var lanes: [LoopBound<PeerLane>] = []
     var relays: [Relay] = []
     let roster: RelayRoster
@@ -48,7 +48,9 @@ public final class PeerService {
     public var resting: Set<MappingID> = []
     /// Whether a lease of a mapping that this node does not know is given back: not where what it knew was lost.
     public var releasesUnknown = true
-    private var watches: [MappingID: TargetWatch] = [:]
+    var watches: [MappingID: TargetWatch] = [:]
+    /// What the log was told of targets.
+    var targetLogs: [MappingID: TargetLog] = [:]
     var routes: [MappingID: Route] = [:]
     var remembered: [AgreedPorts]
     var thirdChecks: [UInt32: ThirdCheck] = [:]
@@ -211,15 +213,12 @@ public final class PeerService {
             route.addresses = [SocketAddress(host: host, port: serverPort)]
         case .service(let host, let port):
             if let address = SocketAddress(numeric: host, port: port) { route.addresses = [address] }
-            let watch = TargetWatch(
-                on: loop, resolver, tables, Endpoint(host: host, port: port), count: wish.ports.count
-            ) { [weak self] verdict in self?.targetSeen(wish.id, verdict) }
-            watch.onSameVerdict = { [weak self] in self?.onChange?() }
-            watches[wish.id] = watch
+            watches[wish.id] = watch(wish, Endpoint(host: host, port: port))
         }
+        if !wish.isWatched { route.targets = .answering(wish.ports.count) }
         setRoute(route, for: wish.id)
         for relay in relays { addAgreement(wish, at: relay) }
-        watches[wish.id]?.look()
+        watches[wish.id]?.ask()
         onChange?()
     }
 
@@ -229,6 +228,7 @@ public final class PeerService {
         guard let wish = wishes.removeValue(forKey: id) else { return false }
         temporary.remove(id)
         watches.removeValue(forKey: id)?.stop()
+        targetLogs.removeValue(forKey: id)?.timer?.cancel()
         setRoute(nil, for: id)
         receipts.removeAll(of: id)
         for relay in relays {
@@ -244,7 +244,7 @@ public final class PeerService {
     }
 
     /// Looks at a mapping's target now instead of at the next turn.
-    public func look(at id: MappingID) { watches[id]?.look() }
+    public func look(at id: MappingID) { watches[id]?.ask() }
 
     /// Whether the target is being looked at, so that what is known of it may change at once.
     public func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
@@ -254,6 +254,7 @@ public final class PeerService {
     public func change(_ wish: MappingWish) {
         guard let former = wishes[wish.id], former.target == wish.target else { return }
         wishes[wish.id] = wish
+        if wish.isOnDemand != former.isOnDemand { rewatch(wish) }
         for relay in relays {
             if relay.agreements[wish.id]?.takeOver(wish) == true { continue }
             addAgreement(wish, at: relay)
@@ -530,30 +531,9 @@ public final class PeerService {
         }
     }
 
-    // MARK: Targets
-
-    private func targetSeen(_ id: MappingID, _ verdict: TargetWatch.Verdict) {
-        switch verdict {
-        case .answers(let addresses):
-            if routes[id]?.isTargetDown == true, let wish = wishes[id] {
-                news.answers(Self.text(wish.target))
-            }
-            routes[id]?.addresses = addresses
-            routes[id]?.isTargetDown = false
-            publishRoute(id)
-            for relay in relays { handle(.targetAnswers, id, relay) }
-        case .silent(let reason):
-            if let wish = wishes[id] {
-                news.silent(Self.text(wish.target), reason)
-            }
-            routes[id]?.isTargetDown = true
-            for relay in relays { handle(.targetSilent, id, relay) }
-        }
-    }
-
     private func laneReported(_ report: PeerLane.Report) {
         switch report {
-        case .targetFailed(let id, let reason): watches[id]?.targetFailed(reason)
+        case .targetFailed(let id, let port, let reason): watches[id]?.targetFailed(port, reason)
         }
     }
 

@@ -130,7 +130,8 @@ final class RelayLane {
 
     let loop: EventLoop
     private var pools: [SessionID: Pool] = [:]
-    private var accepting: [Claim: [Listener]] = [:]
+    /// By how many ports each is after its claim's first one.
+    private var accepting: [Claim: [UInt16: Listener]] = [:]
     private var carried: [ObjectIdentifier: Carried] = [:]
     private var visits: [ObjectIdentifier: Visit] = [:]
     private var counters: [Claim: TrafficCounters] = [:]
@@ -250,7 +251,7 @@ final class RelayLane {
             lookAtDemand(pool, session)
             trim(pool)
         }
-        for listener in accepting.values.joined() { short += listener.takeTurnedAway() }
+        for (_, listener) in accepting.values.joined() { short += listener.takeTurnedAway() }
         if short > 0 { ranShort(short) }
         short = 0
     }
@@ -266,21 +267,23 @@ final class RelayLane {
     // MARK: Public ports
 
     /// - Parameters:
+    ///   - listeners: each with how many ports it is after the first one.
+    ///   - isAll: no others of the claim accept any more.
     ///   - filter: whom the mapping lets in, of those that the relay lets in.
     ///   - others: the session's other lanes. Visitors are dealt out in turn, and not by who is least busy: what a
     ///     visitor will need is known of nobody who has just come.
     func listen(
-        _ claim: Claim, _ listeners: [Listener], for session: SessionID, _ filter: NetworkFilter,
-        others: [@Sendable (Newcomer) -> Void]
+        _ claim: Claim, _ listeners: [(offset: UInt16, listener: Listener)], isAll: Bool, for session: SessionID,
+        _ filter: NetworkFilter, others: [@Sendable (Newcomer) -> Void]
     ) {
-        pause(claim)
-        accepting[claim] = listeners
-        for (offset, listener) in listeners.enumerated() {
+        if isAll { pause(claim) }
+        for (offset, listener) in listeners {
+            accepting[claim, default: [:]][offset] = listener
             do throws(SystemError) {
                 try listener.accept(on: loop) { [weak self] stream, address in
                     guard let self else { return }
                     let newcomer = Newcomer(
-                        stream: stream.release(), address: address, claim: claim, offset: UInt16(offset),
+                        stream: stream.release(), address: address, claim: claim, offset: offset,
                         session: session, filter: filter)
                     nextTurn = (nextTurn + 1) % (others.count + 1)
                     if nextTurn == 0 { came(newcomer) } else { others[nextTurn - 1](newcomer) }
@@ -292,8 +295,12 @@ final class RelayLane {
         }
     }
 
-    func pause(_ claim: Claim) {
-        for listener in accepting.removeValue(forKey: claim) ?? [] { listener.stopAccepting() }
+    func pause(_ claim: Claim, _ only: Set<UInt16>? = nil) {
+        guard let only else {
+            for (_, listener) in accepting.removeValue(forKey: claim) ?? [:] { listener.stopAccepting() }
+            return
+        }
+        for offset in only { accepting[claim]?.removeValue(forKey: offset)?.stopAccepting() }
     }
 
     func abortVisitors(of key: NodeKey) { abort { $0.key == key } }

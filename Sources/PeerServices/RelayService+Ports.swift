@@ -48,21 +48,32 @@ extension RelayService {
         onChange?()
     }
 
-    func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter) {
-        guard sessions[id] != nil, let listeners = ports[claim] else { return }
+    /// - Parameter only: these ports alone, by how many they are after the first one.
+    func listen(_ claim: Claim, _ id: SessionID, _ filter: NetworkFilter, _ only: Set<UInt16>?) {
+        guard sessions[id] != nil else { return }
         closing[claim] = nil
         // Here and now, so that the ports accept before the peer is told that they do.
-        for listener in listeners {
+        let loop = laneLoops[laneIndex(of: claim.key)]
+        let opened = chosen(claim, only).map { (offset: $0.offset, listener: LoopBound($0.listener, on: loop)) }
+        for (_, listener) in chosen(claim, only) {
             do throws(SystemError) { try listener.listen() } catch {
                 log.error("port \(listener.address.port): \(error)")
             }
         }
-        let bound = listeners.map { LoopBound($0, on: laneLoops[laneIndex(of: claim.key)]) }
         let others = laneIndexes(of: claim.key).dropFirst().map { index -> @Sendable (RelayLane.Newcomer) -> Void in
             let (lane, loop) = (lanes[index], laneLoops[index])
             return { newcomer in loop.execute { lane.value.came(newcomer) } }
         }
-        onLane(of: claim) { $0.listen(claim, bound.map(\.value), for: id, filter, others: others) }
+        onLane(of: claim) { lane in
+            lane.listen(
+                claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter, others: others)
+        }
+    }
+
+    private func chosen(_ claim: Claim, _ only: Set<UInt16>?) -> [(offset: UInt16, listener: Listener)] {
+        (ports[claim] ?? []).enumerated().compactMap { offset, listener in
+            only?.contains(UInt16(offset)) == false ? nil : (UInt16(offset), listener)
+        }
     }
 
     /// Has the ports refuse as soon as nobody is in the middle of TCP's handshake there. That is at once, or after a
@@ -89,13 +100,13 @@ extension RelayService {
         }
     }
 
-    func pause(_ claim: Claim) {
-        closing[claim] = nil
+    func pause(_ claim: Claim, _ only: Set<UInt16>? = nil) {
+        if only == nil { closing[claim] = nil }
         let loop = laneLoops[laneIndex(of: claim.key)]
-        let late = (ports[claim] ?? []).map { (LoopBound($0, on: loop), $0.pause()) }
+        let late = chosen(claim, only).map { (LoopBound($0.listener, on: loop), $0.listener.pause()) }
         onLane(of: claim) { lane in
             for (listener, late) in late { listener.value.admit(late) }
-            lane.pause(claim)
+            lane.pause(claim, only)
         }
     }
 

@@ -524,8 +524,8 @@ public final class RelayService {
             session.channel.closeAfterFlush()
             closeLanes(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
-        case .listen(let claim, let id, let filter): listen(claim, id, filter)
-        case .pause(let claim): pause(claim)
+        case .listen(let claim, let id, let filter, let only): listen(claim, id, filter, only)
+        case .pause(let claim, let only): pause(claim, only)
         case .pauseGently(let claim): pauseGently(claim)
         case .free(let claim): free(claim)
         case .saveLease(let lease):

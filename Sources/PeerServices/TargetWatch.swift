@@ -2,19 +2,25 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerWire
 
-/// Knows whether the target of a mapping answers, with as little noise for the service as can be: a service on
-/// 127.0.0.1 is looked up in the system's table of listeners, another is connected to now and then. Belongs to the
-/// control loop.
+/// Knows whether the service behind each port of a mapping answers (`TargetPlan` says when to look): one on 127.0.0.1 is
+/// looked up in the system's table of listeners, others are connected to now and then. One that is dialled for visitors
+/// alone is only looked up by its name. Belongs to the control loop.
 final class TargetWatch {
-    /// Between two looks at the table of listeners, and between two connections to a target that is down.
-    static let interval = Instant.Span.milliseconds(500)
-    /// Between two connections to a target of the LAN that answers.
-    private static let distantInterval = Instant.Span.seconds(10)
     private static let limit = Instant.Span.seconds(2)
+    /// What many ports of one look have to say is said together.
+    private static let gathering = Instant.Span.milliseconds(50)
+    /// A name whose target is never connected to is looked up anew so often, and after a visitor failed.
+    private static let lookUpInterval = Instant.Span.seconds(60)
 
-    enum Verdict: Sendable {
-        case answers([SocketAddress])
-        case silent(String)
+    /// What is known, and where the ports are.
+    struct Word {
+        var states: TargetStates
+        /// Of the first port, the best one first.
+        var addresses: [SocketAddress]
+        /// Where a port was found elsewhere than there, by how many it is after the first one.
+        var hosts: [UInt16: SocketAddress.Host]
+        /// What the system said of the last one that did not answer.
+        var error: String
     }
 
     private let loop: EventLoop
@@ -22,102 +28,215 @@ final class TargetWatch {
     private let tables: ListenerTables
     private let endpoint: Endpoint
     private let count: Int
-    private var connector: Connector?
-    private var isUp: Bool?
-    private var lastConnected = Instant.zero
-    /// After a connection failed although a listener was in the table, only a connection convinces.
-    private var distrustsTable = false
+    private let isOnDemand: Bool
+    private let isNumeric: Bool
+    private var plan: TargetPlan
+    private var wanted: [UInt16] = []
+    private var isResolving = false
+    private var lookedUp: Instant?
+    /// What the name led to then.
+    private var places: [SocketAddress] = []
+    private var connectors: [UInt16: Connector] = [:]
+    private var addresses: [SocketAddress] = []
+    private var hosts: [UInt16: SocketAddress.Host] = [:]
+    private var error = ""
+    /// Somebody waits for all that he asked about.
+    private var isAwaited = true
     private var isStopped = false
     private var timer: LoopTimer?
-    private let onVerdict: (Verdict) -> Void
-    /// A connection told what was known.
-    var onSameVerdict: () -> Void = {}
+    private var wordTimer: LoopTimer?
+    private let onWord: (Word) -> Void
+    /// Everything that was asked is answered, whether that was news or not.
+    var onAnswered: () -> Void = {}
 
     init(
         on loop: EventLoop, _ resolver: Resolver, _ tables: ListenerTables, _ endpoint: Endpoint, count: Int,
-        onVerdict: @escaping (Verdict) -> Void
+        isOnDemand: Bool, onWord: @escaping (Word) -> Void
     ) {
         self.loop = loop
         self.resolver = resolver
         self.tables = tables
         self.endpoint = endpoint
         self.count = count
-        self.onVerdict = onVerdict
+        self.isOnDemand = isOnDemand
+        self.onWord = onWord
+        plan = TargetPlan(count: count)
+        if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
+            addresses = [address]
+            places = [address]
+            isNumeric = true
+        } else {
+            isNumeric = false
+        }
     }
 
     func stop() {
         isStopped = true
         timer?.cancel()
-        connector?.cancel()
+        wordTimer?.cancel()
+        for connector in connectors.values { connector.cancel() }
+        connectors = [:]
     }
 
-    /// Whether a connection to the target is being tried, so that its verdict is not the last word.
-    private(set) var isLooking = false
+    /// Whether something is being looked at that somebody waits for, so that what is known is not the last word.
+    var isLooking: Bool { !isOnDemand && plan.isAsked }
 
     /// A visitor could not be connected.
-    func targetFailed(_ reason: String) {
-        guard isUp != false else { return }
-        distrustsTable = true
-        settle(.silent(reason))
+    func targetFailed(_ offset: UInt16, _ reason: String) {
+        if isOnDemand { return lookUp(after: TargetPlan.interval) }
+        guard plan.visitorFailed(offset, silence(at: offset), at: loop.now) else { return }
+        error = reason
+        tell()
     }
 
-    /// Looks now, and from then on by itself.
-    func look() {
+    /// Looks at once at whatever is not up, and goes on by itself.
+    func ask() {
+        isAwaited = true
+        plan.ask(at: loop.now)
+        look()
+    }
+
+    private func look() {
         guard !isStopped else { return }
         timer?.cancel()
-        timer = loop.schedule(after: Self.interval) { [weak self] in self?.look() }
-        if endpoint.host == "127.0.0.1", !distrustsTable {
+        timer = loop.schedule(after: TargetPlan.interval) { [weak self] in self?.look() }
+        if isOnDemand { return lookUp(after: Self.lookUpInterval) }
+        if endpoint.host == "127.0.0.1" {
             let table = tables.current()
-            if (0..<count).allSatisfy({ table.contains(endpoint.port &+ UInt16($0)) }) {
-                if isUp != true, let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
-                    settle(.answers([address]))
-                }
-                return
-            }
-            // No listener in the table is no proof (the system may redirect the port): a connection is.
+            if plan.listed(at: loop.now, { table.contains(self.endpoint.port &+ $0) }) { tell() }
+            tellAnswered()
         }
-        if isUp == true, endpoint.host != "127.0.0.1", loop.now - lastConnected < Self.distantInterval { return }
-        guard !isLooking else { return }
-        isLooking = true
-        lastConnected = loop.now
+        connect()
+    }
+
+    private func connect() {
+        wanted += plan.next(at: loop.now)
+        guard !wanted.isEmpty, !isResolving else { return }
+        let isFresh = lookedUp.map { loop.now - $0 < TargetPlan.interval } ?? false
+        guard isNumeric || isFresh && !places.isEmpty else { return resolve() }
+        let offsets = wanted
+        wanted = []
+        for offset in offsets { connect(offset) }
+    }
+
+    private func resolve() {
+        isResolving = true
+        lookedUp = loop.now
         let bound = LoopBound(self, on: loop)
         resolver.resolve(endpoint, on: loop) { result in bound.value.resolved(result) }
     }
 
+    /// For what is not connected to: its name may lead elsewhere by now.
+    private func lookUp(after span: Instant.Span) {
+        guard !isStopped, !isResolving, !isNumeric else { return }
+        if let lookedUp, loop.now - lookedUp < span { return }
+        resolve()
+    }
+
     private func resolved(_ result: Result<[SocketAddress], Resolver.Failure>) {
+        isResolving = false
         guard !isStopped else { return }
+        let offsets = wanted
+        wanted = []
+        places = (try? result.get()) ?? []
         switch result {
         case .failure(let failure):
-            isLooking = false
-            settle(.silent(failure.description))
-        case .success(let addresses):
-            connector = Connector(on: loop, to: addresses, kind: .atTheEdge, limit: Self.limit) {
-                [weak self] stream, error in
-                guard let self else { return }
-                connector = nil
-                isLooking = false
-                guard let stream = consume stream else { return settle(.silent("\(error.text)")) }
-                distrustsTable = false
-                let address = stream.remoteAddress
-                let farewell = ByteChannel(on: loop, stream)
-                farewell.closeAfterFlush()
-                settle(.answers(address.map { [$0] } ?? addresses))
+            error = failure.description
+            let reason = "\(endpoint): \(failure.inShort)"
+            var isNews = false
+            for offset in offsets where plan.silent(offset, reason, at: loop.now) { isNews = true }
+            answered(isNews)
+        case .success(let found):
+            if isOnDemand, found != addresses {
+                addresses = found
+                onWord(word)
             }
+            if addresses.isEmpty { addresses = found }
+            for offset in offsets { connect(offset) }
         }
     }
 
-    private func settle(_ verdict: Verdict) {
-        let isNews: Bool
-        switch verdict {
-        case .answers:
-            isNews = isUp != true
-            isUp = true
-        case .silent:
-            isNews = isUp != false
-            isUp = false
+    private func connect(_ offset: UInt16) {
+        let places = places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
+        connectors[offset] = Connector(on: loop, to: places, kind: .atTheEdge, limit: Self.limit) {
+            [weak self] stream, error in
+            guard let self, !isStopped else { return }
+            connectors[offset] = nil
+            guard let stream = consume stream else { return failed(offset, error) }
+            let host = stream.remoteAddress?.host
+            let farewell = ByteChannel(on: loop, stream)
+            farewell.closeAfterFlush()
+            let isNews = plan.answered(offset, at: loop.now)
+            let isMoved = keep(host, offset, places)
+            answered(isNews || isMoved)
         }
-        if isNews { onVerdict(verdict) } else { onSameVerdict() }
     }
+
+    /// Keeps where a port was found. `true` when that is another place than before.
+    private func keep(_ host: SocketAddress.Host?, _ offset: UInt16, _ places: [SocketAddress]) -> Bool {
+        guard let host = host ?? places.first?.host else { return false }
+        if offset == 0 || addresses.isEmpty {
+            let first = SocketAddress(host: host, port: endpoint.port)
+            guard addresses.first != first else { return false }
+            addresses = [first]
+            return true
+        }
+        guard (hosts[offset] ?? addresses.first?.host) != host else { return false }
+        hosts[offset] = host
+        return true
+    }
+
+    private func failed(_ offset: UInt16, _ error: SystemError) {
+        // This node's own shortage is no fault of the target.
+        guard !error.isOutOfDescriptors else { return plan.givenBack(offset, at: loop.now) }
+        self.error = error.text
+        let neighbour = SocketAddress(numeric: endpoint.host == "127.0.0.1" ? "::1" : "127.0.0.1", port: endpoint.port + offset)
+        // Where it listens on the other of the two only, that is worth a hint; it is looked for when somebody asks.
+        guard error.isRefused, ["127.0.0.1", "::1"].contains(endpoint.host), plan.isAsked(offset), let neighbour else {
+            return answered(plan.silent(offset, silence(at: offset), at: loop.now))
+        }
+        connectors[offset] = Connector(on: loop, to: [neighbour], kind: .atTheEdge, limit: Self.limit) {
+            [weak self] stream, _ in
+            guard let self, !isStopped else { return }
+            connectors[offset] = nil
+            let first = SocketAddress(host: neighbour.host, port: endpoint.port)
+            let hint = stream == nil ? "" : ", \(neighbour) does: --target '\(first)'"
+            answered(plan.silent(offset, silence(at: offset) + hint, at: loop.now))
+        }
+    }
+
+    private func silence(at offset: UInt16) -> String {
+        "\(Endpoint(host: endpoint.host, port: endpoint.port &+ offset)) does not answer"
+    }
+
+    private func answered(_ isNews: Bool) {
+        connect()
+        if isNews { tell() }
+        tellAnswered()
+    }
+
+    private func tellAnswered() {
+        guard isAwaited, !plan.isAsked else { return }
+        isAwaited = false
+        onAnswered()
+    }
+
+    /// One port is told of at once; of many, what comes within a moment is told together.
+    private func tell() {
+        guard count > 1, plan.isLooking else {
+            wordTimer?.cancel()
+            wordTimer = nil
+            return onWord(word)
+        }
+        guard wordTimer == nil else { return }
+        wordTimer = loop.schedule(after: Self.gathering) { [weak self] in
+            guard let self, !isStopped else { return }
+            wordTimer = nil
+            onWord(word)
+        }
+    }
+
+    private var word: Word { Word(states: plan.states, addresses: addresses, hosts: hosts, error: error) }
 }
 
 /// The system's table of listeners, read at most every 100 ms however many mappings ask. Belongs to one loop.

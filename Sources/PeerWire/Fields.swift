@@ -116,6 +116,15 @@ struct FieldReader {
         } catch { throw WireError(.malformedField, "field \(tag) has no terms of a receipt: \(error)") }
     }
 
+    /// The states of a mapping's ports, which may be left out.
+    func portStates(_ tag: UInt8) throws(WireError) -> PortStates? {
+        guard let value = values[tag] else { return nil }
+        guard let states = PortStates(bytes: Array(value)) else {
+            throw WireError(.malformedField, "field \(tag) is no list of ports' states")
+        }
+        return states
+    }
+
     /// Two numbers of two bytes each: the first port, and how many.
     func ports(_ tag: UInt8) throws(WireError) -> PortRange {
         let packed = try number(tag, UInt32.self)

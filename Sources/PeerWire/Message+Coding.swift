@@ -75,10 +75,11 @@ extension Message {
             fields.put(2, offer.attempt)
             fields.put(3, offer.ports)
             fields.put(4, offer.leaseSeconds)
-        case .commit(let mapping, let attempt):
+        case .commit(let mapping, let attempt, let ports):
             type = .commit
             fields.put(1, mapping.value)
             fields.put(2, attempt)
+            if let ports { fields.put(3, ports.bytes) }
         case .decline(let mapping, let attempt, let reason):
             type = .decline
             fields.put(1, mapping.value)
@@ -100,11 +101,12 @@ extension Message {
         case .released(let mapping):
             type = .released
             fields.put(1, mapping.value)
-        case .report(let mapping, let state, let isLeaving):
+        case .report(let mapping, let state, let isLeaving, let ports):
             type = .report
             fields.put(1, mapping.value)
             fields.put(2, state.rawValue)
             if isLeaving { fields.put(3, UInt8(1)) }
+            if let ports { fields.put(4, ports.bytes) }
         case .receipt(let draft):
             type = .receipt
             fields.put(1, draft.terms.bytes)
@@ -197,7 +199,9 @@ extension Message {
                 Offer(
                     mapping: try fields.mapping(1), attempt: try fields.number(2, UInt16.self),
                     ports: try fields.ports(3), leaseSeconds: try fields.number(4, UInt32.self)))
-        case .commit: self = .commit(try fields.mapping(1), attempt: try fields.number(2, UInt16.self))
+        case .commit:
+            self = .commit(
+                try fields.mapping(1), attempt: try fields.number(2, UInt16.self), ports: try fields.portStates(3))
         case .decline:
             self = .decline(
                 try fields.mapping(1), attempt: try fields.number(2, UInt16.self),
@@ -214,7 +218,8 @@ extension Message {
         case .report:
             self = .report(
                 try fields.mapping(1), state: try Self.known(MappingState.init, fields, 2),
-                isLeaving: fields.has(3) ? try fields.number(3, UInt8.self) == 1 : false)
+                isLeaving: fields.has(3) ? try fields.number(3, UInt8.self) == 1 : false,
+                ports: try fields.portStates(4))
         case .receipt:
             self = .receipt(
                 Receipt.Draft(

@@ -15,15 +15,16 @@ public enum Message: Hashable, Sendable {
     // Port agreement (PeerMesh/PortAgreement), each about one mapping.
     case request(Request)
     case offer(Offer)
-    case commit(MappingID, attempt: UInt16)
+    /// `ports`: how they stand, where not all of them are to accept.
+    case commit(MappingID, attempt: UInt16, ports: PortStates? = nil)
     case decline(MappingID, attempt: UInt16, reason: RefusalReason)
     case active(MappingID, attempt: UInt16, host: String)
     case refusal(MappingID, reason: RefusalReason, detail: String)
     case release(MappingID)
     case released(MappingID)
     /// How the peer sees its mapping, for the relay's listings. `isLeaving`: it is about to leave this relay, and the
-    /// ports may close gently.
-    case report(MappingID, state: MappingState, isLeaving: Bool = false)
+    /// ports may close gently. `ports`: where they are not all in that state.
+    case report(MappingID, state: MappingState, isLeaving: Bool = false, ports: PortStates? = nil)
     /// The relay's half of a mapping's receipt.
     case receipt(Receipt.Draft)
     /// The peer's signature (64 bytes) under the last receipt of the mapping.

@@ -67,6 +67,11 @@ struct P2PRC: AsyncParsableCommand {
             "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
     var tell: String?
 
+    @Flag(
+        name: .customLong("on-demand"), inversion: .prefixedNo,
+        help: "With --mp: accept always, and dial the target when a visitor comes.")
+    var onDemand: Bool?
+
     @Option(
         help: ArgumentHelp(
             "With --mp: call the mapping so in listings and commands; '' takes it back.", valueName: "name"))
@@ -123,7 +128,8 @@ struct P2PRC: AsyncParsableCommand {
             (server, "-s"), (reverseProxy, "--reverse-proxy"),
             (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
             (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (tell != nil, "--tell"), (name != nil, "--name"), (temporary, "--temporary"),
+            (target != nil, "--target"), (tell != nil, "--tell"), (onDemand != nil, "--on-demand"),
+            (name != nil, "--name"), (temporary, "--temporary"),
             (viewServers, "--view-rps"), (explain, "--explain"),
             (viewMappings, "--view-rpm"), (wide, "--wide"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
@@ -164,7 +170,7 @@ struct P2PRC: AsyncParsableCommand {
             for (isGiven, flag) in [
                 (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
                 (anyPort, "--any"), (target != nil, "--target"), (tell != nil, "--tell"),
-                (name != nil, "--name"), (temporary, "--temporary"),
+                (name != nil, "--name"), (onDemand != nil, "--on-demand"), (temporary, "--temporary"),
             ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
             if let tableRequest { return tableRequest }
             if explain { return .explainServers(home, json: json) }
@@ -179,6 +185,7 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(target != nil, "--target", "without --mp")
         try refuse(tell != nil, "--tell", "without --mp")
         try refuse(name != nil, "--name", "without --mp")
+        try refuse(onDemand != nil, "--on-demand", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven, flag, "without --mp") }
         if !connectReverseProxy.isEmpty {
             return .connect(
@@ -210,11 +217,12 @@ struct P2PRC: AsyncParsableCommand {
         try refuse(tell != nil && mapPort.count != 1, "--tell", "with \(mapPort.count) times --mp")
         try refuse(name != nil && mapPort.count != 1, "--name", "with \(mapPort.count) times --mp")
         try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
+        try refuse(onDemand != nil && mapPort.isEmpty, "--on-demand", "without --mp")
         for (isGiven, flag) in networks.ofMapping { try refuse(isGiven && mapPort.isEmpty, flag, "without --mp") }
         return try mapPort.map {
             try MappingRequest(
                 $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
-                deny: networks.deny, tell: tell, name: name)
+                deny: networks.deny, tell: tell, isOnDemand: onDemand, name: name)
         }
     }
 

@@ -13,8 +13,10 @@ struct MappingTable {
 
     func text(_ registry: MappingRegistry) -> String {
         guard !registry.mappings.isEmpty else { return "nothing is mapped; expose a port: p2prc --mp 8080" }
-        let rows = Self.inOrder(registry.mappings)
-        let columns = columns(for: rows)
+        let collapsed = PortRows.collapsed(registry.mappings)
+        let runs = Dictionary(collapsed.map { ($0.first, $0) }) { first, _ in first }
+        let rows = Self.inOrder(collapsed.map(\.first))
+        let columns = columns(for: rows, runs)
         return TextTable.table(columns.map(\.header), rows.map { row in columns.map { $0.cell(row) } })
     }
 
@@ -27,15 +29,14 @@ struct MappingTable {
         }
     }
 
-    private func columns(for rows: [Row]) -> [Column] {
+    /// - Parameter runs: the neighbouring ports that each row stands for.
+    private func columns(for rows: [Row], _ runs: [Row: PortRows]) -> [Column] {
         var columns: [Column] = []
         if rows.contains(where: { $0.name != nil }) { columns.append(Column("NAME") { $0.name ?? "-" }) }
         columns.append(
-            Column("PUBLIC ADDRESS") { row in
-                row.blindPort.map { Endpoint(host: row.address ?? "?", port: $0).description } ?? "-"
-            })
+            Column("PUBLIC ADDRESS") { runs[$0]?.publicAddress ?? "-" })
         if isWide { columns.append(Column("TYPE") { $0.type.rawValue }) }
-        columns += [Column("TARGET") { $0.target }, Column("STATE") { $0.state.rawValue }]
+        columns += [Column("TARGET") { runs[$0]?.target ?? $0.target }, Column("STATE") { $0.state.rawValue }]
         columns += counters(for: rows)
         if isWide || rows.contains(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
             columns.append(Column("VISITORS FROM") { NetworkFilter(allow: $0.allow, deny: $0.deny).words ?? "everywhere" })
@@ -50,7 +51,7 @@ struct MappingTable {
         if isWide {
             columns += [Column("MAPPING") { $0.mapping.description }, Column("TOLD AS") { $0.toldAs ?? "-" }]
         }
-        columns.append(Column("REMARK") { $0.reason ?? "" })
+        columns.append(Column("REMARK") { (runs[$0]?.reason ?? $0.reason) ?? "" })
         return columns
     }
 

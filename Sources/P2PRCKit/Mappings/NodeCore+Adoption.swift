@@ -40,6 +40,7 @@ extension NodeCore {
         if request.isFilter { (wish.allow, wish.deny) = (request.allow, request.deny) }
         wish.tell = request.tell ?? wish.tell
         wish.name = request.name ?? wish.name
+        wish.isOnDemand = request.isOnDemand ?? wish.isOnDemand
         var adoption = Adoption(
             wish: wish, kind: known == nil ? .new : known == wish ? .same : .changed,
             isTemporary: known.map { peer.isTemporary($0.id) } ?? request.isTemporary)

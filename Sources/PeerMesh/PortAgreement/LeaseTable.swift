@@ -39,6 +39,24 @@ public struct LeaseTable: Sendable {
         return nil
     }
 
+    /// What is left of these ranges without the ports that others lease.
+    func gaps(in ranges: [PortRange], _ protocols: TransportProtocols, except claim: Claim) -> [PortRange] {
+        let others = leases.filter { $0.key != claim && !$0.value.protocols.isDisjoint(with: protocols) }
+        let taken = others.values.map(\.ports).sorted { $0.first < $1.first }
+        return ranges.flatMap { range in
+            var gaps: [PortRange] = []
+            var first = Int(range.first)
+            for ports in taken where range.overlaps(ports) {
+                if first < Int(ports.first), let gap = PortRange(first: UInt16(first), last: ports.first - 1) {
+                    gaps.append(gap)
+                }
+                first = max(first, Int(ports.last) + 1)
+            }
+            if first <= Int(range.last), let gap = PortRange(first: UInt16(first), last: range.last) { gaps.append(gap) }
+            return gaps
+        }
+    }
+
     /// Enters a lease, in the place of an earlier one of the same claim. `false`, and nothing changed, when another
     /// claim has one of the ports.
     @discardableResult

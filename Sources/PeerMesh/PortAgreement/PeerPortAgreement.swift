@@ -4,27 +4,34 @@ public import PeerWire
 ///
 /// ```
 /// offline ──sessionReady──▶ requested ──offered──▶ checking ──own end fits──▶ committed ──active──▶ active
-///    ▲                          ▲  │ refused           │ taken here: decline                          │ check passed
-///    │ sessionLost              │  ▼                    ▼                                             ▼
-///    └── from each ──           refused            (next offer)                    unreachable ◀─▶ verified
+///    ▲                          ▲  │ refused           │ taken here: decline
+///    │ sessionLost              │  ▼                    ▼
+///    └── from each ──           refused            (next offer)
 /// ```
-/// Whether the target answers is known beside that: while it does not, the state shown is `target-down`, and the
-/// relay is told to refuse visitors.
+/// While it is active, each of its ports has a state of its own (`PortChecks`): the relay is told which ports are to
+/// refuse because their target does not answer, and the others are checked from outside.
 public struct PeerPortAgreement: Sendable {
     public enum Stage: Hashable, Sendable {
         case offline
         case requested
         case checking(Message.Offer)
         case committed(Message.Offer)
-        case active(Reachability)
+        case active
         case refused(RefusalReason, detail: String, retryAt: Instant)
     }
 
-    public enum Reachability: Hashable, Sendable {
-        /// A check runs, or waits for its turn.
-        case checking(failures: Int)
-        case verified(by: [String], recheckAt: Instant)
-        case unreachable(reason: String, retryAt: Instant)
+    /// One port of an active mapping, for listings.
+    public struct Standing: Hashable, Sendable {
+        public var state: MappingState
+        /// Why it is not better, in a few words; `nil` when there is nothing to say.
+        public var reason: String?
+        public var verifiedBy: [String]
+
+        public init(state: MappingState, reason: String? = nil, verifiedBy: [String] = []) {
+            self.state = state
+            self.reason = reason
+            self.verifiedBy = verifiedBy
+        }
     }
 
     public enum Event: Sendable {
@@ -35,10 +42,13 @@ public struct PeerPortAgreement: Sendable {
         case ownPortBound, ownPortTaken
         case activated(attempt: UInt16, host: String)
         case refused(RefusalReason, detail: String)
-        case targetAnswers, targetSilent
-        /// Answers to `check`; or another node has looked (`isOwn` is false), which only ever adds something.
-        case checkPassed(by: String, isOwn: Bool = true)
-        case checkFailed(reason: String)
+        /// What is known of the services behind the ports.
+        case targets(TargetStates)
+        /// Answers to `check`, for the port so many after the first.
+        case checkPassed(UInt16, by: String)
+        case checkFailed(UInt16, reason: String)
+        /// Another node was asked, and came through.
+        case seen(UInt16, by: String)
         /// The relay's half of a receipt, with the keys that the session proved.
         case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
         case timePassed
@@ -50,9 +60,9 @@ public struct PeerPortAgreement: Sendable {
         case bindOwnPort(UInt16)
         /// Give up the number bound before.
         case freeOwnPort
-        /// Dial the public address from here and see whether a nonce comes back through the tunnel. There is no other
-        /// before this one is answered, or the session lost.
-        case check(host: String, ports: PortRange, after: Instant.Span)
+        /// Dial a public port from here and see whether a nonce comes back through the tunnel. `offset`: by how many
+        /// it is after the first one.
+        case check(host: String, port: UInt16, offset: UInt16, after: Instant.Span)
         /// The state that listings show has changed.
         case changed
         /// Ask for the same number next time.
@@ -64,12 +74,10 @@ public struct PeerPortAgreement: Sendable {
     }
 
     static let retryRefused = Instant.Span.seconds(10)
-    static let retryUnreachable = Instant.Span.seconds(5)
-    static let recheckVerified = Instant.Span.seconds(120)
-    static let quickChecks = 4
-    static let checkPause = Instant.Span.milliseconds(200)
     /// Receipts that a relay may send at once, and how often one more: each costs a signature and a file.
     static let receiptBurst = 8
+    /// Reports of what the relay need not act on are gathered for so long, while checks go on.
+    static let reportPause = Instant.Span.milliseconds(200)
 
     public private(set) var wish: MappingWish
     public private(set) var stage = Stage.offline
@@ -78,15 +86,20 @@ public struct PeerPortAgreement: Sendable {
     /// What another relay gave for the same mapping: the first choice here, where any will do and none was had before.
     public var prefers: PortRange?
     public private(set) var host: String?
-    public private(set) var targetAnswers = true
-    private var reported: MappingState?
+    private var targets: TargetStates
+    private var checks = PortChecks(count: 0, TargetStates())
+    private var reported: Message?
+    private var reportAt: Instant?
+    /// Up to which of the ports' changes it is settled whether they are reported, and when.
+    private var judged = 0
+    /// In a row.
+    private var refusals: UInt64 = 0
     private var receipts = Allowance(burst: Self.receiptBurst, pause: .seconds(10))
     /// What was committed to last.
     private var attempt: UInt16 = 0
     /// `active` is the answer to a commit, or to a report that has the relay accept again, and comes once for each: it
     /// has this node dial, so what comes besides is passed over.
-    private var isActivationDue = false
-    private var isCheckUnderWay = false
+    private var activationsDue = 0
     private let targetText: String
 
     /// `remembered`: the ports that this relay gave before.
@@ -94,17 +107,21 @@ public struct PeerPortAgreement: Sendable {
         self.wish = wish
         self.targetText = targetText
         ports = remembered
+        // What this node serves itself, and what is dialled for a visitor alone, is not watched.
+        targets = wish.isWatched ? TargetStates() : .answering(wish.ports.count)
     }
 
     /// Takes over what no relay is concerned by. `false` where the relay has to be asked anew.
     public mutating func takeOver(_ wish: MappingWish) -> Bool {
         var told = self.wish
         told.tell = wish.tell
+        told.isOnDemand = wish.isOnDemand
         guard told == wish else { return false }
         self.wish = wish
         return true
     }
 
+    /// Of the whole: the best that one of its ports is in.
     public var state: MappingState {
         switch stage {
         case .offline: .offline
@@ -112,32 +129,62 @@ public struct PeerPortAgreement: Sendable {
         case .checking: .bound
         case .committed: .committed
         case .refused: .refused
-        case .active(let reachability):
-            if !targetAnswers {
-                .targetDown
-            } else {
-                switch reachability {
-                case .checking: .active
-                case .verified: .verified
-                case .unreachable: .unreachable
-                }
-            }
+        case .active:
+            Self.best.first { state in checks.stages.contains { $0.state == state } } ?? .active
         }
     }
+
+    private static let best: [MappingState] = [.verified, .active, .unreachable, .targetDown]
 
     /// Why it is not better than it is, in a few words; `nil` when there is nothing to say.
     public var reason: String? {
         switch stage {
         case .refused(_, let detail, _): detail
-        case .active where !targetAnswers: "\(targetText) does not answer"
-        case .active(.unreachable(let reason, _)): reason
+        case .active: standings.first { $0.state == state }?.reason
         case .offline: "no session to the relay"
-        case .requested, .checking, .committed, .active: nil
+        case .requested, .checking, .committed: nil
         }
     }
 
-    public var verifiedBy: [String] {
-        if case .active(.verified(let by, _)) = stage, targetAnswers { by } else { [] }
+    /// Each port of an active mapping, in their order; none otherwise.
+    public var standings: [Standing] {
+        guard case .active = stage else { return [] }
+        return checks.stages.enumerated().map { offset, stage in
+            switch stage {
+            case .closed: Standing(state: .targetDown, reason: targets.silent[UInt16(offset)], verifiedBy: [])
+            case .unknown, .opening, .due, .checking: Standing(state: .active, reason: nil, verifiedBy: [])
+            case .verified(let by, _):
+                Standing(state: .verified, reason: wish.isOnDemand ? Self.onDemand : nil, verifiedBy: by)
+            case .unreachable(let reason, _): Standing(state: .unreachable, reason: reason, verifiedBy: [])
+            }
+        }
+    }
+
+    private static let onDemand = "on demand: its target is dialled when a visitor comes"
+
+    /// By how many ports the first verified one is after the first, and who verified it.
+    public var firstVerified: (offset: UInt16, by: [String])? {
+        guard case .active = stage else { return nil }
+        for (offset, stage) in checks.stages.enumerated() {
+            if case .verified(let by, _) = stage { return (UInt16(offset), by) }
+        }
+        return nil
+    }
+
+    /// The verified ports, neighbours as one range.
+    public var verifiedPorts: [PortRange] {
+        guard case .active = stage, let ports else { return [] }
+        var runs: [PortRange] = []
+        for (offset, stage) in checks.stages.enumerated() {
+            guard case .verified = stage else { continue }
+            let port = ports.first + UInt16(offset)
+            if let last = runs.last, last.last + 1 == port, let longer = PortRange(first: last.first, last: port) {
+                runs[runs.count - 1] = longer
+            } else if let alone = PortRange(first: port, last: port) {
+                runs.append(alone)
+            }
+        }
+        return runs
     }
 
     /// Whether the relay was asked for ports, and has not yet named any that both ends can have.
@@ -151,22 +198,49 @@ public struct PeerPortAgreement: Sendable {
     public var nextDeadline: Instant? {
         switch stage {
         case .refused(_, _, let retryAt): retryAt
-        case .active(.unreachable(_, let retryAt)) where targetAnswers: retryAt
-        case .active(.verified(_, let recheckAt)) where targetAnswers: recheckAt
-        case .offline, .requested, .checking, .committed, .active: nil
+        case .active: [reportAt, checks.nextDeadline].compactMap { $0 }.min()
+        case .offline, .requested, .checking, .committed: nil
         }
     }
 
     public mutating func handle(_ event: Event, at now: Instant) -> [Action] {
-        let before = state
+        let before = (state, checks.changes)
         var actions = transition(event, now)
-        if state != before, !actions.contains(.changed) { actions.append(.changed) }
-        if case .active = stage, reported != state {
-            if reported == .targetDown { isActivationDue = true }
-            reported = state
-            actions.append(.send(.report(wish.id, state: state)))
-        }
+        if case .active = stage { actions += nextChecks(now) }
+        if (state, checks.changes) != before, !actions.contains(.changed) { actions.append(.changed) }
+        if case .active = stage { actions += report(now) }
         return actions
+    }
+
+    private mutating func nextChecks(_ now: Instant) -> [Action] {
+        guard let host else { return [] }
+        return checks.next(at: now).compactMap { check(host, $0.offset, after: $0.after) }
+    }
+
+    private func check(_ host: String, _ offset: UInt16, after pause: Instant.Span) -> Action? {
+        ports.map { .check(host: host, port: $0.first + offset, offset: offset, after: pause) }
+    }
+
+    /// At once what changes who is let in; the rest when checks have a rest, or after a moment.
+    private mutating func report(_ now: Instant) -> [Action] {
+        guard reported == nil || judged != checks.changes || reportAt.map({ now >= $0 }) == true else { return [] }
+        judged = checks.changes
+        let states = PortStates(checks.stages.map(\.state))
+        let message = Message.report(wish.id, state: state, ports: states.runs.count > 1 ? states : nil)
+        guard reported != message else {
+            reportAt = nil
+            return []
+        }
+        let isUrgent = reported?.refusedPorts(of: states.count) != states.offsets(in: .targetDown)
+        if !isUrgent, states.count > 1, checks.isChecking, now < reportAt ?? (now + Self.reportPause) {
+            reportAt = reportAt ?? (now + Self.reportPause)
+            return []
+        }
+        reportAt = nil
+        let opened = reported?.refusedPorts(of: states.count)?.subtracting(states.offsets(in: .targetDown)) ?? []
+        if !opened.isEmpty { activationsDue = min(activationsDue + 1, PortStates.maximumPorts) }
+        reported = message
+        return [.send(message)]
     }
 
     private mutating func transition(_ event: Event, _ now: Instant) -> [Action] {
@@ -175,8 +249,8 @@ public struct PeerPortAgreement: Sendable {
         case .sessionLost:
             stage = .offline
             reported = nil
-            isActivationDue = false
-            isCheckUnderWay = false
+            activationsDue = 0
+            refusals = 0
             return []
         case .offered(let offer): return offered(offer)
         case .ownPortBound:
@@ -186,34 +260,27 @@ public struct PeerPortAgreement: Sendable {
             guard case .checking(let offer) = stage else { return [] }
             stage = .requested
             return [.send(.decline(wish.id, attempt: offer.attempt, reason: .portTakenHere))]
-        case .activated(let attempt, let host): return activated(attempt, host)
+        case .activated(let attempt, let host): return activated(attempt, host, now)
         case .refused(let reason, let detail):
             if case .offline = stage { return [] }
-            stage = .refused(reason, detail: detail, retryAt: now + Self.retryRefused)
+            refusals += 1
+            let pause = min(Self.retryRefused * (1 << min(refusals - 1, 16)), reason.longestRetry)
+            stage = .refused(reason, detail: detail, retryAt: now + pause)
             return wish.target == .serverPort ? [.freeOwnPort] : []
-        case .targetAnswers:
-            targetAnswers = true
-            // The relay resumes on the report and answers with `active`; the check follows that.
-            if case .active = stage, reported == .targetDown { stage = .active(.checking(failures: 0)) }
+        case .targets(let targets):
+            self.targets = targets
+            if case .active = stage { checks.targetsChanged(targets, at: now) }
             return []
-        case .targetSilent:
-            targetAnswers = false
+        case .checkPassed(let offset, let verifier):
+            guard case .active = stage else { return [] }
+            _ = checks.passed(offset, by: verifier, at: now)
             return []
-        case .checkPassed(let verifier, let isOwn):
-            if isOwn { isCheckUnderWay = false }
-            guard case .active(let reachability) = stage else { return [] }
-            var by: [String] = []
-            if case .verified(let earlier, _) = reachability { by = earlier }
-            guard !by.contains(verifier) else {
-                stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
-                return []
-            }
-            by.append(verifier)
-            stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
-            return [.changed]
-        case .checkFailed(let reason):
-            isCheckUnderWay = false
-            return checkFailed(reason, now)
+        case .checkFailed(let offset, let reason):
+            guard case .active = stage, let host, let pause = checks.failed(offset, reason, at: now) else { return [] }
+            return [check(host, offset, after: pause)].compactMap { $0 }
+        case .seen(let offset, let verifier):
+            if case .active = stage { checks.seen(offset, by: verifier) }
+            return []
         case .receiptOffered(let draft, let relay, let peer): return receiptOffered(draft, relay, peer, now)
         case .timePassed: return timePassed(now)
         }
@@ -242,6 +309,9 @@ public struct PeerPortAgreement: Sendable {
 
     private mutating func offered(_ offer: Message.Offer) -> [Action] {
         guard case .requested = stage else { return [] }
+        guard offer.ports.count == wish.ports.count else {
+            return [.send(.decline(wish.id, attempt: offer.attempt, reason: .withdrawn))]
+        }
         guard wish.target == .serverPort else { return commit(offer) }
         stage = .checking(offer)
         return [.bindOwnPort(offer.ports.first)]
@@ -251,43 +321,28 @@ public struct PeerPortAgreement: Sendable {
         stage = .committed(offer)
         ports = offer.ports
         attempt = offer.attempt
-        isActivationDue = true
-        return [.send(.commit(wish.id, attempt: offer.attempt)), .remember(offer.ports)]
+        activationsDue = 1
+        refusals = 0
+        let states = PortStates((0..<offer.ports.count).map { targets.silent[UInt16($0)] == nil ? .committed : .targetDown })
+        let isWhole = states.offsets(in: .targetDown).isEmpty
+        return [
+            .send(.commit(wish.id, attempt: offer.attempt, ports: isWhole ? nil : states)), .remember(offer.ports),
+        ]
     }
 
-    private mutating func activated(_ attempt: UInt16, _ host: String) -> [Action] {
+    private mutating func activated(_ attempt: UInt16, _ host: String, _ now: Instant) -> [Action] {
+        guard let ports, activationsDue > 0, attempt == self.attempt else { return [] }
         switch stage {
-        case .committed, .active: break
+        case .committed: checks = PortChecks(count: ports.count, targets)
+        // Said of another host, nothing that was verified counts.
+        case .active where host != self.host: checks = PortChecks(count: ports.count, targets)
+        case .active: break
         case .offline, .requested, .checking, .refused: return []
         }
-        guard isActivationDue, attempt == self.attempt else { return [] }
-        isActivationDue = false
+        activationsDue -= 1
         self.host = host
-        stage = .active(.checking(failures: 0))
-        return targetAnswers ? check() : []
-    }
-
-    /// None while one is under way: its answer does for both.
-    private mutating func check(after pause: Instant.Span = .zero) -> [Action] {
-        guard let ports, let host, !isCheckUnderWay else { return [] }
-        isCheckUnderWay = true
-        return [.check(host: host, ports: ports, after: pause)]
-    }
-
-    private mutating func checkFailed(_ reason: String, _ now: Instant) -> [Action] {
-        guard case .active(let reachability) = stage, targetAnswers else { return [] }
-        let failures: Int
-        switch reachability {
-        case .checking(let earlier): failures = earlier + 1
-        // What was reachable gets the benefit of the doubt of a few quick checks.
-        case .verified: failures = 1
-        case .unreachable: failures = Self.quickChecks
-        }
-        if failures < Self.quickChecks {
-            stage = .active(.checking(failures: failures))
-            return check(after: Self.checkPause * UInt64(failures))
-        }
-        stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable))
+        stage = .active
+        checks.opened(at: now)
         return []
     }
 
@@ -303,16 +358,29 @@ public struct PeerPortAgreement: Sendable {
     }
 
     private mutating func timePassed(_ now: Instant) -> [Action] {
-        guard let deadline = nextDeadline, now >= deadline else { return [] }
-        switch stage {
-        case .refused: return request()
-        case .active(.unreachable(let reason, _)):
-            stage = .active(.unreachable(reason: reason, retryAt: now + Self.retryUnreachable * 2))
-            return check()
-        case .active(.verified(let by, _)):
-            stage = .active(.verified(by: by, recheckAt: now + Self.recheckVerified))
-            return check()
-        case .offline, .requested, .checking, .committed, .active: return []
+        guard case .refused(_, _, let retryAt) = stage, now >= retryAt else { return [] }
+        return request()
+    }
+}
+
+extension RefusalReason {
+    /// What passes by itself is asked about all the time; what only the relay's owner or this node's user can change,
+    /// ever less often.
+    var longestRetry: Instant.Span {
+        switch self {
+        case .portNotAllowed, .protocolNotSupported, .notGranted: .seconds(600)
+        case .limitReached: .seconds(60)
+        case .noPortFree, .portTaken, .portLeased, .storageFailed, .portTakenHere, .withdrawn:
+            PeerPortAgreement.retryRefused
         }
+    }
+}
+
+extension Message {
+    /// Of a report about so many ports: those that refuse, by how many they are after the first.
+    func refusedPorts(of count: Int) -> Set<UInt16>? {
+        guard case .report(_, let state, _, let ports) = self else { return nil }
+        if let ports { return ports.offsets(in: .targetDown) }
+        return state == .targetDown ? Set((0..<count).map { UInt16($0) }) : []
     }
 }

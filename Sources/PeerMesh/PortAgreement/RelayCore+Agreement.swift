@@ -34,7 +34,7 @@ extension RelayCore {
         guard mayCycle(request.mapping, id, now) else { return refusal(.limitReached, Self.excessOfCycles) }
         guard pay(count, for: id, now) else { return refusal(.limitReached, Self.excessOfWork) }
         if agreements[claim] != nil { countCycle(of: request.mapping, id, now) }
-        let walk = walk(for: request.wish, grant)
+        let walk = walk(for: request.wish, request.protocols, claim, grant)
         // A repeated request starts over; what it held is kept if it still fits, but nothing accepts until it is
         // agreed.
         let former = agreements.removeValue(forKey: claim)
@@ -128,7 +128,9 @@ extension RelayCore {
     /// A newer grant: its ports and protocols count from now on.
     mutating func regrant(_ claim: Claim, _ grant: Grant) -> [Action] {
         guard var agreement = agreements[claim] else { return [] }
-        if agreement.walk != nil { agreement.walk = walk(for: agreement.request.wish, grant) }
+        if agreement.walk != nil {
+            agreement.walk = walk(for: agreement.request.wish, agreement.request.protocols, claim, grant)
+        }
         agreements[claim] = agreement
         rebook(claim)
         if let ports = agreement.ports {
@@ -160,9 +162,15 @@ extension RelayCore {
         }
     }
 
-    private mutating func walk(for wish: PortWish, _ grant: Grant) -> PortWalk? {
+    private mutating func walk(
+        for wish: PortWish, _ protocols: TransportProtocols, _ claim: Claim, _ grant: Grant
+    ) -> PortWalk? {
         if case .exactly = wish { return nil }
-        return PortWalk(grant.places(within: policy.ports), count: wish.count, random: &random)
+        let places = grant.places(within: policy.ports)
+        // Many in a row are looked for only where they can be: to ask of each place who has it would take too long.
+        let isLong = wish.count > Self.manyPorts
+        return PortWalk(
+            isLong ? leases.gaps(in: places, protocols, except: claim) : places, count: wish.count, random: &random)
     }
 
     /// Free as far as this relay knows; the system has the last word.
@@ -261,7 +269,7 @@ extension RelayCore {
     }
 
     mutating func committed(
-        _ id: SessionID, _ claim: Claim, _ attempt: UInt16, _ wall: WallTime
+        _ id: SessionID, _ claim: Claim, _ attempt: UInt16, _ states: PortStates?, _ wall: WallTime
     ) -> [Action] {
         guard let agreement = agreements[claim], agreement.stage == .offered, agreement.attempt == attempt,
             agreement.session == id, let ports = agreement.ports, let session = sessions[id]
@@ -278,6 +286,8 @@ extension RelayCore {
             return refuse(claim, .portLeased, "\(Self.subject(ports)) leased to another node since a moment ago")
         }
         agreements[claim]?.stage = .saving
+        agreements[claim]?.note(states)
+        agreements[claim]?.reportedPorts = nil
         return [.saveLease(lease)]
     }
 
@@ -290,9 +300,13 @@ extension RelayCore {
         guard succeeded || written[claim] == agreement.ports else {
             return refuse(claim, .storageFailed, "the relay could not write the lease down")
         }
-        agreements[claim]?.stage = .active
-        return [
-            .listen(claim, agreement.session, agreement.filter),
+        let opened = agreement.all.subtracting(agreement.refusing)
+        agreements[claim]?.stage = opened.isEmpty ? .paused : .active
+        agreements[claim]?.shut = agreement.refusing
+        let only = opened == agreement.all ? nil : opened
+        let listening: [Action] =
+            opened.isEmpty ? [] : [.listen(claim, agreement.session, agreement.filter, only: only)]
+        return listening + [
             .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
         ] + promise(claim)
     }
@@ -321,7 +335,7 @@ extension RelayCore {
     }
 
     mutating func reported(
-        _ id: SessionID, _ claim: Claim, _ state: MappingState, isLeaving: Bool, _ now: Instant
+        _ id: SessionID, _ claim: Claim, _ state: MappingState, _ states: PortStates?, isLeaving: Bool, _ now: Instant
     ) -> [Action] {
         guard let agreement = agreements[claim], agreement.session == id else { return [] }
         agreements[claim]?.reported = state
@@ -329,25 +343,35 @@ extension RelayCore {
         switch (agreement.stage, state) {
         case (.active, .targetDown):
             agreements[claim]?.stage = .paused
+            agreements[claim]?.note(nil)
             // Where the service is down, who comes in would be turned away at once.
             return [isLeaving ? .pauseGently(claim) : .pause(claim)]
-        case (.paused, .active), (.paused, .verified):
+        case (.active, _):
+            agreements[claim]?.note(states)
+            let closed = (agreements[claim]?.refusing ?? []).subtracting(agreement.shut)
+            agreements[claim]?.shut.formUnion(closed)
+            return (closed.isEmpty ? [] : [.pause(claim, only: closed)]) + resume(claim, now)
+        case (.paused, .active), (.paused, .verified), (.paused, .unreachable):
+            agreements[claim]?.note(states)
             return resume(claim, now)
-        case (.holding, _), (.offered, _), (.saving, _), (.active, _), (.paused, _): return []
+        case (.holding, _), (.offered, _), (.saving, _), (.paused, _): return []
         }
     }
 
-    /// The target answers again, and so its ports accept; as soon as that is paid for.
+    /// Targets answer again, and so their ports accept; as soon as that is paid for.
     mutating func resume(_ claim: Claim, _ now: Instant) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .paused, let ports = agreement.ports,
+        guard let agreement = agreements[claim], agreement.stage == .paused || agreement.stage == .active,
             let session = sessions[agreement.session]
         else { return [] }
-        let isPaid = pay(ports.count, for: agreement.session, now)
+        let shut = agreement.stage == .paused ? agreement.all : agreement.shut
+        let opened = shut.subtracting(agreement.refusing)
+        let isPaid = opened.isEmpty || pay(opened.count, for: agreement.session, now)
         agreements[claim]?.mustResume = !isPaid
-        guard isPaid else { return [] }
+        guard isPaid, !opened.isEmpty else { return [] }
         agreements[claim]?.stage = .active
+        agreements[claim]?.shut = shut.subtracting(opened)
         return [
-            .listen(claim, agreement.session, agreement.filter),
+            .listen(claim, agreement.session, agreement.filter, only: opened == agreement.all ? nil : opened),
             .send(
                 agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
         ]
@@ -404,4 +428,16 @@ extension RelayCore {
         written[claim] = nil
         return leases.remove(claim) == nil ? [] : [.removeLease(claim)]
     }
+}
+
+extension RelayCore.Agreement {
+    /// What the peer says of each port; of those that it says nothing of they all accept.
+    mutating func note(_ states: PortStates?) {
+        let count = UInt16(clamping: ports?.count ?? 0)
+        reportedPorts = states
+        refusing = states?.offsets(in: .targetDown).filter { $0 < count } ?? []
+    }
+
+    /// All of its ports, by how many they are after the first one.
+    var all: Set<UInt16> { Set((0..<(ports?.count ?? 0)).map { UInt16($0) }) }
 }

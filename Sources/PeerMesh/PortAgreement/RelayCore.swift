@@ -28,7 +28,7 @@ public struct RelayCore: Sendable {
 
         public init(
             ports: PortRange, protocols: TransportProtocols = .tcp, leaseSeconds: UInt32 = 24 * 3600,
-            maximumPortsPerMapping: Int = 64, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096,
+            maximumPortsPerMapping: Int = PortStates.maximumPorts, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096,
             membershipLimits: Grant.Limits = Policy.usualLimits
         ) {
             self.ports = PublicPorts(ports)
@@ -90,10 +90,11 @@ public struct RelayCore: Sendable {
         case end(SessionID, CloseReason, detail: String)
         /// Bind these ports without accepting anything; answer with `portsHeld`, `portsBusy` or `portsShort`.
         case hold(Claim, PortRange, TransportProtocols)
-        /// Start accepting on the held ports, for this session, whom the filter lets in.
-        case listen(Claim, SessionID, NetworkFilter)
+        /// Start accepting on the held ports, for this session, whom the filter lets in. `only`: on those that are so
+        /// many after the first; all others stay as they are.
+        case listen(Claim, SessionID, NetworkFilter, only: Set<UInt16>? = nil)
         /// Stop accepting: connections are refused, the ports stay bound.
-        case pause(Claim)
+        case pause(Claim, only: Set<UInt16>? = nil)
         /// The same, but whoever is in the middle of TCP's handshake comes in yet, which may take a moment. What is
         /// said of the claim after that is done at once.
         case pauseGently(Claim)
@@ -142,6 +143,8 @@ public struct RelayCore: Sendable {
         public var lease: Lease
         public var stage: Stage?
         public var reported: MappingState?
+        /// How each port is, where they differ.
+        public var ports: PortStates?
         public var session: SessionID?
         /// Whom the peer wants let in; `nil` while no session asks for it.
         public var filter: NetworkFilter?
@@ -159,6 +162,11 @@ public struct RelayCore: Sendable {
         var declines = 0
         var deadline = Instant.zero
         var reported: MappingState?
+        var reportedPorts: PortStates?
+        /// Ports that are not to accept, by how many they are after the first one.
+        var refusing: Set<UInt16> = []
+        /// Those that do not though others do, while it is active.
+        var shut: Set<UInt16> = []
         /// Whether `free` was not called since the last `hold`.
         var isHeld = false
         /// Receipts that were sent and not answered yet, the oldest first.
@@ -171,6 +179,8 @@ public struct RelayCore: Sendable {
     static let offerLimit = Instant.Span.seconds(30)
     /// So many numbers may turn out to be taken at the peer's own end.
     static let maximumDeclines = 16
+    /// More in a row than this are looked for in the gaps between leases.
+    static let manyPorts = 16
     static let maximumFencedInstances = 64
     static let maximumFencedKeys = 16_384
     /// A peer asks for all that it has when its session begins. What it did not ask for by then it does not know.
@@ -227,8 +237,8 @@ public struct RelayCore: Sendable {
         leases.all.map { lease in
             let agreement = agreements[Claim(key: lease.key, mapping: lease.mapping)]
             return Standing(
-                lease: lease, stage: agreement?.stage, reported: agreement?.reported, session: agreement?.session,
-                filter: agreement?.filter)
+                lease: lease, stage: agreement?.stage, reported: agreement?.reported, ports: agreement?.reportedPorts,
+                session: agreement?.session, filter: agreement?.filter)
         }
     }
 
@@ -422,13 +432,13 @@ public struct RelayCore: Sendable {
         switch message {
         case .ping(let number): return [.send(id, .pong(number))]
         case .request(let request): return requested(id, key, request, now, wall)
-        case .commit(let mapping, let attempt):
-            return committed(id, Claim(key: key, mapping: mapping), attempt, wall)
+        case .commit(let mapping, let attempt, let ports):
+            return committed(id, Claim(key: key, mapping: mapping), attempt, ports, wall)
         case .decline(let mapping, let attempt, let reason):
             return declined(Claim(key: key, mapping: mapping), attempt, reason, now)
         case .release(let mapping): return released(id, Claim(key: key, mapping: mapping), now)
-        case .report(let mapping, let state, let isLeaving):
-            return reported(id, Claim(key: key, mapping: mapping), state, isLeaving: isLeaving, now)
+        case .report(let mapping, let state, let isLeaving, let ports):
+            return reported(id, Claim(key: key, mapping: mapping), state, ports, isLeaving: isLeaving, now)
         case .close:
             return ended(id, wall) + [.end(id, .leaving, detail: "")]
         case .checkWanted(let request): return checkWanted(id, request, now)

@@ -12,19 +12,19 @@ extension IPTable {
                 sql: """
                     INSERT INTO mapping_wish
                         (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny, tell,
-                         name)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                         name, on_demand)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET
                         target_kind = excluded.target_kind, host = excluded.host, port = excluded.port,
                         protocols = excluded.protocols, wish_kind = excluded.wish_kind,
                         first_port = excluded.first_port, count = excluded.count,
                         allow = excluded.allow, deny = excluded.deny, tell = excluded.tell,
-                        name = excluded.name
+                        name = excluded.name, on_demand = excluded.on_demand
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
                     wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.tell,
-                    wish.name,
+                    wish.name, wish.isOnDemand,
                 ])
         }
     }
@@ -64,10 +64,12 @@ extension IPTable {
         // What an earlier version took for a name.
         let tell = PlainText.cleaned(try row.text("tell"))
         let name = try row.text("name")
+        let isOnDemand: Int = try row.number("on_demand")
         return MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
             ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),
             tell: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"),
+            isOnDemand: isOnDemand != 0,
             name: try row.value(name.isEmpty || MappingWish.isName(name) ? name : nil, "name"))
     }
 

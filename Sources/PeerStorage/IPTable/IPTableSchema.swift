@@ -31,6 +31,7 @@ enum IPTableSchema {
         migrator.registerMigration("6 process starts") { try $0.execute(sql: processStarts) }
         migrator.registerMigration("7 told mappings") { try $0.execute(sql: toldMappings) }
         migrator.registerMigration("mapping names") { try $0.execute(sql: mappingNames) }
+        migrator.registerMigration("on demand") { try $0.execute(sql: onDemand) }
         return migrator
     }
 
@@ -138,4 +139,8 @@ enum IPTableSchema {
 
     /// `name`: what the user calls it; nothing where he calls it nothing.
     private static let mappingNames = "ALTER TABLE mapping_wish ADD COLUMN name TEXT NOT NULL DEFAULT ''"
+
+    /// `on_demand`: 1 where the target is dialled for visitors alone.
+    private static let onDemand =
+        "ALTER TABLE mapping_wish ADD COLUMN on_demand INTEGER NOT NULL DEFAULT 0 CHECK (on_demand IN (0, 1))"
 }

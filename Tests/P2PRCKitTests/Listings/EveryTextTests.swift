@@ -71,8 +71,9 @@ import Testing
             id: mapping, target: .service(host: "127.0.0.1", port: 80), protocols: .tcp, ports: .any(count: 2))
         let exposed = ExposedMapping(
             wish: wish, targetText: "127.0.0.1:80", relay: Endpoint(host: "relay.example", port: 8_088), relayName: name,
-            state: .verified, reason: name, refusal: nil, host: host, ports: PortRange(first: 30_000, count: 2)!,
-            verifiedBy: [name], receipt: nil, isPlain: false, failures: 0, traffic: TrafficCounters())
+            state: .verified, reason: name,
+            standings: Array(repeating: .init(state: .verified, reason: name, verifiedBy: [name]), count: 2), refusal: nil,
+            host: host, ports: PortRange(first: 30_000, count: 2)!, receipt: nil, isPlain: false, failures: 0, traffic: TrafficCounters())
         let relay = RelayStanding(
             endpoint: Endpoint(host: "relay.example", port: 8_088), name: name, key: key, state: .refused, reason: name,
             latency: nil, lastHeard: nil, isPlain: nil)

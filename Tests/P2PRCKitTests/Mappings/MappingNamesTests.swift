@@ -16,8 +16,8 @@ import Testing
     static func exposed(_ wish: MappingWish, _ port: UInt16) -> ExposedMapping {
         ExposedMapping(
             wish: wish, targetText: PeerService.text(wish.target), relay: Endpoint(host: "203.0.113.11", port: 8_088),
-            relayName: "relay", state: .verified, reason: nil, refusal: nil, host: "203.0.113.11",
-            ports: PortRange(first: port, count: wish.ports.count), verifiedBy: [], receipt: nil, isPlain: nil, failures: 0,
+            relayName: "relay", state: .verified, reason: nil, standings: [], refusal: nil, host: "203.0.113.11",
+            ports: PortRange(first: port, count: wish.ports.count), receipt: nil, isPlain: nil, failures: 0,
             traffic: TrafficCounters())
     }
 

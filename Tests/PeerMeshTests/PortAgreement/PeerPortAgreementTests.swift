@@ -39,11 +39,11 @@ import Testing
                 == [.send(.commit(Self.id, attempt: 1)), .remember(.only(4_000)), .changed])
         #expect(
             Self.give(&agreement, .activated(attempt: 1, host: "relay")) == [
-                .check(host: "relay", ports: .only(4_000), after: .zero), .changed,
+                .check(host: "relay", port: 4_000, offset: 0, after: .zero), .changed,
                 .send(.report(Self.id, state: .active)),
             ])
         #expect(
-            Self.give(&agreement, .checkPassed(by: "this node"))
+            Self.give(&agreement, .checkPassed(0, by: "this node"))
                 == [.changed, .send(.report(Self.id, state: .verified))])
         #expect(agreement.verifiedBy == ["this node"] && agreement.reason == nil)
         #expect(agreement.ports == .only(4_000) && agreement.host == "relay")
@@ -106,21 +106,21 @@ import Testing
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"))
         for failure in UInt64(1)...3 {
             #expect(
-                Self.give(&agreement, .checkFailed(reason: "refused"))
-                    == [.check(host: "relay", ports: .only(4_000), after: .milliseconds(200 * failure))])
+                Self.give(&agreement, .checkFailed(0, reason: "refused"))
+                    == [.check(host: "relay", port: 4_000, offset: 0, after: .milliseconds(200 * failure))])
             #expect(agreement.state == .active)
         }
         #expect(
-            Self.give(&agreement, at: .at(1_000), .checkFailed(reason: "refused"))
+            Self.give(&agreement, at: .at(1_000), .checkFailed(0, reason: "refused"))
                 == [.changed, .send(.report(Self.id, state: .unreachable))])
         #expect(agreement.reason == "refused" && agreement.nextDeadline == .at(6_000))
         #expect(
             Self.give(&agreement, at: .at(6_000), .timePassed)
-                == [.check(host: "relay", ports: .only(4_000), after: .zero)])
-        #expect(Self.give(&agreement, at: .at(6_100), .checkFailed(reason: "times out")).isEmpty)
+                == [.check(host: "relay", port: 4_000, offset: 0, after: .zero)])
+        #expect(Self.give(&agreement, at: .at(6_100), .checkFailed(0, reason: "times out")).isEmpty)
         #expect(agreement.reason == "times out")
         #expect(
-            Self.give(&agreement, at: .at(7_000), .checkPassed(by: "this node"))
+            Self.give(&agreement, at: .at(7_000), .checkPassed(0, by: "this node"))
                 == [.changed, .send(.report(Self.id, state: .verified))])
     }
 
@@ -129,35 +129,35 @@ import Testing
         #expect(agreement.nextDeadline == .at(120_000))
         #expect(
             Self.give(&agreement, at: .at(120_000), .timePassed)
-                == [.check(host: "relay", ports: Self.ports, after: .zero)])
-        #expect(agreement.state == .verified && agreement.nextDeadline == .at(240_000))
+                == [.check(host: "relay", port: 4_000, offset: 0, after: .zero)])
+        #expect(agreement.state == .verified && agreement.nextDeadline == nil)
         #expect(
-            Self.give(&agreement, at: .at(120_100), .checkFailed(reason: "refused")) == [
-                .check(host: "relay", ports: Self.ports, after: .milliseconds(200)), .changed,
+            Self.give(&agreement, at: .at(120_100), .checkFailed(0, reason: "refused")) == [
+                .check(host: "relay", port: 4_000, offset: 0, after: .milliseconds(200)), .changed,
                 .send(.report(Self.id, state: .active)),
             ])
     }
 
     @Test func `who verified it is told once each`() {
         var agreement = AgreementStates.inState("verified")
-        #expect(Self.give(&agreement, .checkPassed(by: "node b", isOwn: false)) == [.changed])
-        #expect(Self.give(&agreement, .checkPassed(by: "node b", isOwn: false)).isEmpty)
+        #expect(Self.give(&agreement, .seen(0, by: "node b")) == [.changed])
+        #expect(Self.give(&agreement, .seen(0, by: "node b")).isEmpty)
         #expect(agreement.verifiedBy == ["this node", "node b"])
     }
 
     @Test func `while the target is silent the relay is told to refuse, and nothing is checked`() {
         var agreement = AgreementStates.inState("verified")
         #expect(
-            Self.give(&agreement, .targetSilent) == [.changed, .send(.report(Self.id, state: .targetDown))])
+            Self.give(&agreement, .targets(AgreementStates.silence)) == [.changed, .send(.report(Self.id, state: .targetDown))])
         #expect(agreement.reason == "server port does not answer" && agreement.verifiedBy.isEmpty)
         #expect(agreement.nextDeadline == nil)
-        #expect(Self.give(&agreement, .targetSilent).isEmpty)
-        #expect(Self.give(&agreement, .checkFailed(reason: "refused")).isEmpty)
-        #expect(Self.give(&agreement, .targetAnswers) == [.changed, .send(.report(Self.id, state: .active))])
+        #expect(Self.give(&agreement, .targets(AgreementStates.silence)).isEmpty)
+        #expect(Self.give(&agreement, .checkFailed(0, reason: "refused")).isEmpty)
+        #expect(Self.give(&agreement, .targets(AgreementStates.answers)) == [.changed, .send(.report(Self.id, state: .active))])
         // The relay accepts again, and says so: only then is it worth a check.
         #expect(
             Self.give(&agreement, .activated(attempt: 3, host: "relay"))
-                == [.check(host: "relay", ports: Self.ports, after: .zero)])
+                == [.check(host: "relay", port: 4_000, offset: 0, after: .zero)])
     }
 
     @Test func `what the relay says of itself has this node dial once for each commit, and once for each return`() {
@@ -167,41 +167,41 @@ import Testing
         #expect(Self.give(&agreement, .activated(attempt: 2, host: "third")).isEmpty)
         #expect(agreement.state == .committed)
         let first = Self.give(&agreement, .activated(attempt: 1, host: "relay"))
-        #expect(first.contains(.check(host: "relay", ports: .only(4_000), after: .zero)))
+        #expect(first.contains(.check(host: "relay", port: 4_000, offset: 0, after: .zero)))
         for second in UInt64(0)..<2_000 {
             let actions = Self.give(&agreement, at: .at(second), .activated(attempt: 1, host: "third"))
             #expect(actions.isEmpty && agreement.host == "relay")
         }
-        Self.give(&agreement, .checkPassed(by: "this node"), .targetSilent)
+        Self.give(&agreement, .checkPassed(0, by: "this node"), .targets(AgreementStates.silence))
         #expect(Self.give(&agreement, .activated(attempt: 1, host: "third")).isEmpty)
-        Self.give(&agreement, .targetAnswers)
+        Self.give(&agreement, .targets(AgreementStates.answers))
         #expect(
             Self.give(&agreement, .activated(attempt: 1, host: "relay"))
-                == [.check(host: "relay", ports: .only(4_000), after: .zero)])
+                == [.check(host: "relay", port: 4_000, offset: 0, after: .zero)])
         #expect(Self.give(&agreement, .activated(attempt: 1, host: "relay")).isEmpty)
     }
 
     @Test func `one check is under way at a time, and its answer does for those that came meanwhile`() {
         var agreement = Self.service()
         Self.give(
-            &agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"), .targetSilent,
-            .targetAnswers)
+            &agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"),
+            .targets(AgreementStates.silence), .targets(AgreementStates.answers))
         #expect(Self.give(&agreement, .activated(attempt: 1, host: "relay")).isEmpty)
         // What others saw is no answer to it.
-        Self.give(&agreement, .checkPassed(by: "node b", isOwn: false))
+        Self.give(&agreement, .seen(0, by: "node b"))
         #expect(Self.give(&agreement, at: .at(120_000), .timePassed).isEmpty)
         #expect(
-            Self.give(&agreement, at: .at(120_000), .checkFailed(reason: "refused")).first
-                == .check(host: "relay", ports: .only(4_000), after: .milliseconds(200)))
+            Self.give(&agreement, at: .at(120_000), .checkFailed(0, reason: "refused")).first
+                == .check(host: "relay", port: 4_000, offset: 0, after: .milliseconds(200)))
         Self.give(&agreement, .sessionLost, .sessionReady, .offered(Self.offer(4_000, attempt: 2)))
         #expect(
             Self.give(&agreement, .activated(attempt: 2, host: "relay"))
-                .contains(.check(host: "relay", ports: .only(4_000), after: .zero)))
+                .contains(.check(host: "relay", port: 4_000, offset: 0, after: .zero)))
     }
 
     @Test func `a target that is silent before its ports are active is reported with them`() {
         var agreement = Self.service()
-        #expect(Self.give(&agreement, .targetSilent).isEmpty)
+        #expect(Self.give(&agreement, .targets(AgreementStates.silence)).isEmpty)
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)))
         #expect(
             Self.give(&agreement, .activated(attempt: 1, host: "relay"))

@@ -3,7 +3,7 @@ import PeerWire
 
 /// A peer's agreement in each of its states, and every event by name.
 enum AgreementStates {
-    static let ports = PortRange(first: 4_000, count: 2)!
+    static let ports = PortRange(first: 4_000, count: 1)!
     static let offer = Message.Offer(mapping: .number(5), attempt: 3, ports: ports, leaseSeconds: 60)
 
     static let relay = NodeIdentity(seed: .seed(1))!
@@ -20,18 +20,24 @@ enum AgreementStates {
     static let events: [(name: String, event: PeerPortAgreement.Event)] = [
         ("sessionReady", .sessionReady), ("sessionLost", .sessionLost), ("offered", .offered(offer)),
         ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(attempt: 3, host: "relay")),
-        ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targetAnswers),
-        ("targetSilent", .targetSilent), ("checkPassed", .checkPassed(by: "this node")),
-        ("checkFailed", .checkFailed(reason: "refused")),
+        ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targets(answers)),
+        ("targetSilent", .targets(silence)), ("checkPassed", .checkPassed(0, by: "this node")),
+        ("checkFailed", .checkFailed(0, reason: "refused")),
         ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))), ("timePassed", .timePassed),
     ]
 
-    static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 2))
+    static let answers = TargetStates.answering(1)
+    static let silence = TargetStates(silent: [0: "server port does not answer"])
+
+    /// Its targets answer.
+    static func make(_ target: MappingWish.Target = .serverPort, _ ports: PortWish = .any(count: 1))
         -> PeerPortAgreement
     {
-        PeerPortAgreement(
+        var agreement = PeerPortAgreement(
             wish: MappingWish(id: .number(5), target: target, protocols: .tcp, ports: ports), targetText: "server port",
             remembered: nil)
+        _ = agreement.handle(.targets(.answering(ports.count)), at: .zero)
+        return agreement
     }
 
     static func inState(_ name: String) -> PeerPortAgreement {
@@ -48,9 +54,9 @@ enum AgreementStates {
         default:
             give(.sessionReady, .offered(offer), .ownPortBound, .activated(attempt: 3, host: "relay"))
             switch name {
-            case "verified": give(.checkPassed(by: "this node"))
-            case "unreachable": for _ in 0..<4 { give(.checkFailed(reason: "refused")) }
-            case "target-down": give(.targetSilent)
+            case "verified": give(.checkPassed(0, by: "this node"))
+            case "unreachable": for _ in 0..<4 { give(.checkFailed(0, reason: "refused")) }
+            case "target-down": give(.targets(silence))
             default: break
             }
         }
@@ -58,18 +64,19 @@ enum AgreementStates {
     }
 
     static func name(of agreement: PeerPortAgreement) -> String {
-        if case .active = agreement.stage, agreement.state == .targetDown { return "target-down" }
-        return switch agreement.stage {
+        switch agreement.stage {
         case .offline: "offline"
         case .requested: "requested"
         case .checking: "checking own port"
         case .committed: "committed"
-        case .active(.checking(let failures)): failures == 0 ? "active" : "active, \(failures) failed"
-        case .active(.verified): "verified"
-        case .active(.unreachable): "unreachable"
+        case .active: agreement.state == .targetDown ? "target-down" : "\(agreement.state)"
         case .refused: "refused"
         }
     }
+}
+
+extension PeerPortAgreement {
+    var verifiedBy: [String] { firstVerified?.by ?? [] }
 }
 
 extension PeerPortAgreement.Action {
@@ -78,11 +85,11 @@ extension PeerPortAgreement.Action {
         case .send(.request(let request)): "send request \(request.wish.name)"
         case .send(.commit): "send commit"
         case .send(.decline(_, _, let reason)): "send decline(\(reason))"
-        case .send(.report(_, let state, _)): "send report(\(state))"
+        case .send(.report(_, let state, _, _)): "send report(\(state))"
         case .send(let message): "send \(message)"
         case .bindOwnPort: "bindOwnPort"
         case .freeOwnPort: "freeOwnPort"
-        case .check(_, _, let after): after == .zero ? "check" : "check after \(Int(after.milliseconds)) ms"
+        case .check(_, _, _, let after): after == .zero ? "check" : "check after \(Int(after.milliseconds)) ms"
         case .changed: "changed"
         case .remember: "remember"
         case .countersign: "countersign"

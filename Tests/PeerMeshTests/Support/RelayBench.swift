@@ -113,6 +113,9 @@ final class RelayBench {
         perform(core.handle(.leaseSaved(claim, succeeded: !isDiskBroken), at: now, wall: wall))
     }
 
+    /// Ports that do not accept though others of their claim do.
+    private(set) var refusing: [Claim: Set<UInt16>] = [:]
+
     private func perform(_ actions: [RelayCore.Action]) {
         var queue = actions[...]
         while let action = queue.popFirst() {
@@ -129,13 +132,22 @@ final class RelayBench {
             sessions[id] = nil
             onEnd(id, reason)
         case .hold(let claim, let ports, let protocols): return hold(claim, Bound(ports: ports, protocols: protocols))
-        case .listen(let claim, let id, let filter):
+        case .listen(let claim, _, _, let only?) where listening[claim] != nil:
+            expect(only.isSubset(of: refusing[claim, default: []]), "listen twice on one port: \(claim)")
+            refusing[claim, default: []].subtract(only)
+        case .pause(let claim, let only?):
+            expect(listening[claim] != nil, "pause of what does not listen: \(claim)")
+            expect(only.isDisjoint(with: refusing[claim, default: []]), "pause twice of one port: \(claim)")
+            refusing[claim, default: []].formUnion(only)
+        case .listen(let claim, let id, let filter, let only):
             filters[claim] = filter
+            let all = Set((0..<UInt16(held[claim]?.ports.count ?? 0)))
+            refusing[claim] = only.map { all.subtracting($0) } ?? []
             expect(held[claim] != nil, "listen without hold: \(claim)")
             expect(sessions[id] == claim.key, "listen for a session of another key: \(claim)")
             expect(listening[claim] == nil, "listen twice: \(claim)")
             listening[claim] = id
-        case .pause(let claim), .pauseGently(let claim):
+        case .pause(let claim, nil), .pauseGently(let claim):
             expect(listening[claim] != nil, "pause of what does not listen: \(claim)")
             listening[claim] = nil
         case .free(let claim):
@@ -203,7 +215,12 @@ final class RelayBench {
             offered.insert(claim)
         case .active(let mapping, _, _):
             let claim = Claim(key: key, mapping: mapping)
-            expect(held[claim] != nil && listening[claim] == id, "active, but it does not listen: \(claim)")
+            // Where the peer says that none of its ports is to accept, none does.
+            let isPaused = core.standings.contains {
+                $0.lease.key == key && $0.lease.mapping == mapping && $0.stage == .paused
+            }
+            expect(
+                held[claim] != nil && (listening[claim] == id || isPaused), "active, but it does not listen: \(claim)")
             expect(saved[claim] != nil, "active, but the lease is not written down: \(claim)")
         default: break
         }

@@ -172,7 +172,9 @@ final class Simulation {
         for home in homes {
             if home.alive.isEmpty { startProcess(home) }
             for process in home.alive {
-                for agreement in process.agreements { handle(.targetAnswers, agreement.wish.id, process) }
+                for agreement in process.agreements {
+                    handle(.targets(.answering(agreement.wish.ports.count)), agreement.wish.id, process)
+                }
             }
         }
         var quiet = 0
@@ -192,8 +194,9 @@ final class Simulation {
             for agreement in home.alive[0].agreements {
                 let claim = Claim(key: home.key, mapping: agreement.wish.id)
                 switch agreement.stage {
-                case .active(.verified):
+                case .active where agreement.ports.map({ agreement.verifiedPorts == [$0] }) == true:
                     guard let session = home.alive[0].link?.id, relay.listening[claim] == session,
+                        relay.refusing[claim, default: []].isEmpty,
                         relay.held[claim]?.ports == agreement.ports
                     else { return "verified, but the relay does not listen: \(claim)" }
                     let left = (relay.saved[claim]?.expires.seconds ?? 0) - relay.wall.seconds
@@ -340,6 +343,7 @@ final class Simulation {
     private func add(_ wish: MappingWish, _ process: Process) {
         process.agreements.append(
             PeerPortAgreement(wish: wish, targetText: "target", remembered: process.home.remembered[wish.id]))
+        handle(.targets(.answering(wish.ports.count)), wish.id, process)
     }
 
     private func crash(_ process: Process) {
@@ -444,13 +448,15 @@ final class Simulation {
         case .send(let message): process.link.map { toRelay($0, message) }
         case .bindOwnPort: handle(isRough && number(0...3) == 0 ? .ownPortTaken : .ownPortBound, id, process)
         case .remember(let ports): process.home.remembered[id] = ports
-        case .check(_, let ports, let pause):
+        case .check(_, let port, let offset, let pause):
             let link = process.link
             after(pause + delay()) { [self] in
                 guard let link, process.link === link else { return }
                 let claim = Claim(key: process.home.key, mapping: id)
-                let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports == ports
-                handle(isOpen ? .checkPassed(by: "this node") : .checkFailed(reason: "refused"), id, process)
+                let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports.first == port - offset
+                    && relay?.refusing[claim, default: []].contains(offset) != true
+                handle(
+                    isOpen ? .checkPassed(offset, by: "this node") : .checkFailed(offset, reason: "refused"), id, process)
             }
         case .countersign(let draft):
             let receipt = draft.countersigned(byPeer: process.home.identity)
@@ -462,9 +468,15 @@ final class Simulation {
     }
 
     private func silence(_ process: Process) {
-        guard let id = process.agreements.first?.wish.id else { return }
-        handle(.targetSilent, id, process)
-        after(milliseconds(10...3_000)) { [self] in handle(.targetAnswers, id, process) }
+        guard let wish = process.agreements.first?.wish, wish.isWatched else { return }
+        // Some of its ports, or all.
+        let all = TargetStates.answering(wish.ports.count)
+        var some = TargetStates()
+        for offset in all.answering.sorted() {
+            if number(0...1) == 0 { some.answering.insert(offset) } else { some.silent[offset] = "silent" }
+        }
+        handle(.targets(some), wish.id, process)
+        after(milliseconds(10...3_000)) { [self] in handle(.targets(all), wish.id, process) }
     }
 
     private func unmap(_ process: Process) {

@@ -117,6 +117,7 @@ enum Samples {
                     mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!, leaseSeconds: 86_400))
         ),
         ("commit", .commit(mapping, attempt: 2)),
+        ("commit-ports", .commit(mapping, attempt: 2, ports: PortStates([.targetDown, .committed, .committed]))),
         ("decline", .decline(mapping, attempt: 2, reason: .portTakenHere)),
         ("active", .active(mapping, attempt: 2, host: "relay.example.org")),
         ("refusal", .refusal(mapping, reason: .portLeased, detail: "port 8080 is leased to another node")),
@@ -124,6 +125,12 @@ enum Samples {
         ("released", .released(mapping)),
         ("report", .report(mapping, state: .verified)),
         ("report-leaving", .report(mapping, state: .targetDown, isLeaving: true)),
+        (
+            "report-ports",
+            .report(
+                mapping, state: .verified,
+                ports: PortStates([.verified] + Array(repeating: .targetDown, count: 300) + [.unreachable]))
+        ),
         ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
         ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
         ("channelsWanted", .channelsWanted(32, group: 0)), ("channelsWanted-group", .channelsWanted(32, group: 3)),
@@ -188,9 +195,9 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8], 0x08: [6], 0x28: [3], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2]]
     /// Tags of values that have no one length.
-    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1]]
+    static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1], 0x22: [3], 0x28: [4]]
 
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 

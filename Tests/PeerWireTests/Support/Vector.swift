@@ -60,7 +60,8 @@ func described(_ message: Message) -> [String: String] {
             "mapping": "\(offer.mapping)", "attempt": "\(offer.attempt)", "ports": "\(offer.ports)",
             "leaseSeconds": "\(offer.leaseSeconds)",
         ]
-    case .commit(let mapping, let attempt): ["mapping": "\(mapping)", "attempt": "\(attempt)"]
+    case .commit(let mapping, let attempt, let ports):
+        ["mapping": "\(mapping)", "attempt": "\(attempt)"].merging(described(ports)) { $1 }
     case .decline(let mapping, let attempt, let reason):
         ["mapping": "\(mapping)", "attempt": "\(attempt)", "reason": "\(reason) (\(reason.rawValue))"]
     case .active(let mapping, let attempt, let host):
@@ -68,9 +69,10 @@ func described(_ message: Message) -> [String: String] {
     case .refusal(let mapping, let reason, let detail):
         ["mapping": "\(mapping)", "reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .release(let mapping), .released(let mapping): ["mapping": "\(mapping)"]
-    case .report(let mapping, let state, let isLeaving):
+    case .report(let mapping, let state, let isLeaving, let ports):
         ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
             .merging(isLeaving ? ["isLeaving": "true"] : [:]) { $1 }
+            .merging(described(ports)) { $1 }
     case .receipt(let draft):
         [
             "terms": String(decoding: draft.terms.bytes, as: UTF8.self),
@@ -161,4 +163,8 @@ func described(_ history: KeyHistory) -> [String: String] {
             + "\(succession.until), \(Hex.encode(succession.formerSignature)), \(Hex.encode(succession.nextSignature))"
     }
     return fields
+}
+
+private func described(_ ports: PortStates?) -> [String: String] {
+    ports.map { ["ports": $0.runs.map { "\($0.count) \($0.state)" }.joined(separator: ", ")] } ?? [:]
 }

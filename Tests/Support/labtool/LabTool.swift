@@ -17,6 +17,8 @@ struct LabTool {
         "discard": Discard.run,
         "close-then-read": CloseThenRead.run,
         "future-relay": FutureRelay.run,
+        "momentary": Momentary.run,
+        "fetch": Fetch.run,
         "hitters": Hitters.run,
         "churn": Churn.run,
         "hold": Hold.run,

@@ -1,0 +1,60 @@
+internal import PeerReactor
+internal import PeerStorage
+
+/// Neighbouring ports of one mapping of which a listing has the same to say, as one row.
+struct PortRows {
+    /// The first of them, which stands for all.
+    private(set) var first: MappingRegistry.Mapping
+    private(set) var count = 1
+
+    static func collapsed(_ rows: [MappingRegistry.Mapping]) -> [PortRows] {
+        var all: [PortRows] = []
+        for row in rows {
+            if let last = all.indices.last, all[last].isContinued(by: row) {
+                all[last].count += 1
+            } else {
+                all.append(PortRows(first: row))
+            }
+        }
+        return all
+    }
+
+    private func isContinued(by row: MappingRegistry.Mapping) -> Bool {
+        guard let port = first.blindPort, let next = row.blindPort, Int(next) == Int(port) + count else { return false }
+        var same = row
+        same.blindPort = port
+        same.target = first.target
+        // Why it does not work names the port.
+        same.reason = first.reason
+        // Who saw it work is not shown.
+        same.verifiedBy = first.verifiedBy
+        return same == first && target(first.target, count) == row.target && isAlike(first.reason, row.reason)
+    }
+
+    private func isAlike(_ left: String?, _ right: String?) -> Bool {
+        guard let left, let right else { return left == right }
+        return left == right || left.hasPrefix(first.target) && right.hasSuffix(left.dropFirst(first.target.count))
+    }
+
+    private func target(_ text: String, _ offset: Int) -> String? {
+        guard var endpoint = Endpoint(text) else { return nil }
+        endpoint.port &+= UInt16(offset)
+        return endpoint.description
+    }
+
+    var publicAddress: String {
+        guard let port = first.blindPort else { return "-" }
+        return ranged(Endpoint(host: first.address ?? "?", port: port).description, from: port)
+    }
+
+    var target: String { Endpoint(first.target).map { ranged(first.target, from: $0.port) } ?? first.target }
+
+    var reason: String? {
+        guard let reason = first.reason, count > 1, reason.hasPrefix(first.target) else { return first.reason }
+        return target + reason.dropFirst(first.target.count)
+    }
+
+    private func ranged(_ text: String, from port: UInt16) -> String {
+        count == 1 ? text : "\(text)-\(Int(port) + count - 1)"
+    }
+}

@@ -1,0 +1,81 @@
+internal import PeerMesh
+internal import PeerReactor
+internal import PeerServices
+internal import PeerWire
+
+/// What became of the ports of one mapping at one relay, in words. A pure function of the row.
+struct PortOutcome {
+    private let row: ExposedMapping
+
+    init(_ row: ExposedMapping) { self.row = row }
+
+    private var states: [MappingState] { row.standings.map(\.state) }
+
+    /// Every port is verified.
+    var isWhole: Bool { !states.isEmpty && states.allSatisfy { $0 == .verified } }
+
+    /// A line for each port that is.
+    var verified: [String] {
+        states.indices.filter { states[$0] == .verified }.map { "\(address($0)) -> \(target($0)) verified" }
+    }
+
+    /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The worst
+    /// of the ports counts.
+    func reply(isLate: Bool) -> ControlReply? {
+        let isPending = states.contains(.active)
+        guard !isPending || isLate && Set(states) != [.active] else { return nil }
+        let status: ExitStatus =
+            states.contains(.unreachable) ? .unreachable : isPending ? .timedOut : states.contains(.targetDown) ? .targetDown : .success
+        return ControlReply(
+            status: status, text: runs.compactMap(complaint).joined(separator: "\n"), results: verified, document: nil)
+    }
+
+    /// Neighbours of whom the same is to be said.
+    private var runs: [ClosedRange<Int>] {
+        var runs: [ClosedRange<Int>] = []
+        for offset in states.indices {
+            if let last = runs.last, states[last.lowerBound] == states[offset] {
+                runs[runs.count - 1] = last.lowerBound...offset
+            } else {
+                runs.append(offset...offset)
+            }
+        }
+        return runs
+    }
+
+    private func complaint(_ run: ClosedRange<Int>) -> String? {
+        let first = run.lowerBound
+        let isOne = run.count == 1
+        let reason = row.standings[first].reason
+        switch states[first] {
+        case .targetDown:
+            let silence = isOne ? reason ?? "\(target(first)) does not answer" : "\(targets(run)) do not answer"
+            let promise = isOne ? "is yours and works as soon as it does" : "are yours and work as soon as they do"
+            return "\(silence); \(addresses(run)) \(promise)"
+        case .unreachable:
+            let verb = isOne ? "is" : "are"
+            let cause = reason ?? "no answer"
+            return "\(addresses(run)) \(verb) agreed but not reachable: \(cause); \(Settlement.cure(row))"
+        case .active: return "\(addresses(run)): not settled in time; --view-rpm shows how it goes on"
+        case .verified, .requested, .bound, .committed, .refused, .offline: return nil
+        }
+    }
+
+    private func address(_ offset: Int) -> Endpoint {
+        Endpoint(host: row.host ?? row.relay.host, port: (row.ports?.first ?? 0) &+ UInt16(offset))
+    }
+
+    private func target(_ offset: Int) -> String {
+        guard case .service(let host, let port) = row.wish.target else { return row.targetText }
+        return Endpoint(host: host, port: port &+ UInt16(offset)).description
+    }
+
+    private func addresses(_ run: ClosedRange<Int>) -> String {
+        run.count == 1 ? "\(address(run.lowerBound))" : "\(address(run.lowerBound))-\(address(run.upperBound).port)"
+    }
+
+    private func targets(_ run: ClosedRange<Int>) -> String {
+        guard case .service(_, let port) = row.wish.target else { return row.targetText }
+        return "\(target(run.lowerBound))-\(port &+ UInt16(run.upperBound))"
+    }
+}
