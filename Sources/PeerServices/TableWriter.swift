@@ -49,7 +49,7 @@ public final class TableWriter: Sendable {
     /// A membership that has so many writes waiting is not heard until there are fewer.
     private static let room = 1_024
     /// What waits is tried again so soon, and twice as late each time, up to the second figure.
-    private static let pauses = (first: Duration.seconds(1), longest: Duration.seconds(30))
+    public static let pauses = (first: Duration.seconds(1), longest: Duration.seconds(30))
     /// Of more than that nothing waits: it is reported as not written, and that is all.
     static let maximumKept = 65_536
     /// Where somebody holds the table locked, each attempt takes as long as the table waits for him. So long after one
@@ -61,13 +61,13 @@ public final class TableWriter: Sendable {
     private let wake: AsyncStream<Void>.Continuation
     private let worker: Task<Void, Never>
 
-    public init(_ table: IPTable, log: Logger) {
+    public init(_ table: IPTable, log: Logger, pauses: (first: Duration, longest: Duration) = TableWriter.pauses) {
         self.table = table
         let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         wake = continuation
         let waiting = waiting
         worker = Task {
-            var work = Work(table: table, log: log) { Self.append(.tryAgain, for: .own, waiting, continuation) }
+            var work = Work(table: table, log: log, pauses: pauses) { Self.append(.tryAgain, for: .own, waiting, continuation) }
             for await _ in stream {
                 while let turn = waiting.withLock({ $0.turns.popFirst() }) { await work.take(turn) }
             }
@@ -114,18 +114,24 @@ public final class TableWriter: Sendable {
     private struct Work {
         let table: IPTable
         let log: Logger
+        let pauses: (first: Duration, longest: Duration)
         let again: @Sendable () -> Void
         private var kept: [String: (number: Int, job: Job)] = [:]
         private var count = 0
         private var complained: Set<String> = []
-        private var pause = TableWriter.pauses.first
+        private var pause: Duration
         private var isWaiting = false
         /// When the table was found locked last.
         private var locked: ContinuousClock.Instant?
 
-        init(table: IPTable, log: Logger, again: @escaping @Sendable () -> Void) {
+        init(
+            table: IPTable, log: Logger, pauses: (first: Duration, longest: Duration),
+            again: @escaping @Sendable () -> Void
+        ) {
             self.table = table
             self.log = log
+            self.pauses = pauses
+            pause = pauses.first
             self.again = again
         }
 
@@ -155,7 +161,7 @@ public final class TableWriter: Sendable {
                 guard await write(entry.job) == nil else { return wait() }
                 kept[name] = nil
             }
-            pause = TableWriter.pauses.first
+            pause = pauses.first
         }
 
         private var isLocked: Bool { locked.map { ContinuousClock.now - $0 < TableWriter.lockedPause } ?? false }
@@ -171,7 +177,7 @@ public final class TableWriter: Sendable {
             guard !isWaiting, !kept.isEmpty else { return }
             isWaiting = true
             let (span, again) = (pause, again)
-            pause = min(pause * 2, TableWriter.pauses.longest)
+            pause = min(pause * 2, pauses.longest)
             Task {
                 try? await Task.sleep(for: span)
                 again()

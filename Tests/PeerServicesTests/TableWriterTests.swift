@@ -26,13 +26,16 @@ import Testing
     }
 
     private let folder = NSTemporaryDirectory() + "p2prc-writer-\(UInt64.random(in: 0 ... .max))"
+    private let table: IPTable
     private let writer: TableWriter
     private let home: Home
     private let disk = Disk()
 
     init() throws {
         home = try Home.open(at: folder)
-        writer = TableWriter(try IPTable.open(in: home, now: .init(seconds: 1_900_000_000)).table, log: Logger(label: "test"))
+        table = try IPTable.open(in: home, now: .init(seconds: 1_900_000_000)).table
+        // Nothing is tried again by itself while a test looks.
+        writer = TableWriter(table, log: Logger(label: "test"), pauses: (.seconds(3_600), .seconds(3_600)))
     }
 
     deinit {
@@ -84,10 +87,14 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func `what is kept comes to the disk by itself`() async throws {
+        let writer = TableWriter(table, log: Logger(label: "test"))
         disk.breaks(true)
-        _ = await keep("kept", as: "a")
+        await withCheckedContinuation { done in
+            writer.keep("a text", as: "a", disk.body("kept")) { _ in done.resume() }
+        }
         disk.breaks(false)
         while disk.all.isEmpty { try await Task.sleep(for: .milliseconds(20)) }
         #expect(disk.all == ["kept"])
+        await writer.finish()
     }
 }
