@@ -23,6 +23,7 @@ enum Overview {
           --name NAME                what it is called here, such as web
           --allow CIDR, --deny CIDR  who may use it, at all of its ports
           --tell NAME, --temporary   others are told of it; it ends with the node
+          --on-demand                accept always, dial it for visitors alone (FTP)
           join LINK, leave HOST, trust HOST, unmap MAPPING
         Look
           status, netcheck           what the node does; how it stands in the network

@@ -112,7 +112,7 @@ extension ProcessTests {
                 let issued = try await relay.command(["token", "issue", "--name", "box", "--expires", "1d"])
                 let token = "\(s.folder)/box.token"
                 try #require(
-                    _ = FileManager.default.createFile(
+                    FileManager.default.createFile(
                         atPath: token, contents: Data(issued.stdout.utf8), attributes: [.posixPermissions: 0o600]))
                 var settings = NodeSettings("box")
                 settings.meshKey = nil

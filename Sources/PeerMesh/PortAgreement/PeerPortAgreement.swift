@@ -115,6 +115,7 @@ public struct PeerPortAgreement: Sendable {
     public mutating func takeOver(_ wish: MappingWish) -> Bool {
         var told = self.wish
         told.tell = wish.tell
+        told.name = wish.name
         told.isOnDemand = wish.isOnDemand
         guard told == wish else { return false }
         self.wish = wish
