@@ -23,7 +23,8 @@ enum Overview {
           --name NAME                what it is called here, such as web
           --allow CIDR, --deny CIDR  who may use it, at all of its ports
           --tell NAME, --temporary   others are told of it; it ends with the node
-          --on-demand                accept always, dial it for visitors alone (FTP)
+          --on-demand                accept always, dial for visitors alone (FTP);
+                                     --no-on-demand: no longer
           join LINK, leave HOST, trust HOST, unmap MAPPING
         Look
           status, netcheck           what the node does; how it stands in the network

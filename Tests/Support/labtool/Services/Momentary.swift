@@ -1,7 +1,7 @@
 import Glibc
 
 /// Like FTP with passive transfers: whoever comes is told a number, and only then something listens on that port, for
-/// one connection and a few seconds.
+/// one connection and a few seconds, and no longer than he stays: a node that looks whether this answers goes at once.
 ///
 ///     momentary --port N --data FIRST [--count 10] [--bytes 65536] [--bind ADDRESS]
 enum Momentary {
@@ -17,6 +17,8 @@ enum Momentary {
             defer { close(listener) }
             Socket.timeouts(listener, seconds: 5)
             try Socket.writeAll(fd, "\(port)\n")
+            var either = [listener, fd].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            guard poll(&either, 2, 5_000) > 0, either[0].revents != 0 else { return }
             let data = accept(listener, nil, nil)
             guard data >= 0 else { throw SocketError("accept") }
             defer { close(data) }
