@@ -145,12 +145,18 @@ final class NodeCore {
         var standing: Set<String> = []
         for row in documents.mappings.mappings where row.role == .peer {
             guard let host = row.address, let port = row.blindPort else { continue }
-            let line = "\(Endpoint(host: host, port: port)) -> \(row.target) verified" + Self.remark(row)
+            let way = "\(Endpoint(host: host, port: port)) -> \(row.target)"
+            let line = "\(way) verified" + Self.remark(row)
             switch row.state {
             case .verified:
                 standing.insert(line)
                 if !proclaimed.contains(line) { Output.announce(line) }
-            case .active, .targetDown: if proclaimed.contains(line) { standing.insert(line) }
+            case .active, .targetDown:
+                if proclaimed.contains(line) { standing.insert(line) }
+                // It works, and not where visitors are told to come.
+                guard row.state == .active, let reason = row.reason else { continue }
+                standing.insert("\(way): \(reason)")
+                if !proclaimed.contains("\(way): \(reason)") { Output.announce("\(way): \(reason)") }
             case .requested, .bound, .committed, .refused, .unreachable, .offline, .waiting: break
             }
         }

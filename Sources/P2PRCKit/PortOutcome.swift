@@ -11,30 +11,37 @@ struct PortOutcome {
 
     private var states: [MappingState] { row.standings.map(\.state) }
 
-    /// Every port is verified.
-    var isWhole: Bool { !states.isEmpty && states.allSatisfy { $0 == .verified } }
+    /// Every port works.
+    var isWhole: Bool { !row.standings.isEmpty && row.standings.allSatisfy(\.isWorking) }
 
-    /// A line for each port that is.
-    var verified: [String] {
-        states.indices.filter { states[$0] == .verified }.map { "\(address($0)) -> \(target($0)) verified" }
+    /// A line for each port that does; one that was not tried at the host which visitors are told is not verified.
+    var working: [String] {
+        states.indices.filter { row.standings[$0].isWorking }.map { "\(address($0)) -> \(target($0)) \(states[$0])" }
     }
+
+    /// What is to be said of those that work and are not verified.
+    var untried: String? { row.standings.first { $0.isWorking && $0.state != .verified }?.reason }
 
     /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The worst
     /// of the ports counts.
     func reply(isLate: Bool) -> ControlReply? {
-        let isPending = states.contains(.active)
-        guard !isPending || isLate && Set(states) != [.active] else { return nil }
+        let isPending = row.standings.contains { $0.state == .active && !$0.isWorking }
+        guard !isPending || isLate && row.standings.contains(where: { $0.state != .active || $0.isWorking }) else {
+            return nil
+        }
         let status: ExitStatus =
             states.contains(.unreachable) ? .unreachable : isPending ? .timedOut : states.contains(.targetDown) ? .targetDown : .success
         return ControlReply(
-            status: status, text: runs.compactMap(complaint).joined(separator: "\n"), results: verified, document: nil)
+            status: status, text: runs.compactMap(complaint).joined(separator: "\n"), results: working, document: nil)
     }
 
     /// Neighbours of whom the same is to be said.
     private var runs: [ClosedRange<Int>] {
         var runs: [ClosedRange<Int>] = []
         for offset in states.indices {
-            if let last = runs.last, states[last.lowerBound] == states[offset] {
+            if let last = runs.last, states[last.lowerBound] == states[offset],
+                row.standings[last.lowerBound].isWorking == row.standings[offset].isWorking
+            {
                 runs[runs.count - 1] = last.lowerBound...offset
             } else {
                 runs.append(offset...offset)
@@ -56,6 +63,7 @@ struct PortOutcome {
             let verb = isOne ? "is" : "are"
             let cause = reason ?? "no answer"
             return "\(addresses(run)) \(verb) agreed but not reachable: \(cause); \(Settlement.cure(row))"
+        case .active where row.standings[first].isWorking: return reason.map { "\(addresses(run)) \($0)" }
         case .active: return "\(addresses(run)): not settled in time; --view-rpm shows how it goes on"
         case .verified, .requested, .bound, .committed, .refused, .offline: return nil
         }

@@ -19,10 +19,11 @@ enum Settlement {
     ///   - isLate: it is not waited any longer.
     static func reply(_ rows: [ExposedMapping], known: Int, waited: Instant.Span, isLate: Bool) -> ControlReply? {
         if rows.isEmpty { return isLate ? unchosen(known) : nil }
-        if let row = rows.first(where: { PortOutcome($0).isWhole }) {
+        let whole = rows.filter { PortOutcome($0).isWhole }
+        if let row = whole.first(where: { PortOutcome($0).untried == nil }) ?? whole.first {
             return ControlReply(
-                status: .success, text: PortOutcome(row).verified.joined(separator: "\n"), document: nil,
-                remarks: lacks(rows))
+                status: .success, text: PortOutcome(row).working.joined(separator: "\n"), document: nil,
+                remarks: lacks(rows) ?? PortOutcome(row).untried.map { ["it \($0)"] })
         }
         let outcomes = rows.map { outcome($0, waited, isLate: isLate) }
         guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }

@@ -5,7 +5,8 @@ internal import PeerWire
 /// Checks of what relays opened, from where this node is and from where other relays are.
 ///
 /// A relay's `active` names a host for visitors, and that is its word: this node dials the relay itself, at the address
-/// that the session stands on, and nobody else. So no relay has a peer dial anything but that relay.
+/// that the session stands on, and nobody else. So no relay has a peer dial anything but that relay. Where that is not
+/// the host that visitors are told, the port works and is not verified, until another relay has seen it there.
 extension PeerService {
     /// Checks under way at once at one relay; further ones wait for their turn, one for each mapping.
     static let maximumChecks = 16
@@ -40,7 +41,7 @@ extension PeerService {
     func check(_ check: Check, at relay: Relay) {
         guard relay.agreements[check.mapping] != nil, relay.link.state == .established else { return }
         guard relay.checksUnderWay < Self.maximumChecks else { return relay.waitingChecks.append(check) }
-        guard let (address, verifier) = place(of: check, at: relay) else { return }
+        guard !waitsForName(check, at: relay), let (address, isTold) = place(of: check, at: relay) else { return }
         relay.checksUnderWay += 1
         let id = check.mapping
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
@@ -57,9 +58,10 @@ extension PeerService {
             guard relay.terms?.session == session else { return }
             switch outcome {
             case .passed:
-                handle(.checkPassed(check.offset, by: verifier), id, relay)
+                let elsewhere = isTold ? nil : address.hostText
+                handle(.checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere), id, relay)
                 // Of many ports others look at one.
-                guard relay.agreements[id]?.firstVerified?.offset == check.offset else { return }
+                guard relay.agreements[id]?.firstWorking?.offset == check.offset else { return }
                 let isFirst = relay.askedAbout.insert(id).inserted
                 askThirdNode(id, at: relay, repetitions: isFirst ? 0 : Self.maximumRepetitions)
             case .failed(let reason): handle(.checkFailed(check.offset, reason: reason), id, relay)
@@ -73,20 +75,19 @@ extension PeerService {
         }
     }
 
-    /// Where that is dialled, and how this node is called as a witness: with the place where it looked, when that is not
-    /// the one that visitors are told. What the user's configuration names (`[mesh] dial`) is dialled as it was told.
-    private func place(of check: Check, at relay: Relay) -> (SocketAddress, verifier: String)? {
+    /// Where that is dialled, and whether it is the host that visitors are told. What the user's configuration names
+    /// (`[mesh] dial`) is dialled as it was told.
+    private func place(of check: Check, at relay: Relay) -> (SocketAddress, isTold: Bool)? {
         guard let remote = relay.channel?.remoteAddress else { return nil }
         let told = HostAddress(check.host)
         var address = remote
         address.port = check.port
-        if check.host == relay.endpoint.host || told == HostAddress(bytes: remote.hostBytes) {
-            return (address, Self.ownName)
-        }
         if let told, judge.isNamed(told), let named = SocketAddress(numeric: told.description, port: address.port) {
-            return (named, Self.ownName)
+            return (named, true)
         }
-        return (address, "\(Self.ownName), at \(remote.hostText)")
+        let own = HostAddress(bytes: remote.hostBytes)
+        let isTold = check.host == relay.endpoint.host || told == own || relay.toldName?.leads(check.host, to: own) == true
+        return (address, isTold)
     }
 
     /// Whether a relay that nobody named may be dialled there.
@@ -98,8 +99,8 @@ extension PeerService {
 
     /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
     func askThirdNode(_ id: MappingID, at relay: Relay, repetitions: Int = 0) {
-        guard let agreement = relay.agreements[id], let offset = agreement.firstVerified?.offset,
-            let host = agreement.host, let ports = agreement.ports,
+        guard let agreement = relay.agreements[id], let offset = agreement.firstWorking?.offset,
+            let ports = agreement.ports, let numeric = numericHost(of: agreement, at: relay),
             let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
         else { return }
         nextCheck &+= 1
@@ -113,8 +114,6 @@ extension PeerService {
             timer: timer)
         routes[id]?.pendingChecks[nonce] = offset
         publishRoute(id)
-        // Names are looked up on nobody's word.
-        let numeric = HostAddress(host)?.description ?? relay.channel?.remoteAddress?.hostText ?? host
         send(
             .checkWanted(
                 Message.CheckRequest(
@@ -122,10 +121,17 @@ extension PeerService {
             to: third)
     }
 
+    /// What another relay can dial: where this node's check came through, unless visitors are told another address.
+    private func numericHost(of agreement: PeerPortAgreement, at relay: Relay) -> String? {
+        guard let host = agreement.host, let remote = relay.channel?.remoteAddress else { return nil }
+        if let numeric = HostAddress(host) { return numeric.description }
+        return agreement.firstWorking?.by.isEmpty == false ? remote.hostText : nil
+    }
+
     /// A relay that joined just now can look at what the others opened while there was nobody to ask.
     func checkWhatIsOpen() {
         for relay in relays {
-            for (id, agreement) in relay.agreements where agreement.firstVerified?.by.count == 1 {
+            for (id, agreement) in relay.agreements where (agreement.firstWorking?.by.count ?? 2) < 2 {
                 askThirdNode(id, at: relay)
             }
         }
@@ -143,7 +149,7 @@ extension PeerService {
             let session = relay.terms?.session
             loop.schedule(after: Self.thirdPause * (1 << UInt64(check.repetitions))) { [weak self, weak relay] in
                 guard let self, let relay, let session, relay.terms?.session == session,
-                    relay.agreements[id]?.firstVerified?.by.count == 1
+                    let by = relay.agreements[id]?.firstWorking?.by, by.count < 2
                 else { return }
                 askThirdNode(id, at: relay, repetitions: check.repetitions + 1)
             }

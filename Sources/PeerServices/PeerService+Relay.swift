@@ -26,6 +26,8 @@ extension PeerService {
         var askedAbout: Set<MappingID> = []
         /// Of this session, in the order in which they came.
         var waitingChecks: [PeerService.Check] = []
+        /// The name that it tells visitors, where that is not the one by which this node knows it.
+        var toldName: PeerService.ToldName?
         var name: String?
         var key: NodeKey?
         var reason: String?

@@ -26,11 +26,14 @@ public struct PeerPortAgreement: Sendable {
         /// Why it is not better, in a few words; `nil` when there is nothing to say.
         public var reason: String?
         public var verifiedBy: [String]
+        /// It was reached, though maybe not at the host that visitors are told.
+        public var isWorking: Bool
 
-        public init(state: MappingState, reason: String? = nil, verifiedBy: [String] = []) {
+        public init(state: MappingState, reason: String? = nil, verifiedBy: [String] = [], isWorking: Bool? = nil) {
             self.state = state
             self.reason = reason
             self.verifiedBy = verifiedBy
+            self.isWorking = isWorking ?? (state == .verified)
         }
     }
 
@@ -45,9 +48,10 @@ public struct PeerPortAgreement: Sendable {
         /// What is known of the services behind the ports.
         case targets(TargetStates)
         /// Answers to `check`, for the port so many after the first.
-        case checkPassed(UInt16, by: String)
+        /// `elsewhere`: where this node dialled, when that is not the host that visitors are told.
+        case checkPassed(UInt16, by: String, elsewhere: String? = nil)
         case checkFailed(UInt16, reason: String)
-        /// Another node was asked, and came through.
+        /// Another node was asked, and came through at the host that visitors are told.
         case seen(UInt16, by: String)
         /// The relay's half of a receipt, with the keys that the session proved.
         case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
@@ -156,20 +160,24 @@ public struct PeerPortAgreement: Sendable {
             case .unknown, .opening, .due, .checking: Standing(state: .active, reason: nil, verifiedBy: [])
             case .verified(let by, _):
                 Standing(state: .verified, reason: wish.isOnDemand ? Self.onDemand : nil, verifiedBy: by)
+            case .reached(let place, _):
+                Standing(state: .active, reason: untried(reachedAt: place), verifiedBy: [], isWorking: true)
             case .unreachable(let reason, _): Standing(state: .unreachable, reason: reason, verifiedBy: [])
             }
         }
     }
 
+    private func untried(reachedAt place: String) -> String {
+        "works at \(place), where this node reaches the relay; \(host ?? "the host") that visitors are told was not tried"
+    }
+
     private static let onDemand = "on demand: its target is dialled when a visitor comes"
 
-    /// By how many ports the first verified one is after the first, and who verified it.
-    public var firstVerified: (offset: UInt16, by: [String])? {
-        guard case .active = stage else { return nil }
-        for (offset, stage) in checks.stages.enumerated() {
-            if case .verified(let by, _) = stage { return (UInt16(offset), by) }
-        }
-        return nil
+    /// By how many ports the first one that works is after the first, and who verified it.
+    public var firstWorking: (offset: UInt16, by: [String])? {
+        guard case .active = stage, let offset = checks.stages.firstIndex(where: \.isWorking) else { return nil }
+        if case .verified(let by, _) = checks.stages[offset] { return (UInt16(offset), by) }
+        return (UInt16(offset), [])
     }
 
     /// The verified ports, neighbours as one range.
@@ -272,9 +280,9 @@ public struct PeerPortAgreement: Sendable {
             self.targets = targets
             if case .active = stage { checks.targetsChanged(targets, at: now) }
             return []
-        case .checkPassed(let offset, let verifier):
+        case .checkPassed(let offset, let verifier, let place):
             guard case .active = stage else { return [] }
-            _ = checks.passed(offset, by: verifier, at: now)
+            _ = checks.passed(offset, by: verifier, elsewhere: place, at: now)
             return []
         case .checkFailed(let offset, let reason):
             guard case .active = stage, let host, let pause = checks.failed(offset, reason, at: now) else { return [] }

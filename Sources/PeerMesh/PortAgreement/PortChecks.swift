@@ -4,7 +4,7 @@ internal import PeerWire
 /// from outside. No I/O, no clock. Ports are named by how many they are after the first one.
 ///
 /// ```
-/// closed ──target answers──▶ opening ──the relay says so──▶ due ──▶ checking ──passed──▶ verified
+/// closed ──target answers──▶ opening ──the relay says so──▶ due ──▶ checking ──passed──▶ verified, or reached
 ///    ▲                                                       ▲           │ failed            │ every two minutes
 ///    └────────── target is silent: from each ──              └───────────┴─▶ unreachable ◀───┘
 /// ```
@@ -22,7 +22,17 @@ public struct PortChecks: Sendable {
         case checking(failures: Int)
         /// A check may be under way again.
         case verified(by: [String], recheckAt: Instant)
+        /// It works where this node's session stands; nobody has tried the host that visitors are told.
+        case reached(at: String, recheckAt: Instant)
         case unreachable(reason: String, retryAt: Instant)
+
+        /// A check came through, here or there.
+        var isWorking: Bool {
+            switch self {
+            case .verified, .reached: true
+            case .closed, .unknown, .opening, .due, .checking, .unreachable: false
+            }
+        }
     }
 
     static let atOnce = 16
@@ -61,7 +71,7 @@ public struct PortChecks: Sendable {
             switch stage {
             case .opening(let until): at = until
             case .due(_, let due): at = due
-            case .verified(_, let recheckAt): at = recheckAt
+            case .verified(_, let recheckAt), .reached(_, let recheckAt): at = recheckAt
             case .unreachable(_, let retryAt): at = retryAt
             case .closed, .unknown, .checking: continue
             }
@@ -106,10 +116,12 @@ public struct PortChecks: Sendable {
                 case .due(let failures, let at) where !isRepetition && now >= at:
                     set(offset, .checking(failures: failures))
                 case .verified(let by, let at) where isRepetition && now >= at:
-                    set(offset, .verified(by: by, recheckAt: now + Self.recheckVerified * turns(of: stages.count)))
+                    set(offset, .verified(by: by, recheckAt: nextCheck(after: now)))
+                case .reached(let place, let at) where isRepetition && now >= at:
+                    set(offset, .reached(at: place, recheckAt: nextCheck(after: now)))
                 case .unreachable(let reason, let at) where isRepetition && now >= at:
                     set(offset, .unreachable(reason: reason, retryAt: now + retryPause * 2))
-                case .closed, .unknown, .opening, .due, .checking, .verified, .unreachable: continue
+                case .closed, .unknown, .opening, .due, .checking, .verified, .reached, .unreachable: continue
                 }
                 underWay.insert(UInt16(offset))
                 wanted.append((UInt16(offset), .zero))
@@ -121,14 +133,18 @@ public struct PortChecks: Sendable {
     /// So many checks take so many rounds.
     private func turns(of count: Int) -> UInt64 { UInt64(max(1, (count + Self.atOnce - 1) / Self.atOnce)) }
 
+    private func nextCheck(after now: Instant) -> Instant { now + Self.recheckVerified * turns(of: stages.count) }
+
     /// Nothing of this mapping was reached yet, and something was tried long enough.
-    private var isHopeless: Bool {
-        unreachable > 0 && !stages.contains { if case .verified = $0 { true } else { false } }
-    }
+    private var isHopeless: Bool { unreachable > 0 && !stages.contains(where: \.isWorking) }
 
     private mutating func recheckAll(at now: Instant) {
         for offset in stages.indices {
-            if case .verified(let by, _) = stages[offset] { set(offset, .verified(by: by, recheckAt: now)) }
+            switch stages[offset] {
+            case .verified(let by, _): set(offset, .verified(by: by, recheckAt: now))
+            case .reached(let place, _): set(offset, .reached(at: place, recheckAt: now))
+            case .closed, .unknown, .opening, .due, .checking, .unreachable: continue
+            }
         }
     }
 
@@ -136,8 +152,9 @@ public struct PortChecks: Sendable {
 
     private var retryPause: Instant.Span { Self.retryUnreachable * turns(of: unreachable) }
 
-    /// This node's own check came through. `false` where nobody waits for that any more.
-    mutating func passed(_ offset: UInt16, by verifier: String, at now: Instant) -> Bool {
+    /// This node's own check came through; `place`: where it dialled, when that is not the host that visitors are told.
+    /// `false` where nobody waits for that any more.
+    mutating func passed(_ offset: UInt16, by verifier: String, elsewhere place: String?, at now: Instant) -> Bool {
         underWay.remove(offset)
         guard stages.indices.contains(Int(offset)) else { return false }
         var by: [String] = []
@@ -151,20 +168,26 @@ public struct PortChecks: Sendable {
                     set(other, .unreachable(reason: reason, retryAt: now))
                 }
             }
-        case .due, .checking: break
+        case .due, .checking, .reached: break
         }
-        if !by.contains(verifier) { by.append(verifier) }
-        set(Int(offset), .verified(by: by, recheckAt: now + Self.recheckVerified * turns(of: stages.count)))
+        if let place, by.isEmpty {
+            set(Int(offset), .reached(at: place, recheckAt: nextCheck(after: now)))
+            return true
+        }
+        if place == nil, !by.contains(verifier) { by.append(verifier) }
+        set(Int(offset), .verified(by: by, recheckAt: nextCheck(after: now)))
         return true
     }
 
-    /// Another node has seen a port work that this one has verified.
+    /// Another node has seen a port work, at the host that visitors are told, that works for this one as well.
     mutating func seen(_ offset: UInt16, by verifier: String) {
-        guard stages.indices.contains(Int(offset)), case .verified(var by, let at) = stages[Int(offset)],
-            !by.contains(verifier)
-        else { return }
-        by.append(verifier)
-        set(Int(offset), .verified(by: by, recheckAt: at))
+        guard stages.indices.contains(Int(offset)) else { return }
+        switch stages[Int(offset)] {
+        case .verified(let by, let at) where !by.contains(verifier):
+            set(Int(offset), .verified(by: by + [verifier], recheckAt: at))
+        case .reached(_, let at): set(Int(offset), .verified(by: [verifier], recheckAt: at))
+        case .closed, .unknown, .opening, .due, .checking, .verified, .unreachable: return
+        }
     }
 
     /// The check did not come through; the result is the pause after which the port is to be checked once more.
@@ -176,7 +199,7 @@ public struct PortChecks: Sendable {
         case .closed, .unknown, .opening: return nil
         case .due(let earlier, _), .checking(let earlier): failures = earlier + 1
         // What was reachable gets the benefit of the doubt of a few quick checks. Its neighbours may have gone with it.
-        case .verified:
+        case .verified, .reached:
             set(Int(offset), .checking(failures: 1))
             if unreachable == 0 { recheckAll(at: now) }
             failures = 1
@@ -197,7 +220,7 @@ extension PortChecks.Stage {
     var state: MappingState {
         switch self {
         case .closed: .targetDown
-        case .unknown, .opening, .due, .checking: .active
+        case .unknown, .opening, .due, .checking, .reached: .active
         case .verified: .verified
         case .unreachable: .unreachable
         }
@@ -208,7 +231,8 @@ extension PortChecks.Stage {
         switch (self, other) {
         case (.verified(let by, _), .verified(let others, _)): by == others
         case (.unreachable(let reason, _), .unreachable(let another, _)): reason == another
-        default: state == other.state
+        case (.reached(let place, _), .reached(let another, _)): place == another
+        default: state == other.state && isWorking == other.isWorking
         }
     }
 }

@@ -145,6 +145,33 @@ import Testing
         #expect(agreement.verifiedBy == ["this node", "node b"])
     }
 
+    @Test func `what works, but not at the host that visitors are told, is not verified until another has seen it there`() {
+        var agreement = Self.service()
+        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "192.0.2.7"))
+        Self.give(&agreement, .checkPassed(0, by: "this node", elsewhere: "10.0.0.5"))
+        #expect(agreement.state == .active && agreement.verifiedPorts.isEmpty && agreement.verifiedBy.isEmpty)
+        #expect(agreement.standings.map(\.isWorking) == [true])
+        #expect(agreement.reason?.contains("10.0.0.5") == true && agreement.reason?.contains("192.0.2.7") == true)
+        #expect(agreement.nextDeadline == .at(120_000))
+        #expect(Self.checks(Self.give(&agreement, at: .at(120_000), .timePassed)) == 1)
+        Self.give(&agreement, at: .at(120_001), .checkPassed(0, by: "this node", elsewhere: "10.0.0.5"))
+        #expect(
+            Self.give(&agreement, at: .at(120_002), .seen(0, by: "node b"))
+                == [.changed, .send(.report(Self.id, state: .verified))])
+        #expect(agreement.verifiedBy == ["node b"] && agreement.reason == nil)
+        // This node still looks elsewhere, and is no witness for that.
+        Self.give(&agreement, at: .at(240_001), .timePassed)
+        Self.give(&agreement, at: .at(240_002), .checkPassed(0, by: "this node", elsewhere: "10.0.0.5"))
+        #expect(agreement.verifiedBy == ["node b"])
+        Self.give(&agreement, at: .at(360_002), .timePassed)
+        #expect(Self.checks(Self.give(&agreement, at: .at(360_003), .checkFailed(0, reason: "refused"))) == 1)
+        #expect(agreement.state == .active && agreement.standings.map(\.isWorking) == [false])
+    }
+
+    private static func checks(_ actions: [PeerPortAgreement.Action]) -> Int {
+        actions.count { if case .check = $0 { true } else { false } }
+    }
+
     @Test func `while the target is silent the relay is told to refuse, and nothing is checked`() {
         var agreement = AgreementStates.inState("verified")
         #expect(

@@ -76,7 +76,7 @@ enum AgreementStates {
 }
 
 extension PeerPortAgreement {
-    var verifiedBy: [String] { firstVerified?.by ?? [] }
+    var verifiedBy: [String] { firstWorking?.by ?? [] }
 }
 
 extension PeerPortAgreement.Action {
