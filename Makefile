@@ -31,16 +31,16 @@ test: ## Run every test that fits in about 25 minutes
 # Of a crash the last lines say where it was, not which libraries there were.
 test-unit: export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 test-unit: ## The tests that need neither processes nor root
-	$(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
+	scripts/tests $(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
 	@# By themselves: a server and a client with limits of seconds, on threads that a simulation would keep.
-	$(SWIFT) test --skip-build --filter 'PeerAPITests|PeerProbingTests'
+	scripts/tests $(SWIFT) test --skip-build --filter 'PeerAPITests|PeerProbingTests'
 
 test-process: ## The built program on loopback
-	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter ProcessTests
+	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter ProcessTests
 
 test-laboratory: ## The built program behind real NATs, in network namespaces (needs root; skipped without)
 	@[ "$$(id -u)" = 0 ] || echo "The NAT laboratory needs root and is skipped; run it with: sudo make test-laboratory"
-	P2PRC_BINARY=$(abspath $(BINARY)) $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
+	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks.
 SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Probing|Storage|Services)Tests'
