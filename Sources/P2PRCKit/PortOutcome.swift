@@ -32,7 +32,17 @@ struct PortOutcome {
         let status: ExitStatus =
             states.contains(.unreachable) ? .unreachable : isPending ? .timedOut : states.contains(.targetDown) ? .targetDown : .success
         return ControlReply(
-            status: status, text: runs.compactMap(complaint).joined(separator: "\n"), results: working, document: nil)
+            status: status, text: complaints.joined(separator: "\n"), results: working, document: nil)
+    }
+
+    private static let maximumComplaints = 8
+
+    /// A line for each run of ports that do not work; of very many the first, and how many ports the others are.
+    private var complaints: [String] {
+        let wrong = runs.filter { complaint($0) != nil }
+        let rest = wrong.dropFirst(Self.maximumComplaints).reduce(0) { $0 + $1.count }
+        let named = wrong.prefix(Self.maximumComplaints).compactMap(complaint)
+        return rest == 0 ? named : named + ["the same of \(rest) more of its ports; --view-rpm shows which"]
     }
 
     /// Neighbours of whom the same is to be said.

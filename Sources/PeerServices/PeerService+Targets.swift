@@ -68,8 +68,8 @@ extension PeerService {
         let endpoint = Endpoint(host: host, port: port)
         let fallen = Set(now.silent.keys).subtracting(log.told.silent.keys)
         let risen = Set(log.told.silent.keys).intersection(now.answering)
-        if !risen.isEmpty { news.answers(PortNames.text(endpoint, risen)) }
-        if !fallen.isEmpty { news.silent(PortNames.text(endpoint, fallen), error) }
+        if !risen.isEmpty { news.answers(PortNames.text(endpoint, risen), isMany: risen.count > 1) }
+        if !fallen.isEmpty { news.silent(PortNames.text(endpoint, fallen), error, isMany: fallen.count > 1) }
         guard !risen.isEmpty || !fallen.isEmpty else { return }
         log.told = now
         log.next = loop.now + Self.logPause

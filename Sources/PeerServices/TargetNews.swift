@@ -12,37 +12,39 @@ final class TargetNews {
     private let loop: EventLoop
     private let log: Logger
     /// In the order in which they came, with the reason; `nil`: it answers.
-    private var waiting: [(target: String, reason: String?)] = []
+    private var waiting: [(target: String, reason: String?, isMany: Bool)] = []
 
     init(on loop: EventLoop, _ log: Logger) {
         self.loop = loop
         self.log = log
     }
 
-    func silent(_ target: String, _ reason: String) { add(target, reason) }
+    /// `isMany`: several ports of one mapping.
+    func silent(_ target: String, _ reason: String, isMany: Bool) { add(target, reason, isMany) }
 
-    func answers(_ target: String) { add(target, nil) }
+    func answers(_ target: String, isMany: Bool) { add(target, nil, isMany) }
 
-    private func add(_ target: String, _ reason: String?) {
+    private func add(_ target: String, _ reason: String?, _ isMany: Bool) {
         if waiting.isEmpty { loop.schedule(after: Self.delay) { [weak self] in self?.tell() } }
         waiting.removeAll { $0.target == target }
-        waiting.append((target, reason))
+        waiting.append((target, reason, isMany))
     }
 
     private func tell() {
         let silent = waiting.filter { $0.reason != nil }
-        let answering = waiting.filter { $0.reason == nil }.map(\.target)
+        let answering = waiting.filter { $0.reason == nil }
         waiting = []
         if let only = silent.first, silent.count == 1 {
-            log.warning("\(only.target) does not answer (\(only.reason ?? "")); visitors are refused until it does")
+            let (silence, end) = only.isMany ? ("do not answer", "they do") : ("does not answer", "it does")
+            log.warning("\(only.target) \(silence) (\(only.reason ?? "")); visitors are refused until \(end)")
         } else if !silent.isEmpty {
             let names = Self.names(silent.map(\.target))
             log.warning("\(silent.count) targets do not answer (\(names)); their visitors are refused until they do")
         }
-        if answering.count == 1 {
-            log.info("\(answering[0]) answers again")
+        if let only = answering.first, answering.count == 1 {
+            log.info("\(only.target) \(only.isMany ? "answer" : "answers") again")
         } else if !answering.isEmpty {
-            log.info("\(answering.count) targets answer again (\(Self.names(answering)))")
+            log.info("\(answering.count) targets answer again (\(Self.names(answering.map(\.target))))")
         }
     }
 

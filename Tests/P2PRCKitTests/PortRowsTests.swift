@@ -35,7 +35,7 @@ import Testing
                 Self.row(21_004, .verified, to: 17_004, by: ["this node"]),
                 down(21_005, 17_005),
             ]) == [
-                "relay.example:21000-21002 127.0.0.1:17000-17002 target-down 127.0.0.1:17000-17002 does not answer",
+                "relay.example:21000-21002 127.0.0.1:17000-17002 target-down 127.0.0.1:17000-17002 do not answer",
                 "relay.example:21003-21004 127.0.0.1:17003-17004 verified -",
                 "relay.example:21005 127.0.0.1:17005 target-down 127.0.0.1:17005 does not answer",
             ])

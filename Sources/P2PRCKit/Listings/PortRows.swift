@@ -49,9 +49,12 @@ struct PortRows {
 
     var target: String { Endpoint(first.target).map { ranged(first.target, from: $0.port) } ?? first.target }
 
+    private static let silence = (one: " does not answer", many: " do not answer")
+
     var reason: String? {
         guard let reason = first.reason, count > 1, reason.hasPrefix(first.target) else { return first.reason }
-        return target + reason.dropFirst(first.target.count)
+        let rest = String(reason.dropFirst(first.target.count))
+        return target + (rest.hasPrefix(Self.silence.one) ? Self.silence.many + rest.dropFirst(Self.silence.one.count) : rest)
     }
 
     private func ranged(_ text: String, from port: UInt16) -> String {

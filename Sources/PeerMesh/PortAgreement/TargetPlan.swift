@@ -23,8 +23,10 @@ public struct TargetPlan: Sendable {
     static let shortestUp = Instant.Span.seconds(10)
     static let longestUp = Instant.Span.seconds(600)
     static let longestDown = Instant.Span.seconds(5)
-    static let atOnce = 16
-    /// Ports that were down the last time and are tried again, within `interval`.
+    /// So that a first look at 1,024 ports of which nothing is heard, for 2 s each, ends before whoever asked for them
+    /// has waited too long.
+    static let atOnce = 128
+    /// Ports that were down the last time and are tried again, within `interval`; they leave half of the places to others.
     static let triedAgain = 32
 
     private var ports: [Port]
@@ -99,7 +101,7 @@ public struct TargetPlan: Sendable {
             let port = ports[index]
             guard !port.isUnderWay, now >= port.lookAt, !port.isListed || port.distrustsTable else { continue }
             if port.isUp == false, !port.isAsked {
-                guard triesLeft > 0 else { continue }
+                guard triesLeft > 0, underWay < Self.atOnce / 2 else { continue }
                 triesLeft -= 1
             }
             ports[index].isUnderWay = true

@@ -1,5 +1,6 @@
-import PeerMesh
 import Testing
+
+@testable import PeerMesh
 
 @Suite struct TargetPlanTests {
     /// Looks every 500 ms from `start` until `end`; how often each port was connected to, and when the last time was.
@@ -62,6 +63,21 @@ import Testing
         let tries = Self.run(&many, from: .at(500), to: .at(60_500)) { _ in false }
         #expect(tries.values.reduce(0, +) <= 120 * 32)
         #expect(tries.count == 1_000, "each has its turn")
+    }
+
+    @Test func `a first look at many ports that swallow everything ends within twenty seconds, and tries leave room`() {
+        var plan = TargetPlan(count: 1_024)
+        var now = Instant.zero
+        while plan.isAsked {
+            let looked = plan.next(at: now)
+            #expect(looked.count <= TargetPlan.atOnce)
+            now = now + .seconds(2)
+            for offset in looked { _ = plan.silent(offset, "silent", at: now) }
+        }
+        #expect(now <= .at(18_000))
+        var underWay = 0
+        for turn in 0..<10 { underWay += plan.next(at: now + .seconds(10 + UInt64(turn))).count }
+        #expect(underWay == TargetPlan.atOnce / 2, "half of the places are left")
     }
 
     @Test func `the system's table is believed, unless a visitor found it wrong`() {
