@@ -121,6 +121,8 @@ public final class RelayService {
     public var hasMetRelay: (HostAddress) -> Bool = { _ in false }
     var checksUnderWay = 0
     var addressVote = AddressVote()
+    /// Nodes that come back though they were told no.
+    private var refusals = RepeatedRefusals()
     private weak var server: NodeServer?
     let visitorPolicy: VisitorPolicy
     var shortage = Shortage()
@@ -516,8 +518,7 @@ public final class RelayService {
         case .end(let id, let reason, let detail):
             guard let session = sessions.removeValue(forKey: id) else { return nil }
             if reason != .leaving {
-                let why = detail.isEmpty ? reason.text : "\(reason.text), \(detail)"
-                log.info("session of \(session.name) (\(session.key.short)) ended: \(why)")
+                tellEnd(of: session, detail.isEmpty ? reason.text : "\(reason.text), \(detail)")
             }
             letGo(session)
             session.channel.send(Message.close(reason, detail: detail).bytes)
@@ -556,6 +557,13 @@ public final class RelayService {
             onLanes(of: key) { $0.abortVisitors(of: key) }
         }
         return nil
+    }
+
+    private func tellEnd(of session: Session, _ why: String) {
+        let who = "\(session.name) (\(session.key.short))"
+        guard session.lanes.isEmpty else { return log.info("session of \(who) ended: \(why)") }
+        guard let untold = refusals.note(session.key, why, at: EventLoop.clock()) else { return }
+        log.info("\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
     }
 
     private func welcome(_ id: SessionID) {

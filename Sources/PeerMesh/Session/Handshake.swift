@@ -333,6 +333,14 @@ public enum HandshakeFailure: Hashable, Sendable, CustomStringConvertible {
     case unexpected
     case breach(String)
 
+    /// The next attempt is answered in the same way, unless somebody does something.
+    var isLasting: Bool {
+        switch self {
+        case .refused(.revoked, _), .refused(.expired, _): true
+        case .refused, .version, .unproven, .keyChanged, .unexpected, .breach: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .refused(.notARelay, _): "that node is not a relay (it runs without --reverse-proxy)"

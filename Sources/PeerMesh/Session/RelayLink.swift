@@ -209,9 +209,9 @@ public struct RelayLink: Sendable {
         handshake = nil
         // A session that drops as soon as it stands is no success: without this, both ends would spin.
         if wasEstablished, now - establishedAt >= SessionTiming.longestBackoff { backoff.reset() }
+        let pause = self.refusal?.isLasting == true ? backoff.next(atMost: SessionTiming.longestUnwantedBackoff) : backoff.next()
         // Counted from the start of the attempt: an attempt that timed out has waited long enough already.
-        let next = wasEstablished ? now + backoff.next() : max(now, attemptStarted + backoff.next())
-        state = .waiting(until: next)
+        state = .waiting(until: wasEstablished ? now + pause : max(now, attemptStarted + pause))
         var actions: [Action] = [.disconnect]
         if wasEstablished { actions.append(.lost) }
         if explained != reason {

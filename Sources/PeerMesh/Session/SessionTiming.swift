@@ -19,4 +19,7 @@ public enum SessionTiming {
     public static let firstBackoff = Instant.Span.milliseconds(50)
     /// Longest wait between the starts of two attempts.
     public static let longestBackoff = Instant.Span.seconds(2)
+    /// The same where the relay took back what let this node in, or that ran out: only somebody's doing helps, and who
+    /// does it here (another token, another link) has the next attempt at once.
+    public static let longestUnwantedBackoff = Instant.Span.seconds(60)
 }

@@ -254,6 +254,33 @@ struct LinkPair {
         #expect(starts.last! - starts[0] > .seconds(200))
     }
 
+    /// What stands in its last words: how often a relay that says so is dialled within an hour, and the longest pause.
+    private func attempts(refusedWith reason: CloseReason) -> (count: Int, longest: Instant.Span, UInt64) {
+        var link = RelayLink(seed: 1, at: .zero)
+        var starts: [Instant] = []
+        while let deadline = link.nextDeadline, deadline < .zero + .seconds(3_600) {
+            let now = deadline
+            guard link.timePassed(at: now).map(\.name) == ["connect"] else { break }
+            starts.append(now)
+            _ = link.connected(HandshakePair().peer, at: now)
+            _ = link.received(Message.close(reason, detail: "").frame, at: now)
+        }
+        let longest = zip(starts, starts.dropFirst()).map { $1 - $0 }.max() ?? .zero
+        // Whoever does something about it has the next attempt at once.
+        let hurried = link.hurry(at: starts.last ?? .zero)
+        return (starts.count, longest, UInt64(hurried.count))
+    }
+
+    @Test func `a relay that took back what let this node in is dialled ever more rarely, any other as before`() {
+        for reason in [CloseReason.revoked, .expired] {
+            let (count, longest, hurried) = attempts(refusedWith: reason)
+            #expect(count < 100 && longest > .seconds(40) && longest <= SessionTiming.longestUnwantedBackoff)
+            #expect(hurried == 1)
+        }
+        let (count, longest, _) = attempts(refusedWith: .limitReached)
+        #expect(count > 1_800 && longest <= SessionTiming.longestBackoff)
+    }
+
     @Test func `a reason is explained once, until it changes or a session stood`() {
         var link = RelayLink(seed: 1, at: .zero)
         var now = Instant.zero
