@@ -55,12 +55,21 @@ extension Commands {
             }
             let places = joined.compactMap { Endpoint($0.address, defaultPort: NodeSettings.defaultServerPort) }
             let address = Endpoint(relay, defaultPort: NodeSettings.defaultServerPort)
-            let named = nodes.filter { $0.name == relay && $0.role == .relay }.compactMap { Endpoint($0.address) }
+            let met = nodes.filter { $0.role == .relay }.map { (name: $0.name, place: Endpoint($0.address)) }
+            let meant = met.filter { $0.name == relay || $0.place == address }.compactMap(\.place)
+            let kept = Set(places).union(memberships.relays.keys.compactMap { Endpoint($0) })
             let found: Endpoint
-            if let address, places.contains(address) || memberships.relays[address.description] != nil {
+            if let address, kept.contains(address) {
                 found = address
             } else {
-                found = try RelayNames.only(named.filter(places.contains), called: relay)
+                let named = meant.filter(kept.contains)
+                guard !named.isEmpty || meant.isEmpty else {
+                    throw CommandError(
+                        .notFound,
+                        "\(relay) is no relay that was named here: this node found it by itself, and nothing is kept of it; "
+                            + "to use only those that you name: relays = 0 in config.toml")
+                }
+                found = try RelayNames.only(named, called: relay)
             }
             let known = memberships[found.description]
             let keepsMeshKey = memberships.leave(

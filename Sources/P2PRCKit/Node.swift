@@ -318,7 +318,7 @@ struct Assembled: Sendable {
         Self.join(core, MeshService(on: control, settings, state, judge, log), endings)
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver
-        peer.onMemberships = { membershipSaver.save($0, done: $1) }
+        peer.onMemberships = { [unowned core] in membershipSaver.save(core.lasting($0), done: $1) }
         core.onPublish = { publisher.save($0) }
         if let hook = state.hook { core.onAddresses = { hook.announce($0) } }
         peer.onSuperseded = { _ in endings.yield(.superseded) }
@@ -453,6 +453,9 @@ struct Assembled: Sendable {
         let core = core.value
         let last = core.documents().stopped()
         socket.value.stop()
+        for relay in core.forgotten {
+            core.log.info("relay \(relay) never let this node in: what was given for it at the start is not kept")
+        }
         core.mesh?.stop()
         core.peer.stop()
         core.relay?.stop()

@@ -35,17 +35,27 @@ extension NodeCore {
         }
     }
 
-    /// Given together with `-s`. One that never answered is forgotten when the node stops: it may be a slip.
+    /// Given together with `-s`. One that never answered is forgotten when the node stops, and what its link said: it
+    /// may be a slip.
     func joinAtStart(_ choice: RelayChoice, isTemporary: Bool) {
         let endpoint = choice.endpoint
         if let link = choice.link, let contradiction = peer.contradiction(to: link, at: endpoint) {
             log.error("\(endpoint): \(contradiction). What was known of it before counts")
         } else if choice.teachesSomething {
+            untaught.updateValue(peer.memberships.relays[endpoint.description], forKey: endpoint)
             peer.change(endpoint) { choice.apply(to: &$0) }
         }
         mesh?.add(seed: endpoint)
         if peer.join(endpoint), !isTemporary { untried.insert(endpoint) }
     }
+
+    /// What a start is to find of all relays.
+    func lasting(_ memberships: Memberships) -> Memberships {
+        untaught.reduce(into: memberships) { lasting, relay in lasting.restore(relay.value, at: relay.key.description) }
+    }
+
+    /// For the log of a node that ends.
+    var forgotten: [Endpoint] { untried.union(untaught.keys).sorted { $0.description < $1.description } }
 
     func join(_ request: JoinRequest, _ answer: @escaping (ControlReply) -> Void) {
         if request.relay == RelayChoice.auto { return answer(joinAny()) }
@@ -63,6 +73,7 @@ extension NodeCore {
             return renew(token, choice, answer)
         }
         let former = peer.memberships.relays[endpoint.description]
+        untaught[endpoint] = nil
         let written = onLoop { (core: NodeCore, error: StorageError?) in
             if let error {
                 core.peer.change(endpoint) { $0.restore(former, at: endpoint.description) }
@@ -197,6 +208,7 @@ extension NodeCore {
         let known = peer.memberships[endpoint.description]
         peer.leave(endpoint)
         untried.remove(endpoint)
+        untaught[endpoint] = nil
         mesh?.remove(seed: endpoint)
         var forgotten = ""
         let taught = onLoop { (core: NodeCore, ofSecrets: StorageError?) in

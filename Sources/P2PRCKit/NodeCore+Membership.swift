@@ -34,7 +34,9 @@ extension NodeCore {
                 document: nil)
         }
         let link = joinLink.text
-        return ControlReply(status: .success, text: link, document: Self.document(["Join_link": link]))
+        return ControlReply(
+            status: .success, text: link, document: Self.document(["Join_link": link]),
+            remarks: remarkOnAddress.map { ["warning: \($0)"] })
     }
 
     func trust(_ text: String, _ key: String?, _ answer: @escaping (ControlReply) -> Void) {
@@ -61,6 +63,7 @@ extension NodeCore {
             }
             answer(.unwritten("\(endpoint) is trusted with \(what) now, but not after a restart", error))
         }
+        untaught[endpoint] = nil
         peer.change(endpoint, done: done) { $0.trust(trusted, at: endpoint.description) }
     }
 
@@ -79,7 +82,7 @@ extension NodeCore {
         let rest = keepSeconds > 0 ? "the former one counts for \(Age.text(keepSeconds)) more" : "the former one counts no more"
         return ControlReply(
             status: .success, text: "the mesh has a new key; \(rest). New join link, a secret: \(joinLink.text)",
-            document: Self.document(["Join_link": joinLink.text]))
+            document: Self.document(["Join_link": joinLink.text]), remarks: remarkOnAddress.map { ["warning: \($0)"] })
     }
 
     /// Those that count now; looked at again when the next of them ends, for a former key must not live until somebody

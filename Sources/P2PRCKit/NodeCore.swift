@@ -41,6 +41,9 @@ final class NodeCore {
     var joinWaiters: [ObjectIdentifier: JoinWaiter] = [:]
     /// Named on the command line, and kept when they have answered once.
     var untried: Set<Endpoint> = []
+    /// What was known before of relays that a link on the command line told of, until a session with them has stood:
+    /// that is what is written down.
+    var untaught: [Endpoint: Memberships.Relay?] = [:]
     /// A mapping is being written down; whoever wants another one waits. There is one for each client at most.
     private var isMapping = false
     private var waitingToMap: [() -> Void] = []
@@ -94,6 +97,7 @@ final class NodeCore {
         peer.onChosen = { [unowned self] in exposeServerPort() }
         peer.onNamedStands = { [unowned self] relay in
             if untried.remove(relay) != nil { keep(relay) }
+            if untaught.removeValue(forKey: relay) != nil { peer.change(relay) { _ in } }
         }
     }
 

@@ -434,7 +434,7 @@ public final class PeerService {
         }
         follow(relay, terms.formerKeys, to: terms.key)
         // A chosen one is known by its record; what is pinned is what the user named.
-        if relay.isNamed, memberships.learn(terms.key, at: relay.endpoint.description) {
+        if relay.isNamed, memberships.learn(terms.key, meshKey: terms.meshKey, at: relay.endpoint.description) {
             onMemberships?(memberships, nil)
         }
         relay.figures = SampleLog()

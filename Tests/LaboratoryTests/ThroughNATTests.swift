@@ -47,6 +47,28 @@ extension LaboratoryTests {
             }
         }
 
+        @Test("a relay behind a router warns of its private address, at the start and wherever it prints its join link")
+        func privateRelay() async throws {
+            try await scenario { s in
+                let lab = try s.lab()
+                let relay = try await s.relay(ports: World.ports, serverPort: 8088) {
+                    $0.place = lab.home(.ordinary)
+                    $0.bind = nil
+                }
+                let warning = "\(lab.homeAddress(.ordinary)) is a private address"
+                try await relay.program.line(containing: "warning: \(warning)")
+                for words in [["link"], ["rotate", "--keep", "0s"], ["link", "--json"]] {
+                    let shown = try await relay.command(["mesh-key"] + words)
+                    try #require(shown.status == ExitCode.fine && shown.stdout.contains("p2prc://"), "\(shown.stderr)")
+                    try #require(shown.stderr.contains("p2prc: warning: \(warning)"), "\(shown.stderr)")
+                }
+                try #require(try await relay.program.terminate() == 0)
+                relay.settings.advertise = "203.0.113.101"
+                try await relay.restart()
+                try #require(try await relay.command(["mesh-key", "link"]).stderr.isEmpty)
+            }
+        }
+
         @Test("another machine of the LAN is exposed", arguments: Lab.NAT.allCases)
         func lanMachine(_ nat: Lab.NAT) async throws {
             try await scenario { s in

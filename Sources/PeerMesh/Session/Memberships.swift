@@ -15,6 +15,8 @@ public struct Memberships: Hashable, Sendable {
         public var key: NodeKey?
         public var source: Source?
         public var meshKey: MeshKey?
+        /// The one before, where a link told of another: shown as well, until the relay has proven one of them.
+        public var formerMeshKey: MeshKey?
         /// Issued by this relay.
         public var token: String?
         /// The user allows that it takes anybody and proves nothing but its key.
@@ -27,8 +29,9 @@ public struct Memberships: Hashable, Sendable {
 
         public init(
             key: NodeKey? = nil, source: Source? = nil, meshKey: MeshKey? = nil, token: String? = nil,
-            acceptsOpen: Bool = false, formerKeys: [NodeKey] = [], isProven: Bool = false
+            acceptsOpen: Bool = false, formerKeys: [NodeKey] = [], isProven: Bool = false, formerMeshKey: MeshKey? = nil
         ) {
+            self.formerMeshKey = formerMeshKey
             self.formerKeys = formerKeys
             self.isProven = isProven
             self.key = key
@@ -78,7 +81,7 @@ public struct Memberships: Hashable, Sendable {
         let relay = self[address]
         var keys: [MeshKey] = []
         let others = relays.sorted { $0.key < $1.key }.compactMap(\.value.meshKey)
-        for key in [relay.meshKey].compactMap({ $0 }) + own + others where !keys.contains(key) { keys.append(key) }
+        for key in [relay.meshKey, relay.formerMeshKey].compactMap({ $0 }) + own + others where !keys.contains(key) { keys.append(key) }
         var names = [key]
         if isPinned || relay.key == key { names += [relay.key].compactMap { $0 } + relay.formerKeys }
         return PeerHandshake.Credentials(
@@ -106,7 +109,11 @@ public struct Memberships: Hashable, Sendable {
                 relay.key = link.relay
                 relay.source = .joinLink
             }
-            if let meshKey = link.meshKey { relay.meshKey = meshKey } else { relay.acceptsOpen = true }
+            guard let meshKey = link.meshKey else { return relay.acceptsOpen = true }
+            // It may be mistyped, or older than what the relay has told since.
+            if relay.formerMeshKey == nil, relay.meshKey != meshKey { relay.formerMeshKey = relay.meshKey }
+            relay.meshKey = meshKey
+            if relay.formerMeshKey == meshKey { relay.formerMeshKey = nil }
         }
     }
 
@@ -118,10 +125,14 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func acceptOpen(at address: String) -> Bool { change(address) { $0.acceptsOpen = true } }
 
-    /// The relay proved its key and its right in a session: the key is pinned, unless there is one.
+    /// The relay proved its key and its right in a session: the key is pinned, unless there is one, and of two mesh keys
+    /// the one that it proved stays.
     @discardableResult
-    public mutating func learn(_ key: NodeKey, at address: String) -> Bool {
+    public mutating func learn(_ key: NodeKey, meshKey: MeshKey? = nil, at address: String) -> Bool {
         change(address) { relay in
+            if let meshKey, [relay.meshKey, relay.formerMeshKey].contains(meshKey) {
+                (relay.meshKey, relay.formerMeshKey) = (meshKey, nil)
+            }
             if relay.key == nil { (relay.key, relay.source) = (key, .firstUse) }
             if relay.key == key { relay.isProven = true }
         }

@@ -24,6 +24,7 @@ public actor MembershipFile {
             var Key_from: String?
             var Key_proven: Bool?
             var Mesh_key: String?
+            var Former_mesh_key: String?
             var Token: String?
             var Accepts_open: Bool?
             var Former_keys: [String]?
@@ -40,6 +41,7 @@ public actor MembershipFile {
         var relays: [String: Memberships.Relay] = [:]
         for row in document.memberships {
             guard let key = value(row.Key, NodeKey.init), let meshKey = value(row.Mesh_key, MeshKey.init),
+                let formerMeshKey = value(row.Former_mesh_key, MeshKey.init),
                 let source = value(row.Key_from, Memberships.Source.init)
             else { throw damaged(paths, "the row of \(row.Address) has no proper key") }
             let formerKeys = (row.Former_keys ?? []).compactMap { NodeKey($0) }
@@ -50,7 +52,7 @@ public actor MembershipFile {
                 key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false,
                 formerKeys: Array(formerKeys.suffix(Memberships.maximumFormerKeys)),
                 // Older files do not say it of what a session has pinned.
-                isProven: row.Key_proven ?? (source == .firstUse))
+                isProven: row.Key_proven ?? (source == .firstUse), formerMeshKey: formerMeshKey)
         }
         return Memberships(relays: relays)
     }
@@ -62,7 +64,9 @@ public actor MembershipFile {
         let rows = memberships.relays.sorted { $0.key < $1.key }.map { address, relay in
             Document.Relay(
                 Address: address, Key: relay.key?.description, Key_from: relay.source?.rawValue,
-                Key_proven: relay.isProven ? true : nil, Mesh_key: relay.meshKey?.text, Token: relay.token, Accepts_open: relay.acceptsOpen ? true : nil,
+                Key_proven: relay.isProven ? true : nil, Mesh_key: relay.meshKey?.text,
+                Former_mesh_key: relay.formerMeshKey?.text, Token: relay.token,
+                Accepts_open: relay.acceptsOpen ? true : nil,
                 Former_keys: relay.formerKeys.isEmpty ? nil : relay.formerKeys.map(\.description))
         }
         let path = home.paths.memberships

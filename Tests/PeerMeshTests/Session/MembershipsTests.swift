@@ -43,6 +43,31 @@ import Testing
         #expect(!memberships[Self.address].isProven, "a user's word may be wrong")
     }
 
+    @Test func `of two mesh keys both are shown until the relay has proven one, and that one stays`() {
+        let other = MeshKey(bytes: .seed(4))!
+        func shown(_ memberships: Memberships) -> [MeshKey] {
+            memberships.credentials(for: Self.key, at: Self.address, own: []) { _, _ in false }.meshKeys
+        }
+        for proven in [Self.mesh, other] {
+            var memberships = Memberships()
+            memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: Self.mesh), at: Self.address)
+            memberships.learn(Self.key, meshKey: Self.mesh, at: Self.address)
+            // A slip, or a newer one, or one from before: nobody can tell yet.
+            memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: other), at: Self.address)
+            #expect(shown(memberships) == [other, Self.mesh])
+            memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: other), at: Self.address)
+            #expect(shown(memberships) == [other, Self.mesh])
+            memberships.learn(Self.key, meshKey: proven, at: Self.address)
+            #expect(shown(memberships) == [proven])
+        }
+        // What never let anybody in does not take the place of what did, and the right link mends it.
+        var memberships = Memberships()
+        for key in [Self.mesh, other, MeshKey(bytes: .seed(5))!, Self.mesh] {
+            memberships.join(JoinLink(address: Self.address, relay: Self.key, meshKey: key), at: Self.address)
+        }
+        #expect(shown(memberships) == [Self.mesh])
+    }
+
     @Test func `a link from before the relay's change of key is no contradiction`() {
         var memberships = Memberships()
         memberships.learn(Self.key, at: Self.address)

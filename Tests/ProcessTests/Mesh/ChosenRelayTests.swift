@@ -51,6 +51,13 @@ extension ProcessTests {
                 try await eventually("both are used again", within: .seconds(10)) {
                     try await connected(peer) == ["first", "second"]
                 }
+                // Without a node: the one that nobody named is not unknown, but there is nothing to leave.
+                try #require(try await peer.program.terminate() == 0)
+                for name in ["second", other] {
+                    let left = try await peer.command(["leave", name])
+                    try #require(left.status == ExitCode.notFound && left.stderr.contains("found it by itself"), "\(left.stderr)")
+                }
+                try #require(try await peer.command(["leave", "first"]).status == 0)
             }
         }
 

@@ -45,13 +45,14 @@ extension ProcessTests {
                 try #require(memberships(peer) == before)
                 // Nor where no node runs, as far as it can be known there.
                 try #require(try await peer.program.terminate() == 0)
-                if key == 1 {
-                    try #require(try await peer.command(["join", wrong(link, key: 1)]).status == ExitCode.usage)
-                    peer.settings.relays = [wrong(link, key: 1)]
-                }
+                let kept = try await peer.command(["join", wrong(link, key: key)])
+                try #require(kept.status == (key == 1 ? ExitCode.usage : ExitCode.fine), "\(kept.stderr)")
+                peer.settings.relays = [wrong(link, key: key)]
                 try await peer.restart()
                 _ = try await peer.verified(echo.port)
-                try #require(memberships(peer) == before)
+                try await eventually("what the relay has proven is what is kept", within: .seconds(5)) {
+                    memberships(peer) == before
+                }
             }
         }
 
@@ -91,10 +92,15 @@ extension ProcessTests {
                 try #require(joined.stderr.contains("nothing listens there"))
                 try #require(try await peer.program.terminate() == 0)
                 let other = "127.0.0.1:\(try FreePorts.one())"
-                peer.settings.relays = [other]
+                let before = memberships(peer)
+                let digits = String(repeating: "3f", count: 32)
+                peer.settings.relays = ["p2prc://\(other)/\(digits)/\(digits)"]
                 try await peer.restart()
                 try #require(Set(try await peer.viewRPS().compactMap(\.address)) == [address, other])
+                try #require(memberships(peer) == before)
                 try #require(try await peer.program.terminate() == 0)
+                try #require(memberships(peer) == before)
+                try #require(peer.program.find("relay \(other) never let this node in") != nil)
                 peer.settings.relays = []
                 try await peer.restart()
                 try #require(try await peer.viewRPS().compactMap(\.address) == [address])
