@@ -200,8 +200,21 @@ public struct NodeSettings: Sendable {
         _ former: NetworkFilter, _ allow: (flag: String, texts: [String]), _ deny: (flag: String, texts: [String])
     ) throws(CommandError) -> NetworkFilter {
         NetworkFilter(
-            allow: allow.texts.isEmpty ? former.allow : try networks(allow.flag, allow.texts),
+            allow: try allowed(allow.flag, allow.texts) ?? former.allow,
             deny: deny.texts.isEmpty ? former.deny : try networks(deny.flag, deny.texts))
+    }
+
+    /// In the place of networks: everybody.
+    static let everybody = "any"
+
+    /// `nil` where nothing is said; empty for everybody.
+    static func allowed(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network]? {
+        guard !texts.isEmpty else { return nil }
+        guard texts.contains(everybody) else { return try networks(flag, texts) }
+        guard texts.count == 1 else {
+            throw CommandError(.usage, "\(flag) \(everybody) lets everybody in; leave the other networks out")
+        }
+        return []
     }
 
     static func networks(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
@@ -236,6 +249,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     /// Visitors that the relay lets in, and those that it does not.
     public var allow: [Network]
     public var deny: [Network]
+    /// It lets everybody in who is not in `deny`, whatever was said before; `nil`: no word about that.
+    public var opens: Bool?
     /// By what name the node's record tells others of it; empty: not at all any more, `nil`: as before.
     public var tell: String?
     /// What its user calls it here; empty: nothing any more, `nil`: as before.
@@ -247,7 +262,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`; with a host and
     ///     a colon before it, of another machine.
     ///   - target: `host` or `host:port` with the port of `text`, another way to name another machine.
-    ///   - allow: networks (CIDR) of visitors to let in; none: everybody.
+    ///   - allow: networks (CIDR) of visitors to let in, or `any`; none: as before.
     ///   - deny: those not to let in.
     ///   - tell: what others call the service; empty to tell them nothing any more.
     ///   - name: what it is called here; empty for nothing any more.
@@ -306,6 +321,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         self.isPreference = isPreference
         self.isTemporary = isTemporary
         self.allow = try Self.visitors("--allow", allow)
+        opens = allow.isEmpty || !self.allow.isEmpty ? nil : true
         self.deny = try Self.visitors("--deny", deny)
         self.tell = try tell.map(Self.name)
         if let name, !name.isEmpty, !MappingWish.isName(name) {
@@ -318,7 +334,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     }
 
     /// Whether it says whom to let in.
-    var isFilter: Bool { !allow.isEmpty || !deny.isEmpty }
+    var isFilter: Bool { !allow.isEmpty || !deny.isEmpty || opens == true }
 
     private static func visitors(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
         let limit = Message.Request.maximumNetworks
@@ -326,7 +342,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
             throw CommandError(
                 .usage, "\(flag): \(texts.count) networks, and a mapping has at most \(limit); name wider ones")
         }
-        return try NodeSettings.networks(flag, texts)
+        return flag == "--allow"
+            ? try NodeSettings.allowed(flag, texts) ?? [] : try NodeSettings.networks(flag, texts)
     }
 
     private static func name(_ text: String) throws(CommandError) -> String {

@@ -76,6 +76,10 @@ import Testing
         var settings = try load()
         var error = try #require(throws: CommandError.self) { try settings.setPeers(allow: [], deny: ["10.0.0.1/8"]) }
         #expect(error.status == .usage && error.text.hasPrefix("--deny-peers 10.0.0.1/8: "))
+        try settings.setVisitors(allow: ["any"], deny: [])
+        #expect(settings.config.visitors.allow.isEmpty, "in the place of what the file says")
+        error = try #require(throws: CommandError.self) { try settings.setPeers(allow: ["any", "::1"], deny: []) }
+        #expect(error.status == .usage && error.text.contains("leave the other networks out"))
         error = try #require(throws: CommandError.self) { try MappingRequest("80", allow: ["x"]) }
         #expect(error.status == .usage && error.text.hasPrefix("--allow x: "))
         let many = (0..<65).map { "10.0.0.\($0)" }

@@ -84,6 +84,16 @@ extension ProcessTests {
                 try #require(try await rows(relay).allSatisfy { $0["Deny"] as? [String] == ["127.0.0.66"] })
                 try #require(try await peer.command(["--view-rpm"]).stdout.contains("not 127.0.0.66"))
 
+                // Open again, for all but one and then for all.
+                let open = try await peer.command(["--mp", "\(http.port)", "--allow", "any", "--deny", "127.0.0.67"])
+                try #require(open.status == 0 && open.stdout.contains("visitors not 127.0.0.67 at "), "\(open.stdout)")
+                let all = try await peer.command(["--mp", "\(http.port)", "--allow", "any"])
+                try #require(all.status == 0 && all.stdout.contains("visitors from everywhere at "), "\(all.stdout)")
+                try #require(try await answer(s, first.port, from: "127.0.0.66") == 0)
+                try #require(try await rows(peer).allSatisfy { $0["Deny"] == nil && $0["Allow"] == nil })
+                let both = try await peer.command(["--mp", "\(http.port)", "--allow", "any", "--allow", "127.0.0.2"])
+                try #require(both.status == ExitCode.usage && both.stderr.contains("leave the other networks out"))
+
                 let ambiguous = try await peer.command(["unmap", "\(http.port)"])
                 try #require(ambiguous.status == ExitCode.notFound && ambiguous.stderr.contains(":\(second.port)"))
                 try #require(try await peer.command(["unmap", "127.0.0.1:\(second.port)"]).status == 0)
@@ -114,6 +124,11 @@ extension ProcessTests {
                 try await eventually("the peer is told", within: .seconds(10)) {
                     peer.program.stderr.contains("the relay's owner sent this node away")
                 }
+                // It comes back ever more rarely, and is told of once.
+                try await throughout(.seconds(4), "one line for all of its attempts") {
+                    relay.program.stderr.split(separator: "\n").count { $0.contains("is not let in") } <= 1
+                }
+                try #require(relay.program.find("home (") != nil && relay.program.find("is not let in: it was revoked") != nil)
                 relay.program.kill()
                 try await relay.restart()
                 try #require(try await rows(relay).allSatisfy { $0["blind_port"] as? Int != row.port || $0["State"] as? String != "offline" })
