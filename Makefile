@@ -5,9 +5,11 @@ BINARY = .build/release/p2prc
 # Swift's own libraries inside, where the toolchain has them so: one file that runs where no Swift is, and 4 MiB less of
 # resident memory.
 SWIFT_BIN := $(dir $(realpath $(shell command -v $(SWIFT))))
+# What --version says of the commit; nothing in a folder that no repository is in, such as a tarball's.
+export P2PRC_COMMIT ?= $(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null))
 RELEASE = $(SWIFT) build -c release $(if $(wildcard $(SWIFT_BIN)../lib/swift_static/linux/libFoundation.a),--static-swift-stdlib)
 
-.PHONY: help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install uninstall format lint lint-c clean setup
+.PHONY: print-commit help demo build test test-unit test-process test-laboratory test-long test-sanitizers fuzz bench bench-quick bench-check bench-accept man install uninstall format lint lint-c clean setup
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -21,6 +23,9 @@ demo: setup ## Build, then expose a small service through a relay on this machin
 
 build: setup ## Build in release mode
 	$(RELEASE) --product p2prc
+
+print-commit:
+	@echo "$$P2PRC_COMMIT"
 
 test: ## Run every test that fits in about 25 minutes
 	@scripts/setup test

@@ -17,6 +17,10 @@ let checked: [CSetting] =
     Context.environment["P2PRC_SANITIZER"] == "address"
     ? [.unsafeFlags(["-fsanitize=undefined", "-fno-sanitize-recover=undefined"])] : []
 
+/// The commit that is built, for `--version`: a plain build cannot ask git, and there may be none to ask. The Makefile does.
+let commit = (Context.environment["P2PRC_COMMIT"] ?? "").filter { $0.isHexDigit || "-dirty".contains($0) }
+let named: [CSetting] = commit.isEmpty ? [] : [.define("P2PRC_COMMIT", to: commit)]
+
 let package = Package(
     name: "p2prc",
     products: [
@@ -89,7 +93,7 @@ let package = Package(
         .target(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
-        .target(name: "CLinux", cSettings: checked),
+        .target(name: "CLinux", cSettings: checked + named),
         .target(
             name: "CCurl", dependencies: ["COpenSSL"], cSettings: checked, linkerSettings: [.linkedLibrary("curl")]),
         .target(

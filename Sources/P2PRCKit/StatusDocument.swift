@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import PeerMesh
 internal import PeerReactor
@@ -86,4 +87,9 @@ struct StatusDocument: Codable {
 /// The version of this program.
 public enum P2PRCVersion {
     public static let text = "0.1.0"
+    /// With the commit that it was built from, where the build was told (`make` tells it).
+    public static var full: String {
+        let commit = String(cString: clinux_commit())
+        return commit.isEmpty ? text : "\(text) (\(commit))"
+    }
 }

@@ -12,7 +12,8 @@ struct Completion: ParsableCommand {
             make install puts all three where the shells look for them.
             """)
     @Argument(
-        help: ArgumentHelp("The shell.", valueName: "bash | zsh | fish"), completion: .list(["bash", "zsh", "fish"]))
+        // The name of a value that is listed becomes that of a variable in zsh's script.
+        help: ArgumentHelp("bash, zsh or fish.", valueName: "shell"), completion: .list(["bash", "zsh", "fish"]))
     var shell: String
     @ParentCommand var parent: P2PRC
 
@@ -26,11 +27,11 @@ struct Completion: ParsableCommand {
 }
 
 struct Version: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print the version.")
+    static let configuration = CommandConfiguration(abstract: "Print the version, and the commit that it was built from, where the build was told.")
     @ParentCommand var parent: P2PRC
 
     mutating func run() throws {
         try parent.refuseOwnFlags(for: "version")
-        Output.result(P2PRCVersion.text)
+        Output.result(P2PRCVersion.full)
     }
 }

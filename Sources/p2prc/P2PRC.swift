@@ -15,7 +15,7 @@ struct P2PRC: AsyncParsableCommand {
             13 port taken, 14 target down, 15 not reachable, 16 superseded, 17 server port in use, 18 home in use, \
             19 home unusable, 21 timed out, 22 not found, 23 not verified, 64 usage, 65 damaged, 69 no relay.
             """,
-        version: P2PRCVersion.text,
+        version: P2PRCVersion.full,
         subcommands: [
             Status.self, Unmap.self, Release.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self,
             NodeKey.self, Token.self, ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self, Version.self,

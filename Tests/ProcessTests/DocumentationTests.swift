@@ -89,10 +89,45 @@ extension ProcessTests {
             let script = try await p2prc(["completion", shell])
             #expect(script.status == 0 && script.stderr.isEmpty)
             for words in Self.subcommands { #expect(script.stdout.contains(words[0])) }
+            // What holds the choices of an argument is a variable, whatever the argument is called.
+            for line in script.stdout.split(separator: "\n") where line.contains("local -ar ") {
+                #expect(line.contains(#/local -ar [A-Za-z_][A-Za-z0-9_]*=/#), "\(line)")
+            }
+            if Ran.isInstalled(shell, "--version") { #expect(try await reads(shell, script.stdout)) }
             guard shell == "bash" else { return }
             let asked = "COMP_WORDS=(p2prc unm); COMP_CWORD=1; COMP_LINE='p2prc unm'; COMP_POINT=9; _p2prc p2prc unm p2prc"
             let candidates = try await bash("\(script.stdout)\n\(asked); echo ${COMPREPLY[@]}\n")
             #expect(candidates == "unmap\n", "\(candidates)")
+        }
+
+        /// Whether a shell finds no fault with the grammar of a script.
+        private func reads(_ shell: String, _ text: String) async throws -> Bool {
+            var status = -1
+            try await scenario { s in
+                let file = s.folder + "/script"
+                try text.write(toFile: file, atomically: true, encoding: .utf8)
+                status = try await s.run(shell, shell, ["-n", file]).status
+            }
+            return status == 0
+        }
+
+        @Test("p2prc version has the commit that make saw, and none where the build was told none")
+        func version() async throws {
+            let said = try await p2prc(["version"])
+            #expect(said.stdout == (try await p2prc(["--version"]).stdout) && said.status == 0)
+            #expect(said.stdout.wholeMatch(of: #/\d+\.\d+\.\d+( \([0-9a-f]{7,40}(-dirty)?\))?\n/#) != nil, "\(said.stdout)")
+            var made: [String] = []
+            try await scenario { s in
+                // As make does it, with a compiler that just says what it was told; and once where no repository is.
+                for folder in [Self.root.path, s.folder] {
+                    let clean = ["-u", "P2PRC_COMMIT", "-u", "MAKEFLAGS", "make", "--no-print-directory"]
+                    let words = clean + ["-C", folder, "-f", "\(Self.root.path)/Makefile", "print-commit"]
+                    made.append(try await s.run("make", "env", words).stdout)
+                }
+            }
+            #expect(made.count == 2 && made.last == "\n")
+            let isRepository = FileManager.default.fileExists(atPath: Self.root.appending(path: ".git").path)
+            #expect((made.first?.wholeMatch(of: #/[0-9a-f]{7,40}(-dirty)?\n/#) != nil) == isRepository, "\(made)")
         }
 
         private func bash(_ text: String) async throws -> String {

@@ -63,6 +63,9 @@ int clinux_shell_start(const char *line, char *const environment[], int *watch);
 // the C library's tables for UTF-8, whatever the locale); -1 for what is no character to show.
 int clinux_columns(uint32_t character);
 
+// The commit that this was built from, as the build was told (P2PRC_COMMIT in Package.swift); empty: it was not.
+const char *clinux_commit(void);
+
 // Gives free memory of the heap back to the system (malloc_trim(3)).
 void clinux_trim_heap(void);
 
