@@ -119,10 +119,14 @@ extension TextTable {
         if let ports = scope.ports { words.append("ports \(ports.map(\.description).joined(separator: ","))") }
         if let protocols = scope.protocols { words.append(TokenScope.words(protocols).joined(separator: "+")) }
         if let domains = scope.domains { words.append(domains.joined(separator: ",")) }
-        if let count = scope.maxConnections { words.append("\(count) connections") }
+        if let count = scope.maxConnections { words.append(plural(count, "connection")) }
         if let rate = scope.rate { words.append("\(rate) B/s") }
-        if let count = scope.maxMappings { words.append("\(count) mappings") }
-        if let count = scope.maxLeases { words.append("\(count) leases") }
+        if let count = scope.maxMappings { words.append(plural(count, "mapping")) }
+        if let count = scope.maxLeases { words.append(plural(count, "lease")) }
         return words.isEmpty ? "all" : words.joined(separator: "; ")
+    }
+
+    private static func plural(_ count: some BinaryInteger, _ noun: String) -> String {
+        "\(count) \(noun)\(count == 1 ? "" : "s")"
     }
 }
