@@ -15,8 +15,13 @@ final class RudePeer: @unchecked Sendable {
         var failure: String?
         /// Frames that the relay sent, by type.
         var answers: [UInt8: Int] = [:]
+        /// Ports that it was offered, by mapping.
+        var offers: [MappingID: Message.Offer] = [:]
         /// Bytes that were given to the system, or wait for it.
         var sent = 0
+        /// Data channels that stood, and visitors that came over them.
+        var channels = 0
+        var visitors = 0
     }
 
     private static let meshKey = MeshKey(bytes: [UInt8](repeating: 0x5e, count: MeshKey.byteCount))!
@@ -32,6 +37,10 @@ final class RudePeer: @unchecked Sendable {
     private var handshake: PeerHandshake?
     private var channel: ByteChannel?
     private var decoder = FrameDecoder()
+    private var terms: SessionTerms?
+    private var relay: [SocketAddress] = []
+    private var silent: [ObjectIdentifier: ReadyChannel] = [:]
+    private var isStopped = false
 
     /// - Parameter number: which key it has.
     init(_ number: UInt8) throws {
@@ -40,17 +49,29 @@ final class RudePeer: @unchecked Sendable {
         try loop.start()
     }
 
-    func stop() { loop.stop() }
+    /// Ends all of its connections.
+    func stop() {
+        loop.execute { [self] in
+            isStopped = true
+            channel?.close()
+            for channel in silent.values { channel.close() }
+            silent = [:]
+            loop.stop()
+        }
+    }
 
     var failure: String? { told.withLock { $0.failure } }
     var sent: Int { told.withLock { $0.sent } }
+    var channels: Int { told.withLock { $0.channels } }
+    var visitors: Int { told.withLock { $0.visitors } }
     func answers(_ message: Message) -> Int { told.withLock { $0.answers[message.frame.type] ?? 0 } }
 
     /// Returns when the relay at this port of this machine has let it in.
     func join(_ port: Int) async throws {
         let address = SocketAddress(numeric: "127.0.0.1", port: UInt16(port))!
         loop.execute { [self] in
-            connector = Connector(on: loop, to: [address], kind: .betweenNodes, limit: .seconds(5)) {
+            relay = [address]
+            connector = Connector(on: loop, to: relay, kind: .betweenNodes, limit: .seconds(5)) {
                 [self] stream, error in
                 guard let stream = consume stream else { return fail("\(error)") }
                 secure(stream)
@@ -98,12 +119,18 @@ final class RudePeer: @unchecked Sendable {
         decoder.append(bytes)
         while let frame = try? decoder.next() {
             guard !told.withLock({ $0.isWelcome }) else {
-                told.withLock { $0.answers[frame.type, default: 0] += 1 }
+                let offer: Message.Offer? = if case .offer(let offer) = try? Message(frame) { offer } else { nil }
+                told.withLock {
+                    $0.answers[frame.type, default: 0] += 1
+                    if let offer { $0.offers[offer.mapping] = offer }
+                }
                 continue
             }
             switch handshake?.received(frame) {
             case .send(let bytes): channel?.send(bytes)
-            case .established: told.withLock { $0.isWelcome = true }
+            case .established(let terms, _, _):
+                self.terms = terms
+                told.withLock { $0.isWelcome = true }
             case .failed(let failure): fail("\(failure)")
             case nil: break
             }
@@ -125,5 +152,66 @@ final class RudePeer: @unchecked Sendable {
             told.withLock { $0.sent += batch.count }
         }
         loop.schedule(after: .milliseconds(1)) { [weak self] in self?.pump(batch, until: end) }
+    }
+
+    // MARK: Visitors
+
+    /// Has a port like anybody else, whose visitors nobody serves.
+    func take(_ mapping: MappingID) async throws -> Int {
+        let request = Message.Request(mapping: mapping, protocols: .tcp, wish: .any(count: 1), target: "127.0.0.1:1")
+        loop.execute { [self] in channel?.send(Message.request(request).bytes) }
+        let offer = try await eventually("the rude peer is offered a port", within: .seconds(10)) {
+            told.withLock { $0.offers[mapping] }
+        }
+        loop.execute { [self] in channel?.send(Message.commit(mapping, attempt: offer.attempt).bytes) }
+        return Int(offer.ports.first)
+    }
+
+    /// Keeps so many data channels open from now on, each for a visitor who never hears a word.
+    func hold(channels count: Int) {
+        loop.execute { [self] in
+            for number in 0..<count { dial(number) }
+        }
+    }
+
+    private func dial(_ number: Int) {
+        guard !isStopped, failure == nil, let terms, case .encrypted(let key) = terms.protection else { return }
+        let group = ChannelGroup(session: terms.session, number: UInt8(number % terms.groups))
+        _ = Connector(on: loop, to: relay, kind: .betweenNodes, limit: .seconds(5)) { [self] stream, _ in
+            guard let stream = consume stream else { return again(number) }
+            let handshake = TLSHandshake(on: loop, stream, tls, as: .data(group, key), limit: .seconds(5)) {
+                [self] outcome in
+                switch consume outcome {
+                case .failed: again(number)
+                case .secured(let stream, _): keep(stream, number)
+                }
+            }
+            handshake.start(isRegistered: false)
+        }
+    }
+
+    private func again(_ number: Int, after span: Instant.Span = .milliseconds(250)) {
+        loop.schedule(after: span) { [weak self] in self?.dial(number) }
+    }
+
+    private func keep(_ stream: consuming PeerReactor.Stream, _ number: Int) {
+        let channel = try? ReadyChannel(on: loop, stream, isRegistered: true, expecting: VisitorStart.byteCount) {
+            [weak self] channel, word in
+            guard let self else { return }
+            guard word != nil else {
+                silent[ObjectIdentifier(channel)] = nil
+                return again(number)
+            }
+            told.withLock { $0.visitors += 1 }
+            // Longer than a relay waits for an answer.
+            loop.schedule(after: .seconds(12)) { [weak self] in
+                channel.close()
+                self?.silent[ObjectIdentifier(channel)] = nil
+                self?.dial(number)
+            }
+        }
+        guard let channel else { return again(number) }
+        told.withLock { $0.channels += 1 }
+        silent[ObjectIdentifier(channel)] = channel
     }
 }

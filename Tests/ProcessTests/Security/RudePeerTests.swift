@@ -17,7 +17,7 @@ extension ProcessTests {
         }
 
         /// What is said over and over, by name.
-        private static let floods: [(name: String, words: [Message])] = [
+        static let floods: [(name: String, words: [Message])] = [
             ("requests and releases", mappings.flatMap { [request($0), .release($0)] }),
             ("commits", mappings.flatMap { [request($0), .commit($0, attempt: 1), .release($0)] }),
             ("pings", [.ping(1)]),

@@ -35,8 +35,34 @@ public enum Adversary {
 
     static let relay = common + """
 
-        # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at
+        # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at, "on" to go on
         port, offered, hosts, count, watched = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","), int(sys.argv[5]), sys.argv[6].split(",")
+        goes_on = sys.argv[7] == "on"
+        def pester(end, mapping, attempt):
+            # Each for 2 s in its turn, as fast as it goes with a pause of 20 ms after every batch.
+            number = lambda value, size: value.to_bytes(size, "big")
+            place = offered.to_bytes(2, "big") + b"\\x00\\x01"
+            offer = lambda whose, n: frame(0x21, (1, whose), (2, number(n, 2)), (3, place), (4, bytes(3) + b"\\x3c"))
+            active = lambda n: frame(0x24, (1, mapping), (2, attempt), (3, hosts[n % len(hosts)].encode()))
+            batches = {
+                "actives": [active(n) for n in range(512)],
+                "pings": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
+                "tiny records": [bytes([byte]) for n in range(12) for byte in frame(0x11, (1, number(n, 8)))],
+                "offers": [offer(os.urandom(8), n) for n in range(256)],
+                "refusals": [frame(0x25, (1, os.urandom(8)), (2, b"\\x01"), (3, b"no")) for _ in range(256)],
+                "channels": [frame(0x30, (1, number(wanted, 2)), (2, b"\\x00")) for wanted in (256, 1) * 128],
+                "answers": [frame(0x39, (1, number(n, 4)), (2, b"\\x01"), (3, b"yes")) for n in range(256)],
+                "pings, unread": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
+            }
+            while True:
+                for name, batch in batches.items():
+                    print("pester", name, flush=True)
+                    until = time.monotonic() + 2
+                    while time.monotonic() < until:
+                        for piece in batch if name == "tiny records" else [b"".join(batch)]: end.sendall(piece)
+                        if name == "pings, unread":
+                            time.sleep(0.02)
+                        elif select.select([end], [], [], 0.02)[0] and not end.recv(262144): raise EOFError
         def watch(host):
             listener = socket.create_server((host, offered), backlog=512)
             def accept():
@@ -66,6 +92,7 @@ public enum Adversary {
                             frame(0x24, (1, fields[1]), (2, fields[2]), (3, hosts[number % len(hosts)].encode()))
                             for number in range(count)))
                         print("sent", count, flush=True)
+                        if goes_on: pester(end, fields[1], fields[2])
             except (OSError, EOFError, KeyError): pass
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
         print("listening", flush=True)
@@ -118,12 +145,16 @@ public enum Adversary {
 
 extension Scenario {
     /// A relay that offers `offered` to each peer and, for each commit, says `count` times that it is active, at these
-    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`.
+    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`. One that goes on
+    /// sends whatever makes work from then on, and prints `pester` and its kind for each turn.
     public func falseRelay(
-        port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String]
+        port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String], goesOn: Bool = false
     ) async throws -> Program {
         try await makeStranger()
-        let words = ["\(port)", "\(offered)", hosts.joined(separator: ","), "\(count)", watched.joined(separator: ",")]
+        let words = [
+            "\(port)", "\(offered)", hosts.joined(separator: ","), "\(count)", watched.joined(separator: ","),
+            goesOn ? "on" : "off",
+        ]
         let program = try start("false-relay", "/usr/bin/python3", ["-c", Adversary.relay, folder] + words)
         try await program.line(containing: "listening")
         return program

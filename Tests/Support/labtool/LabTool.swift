@@ -30,6 +30,7 @@ struct LabTool {
         "abort": Abort.run,
         "hold-ports": HoldPorts.run,
         "bind-all": BindAll.run,
+        "mixed": Mixed.run,
         "garbage": Garbage.run,
         "flood": Flood.run,
         "round-trips": RoundTrips.run,
