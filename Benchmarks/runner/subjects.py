@@ -271,6 +271,12 @@ class P2PRCPlain(P2PRC):
     key, label, flags = "p2prc-plain", "p2prc, plaintext", ("--plain",)
 
 
+def beside(binary):
+    """The same two with another build of the program."""
+    return [type(kind.__name__ + "Beside", (kind,), {
+        "key": kind.key + "-beside", "label": f"{kind.label}, {binary}", "binary": binary}) for kind in (P2PRCPlain, P2PRC)]
+
+
 def join_link(log):
     return next((word for word in log.read_text().split() if word.startswith("p2prc://")), None)
 
