@@ -36,7 +36,7 @@ struct Networks: ParsableArguments {
         help: ArgumentHelp("With --reverse-proxy: do not let these nodes come; may be repeated.", valueName: "cidr"))
     var denyPeers: [String] = []
 
-    @Option(help: ArgumentHelp("With --mp: let only these use its public port; may be repeated.", valueName: "cidr"))
+    @Option(help: ArgumentHelp("With --mp: let only these use its public port, or any again; may be repeated.", valueName: "cidr"))
     var allow: [String] = []
 
     @Option(help: ArgumentHelp("With --mp: do not let these; may be repeated.", valueName: "cidr"))
