@@ -10,6 +10,8 @@ struct DialPlace: Sendable, CustomStringConvertible {
         case itself(String)
         /// Another party's word, of whom; the file asks `DialJudge` by these words.
         case judged(String, by: String)
+        /// Another party's word: a name is looked up, so often at most, and nothing is dialled for it.
+        case lookUp(String)
         /// Carries out what other places in this list asked for.
         case mechanism
     }
@@ -50,6 +52,9 @@ struct DialPlace: Sendable, CustomStringConvertible {
         DialPlace(
             path: "PeerServices/PeerService+Checks.swift", call: "ReachabilityProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
+        DialPlace(
+            path: "PeerServices/PeerService+ToldName.swift", call: ".resolve(",
+            cause: .lookUp("the name that a relay tells visitors, once a minute")),
         DialPlace(
             path: "PeerServices/RelayService+Checks.swift", call: "ReachabilityProbe(",
             cause: .judged("a peer wants a port of another relay looked at", by: "dialJudge.allows(")),
