@@ -1,8 +1,10 @@
 internal import Logging
+internal import PeerServices
 internal import PeerWire
 
 /// A log line on standard error: date and time of day, level, text. The statement that it comes from is its cause, and
-/// each may write so many a minute (`LineBudget`); that it is about errors saves it from what others write.
+/// whom it is about (`LogParty`); each may write so many a minute (`LineBudget`); that it is about errors saves it from
+/// what others write.
 struct StderrLog: LogHandler {
     var logLevel: Logger.Level = .info
     var metadata: Logger.Metadata = [:]
@@ -14,7 +16,9 @@ struct StderrLog: LogHandler {
 
     func log(event: LogEvent) {
         let text = Self.shown("\(event.message)")
-        Output.log("\(event.level): \(text)", of: "\(event.file):\(event.line)", isUrgent: event.level >= .error)
+        let party = (event.metadata?[LogParty.key] ?? metadata[LogParty.key]).map { " \($0)" } ?? ""
+        Output.log(
+            "\(event.level): \(text)", of: "\(event.file):\(event.line)\(party)", isUrgent: event.level >= .error)
     }
 
     /// One line, whatever others call themselves.

@@ -48,7 +48,8 @@ extension PeerService {
     /// Says so once, until there is another reason.
     func tellRefusal(of id: MappingID, _ detail: String, _ relay: Relay) {
         guard let wish = wishes[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
-        log.warning("relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
+        log.about(relay.endpoint).warning(
+            "relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
     }
 
     func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
@@ -73,7 +74,7 @@ extension PeerService {
             writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
         case .countersign(let draft): countersign(draft, relay)
         case .object(let objection):
-            log.warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
+            log.about(relay.endpoint).warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed: onChange?()
         }
     }

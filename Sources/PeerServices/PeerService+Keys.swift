@@ -27,7 +27,8 @@ extension PeerService {
     /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key before.
     func told(_ meshKey: MeshKey, by relay: Relay) {
         guard relay.terms?.ground == .mesh else { return }
-        log.info("relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
+        log.about(relay.endpoint).info(
+            "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
         if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships, nil) }
     }
 
@@ -35,9 +36,10 @@ extension PeerService {
     func judged(_ reason: String, by relay: Relay) {
         relay.renewal.take()?(reason)
         if reason.isEmpty {
-            log.info("relay \(relay.endpoint): the new token is accepted")
+            log.about(relay.endpoint).info("relay \(relay.endpoint): the new token is accepted")
         } else {
-            log.warning("relay \(relay.endpoint): the new token is not accepted, the former one stays: \(reason)")
+            log.about(relay.endpoint).warning(
+                "relay \(relay.endpoint): the new token is not accepted, the former one stays: \(reason)")
         }
     }
 
@@ -47,7 +49,10 @@ extension PeerService {
         do throws(KeyHistoryFault) {
             let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)
             if keys.contains(key) { follow(relay, keys, to: next) }
-        } catch { log.warning("relay \(relay.endpoint): its word about another key counts for nothing: \(error)") }
+        } catch {
+            log.about(relay.endpoint).warning(
+                "relay \(relay.endpoint): its word about another key counts for nothing: \(error)")
+        }
     }
 
     /// The relay has handed its key over to another one, as it has proven.
@@ -55,7 +60,8 @@ extension PeerService {
         guard let pinned = memberships[relay.endpoint.description].key,
             memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
         else { return }
-        log.warning("relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
+        log.about(relay.endpoint).warning(
+            "relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
         onMemberships?(memberships, nil)
     }
 

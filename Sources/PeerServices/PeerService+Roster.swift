@@ -48,14 +48,14 @@ extension PeerService {
         case .connect(let key):
             guard let candidate = roster.candidate(key), !relays.contains(where: { $0.endpoint == candidate.endpoint })
             else { return }
-            log.info("relay \(candidate.endpoint) (\(key.short)) is chosen")
+            log.about(candidate.endpoint).info("relay \(candidate.endpoint) (\(key.short)) is chosen")
             add(Relay(candidate.endpoint, chosenFor: key, link: newLink()))
             onChosen?()
         case .leave(let key, let reason):
             guard let relay = relays.first(where: { ($0.terms?.key ?? $0.chosenKey) == key && !$0.isLeaving }) else {
                 return
             }
-            log.info("relay \(relay.endpoint) (\(key.short)) is left: \(reason.text)")
+            log.about(relay.endpoint).info("relay \(relay.endpoint) (\(key.short)) is left: \(reason.text)")
             leave(relay, isPolite: reason == .drained || reason == .replaced)
         case .publish: onChange?()
         }
@@ -93,7 +93,7 @@ extension PeerService {
     /// It lets its peers go, or stays after all.
     func told(isDraining: Bool, by relay: Relay) {
         guard let key = relay.terms?.key else { return }
-        log.info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
+        log.about(relay.endpoint).info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
         roster.drains(key, isDraining)
     }
 

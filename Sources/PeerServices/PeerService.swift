@@ -305,17 +305,18 @@ public final class PeerService {
         case .measured(let latency): measured(latency, relay)
         case .lost: lost(relay)
         case .explain(let failure) where !relay.isNamed:
-            log.info("relay \(relay.endpoint), chosen by this node: \(failure)")
+            log.about(relay.endpoint).info("relay \(relay.endpoint), chosen by this node: \(failure)")
             fell(relay)
         case .explain(let failure):
             let reason = failure + (relay.hidesToken ? "; the token given for it belongs to another relay" : "")
             relay.reason = reason
             relay.wasRefused = false
-            log.warning("relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
+            log.about(relay.endpoint).warning(
+                "relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
             onChange?()
         case .superseded(let detail):
             lost(relay)
-            log.error("relay \(relay.endpoint): superseded, \(detail); \(Self.afterSupersession)")
+            log.about(relay.endpoint).error("relay \(relay.endpoint): superseded, \(detail); \(Self.afterSupersession)")
             onSuperseded?(relay.endpoint)
         }
     }
@@ -428,9 +429,11 @@ public final class PeerService {
         relay.reason = nil
         relay.lastSaved = .zero
         let protection = terms.protection.isPlain ? ", data channels not encrypted" : ""
-        log.info("session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short)\(protection))")
+        log.about(relay.endpoint).info(
+            "session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short)\(protection))")
         if terms.ground == .openRelay {
-            log.warning("relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
+            log.about(relay.endpoint).warning(
+                "relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }
         follow(relay, terms.formerKeys, to: terms.key)
         // A chosen one is known by its record; what is pinned is what the user named.

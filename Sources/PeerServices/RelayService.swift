@@ -45,6 +45,8 @@ public final class RelayService {
         /// The handshake is over, and the core knows of it.
         var isAdmitted = false
         var admission: RelayHandshake.Admission?
+        /// On whose account it is, once it is admitted.
+        var membership: Grant.Membership?
         let source: HostAddress?
         /// Called once, when the handshake is over.
         let seat: NodeServer.Seat
@@ -333,9 +335,11 @@ public final class RelayService {
             if case .mesh = admission, let source = session.source, let local = session.localHost {
                 addressVote.heard(from: source, dialled: introduction.dialled, local: local)
             }
+            let grant = grant(admission, from: session.source)
+            session.membership = grant.membership
             handle(
                 .sessionProven(
-                    session.id, key: session.key, introduction: introduction, grant: grant(admission, from: session.source),
+                    session.id, key: session.key, introduction: introduction, grant: grant,
                     formerly: heirs(of: formerly, session.key)))
             if case .mesh(isFormer: true) = admission { tellMeshKey(session) }
         }
@@ -351,6 +355,8 @@ public final class RelayService {
         }
     }
 
+    private func log(about session: Session) -> Logger { session.membership.map { log.about($0) } ?? log }
+
     private func closed(_ id: SessionID) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         letGo(session)
@@ -358,7 +364,7 @@ public final class RelayService {
             server?.countBrokenHandshake()
             return
         }
-        log.info("session of \(session.name) (\(session.key.short)) ended")
+        log(about: session).info("session of \(session.name) (\(session.key.short)) ended")
         closeLanes(session)
         handle(.sessionEnded(id))
     }
@@ -422,6 +428,7 @@ public final class RelayService {
             }
             session.channel.send(Message.tokenJudged(reason: "").bytes)
             session.admission = .token(grant)
+            session.membership = grant.membership
             handle(.grantRenewed(session.id, grant))
             let (id, account) = (session.id, account(of: session.id))
             onLanes(session.lanes) { $0.change(id, account) }
@@ -542,9 +549,10 @@ public final class RelayService {
             if closing[former] != nil { pause(former) }
             ports[claim] = ports.removeValue(forKey: former)
         case .retire(let former, let next):
-            log.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
             // What is about to move stays in its line: it is written down anew before it goes from its old place.
             let moved = writers.filter { $0.key.key == former }
+            let told = moved.first.map { log.about($0.value) } ?? log
+            told.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
             for (claim, account) in moved { writers[Claim(key: next, mapping: claim.mapping)] = account }
             store.retire(former, for: next, on: moved.first?.value)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
@@ -561,9 +569,9 @@ public final class RelayService {
 
     private func tellEnd(of session: Session, _ why: String) {
         let who = "\(session.name) (\(session.key.short))"
-        guard session.lanes.isEmpty else { return log.info("session of \(who) ended: \(why)") }
+        guard session.lanes.isEmpty else { return log(about: session).info("session of \(who) ended: \(why)") }
         guard let untold = refusals.note(session.key, why, at: EventLoop.clock()) else { return }
-        log.info("\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
+        log(about: session).info("\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
     }
 
     private func welcome(_ id: SessionID) {
@@ -579,7 +587,7 @@ public final class RelayService {
             server?.vouch(for: source)
         }
         if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
-        log.info(
+        log(about: session).info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
             Message.welcome(

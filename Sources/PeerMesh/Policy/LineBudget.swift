@@ -1,6 +1,9 @@
 /// Bounds what a log takes in, for each cause of lines and in all: what strangers and members can cause must neither
 /// fill a disk nor bury what matters. What is held back is counted, and said with the next line of its cause that is
 /// written.
+///
+/// Of what there is for all, half is kept for causes of which nothing is held back and that have most of their own
+/// left: those that are loud bury none that is quiet.
 public struct LineBudget: Sendable {
     /// So many at once, and then one more each `interval`.
     public struct Allowance: Hashable, Sendable {
@@ -33,7 +36,12 @@ public struct LineBudget: Sendable {
 
         var isFull: Bool { lines == allowance.burst }
         /// When there is a line to be had.
-        var ready: Instant { lines > 0 ? filled : filled + allowance.interval }
+        var ready: Instant { ready(over: 0) }
+
+        /// When there is one more than so many.
+        func ready(over kept: Int) -> Instant {
+            lines > kept ? filled : filled + allowance.interval * UInt64(kept + 1 - lines)
+        }
 
         mutating func refill(_ now: Instant) {
             let gained = (now - filled).nanoseconds / allowance.interval.nanoseconds
@@ -78,7 +86,7 @@ public struct LineBudget: Sendable {
         let name = name(for: cause, now)
         var entry = causes[name] ?? Cause(bucket: Bucket(each, at: now))
         defer { causes[name] = entry }
-        guard take(&entry.bucket, isUrgent: isUrgent, now) else {
+        guard take(&entry, isUrgent: isUrgent, now) else {
             entry.held += 1
             entry.latest = line
             entry.isUrgent = isUrgent
@@ -95,7 +103,7 @@ public struct LineBudget: Sendable {
     public mutating func due(at now: Instant) -> [String] {
         var lines: [String] = []
         for name in waiting.sorted() {
-            guard var entry = causes[name], take(&entry.bucket, isUrgent: entry.isUrgent, now) else { continue }
+            guard var entry = causes[name], take(&entry, isUrgent: entry.isUrgent, now) else { continue }
             lines.append(Self.text(entry.latest, and: entry.held - 1))
             entry.held = 0
             waiting.remove(name)
@@ -106,7 +114,9 @@ public struct LineBudget: Sendable {
 
     /// When `due` has something, if anything is held back at all.
     public var nextDue: Instant? {
-        waiting.compactMap { causes[$0] }.map { $0.isUrgent ? $0.bucket.ready : max($0.bucket.ready, all.ready) }.min()
+        waiting.compactMap { causes[$0] }.map { cause in
+            cause.isUrgent ? cause.bucket.ready : max(cause.bucket.ready, all.ready(over: kept(from: cause)))
+        }.min()
     }
 
     /// All that is held back, whatever the budget says: nothing comes any more.
@@ -118,13 +128,18 @@ public struct LineBudget: Sendable {
         return waiting.sorted().compactMap { causes[$0] }.map { Self.text($0.latest, and: $0.held - 1) }
     }
 
-    private mutating func take(_ bucket: inout Bucket, isUrgent: Bool, _ now: Instant) -> Bool {
-        bucket.refill(now)
+    private mutating func take(_ cause: inout Cause, isUrgent: Bool, _ now: Instant) -> Bool {
+        cause.bucket.refill(now)
         all.refill(now)
-        guard bucket.lines > 0, isUrgent || all.lines > 0 else { return false }
-        bucket.lines -= 1
+        guard cause.bucket.lines > 0, isUrgent || all.lines > kept(from: cause) else { return false }
+        cause.bucket.lines -= 1
         all.lines = max(0, all.lines - 1)
         return true
+    }
+
+    /// What a cause leaves to the quiet ones of the lines for all.
+    private func kept(from cause: Cause) -> Int {
+        cause.held == 0 && cause.bucket.lines > each.burst / 2 ? 0 : all.allowance.burst / 2
     }
 
     private mutating func name(for cause: String, _ now: Instant) -> String {

@@ -48,6 +48,19 @@ struct LineBudgetTests {
         #expect(all == LineBudget.Allowance.all.burst)
     }
 
+    @Test func `many that are loud leave half of the lines for all to those that are quiet`() {
+        var budget = budget(each: 8, all: 20, maximumCauses: 100)
+        let start = Instant.zero + .seconds(100)
+        // A minute of ten causes that would write a hundred lines a second each.
+        for step in 0..<6_000 {
+            let now = start + .milliseconds(UInt64(step) * 10)
+            for cause in 0..<10 { _ = budget.offer("loud", of: "\(cause)", at: now) }
+            _ = budget.due(at: now)
+            // Somebody else has something to say once in a while.
+            if step % 1_500 == 1_499 { #expect(budget.offer("quiet \(step)", of: "other", at: now) == "quiet \(step)") }
+        }
+    }
+
     @Test func `what is urgent is not held back by what others write`() {
         var budget = budget(all: 2)
         let now = Instant.zero + .seconds(10)

@@ -50,7 +50,7 @@ extension ProcessTests {
             welcome, patience = 0, time.monotonic() + 40
             while welcome < count and time.monotonic() < patience:
                 try:
-                    end = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+                    end = context.wrap_socket(socket.create_connection(("127.0.0.1", port), None, ("127.9.9.9", 0)))
                     end.settimeout(5)
                     end.sendall(b"p2prcs\\x00\\x01" + frame(6, (1, b""), (2, b"")))
                     if end.recv(4096)[:1] != b"\\x07": continue
@@ -73,6 +73,13 @@ extension ProcessTests {
                 s.note("\(lines) lines for 150 sessions")
                 // Twenty of each of the two kinds at once, and one more of each every 5 s.
                 try #require(lines >= 40 && lines < 70, "\(lines) lines")
+                // Whoever comes from elsewhere has lines of his own.
+                let other = try await s.peer(of: relay) { $0.nodeName = "home" }
+                try await relay.program.line(containing: "session of home (", within: .seconds(1))
+                other.program.kill()
+                try await eventually("the end of that session is told", within: .seconds(8)) {
+                    relay.program.stderr.contains(#/session of home \([0-9a-f]+\) ended/#)
+                }
                 try await relay.program.line(containing: "more like it", within: .seconds(10))
             }
         }
