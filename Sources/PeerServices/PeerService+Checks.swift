@@ -8,9 +8,6 @@ internal import PeerWire
 /// that the session stands on, and nobody else. So no relay has a peer dial anything but that relay. Where that is not
 /// the host that visitors are told, the port works and is not verified, until another relay has seen it there.
 extension PeerService {
-    /// Checks under way at once at one relay; further ones wait for their turn, one for each mapping.
-    static let maximumChecks = 16
-
     /// A check that another relay was asked for.
     struct ThirdCheck {
         let mapping: MappingID
@@ -40,7 +37,7 @@ extension PeerService {
 
     func check(_ check: Check, at relay: Relay) {
         guard relay.agreements[check.mapping] != nil, relay.link.state == .established else { return }
-        guard relay.checksUnderWay < Self.maximumChecks else { return relay.waitingChecks.append(check) }
+        guard relay.checksUnderWay < relay.checkPace.limit else { return relay.waitingChecks.append(check) }
         guard !waitsForName(check, at: relay), let (address, isTold) = place(of: check, at: relay) else { return }
         relay.checksUnderWay += 1
         let id = check.mapping
@@ -58,19 +55,22 @@ extension PeerService {
             guard relay.terms?.session == session else { return }
             switch outcome {
             case .passed:
+                relay.checkPace.answered()
                 let elsewhere = isTold ? nil : address.hostText
                 handle(.checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere), id, relay)
                 // Of many ports others look at one.
                 guard relay.agreements[id]?.firstWorking?.offset == check.offset else { return }
                 let isFirst = relay.askedAbout.insert(id).inserted
                 askThirdNode(id, at: relay, repetitions: isFirst ? 0 : Self.maximumRepetitions)
-            case .failed(let reason): handle(.checkFailed(check.offset, reason: reason), id, relay)
+            case .failed(let reason):
+                relay.checkPace.failed()
+                handle(.checkFailed(check.offset, reason: reason), id, relay)
             }
         }
     }
 
     private func checkNext(at relay: Relay) {
-        while !relay.waitingChecks.isEmpty, relay.checksUnderWay < Self.maximumChecks {
+        while !relay.waitingChecks.isEmpty, relay.checksUnderWay < relay.checkPace.limit {
             check(relay.waitingChecks.removeFirst(), at: relay)
         }
     }

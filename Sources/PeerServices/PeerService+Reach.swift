@@ -9,21 +9,26 @@ extension PeerService {
     /// to open, and this node looks for better ones.
     func tellReach(of id: MappingID, at relay: Relay) {
         guard relay.isNamed, let agreement = relay.agreements[id] else { return }
-        switch agreement.state {
-        case .unreachable:
+        if let reason = agreement.firstUnreachable {
             guard relay.toldUnreachable.insert(id).inserted else { return }
-            let reason = agreement.reason ?? "no answer"
-            log.warning("\(place(of: agreement)) cannot be reached from outside: \(reason); \(cure(agreement, relay))")
-        case .verified:
+            let isMany = agreement.ports?.count ?? 1 > 1
+            log.warning(
+                "\(place(of: agreement)) cannot be reached\(isMany ? " at each port" : "") from outside: \(reason); \(cure(agreement, relay))")
+        } else if agreement.firstWorking != nil {
             guard relay.toldUnreachable.remove(id) != nil else { return }
             log.info("\(place(of: agreement)) is reached from outside now")
-        case .offline, .requested, .bound, .committed, .active, .refused, .targetDown: break
         }
     }
 
     private func place(of agreement: PeerPortAgreement) -> String {
-        let port = agreement.ports?.first ?? 0
-        return "\(Endpoint(host: agreement.host ?? "?", port: port)) -> \(Self.text(agreement.wish.target))"
+        let offsets = Set(0..<UInt16(clamping: agreement.ports?.count ?? 1))
+        let open = Endpoint(host: agreement.host ?? "?", port: agreement.ports?.first ?? 0)
+        let target =
+            switch agreement.wish.target {
+            case .service(let host, let port): PortNames.text(Endpoint(host: host, port: port), offsets)
+            case .serverPort: Self.text(agreement.wish.target)
+            }
+        return "\(PortNames.text(open, offsets)) -> \(target)"
     }
 
     private func cure(_ agreement: PeerPortAgreement, _ relay: Relay) -> String {

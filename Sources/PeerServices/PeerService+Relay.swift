@@ -22,6 +22,7 @@ extension PeerService {
         var lane = 0
         var agreements: [MappingID: PeerPortAgreement] = [:]
         var checksUnderWay = 0
+        var checkPace = CheckPace()
         /// Mappings of this session that another relay was asked to look at.
         var askedAbout: Set<MappingID> = []
         /// Of this session, in the order in which they came.

@@ -173,6 +173,12 @@ public struct PeerPortAgreement: Sendable {
 
     private static let onDemand = "on demand: its target is dialled when a visitor comes"
 
+    /// Why the first of the ports that nobody reaches is not; `nil` where there is none.
+    public var firstUnreachable: String? {
+        guard case .active = stage else { return nil }
+        return checks.firstUnreachable
+    }
+
     /// By how many ports the first one that works is after the first, and who verified it.
     public var firstWorking: (offset: UInt16, by: [String])? {
         guard case .active = stage, let offset = checks.stages.firstIndex(where: \.isWorking) else { return nil }

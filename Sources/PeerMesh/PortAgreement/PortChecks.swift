@@ -8,8 +8,8 @@ internal import PeerWire
 ///    ▲                                                       ▲           │ failed            │ every two minutes
 ///    └────────── target is silent: from each ──              └───────────┴─▶ unreachable ◀───┘
 /// ```
-/// Checks of a mapping are made in turn, at most `atOnce` at a time, and so are repetitions: the more ports there are,
-/// the less often each is looked at again.
+/// Checks of a mapping are made in turn, so many at a time as `CheckPace` says. Repetitions are spread evenly: the more
+/// ports there are, the less often each is looked at again, but some are all the time.
 public struct PortChecks: Sendable {
     public enum Stage: Hashable, Sendable {
         /// The target does not answer: the port refuses.
@@ -35,7 +35,8 @@ public struct PortChecks: Sendable {
         }
     }
 
-    static let atOnce = 16
+    /// So many ports are looked at again in `recheckVerified`, or in `retryUnreachable`.
+    static let inTurn = 16
     static let quickChecks = 4
     static let checkPause = Instant.Span.milliseconds(200)
     static let retryUnreachable = Instant.Span.seconds(5)
@@ -47,6 +48,10 @@ public struct PortChecks: Sendable {
     private(set) var changes = 0
     /// Ports with a check on its way, or about to be made.
     private var underWay: Set<UInt16> = []
+    private var pace = CheckPace()
+    /// When the last of the ports is looked at again that are, and tried again.
+    private var lastRecheck = Instant.zero
+    private var lastRetry = Instant.zero
 
     /// The relay opens these ports; those whose target is silent refuse.
     init(count: Int, _ targets: TargetStates) {
@@ -76,7 +81,7 @@ public struct PortChecks: Sendable {
             case .closed, .unknown, .checking: continue
             }
             // Its turn comes when another check is over.
-            if underWay.count >= Self.atOnce || underWay.contains(UInt16(offset)) { continue }
+            if underWay.count >= pace.limit || underWay.contains(UInt16(offset)) { continue }
             next = min(next ?? at, at)
         }
         return next
@@ -109,18 +114,15 @@ public struct PortChecks: Sendable {
         // What was never looked at comes before what is looked at again.
         for isRepetition in [false, true] {
             for offset in stages.indices {
-                guard underWay.count < Self.atOnce else { return wanted }
+                guard underWay.count < pace.limit else { return wanted }
                 guard !underWay.contains(UInt16(offset)) else { continue }
                 switch stages[offset] {
                 case .opening(let until) where !isRepetition && now >= until: set(offset, .checking(failures: 0))
                 case .due(let failures, let at) where !isRepetition && now >= at:
                     set(offset, .checking(failures: failures))
-                case .verified(let by, let at) where isRepetition && now >= at:
-                    set(offset, .verified(by: by, recheckAt: nextCheck(after: now)))
-                case .reached(let place, let at) where isRepetition && now >= at:
-                    set(offset, .reached(at: place, recheckAt: nextCheck(after: now)))
-                case .unreachable(let reason, let at) where isRepetition && now >= at:
-                    set(offset, .unreachable(reason: reason, retryAt: now + retryPause * 2))
+                case .verified(_, let at) where isRepetition && now >= at, .reached(_, let at) where isRepetition && now >= at,
+                    .unreachable(_, let at) where isRepetition && now >= at:
+                    break
                 case .closed, .unknown, .opening, .due, .checking, .verified, .reached, .unreachable: continue
                 }
                 underWay.insert(UInt16(offset))
@@ -130,10 +132,23 @@ public struct PortChecks: Sendable {
         return wanted
     }
 
-    /// So many checks take so many rounds.
-    private func turns(of count: Int) -> UInt64 { UInt64(max(1, (count + Self.atOnce - 1) / Self.atOnce)) }
+    private mutating func nextRecheck(after now: Instant) -> Instant {
+        lastRecheck = turn(of: stages.count, each: Self.recheckVerified, behind: lastRecheck, now)
+        return lastRecheck
+    }
 
-    private func nextCheck(after now: Instant) -> Instant { now + Self.recheckVerified * turns(of: stages.count) }
+    private mutating func nextRetry(after now: Instant) -> Instant {
+        lastRetry = turn(of: unreachable + 1, each: Self.retryUnreachable, behind: lastRetry, now)
+        return lastRetry
+    }
+
+    /// After `pause`, or where there are more than `inTurn`, behind the one that was given the last turn.
+    private func turn(of count: Int, each pause: Instant.Span, behind last: Instant, _ now: Instant) -> Instant {
+        let rounds = UInt64(max(1, (count + Self.inTurn - 1) / Self.inTurn))
+        guard rounds > 1 else { return now + pause }
+        let step = Instant.Span(nanoseconds: pause.nanoseconds / UInt64(Self.inTurn))
+        return max(now + pause, min(last + step, now + pause * rounds))
+    }
 
     /// Nothing of this mapping was reached yet, and something was tried long enough.
     private var isHopeless: Bool { unreachable > 0 && !stages.contains(where: \.isWorking) }
@@ -148,14 +163,19 @@ public struct PortChecks: Sendable {
         }
     }
 
-    private var unreachable: Int { stages.count { if case .unreachable = $0 { true } else { false } } }
+    /// Why the first of those that nobody reaches is not.
+    var firstUnreachable: String? {
+        for case .unreachable(let reason, _) in stages { return reason }
+        return nil
+    }
 
-    private var retryPause: Instant.Span { Self.retryUnreachable * turns(of: unreachable) }
+    private var unreachable: Int { stages.count { if case .unreachable = $0 { true } else { false } } }
 
     /// This node's own check came through; `place`: where it dialled, when that is not the host that visitors are told.
     /// `false` where nobody waits for that any more.
     mutating func passed(_ offset: UInt16, by verifier: String, elsewhere place: String?, at now: Instant) -> Bool {
         underWay.remove(offset)
+        pace.answered()
         guard stages.indices.contains(Int(offset)) else { return false }
         var by: [String] = []
         switch stages[Int(offset)] {
@@ -163,6 +183,7 @@ public struct PortChecks: Sendable {
         case .verified(let earlier, _): by = earlier
         case .unreachable:
             // The way is open again: it is worth looking at the others at once.
+            lastRetry = now
             for other in stages.indices {
                 if case .unreachable(let reason, _) = stages[other] {
                     set(other, .unreachable(reason: reason, retryAt: now))
@@ -171,11 +192,11 @@ public struct PortChecks: Sendable {
         case .due, .checking, .reached: break
         }
         if let place, by.isEmpty {
-            set(Int(offset), .reached(at: place, recheckAt: nextCheck(after: now)))
+            set(Int(offset), .reached(at: place, recheckAt: nextRecheck(after: now)))
             return true
         }
         if place == nil, !by.contains(verifier) { by.append(verifier) }
-        set(Int(offset), .verified(by: by, recheckAt: nextCheck(after: now)))
+        set(Int(offset), .verified(by: by, recheckAt: nextRecheck(after: now)))
         return true
     }
 
@@ -193,6 +214,7 @@ public struct PortChecks: Sendable {
     /// The check did not come through; the result is the pause after which the port is to be checked once more.
     mutating func failed(_ offset: UInt16, _ reason: String, at now: Instant) -> Instant.Span? {
         underWay.remove(offset)
+        pace.failed()
         guard stages.indices.contains(Int(offset)) else { return nil }
         let failures: Int
         switch stages[Int(offset)] {
@@ -211,7 +233,7 @@ public struct PortChecks: Sendable {
             underWay.insert(offset)
             return Self.checkPause * UInt64(failures)
         }
-        set(Int(offset), .unreachable(reason: reason, retryAt: now + retryPause))
+        set(Int(offset), .unreachable(reason: reason, retryAt: nextRetry(after: now)))
         return nil
     }
 }

@@ -1,6 +1,7 @@
-import PeerMesh
 import PeerWire
 import Testing
+
+@testable import PeerMesh
 
 /// A mapping of several ports: each has a state of its own.
 @Suite struct PortRangeAgreementTests {
@@ -101,8 +102,47 @@ import Testing
         #expect(checked == 1_024 && agreement.verifiedPorts == [PortRange(first: 4_000, count: 1_024)!])
         // Every 200 ms of 1,024, and the last word.
         #expect((2...7).contains(reports), "\(reports)")
-        // Looked at again: 64 rounds of two minutes for all of them, so 16 in two minutes.
-        #expect(agreement.nextDeadline == .at(1 + 64 * 120_000))
+        // Looked at again: 16 in two minutes, one after the other.
+        #expect(agreement.nextDeadline == .at(1 + 120_000))
+        var again: [UInt16] = []
+        while let due = agreement.nextDeadline, due < .at(360_000) {
+            for offset in Self.checked(agreement.handle(.timePassed, at: due)) {
+                again.append(offset)
+                _ = agreement.handle(.checkPassed(offset, by: "this node"), at: due)
+            }
+        }
+        #expect(again == Array(0..<32))
+    }
+
+    @Test func `while nothing answers ever more are tried at once, and then some all the time`() {
+        var (agreement, actions) = Self.active(1_024, .answering(1_024))
+        // Each takes two seconds; in the order in which they end.
+        var pending = Self.checked(actions).map { (offset: $0, end: Instant.zero + .seconds(2)) }
+        var now = Instant.zero
+        var most = 0
+        var settled: Instant?
+        var begun: [Instant] = []
+        for _ in 0..<5_000 where now < .at(40_000) {
+            let deadline = agreement.nextDeadline ?? .at(100_000)
+            let event: PeerPortAgreement.Event
+            if let first = pending.first, first.end <= deadline {
+                (event, now) = (.checkFailed(pending.removeFirst().offset, reason: "no answer"), first.end)
+            } else {
+                (event, now) = (.timePassed, max(now, deadline))
+            }
+            let more = Self.checked(agreement.handle(event, at: now))
+            pending += more.map { ($0, now + .seconds(2)) }
+            most = max(most, pending.count)
+            if settled != nil { begun += more.map { _ in now } }
+            if settled == nil, !agreement.standings.contains(where: { $0.state == .active }) { settled = now }
+        }
+        #expect(most <= 256 && now >= .at(40_000))
+        #expect(settled.map { $0 <= .at(19_000) } == true, "\(String(describing: settled))")
+        // Three a second of them, so that an open way is noticed at once; then all, sixteen at a time.
+        #expect(zip(begun, begun.dropFirst()).allSatisfy { $1 - $0 <= .milliseconds(700) })
+        #expect((20...160).contains(begun.count), "\(begun.count)")
+        let opened = Self.checked(agreement.handle(.checkPassed(pending.removeFirst().offset, by: "this node"), at: now))
+        #expect(opened.count == CheckPace.least - pending.count)
     }
 
     @Test func `where one port cannot be reached the next is tried once, and all again when one can`() {
@@ -114,11 +154,12 @@ import Testing
             waiting += Self.checked(agreement.handle(.checkFailed(waiting.removeFirst(), reason: "refused"), at: .at(9)))
         }
         #expect(Set(Self.states(agreement)) == [.unreachable])
-        #expect(tries < 16 * 4 + 24 + 1, "\(tries)")
-        let again = Self.checked(agreement.handle(.timePassed, at: .at(60_000)))
-        #expect(again.count == 16)
-        let rest = Self.checked(agreement.handle(.checkPassed(again[0], by: "this node"), at: .at(60_001)))
-        #expect(rest.count == 1)
+        #expect(tries <= 40 * 4, "\(tries)")
+        // In turn, 16 in five seconds, until one is.
+        let again = Self.checked(agreement.handle(.timePassed, at: .at(5_009)))
+        #expect((1...16).contains(again.count), "\(again)")
+        let rest = Self.checked(agreement.handle(.checkPassed(again[0], by: "this node"), at: .at(5_010)))
+        #expect(rest.count == 16 - (again.count - 1))
     }
 
     @Test func `a port that fails later takes no other with it, but has them looked at`() {
