@@ -123,7 +123,7 @@ public struct Commands: Sendable {
         return reply.status
     }
 
-    private func view<Document: RegistryDocument>(
+    private func view<Document: RegistryDocument & Stoppable>(
         _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
     ) throws(CommandError) -> ExitStatus {
         guard let paths = try inspect() else {
@@ -144,7 +144,8 @@ public struct Commands: Sendable {
                 .notRunning, "no node runs with the home \(home), and none left a listing there; \(Self.whereElse)")
         }
         Output.error("p2prc: no node runs with the home \(home); this is what the last one wrote down")
-        guard let bytes = try? document.json() else {
+        // One that was killed wrote nothing of its end.
+        guard let bytes = try? document.stopped().json() else {
             throw CommandError(.damaged, "the listing in \(home) is damaged; start the node, it puts it aside")
         }
         return try print(bytes, table)

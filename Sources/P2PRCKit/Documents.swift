@@ -46,19 +46,7 @@ struct Documents: Sendable {
     /// What stays true when the node has stopped.
     func stopped() -> Documents {
         var copy = self
-        for index in copy.mappings.mappings.indices {
-            // What waits for a relay goes on waiting.
-            if copy.mappings.mappings[index].state != .waiting { copy.mappings.mappings[index].state = .offline }
-            copy.mappings.mappings[index].verifiedBy = []
-            copy.mappings.mappings[index].encryption = nil
-            copy.mappings.mappings[index].reason = "the node is stopped"
-        }
-        for index in copy.servers.servers.indices
-        where ![.isSelf, .known].contains(copy.servers.servers[index].state) {
-            copy.servers.servers[index].state = .stopped
-            copy.servers.servers[index].encryption = nil
-            copy.servers.servers[index].reason = "the node is stopped"
-        }
+        (copy.servers, copy.mappings) = (servers.stopped(), mappings.stopped())
         return copy
     }
 
@@ -141,15 +129,16 @@ struct Documents: Sendable {
                     state: state(each.indices.contains(offset) ? each[offset] : shown),
                     target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
-                    reason: Self.reason(carried),
+                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown, own),
                     leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),
                     allow: carried.standing.filter?.allow ?? [], deny: carried.standing.filter?.deny ?? [])
             }
         }
     }
 
-    private static func reason(_ carried: CarriedMapping) -> String? {
+    private static func reason(_ carried: CarriedMapping, _ state: MappingState, _ own: Endpoint) -> String? {
         if !carried.isLive { return "no session of this peer; its port refuses" }
+        if state == .unreachable { return "its peer does not reach it; is it open in the firewall here?" }
         return carried.isShort ? "no descriptors are left here; visitors are refused (ulimit -n)" : nil
     }
 

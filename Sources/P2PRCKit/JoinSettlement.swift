@@ -20,17 +20,19 @@ struct JoinSettlement {
     /// - Parameters:
     ///   - prospect: `nil`: somebody took the relay back meanwhile.
     ///   - isNew: it was not used before.
+    ///   - wasUp: there was a session when it was asked for.
     ///   - hasLink: a join link was given.
     ///   - waited: since it was asked for, and the relay was tried at once.
     static func settled(
-        _ relay: Endpoint, _ prospect: RelayProspect?, isNew: Bool, hasLink: Bool, isTemporary: Bool, waited: Instant.Span
+        _ relay: Endpoint, _ prospect: RelayProspect?, isNew: Bool, wasUp: Bool = false, hasLink: Bool,
+        isTemporary: Bool, waited: Instant.Span
     ) -> JoinSettlement? {
         guard let prospect else {
             return JoinSettlement(.notFound, "\(relay) was left meanwhile")
         }
         if let terms = prospect.terms {
             let who = "(\(prospect.name ?? relay.host), \(terms.key.short))"
-            return JoinSettlement(.success, "\(relay) \(who) is joined\(isNew ? "" : " already")")
+            return JoinSettlement(.success, "\(relay) \(who) is joined\(!isNew && wasUp ? " already" : "")")
         }
         let kept =
             isTemporary

@@ -395,6 +395,11 @@ struct Assembled: Sendable {
             }
             core.peer.add(wish, isTemporary: false)
         }
+        if !settings.isRelay, !state.leases.isEmpty {
+            core.log.warning(
+                "this home was a relay's, with \(state.leases.count) leased ports or ranges; they are served when it is "
+                    + "started with --reverse-proxy again")
+        }
         for relay in state.relays {
             if let endpoint = Endpoint(relay.address, defaultPort: NodeSettings.defaultServerPort) {
                 core.peer.join(endpoint)
@@ -413,7 +418,8 @@ struct Assembled: Sendable {
             }
         }
         // Otherwise it would wait without a word.
-        if settings.isAuto || !settings.mappings.isEmpty, core.peer.relayStandings.isEmpty, let lack = core.lack {
+        let waits = core.peer.allWishes.contains { $0.target != .serverPort }
+        if settings.isAuto || waits, core.peer.relayStandings.isEmpty, let lack = core.lack {
             core.log.warning("there is no relay yet: \(lack)")
         }
     }

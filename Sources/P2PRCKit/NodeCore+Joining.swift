@@ -18,18 +18,21 @@ extension NodeCore {
         /// What was known of the relay before.
         let former: Memberships.Relay?
         let isNew: Bool
+        /// There was a session when it was asked for.
+        let wasUp: Bool
         let isTemporary: Bool
         let answer: (ControlReply) -> Void
         let since = EventLoop.clock()
         var timer: LoopTimer?
 
         init(
-            _ choice: RelayChoice, former: Memberships.Relay?, isNew: Bool, isTemporary: Bool,
+            _ choice: RelayChoice, former: Memberships.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
             _ answer: @escaping (ControlReply) -> Void
         ) {
             self.choice = choice
             self.former = former
             self.isNew = isNew
+            self.wasUp = wasUp
             self.isTemporary = isTemporary
             self.answer = answer
         }
@@ -96,11 +99,12 @@ extension NodeCore {
         _ answer: @escaping (ControlReply) -> Void
     ) {
         if !isTemporary { untried.remove(choice.endpoint) }
+        let wasUp = peer.prospect(of: choice.endpoint)?.terms != nil
         let isNew = peer.join(choice.endpoint)
         mesh?.add(seed: choice.endpoint)
         exposeServerPort()
         peer.hurry(to: choice.endpoint)
-        let waiter = JoinWaiter(choice, former: former, isNew: isNew, isTemporary: isTemporary, answer)
+        let waiter = JoinWaiter(choice, former: former, isNew: isNew, wasUp: wasUp, isTemporary: isTemporary, answer)
         joinWaiters[ObjectIdentifier(waiter)] = waiter
         wait(waiter)
     }
@@ -120,7 +124,7 @@ extension NodeCore {
         let endpoint = waiter.choice.endpoint
         guard joinWaiters[ObjectIdentifier(waiter)] != nil,
             let settled = JoinSettlement.settled(
-                endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, hasLink: waiter.choice.link != nil,
+                endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp, hasLink: waiter.choice.link != nil,
                 isTemporary: waiter.isTemporary, waited: EventLoop.clock() - waiter.since)
         else { return }
         joinWaiters[ObjectIdentifier(waiter)] = nil

@@ -289,11 +289,11 @@ final class NodeCore {
     /// Why waiting for a relay is no use: none was named, and this node will find none by itself.
     var lack: String? {
         guard settings.sessions > 0 else {
-            return "this node is connected to no reverse proxy; join one: p2prc --connect-reverse-proxy HOST"
+            return "this node is connected to no reverse proxy; join one: p2prc join LINK"
         }
         guard mesh?.isAlone != false else { return nil }
         return "this node knows no other node, so it finds no reverse proxy; join one: "
-            + "p2prc --connect-reverse-proxy HOST, or name any node of the mesh: p2prc --as HOST"
+            + "p2prc join LINK, or name any node of the mesh: p2prc --as HOST"
     }
 
     /// Where that takes long, `wait` does it soon enough.
@@ -342,15 +342,15 @@ final class NodeCore {
                         + found.map(names.words).sorted().joined(separator: " or "),
                     document: nil))
         }
+        let what = names.account(of: found[0])
         forget(id) { error in
             guard let error else {
                 return answer(
                     ControlReply(
-                        status: .success, text: "mapping \(id) is taken back", document: "{\"Mapping\": \"\(id)\"}\n"))
+                        status: .success, text: "\(what) is taken back", document: "{\"Mapping\": \"\(id)\"}\n"))
             }
             answer(
-                .unwritten(
-                    "mapping \(id) is taken back and its port is closed now, but will be open again after a restart", error))
+                .unwritten("\(what) is taken back and closed now, but will be open again after a restart", error))
         }
     }
 

@@ -78,7 +78,7 @@ enum Settlement {
         case .refused:
             ControlReply(
                 status: status(row.refusal),
-                text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row.refusal))", document: nil)
+                text: "\(row.relay) refused: \(row.reason ?? "no reason given")\(advice(row))", document: nil)
         case .requested, .bound, .committed, .active, .verified, .targetDown, .unreachable, .offline: nil
         }
     }
@@ -98,8 +98,10 @@ enum Settlement {
         }
     }
 
-    private static func advice(_ refusal: RefusalReason?) -> String {
-        switch refusal {
+    private static func advice(_ row: ExposedMapping) -> String {
+        // The relay has said itself what next.
+        if row.reason?.contains(";") == true { return "" }
+        return switch row.refusal {
         case .portTaken, .portLeased, .portNotAllowed: "; ask for another one, or add --any"
         case .notGranted: "; ask for what it allows, or have the relay's owner allow more"
         case .limitReached: "; take one back (p2prc unmap), or have the relay's owner allow more"

@@ -202,7 +202,8 @@ struct P2PRC: AsyncParsableCommand {
     private func startsNode(_ flag: String, isForRelay: Bool) -> ValidationError {
         let added = ["-s"] + (isForRelay && !reverseProxy ? ["--reverse-proxy"] : [])
         let line = CommandText.line(["p2prc"] + added + CommandLine.arguments.dropFirst())
-        return ValidationError("\(flag) is for starting a node; add \(added.joined(separator: " ")): \(line)")
+        let running = isForRelay || mapPort.isEmpty ? "" : " (at one that runs: p2prc join LINK, and p2prc --mp by itself)"
+        return ValidationError("\(flag) is for starting a node\(running); add \(added.joined(separator: " ")): \(line)")
     }
 
     private func refuse(

@@ -32,6 +32,15 @@ struct MappingNames {
         return addresses(wish).first ?? wish.id.description
     }
 
+    /// All of it: its name, where visitors find it, and what that leads to.
+    func account(of wish: MappingWish) -> String {
+        let first = PeerService.text(wish.target)
+        var target = first
+        if wish.ports.count > 1, let port = Endpoint(first)?.port { target += "-\(Int(port) + wish.ports.count - 1)" }
+        let way = addresses(wish).first.map { "\($0) -> \(target)" } ?? target
+        return wish.name.isEmpty ? way : "\(wish.name) (\(way))"
+    }
+
     /// Where visitors find it, once for each relay.
     func addresses(_ wish: MappingWish) -> [String] {
         exposed.compactMap { mapping in

@@ -36,7 +36,9 @@ public struct TokenCommands: Sendable {
         if json, let bytes = try? OrderedJSON.encode(written) {
             Output.document(bytes)
         } else {
-            Output.result("token \(issued.Name) is in \(path), for its owner's eyes only, and counts until \(issued.Expires)")
+            Output.result(
+                "token \(issued.Name) is in \(path), for its owner's eyes only, and counts until \(issued.Expires); there: "
+                    + "p2prc join THIS-HOST --token-file \(path), then p2prc -s --mp PORT")
         }
         return .success
     }

@@ -39,6 +39,7 @@ extension RelayCore {
         case key(NodeKey)
     }
 
-    static let releasedPort = "the relay's owner took this port back"
-    static let sentAway = "the relay's owner sent this node away"
+    static let releasedPort =
+        "the relay's owner took this port back and refuses it for 10 minutes; for another one: p2prc unmap, then --mp"
+    static let sentAway = "the relay's owner sent this node away for 10 minutes"
 }

@@ -37,7 +37,8 @@ public enum HomeError: Error, Hashable, Sendable, CustomStringConvertible {
                 + "\(HomePaths.longestSocketPath); choose a --home with a shorter path"
         case .inUse(let path, let pid):
             "\(path): in use by \(pid.map { "process \($0)" } ?? "another process"); "
-                + "stop that p2prc, or choose another --home"
+                + "that node takes commands without -s (p2prc --mp 8080, p2prc join LINK); "
+                + "or stop it, or choose another --home"
         case .cannotLock(let path, let reason):
             "\(path): cannot lock it: \(reason); use a --home on a local disk"
         }

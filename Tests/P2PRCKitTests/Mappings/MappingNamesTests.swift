@@ -42,6 +42,9 @@ import Testing
         #expect(Self.names.words(Self.second) == "203.0.113.11:26001")
         #expect(Self.names.words(Self.range) == "203.0.113.11:31000-31003")
         #expect(Self.names.words(Self.wish(9, 1)) == "0000000000000009")
+        #expect(Self.names.account(of: Self.web) == "web (203.0.113.11:31766 -> 127.0.0.1:8080)")
+        #expect(Self.names.account(of: Self.range) == "203.0.113.11:31000-31003 -> 127.0.0.1:5000-5003")
+        #expect(Self.names.account(of: Self.wish(9, 1)) == "127.0.0.1:1")
     }
 
     @Test func `all mappings of a service are found by any part of it`() {
