@@ -67,6 +67,8 @@ final class ControlServer {
     private static let maximumClients = 64
 
     private let loop: EventLoop
+    /// Whoever has not asked anything after this is closed: he holds the place of a command.
+    private let patience: Instant.Span
     private let listener: Listener
     private var clients: [ObjectIdentifier: Client] = [:]
     private let handle: (ControlRequest, @escaping (ControlReply) -> Void) -> Void
@@ -74,14 +76,19 @@ final class ControlServer {
     private final class Client {
         let channel: ByteChannel
         var line: [UInt8] = []
+        /// Until it has asked.
+        var timer: LoopTimer?
+        var hasAsked = false
+
         init(_ channel: ByteChannel) { self.channel = channel }
     }
 
     init(
-        on loop: EventLoop, path: String,
+        on loop: EventLoop, path: String, patience: Instant.Span = .seconds(5),
         handle: @escaping (ControlRequest, @escaping (ControlReply) -> Void) -> Void
     ) throws(SystemError) {
         self.loop = loop
+        self.patience = patience
         self.handle = handle
         listener = try Listener.unix(path: path)
     }
@@ -97,24 +104,37 @@ final class ControlServer {
     }
 
     private func admit(_ stream: consuming Stream) {
-        guard clients.count < Self.maximumClients else { return }
         let client = Client(ByteChannel(on: loop, stream))
+        guard clients.count < Self.maximumClients else {
+            let text = "\(clients.count) commands wait for the running node already; try again in some seconds"
+            return finish(client, ControlReply(status: .failure, text: text, document: nil))
+        }
         clients[ObjectIdentifier(client)] = client
+        client.timer = loop.schedule(after: patience) { [weak self, weak client] in
+            guard let self, let client else { return }
+            finish(client, nil)
+        }
         client.channel.start { [weak self, weak client] event in
             guard let self, let client else { return }
             switch event {
             case .received(let bytes): received(bytes, client)
-            case .closed: clients[ObjectIdentifier(client)] = nil
+            case .closed:
+                client.timer?.cancel()
+                clients[ObjectIdentifier(client)] = nil
             }
         }
     }
 
     private func received(_ bytes: [UInt8], _ client: Client) {
+        // One question each; what comes behind it is passed over.
+        guard !client.hasAsked else { return }
         client.line += bytes
         guard let end = client.line.firstIndex(of: UInt8(ascii: "\n")) else {
             if client.line.count > Self.maximumLine { finish(client, nil) }
             return
         }
+        client.hasAsked = true
+        client.timer?.cancel()
         guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(client.line[..<end])) else {
             return finish(
                 client,
@@ -129,6 +149,7 @@ final class ControlServer {
     }
 
     private func finish(_ client: Client, _ reply: ControlReply?) {
+        client.timer?.cancel()
         clients[ObjectIdentifier(client)] = nil
         if let reply, let bytes = try? JSONEncoder().encode(reply) {
             client.channel.send(Array(bytes) + [UInt8(ascii: "\n")])
