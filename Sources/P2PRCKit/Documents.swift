@@ -88,7 +88,8 @@ struct Documents: Sendable {
                     blindPort: port, state: state(own?.state ?? mapping.state),
                     target: target(mapping.targetText, offset), mapping: mapping.wish.id,
                     relay: mapping.relay.description, role: .peer, peerName: name, peerKey: key,
-                    verifiedBy: own?.verifiedBy ?? [], reason: own == nil ? mapping.reason : own?.reason,
+                    verifiedBy: own?.verifiedBy ?? [],
+                    reason: (own == nil ? mapping.reason : own?.reason) ?? (mapping.isShort ? Self.shortage : nil),
                     receipt: mapping.receipt,
                     encryption: encryption(mapping.isPlain),
                     toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell,
@@ -129,17 +130,19 @@ struct Documents: Sendable {
                     state: state(each.indices.contains(offset) ? each[offset] : shown),
                     target: target(lease.target, offset), mapping: lease.mapping,
                     relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
-                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown, own),
+                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown),
                     leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),
                     allow: carried.standing.filter?.allow ?? [], deny: carried.standing.filter?.deny ?? [])
             }
         }
     }
 
-    private static func reason(_ carried: CarriedMapping, _ state: MappingState, _ own: Endpoint) -> String? {
+    private static let shortage = "no descriptors are left here; visitors are refused (ulimit -n)"
+
+    private static func reason(_ carried: CarriedMapping, _ state: MappingState) -> String? {
         if !carried.isLive { return "no session of this peer; its port refuses" }
         if state == .unreachable { return "its peer does not reach it; is it open in the firewall here?" }
-        return carried.isShort ? "no descriptors are left here; visitors are refused (ulimit -n)" : nil
+        return carried.isShort ? shortage : nil
     }
 
     private static func transports(_ protocols: TransportProtocols) -> [MappingRegistry.Mapping.Transport] {

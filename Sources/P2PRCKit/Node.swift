@@ -308,7 +308,7 @@ struct Assembled: Sendable {
             memberships: state.memberships,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
-            judge: judge, log: log)
+            judge: judge, openFiles: SystemFacts.descriptorLimit, log: log)
         let core = NodeCore(
             on: control, settings: settings, identity: state.identity, history: state.history,
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,

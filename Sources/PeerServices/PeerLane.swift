@@ -36,6 +36,8 @@ final class PeerLane {
     enum Report: Sendable {
         /// `port`: by how many it is after the first one.
         case targetFailed(MappingID, port: UInt16, String)
+        /// A visitor, or a channel that one would come by, found no descriptor here.
+        case ranShort
     }
 
     private final class Pool {
@@ -74,6 +76,8 @@ final class PeerLane {
     private static let rememberedVisitors = 4_096
 
     let loop: EventLoop
+    /// Of this process: what is left of them is for sessions, commands and checks.
+    private let descriptors: ReserveGate.Supply
     private var identity: NodeIdentity
     private var tls: TLSContext
     private var pools: [ChannelGroup: Pool] = [:]
@@ -131,9 +135,11 @@ final class PeerLane {
     }
 
     init(
-        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, report: @escaping @Sendable (Report) -> Void
+        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, descriptors: ReserveGate.Supply,
+        report: @escaping @Sendable (Report) -> Void
     ) {
         self.loop = loop
+        self.descriptors = descriptors
         self.tls = tls
         self.identity = identity
         self.report = report
@@ -201,12 +207,19 @@ final class PeerLane {
         var own: Connector?
         var isDone = false
         let connector = Connector(on: loop, to: pool.addresses, kind: .betweenNodes, limit: Self.dialLimit) {
-            [weak self, weak pool] stream, _ in
+            [weak self, weak pool] stream, error in
             isDone = true
             guard let self, let pool else { return }
             pool.dialling.removeAll { $0 === own }
             own = nil
-            guard let stream = consume stream else { return pause(pool) }
+            guard let stream = consume stream else {
+                if error.isOutOfDescriptors { report(.ranShort) }
+                return pause(pool)
+            }
+            guard descriptors.admits(stream.fd) else {
+                report(.ranShort)
+                return pause(pool)
+            }
             greet(pool, stream)
             refill(pool)
         }
@@ -366,10 +379,12 @@ final class PeerLane {
         }
         let target: Stream
         do throws(SystemError) {
-            target = try Connector.open(address, .atTheEdge)
+            let opened = try Connector.open(address, .atTheEdge)
+            guard descriptors.admits(opened.fd) else { throw .outOfDescriptors }
+            target = opened
         } catch {
             // This node's own shortage is no fault of the target.
-            if !error.isOutOfDescriptors { failed(mapping, start.portOffset, error.text) }
+            if error.isOutOfDescriptors { report(.ranShort) } else { failed(mapping, start.portOffset, error.text) }
             return refuse(arrival, channel)
         }
         counters[mapping, default: TrafficCounters()].connections += 1

@@ -23,6 +23,8 @@ public struct ExposedMapping: Sendable {
     public var isPlain: Bool?
     /// Attempts in a row that failed for a known reason, where there is no session.
     public var failures: Int
+    /// Visitors are refused for want of descriptors.
+    public var isShort = false
     public var traffic: TrafficCounters
 }
 

@@ -29,7 +29,7 @@ extension PeerService {
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
+                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures, isShort: shortage.isThere,
                         traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
         }

@@ -35,6 +35,10 @@ public final class PeerService {
     let resolver = Resolver()
     let judge: DialJudge
     let tables: ListenerTables
+    /// Visitors and their channels leave so many open files to all else.
+    private static let keptDescriptors = 32
+    private let descriptors: ReserveGate.Supply
+    var shortage = Shortage()
     let news: TargetNews
     private(set) var lanes: [LoopBound<PeerLane>] = []
     var relays: [Relay] = []
@@ -81,9 +85,10 @@ public final class PeerService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
         memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialJudge, log: Logger
+        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialJudge, openFiles: Int, log: Logger
     ) {
         self.judge = judge
+        descriptors = ReserveGate.Supply(limit: openFiles, reserve: Self.keptDescriptors)
         self.process = process
         roster = RelayRoster(on: loop, sessions: sessions)
         self.receipts = receipts
@@ -108,9 +113,9 @@ public final class PeerService {
 
     public func start() {
         let bound = LoopBound(self, on: loop)
-        lanes = laneLoops.map { [loop, identity, tls] laneLoop in
+        lanes = laneLoops.map { [loop, identity, tls, descriptors] laneLoop in
             LoopBound(
-                PeerLane(on: laneLoop, identity: identity, tls: tls) { report in
+                PeerLane(on: laneLoop, identity: identity, tls: tls, descriptors: descriptors) { report in
                     loop.execute { bound.value.laneReported(report) }
                 }, on: laneLoop)
         }
@@ -530,6 +535,7 @@ public final class PeerService {
                     if let deadline = agreement.nextDeadline, now >= deadline { handle(.timePassed, id, relay) }
                 }
             }
+            lookAtShortage()
             scheduleTick()
         }
     }
@@ -537,6 +543,7 @@ public final class PeerService {
     private func laneReported(_ report: PeerLane.Report) {
         switch report {
         case .targetFailed(let id, let port, let reason): watches[id]?.targetFailed(port, reason)
+        case .ranShort: ranShort()
         }
     }
 

@@ -44,6 +44,25 @@ extension ProcessTests {
             }
         }
 
+        @Test("a peer that has too few of them says so in its log, once, and in its listing")
+        func peerIsShort() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"]) { $0.wrapper = limited(128) }
+                let row = try await peer.verified(echo.port)
+                let crowd = try s.startVisitor("hold", ["--port", "\(row.port)", "--connections", "150"], seconds: 20)
+                try await peer.program.line(containing: "no descriptors are left", within: .seconds(15))
+                let listing = try await peer.command(["--view-rpm", "--json"])
+                try #require(listing.stdout.contains("no descriptors are left here"), "\(listing.stdout)\(listing.stderr)")
+                crowd.kill()
+                try await peer.program.line(containing: "there are descriptors again", within: .seconds(20))
+                try await s.expectEcho("127.0.0.1", row.port)
+                let said = peer.program.stderr.split(separator: "\n").filter { $0.contains("descriptors") }
+                try #require(said.count == 2, "one line for the shortage, one for its end: \(said)")
+            }
+        }
+
         @Test("a relay with more leases than descriptors starts with those that fit, and keeps the others for their peers")
         func leasesThatFit() async throws {
             try await scenario { s in

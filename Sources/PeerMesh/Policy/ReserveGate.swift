@@ -17,6 +17,9 @@ public struct ReserveGate: Hashable, Sendable {
             self.reserve = max(0, min(reserve, self.limit / 2))
         }
 
+        /// Whether visitors may have a descriptor with this number: the system gives the lowest that is free.
+        public func admits(_ descriptor: Int32) -> Bool { left(Int(descriptor)) > 0 }
+
         /// What is left to visitors when `used` is in use.
         func left(_ used: Int) -> Int { max(0, limit - reserve - max(0, used)) }
     }

@@ -1,0 +1,20 @@
+internal import Logging
+internal import PeerMesh
+internal import PeerReactor
+
+/// Descriptors that are missing here: neither the target's fault nor the relay's, so this node has to say it.
+extension PeerService {
+    func ranShort() {
+        guard shortage.noted(1, at: EventLoop.clock()) else { return }
+        log.warning(
+            "no descriptors are left: visitors are refused here; raise the limit of open files (ulimit -n, LimitNOFILE=)")
+        onChange?()
+    }
+
+    func lookAtShortage() {
+        // Nobody was refused for a while.
+        guard shortage.timePassed(at: EventLoop.clock(), isShort: { false }) != nil else { return }
+        log.info("there are descriptors again")
+        onChange?()
+    }
+}
