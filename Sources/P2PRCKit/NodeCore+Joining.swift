@@ -218,7 +218,8 @@ extension NodeCore {
         let taught = onLoop { (core: NodeCore, ofSecrets: StorageError?) in
             core.forget(endpoint, done: core.onLoop { core, ofRelay in
                 if let ofRelay {
-                    return answer(.unwritten("\(endpoint) is left now, but will be used again after a restart", ofRelay))
+                    let how = ofSecrets == nil ? "asked again, without what let this node in," : "used again"
+                    return answer(.unwritten("\(endpoint) is left now, but will be \(how) after a restart", ofRelay))
                 }
                 if let ofSecrets {
                     return answer(.unwritten("\(endpoint) is left, but what was kept of it is not forgotten", ofSecrets))

@@ -50,6 +50,9 @@ final class PeerLane {
         var securing: [ObjectIdentifier: TLSHandshake] = [:]
         var nextNumber: UInt64 = 1
         var isPausing = false
+        /// Pauses in a row, and when the last one began.
+        var pauses = 0
+        var lastPause = Instant.zero
         /// Channels that were taken since the last tick and are not back.
         var recentlyTaken = 0
         var tick = 0
@@ -64,7 +67,11 @@ final class PeerLane {
     }
 
     private static let dialLimit = Instant.Span.seconds(5)
+    /// Doubled each time it is not the first one in a row, up to 4 s.
     private static let pauseAfterFailure = Instant.Span.milliseconds(500)
+    private static let maximumDoublings = 3
+    /// After so long without one it is the first one again.
+    private static let calm = Instant.Span.seconds(30)
     /// At most so many connections to a relay are on their way at once.
     private static let maximumDialling = 64
     /// A channel that was taken is expected back for so long.
@@ -228,9 +235,16 @@ final class PeerLane {
         pool.dialling.append(connector)
     }
 
+    /// Once, however many of those on their way fail meanwhile.
     private func pause(_ pool: Pool) {
+        guard !pool.isPausing else { return }
         pool.isPausing = true
-        loop.schedule(after: Self.pauseAfterFailure) { [weak self, weak pool] in
+        let now = loop.now
+        if now - pool.lastPause > Self.calm { pool.pauses = 0 }
+        pool.lastPause = now
+        let span = Self.pauseAfterFailure * (1 << UInt64(min(pool.pauses, Self.maximumDoublings)))
+        pool.pauses += 1
+        loop.schedule(after: span) { [weak self, weak pool] in
             guard let pool else { return }
             pool.isPausing = false
             self?.refill(pool)
@@ -292,6 +306,7 @@ final class PeerLane {
     }
 
     private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
+        pool.pauses = 0
         let arrival = Arrival(start: start, taken: Taken(group: pool.group, tick: pool.tick))
         expectBack(pool)
         visitorCame(arrival, channel)

@@ -36,6 +36,26 @@ extension ProcessTests {
             }
         }
 
+        @Test("a relay that breaks every data channel is dialled ever more rarely")
+        func channelsThatBreak() async throws {
+            try await scenario { s in
+                let port = try FreePorts.one()
+                let relay = try await s.falseRelay(
+                    port: port, offering: FreePorts.one(), at: ["127.0.0.1"], count: 1, watching: [])
+                var settings = NodeSettings("peer")
+                settings.meshKey = nil
+                settings.relays = ["127.0.0.1:\(port)"]
+                settings.mappings = ["\(try await s.service("echo").port)"]
+                let peer = try s.node(settings)
+                try await peer.listening()
+                try await relay.line(containing: "sent 1")
+                try await Task.sleep(for: .seconds(6))
+                // Four at once, after 0.5, 1, 2 and 4 s; and the session, checks and the mesh.
+                let came = relay.stdout.split(separator: "\n").count { $0 == "came" }
+                #expect(came >= 8 && came <= 40, "\(came) connections in 6 s")
+            }
+        }
+
         @Test("a relay dials on a member's word no third host, and says no and nothing else")
         func checks() async throws {
             try await scenario { s in

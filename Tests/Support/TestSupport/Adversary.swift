@@ -96,7 +96,10 @@ public enum Adversary {
             except (OSError, EOFError, KeyError): pass
         listener = socket.create_server(("127.0.0.1", port), backlog=128)
         print("listening", flush=True)
-        while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+        while True:
+            end = listener.accept()[0]
+            print("came", flush=True)
+            threading.Thread(target=serve, args=(end,), daemon=True).start()
         """
 
     static let member = common + """
@@ -145,8 +148,9 @@ public enum Adversary {
 
 extension Scenario {
     /// A relay that offers `offered` to each peer and, for each commit, says `count` times that it is active, at these
-    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`. One that goes on
-    /// sends whatever makes work from then on, and prints `pester` and its kind for each turn.
+    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`, and `came` for each
+    /// to its own. It knows no data channels and breaks each of them. One that goes on sends whatever makes work from
+    /// then on, and prints `pester` and its kind for each turn.
     public func falseRelay(
         port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String], goesOn: Bool = false
     ) async throws -> Program {
