@@ -71,11 +71,16 @@ public final class TLSContext: @unchecked Sendable {
 public struct TLSFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
 
+    static let notTLS = "what answers there speaks no TLS, so it is no p2prc"
+
     /// What this thread's last call to OpenSSL complained about.
     static func current(_ what: String) -> TLSFailure {
         let code = ERR_get_error()
         ERR_clear_error()
         guard code != 0, let reason = ERR_reason_error_string(code) else { return TLSFailure(description: what) }
-        return TLSFailure(description: "\(what) (\(String(cString: reason)))")
+        let text = String(cString: reason)
+        // OpenSSL's words for the first bytes of any other protocol.
+        guard text != "wrong version number" else { return TLSFailure(description: notTLS) }
+        return TLSFailure(description: "\(what) (\(text))")
     }
 }
