@@ -397,8 +397,7 @@ struct Assembled: Sendable {
         }
         if !settings.isRelay, !state.leases.isEmpty {
             core.log.warning(
-                "this home was a relay's, with \(state.leases.count) leased ports or ranges; they are served when it is "
-                    + "started with --reverse-proxy again")
+                "this home was a relay's: \(state.leases.count) leases wait until it is started with --reverse-proxy again")
         }
         for relay in state.relays {
             if let endpoint = Endpoint(relay.address, defaultPort: NodeSettings.defaultServerPort) {

@@ -223,7 +223,7 @@ final class PeerLane {
                 if error.isOutOfDescriptors { report(.ranShort) }
                 return pause(pool)
             }
-            guard descriptors.admits(stream.fd) else {
+            guard descriptors.admits(stream.openDescriptors - 1) else {
                 report(.ranShort)
                 return pause(pool)
             }
@@ -395,7 +395,7 @@ final class PeerLane {
         let target: Stream
         do throws(SystemError) {
             let opened = try Connector.open(address, .atTheEdge)
-            guard descriptors.admits(opened.fd) else { throw .outOfDescriptors }
+            guard descriptors.admits(opened.openDescriptors - 1) else { throw .outOfDescriptors }
             target = opened
         } catch {
             // This node's own shortage is no fault of the target.

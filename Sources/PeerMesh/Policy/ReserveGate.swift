@@ -18,7 +18,7 @@ public struct ReserveGate: Hashable, Sendable {
         }
 
         /// Whether visitors may have a descriptor with this number: the system gives the lowest that is free.
-        public func admits(_ descriptor: Int32) -> Bool { left(Int(descriptor)) > 0 }
+        public func admits(_ descriptor: Int) -> Bool { left(descriptor) > 0 }
 
         /// What is left to visitors when `used` is in use.
         func left(_ used: Int) -> Int { max(0, limit - reserve - max(0, used)) }

@@ -81,15 +81,6 @@ extension ProcessTests {
             }
         }
 
-        @Test("a web server in the place of a relay is told from one")
-        func foreign() async throws {
-            try await scenario { s in
-                let web = try await s.service("http", ["--body", "x"])
-                let joined = try await newcomer(s).command(["join", "127.0.0.1:\(web.port)"])
-                try #require(joined.status == ExitCode.relayUnreachable && joined.stderr.contains("speaks no TLS"), "\(joined.stderr)")
-            }
-        }
-
         @Test("a relay that does not answer is kept and that is said; one given with -s only when it has answered")
         func dead() async throws {
             try await scenario { s in
