@@ -1,0 +1,34 @@
+public import PeerMesh
+internal import PeerReactor
+
+/// What a relay carries, for listings.
+extension RelayService {
+    /// Asks the lanes for their counters and answers on the control loop.
+    public func report(_ answer: @escaping @Sendable ([CarriedMapping]) -> Void) {
+        let gathering = TrafficGathering<Claim>(waitingFor: lanes.count)
+        let bound = LoopBound(self, on: loop)
+        let gatheringBound = LoopBound(gathering, on: loop)
+        let control = loop
+        for (index, lane) in lanes.enumerated() {
+            laneLoops[index].execute {
+                let traffic = lane.value.traffic()
+                control.execute {
+                    let gathering = gatheringBound.value
+                    if gathering.add(traffic) { answer(bound.value.mappings(gathering.traffic)) }
+                }
+            }
+        }
+    }
+
+    /// What is carried, without counters.
+    public func mappings(_ traffic: [Claim: TrafficCounters] = [:]) -> [CarriedMapping] {
+        core.standings.map { standing in
+            let claim = Claim(key: standing.lease.key, mapping: standing.lease.mapping)
+            let session = standing.session.flatMap { core.session($0) }
+            return CarriedMapping(
+                standing: standing, isLive: session != nil, host: standing.session.flatMap { host(of: $0) },
+                isPlain: standing.session.flatMap { sessions[$0]?.isPlain }, isShort: shortage.isThere,
+                traffic: traffic[claim] ?? TrafficCounters())
+        }
+    }
+}
