@@ -71,7 +71,7 @@ public final class TLSContext: @unchecked Sendable {
 public struct TLSFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
 
-    static let notTLS = "what answers there speaks no TLS, so it is no p2prc"
+    static let notTLS = "what answers there speaks no TLS, so it is no p2prc of this version"
 
     /// What this thread's last call to OpenSSL complained about.
     static func current(_ what: String) -> TLSFailure {
