@@ -76,7 +76,7 @@ extension ProcessTests {
                     PRAGMA ignore_check_constraints = 1;
                     INSERT INTO joined_relay VALUES (x'00', 1);
                     INSERT INTO seed VALUES ('b:1', 'rumour', '', 1, NULL), ('c:1', 'user', '', 'once', NULL);
-                    INSERT INTO mapping_wish VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '');
+                    INSERT INTO mapping_wish VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0);
                     INSERT INTO lease VALUES ('\(hex)', '0000000000000001', 9, 8, 1, 'p', 't', 1, NULL);
                     UPDATE own_record SET issue = 'many';
                     """

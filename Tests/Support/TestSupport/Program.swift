@@ -160,9 +160,14 @@ public final class Program: @unchecked Sendable {
         }
     }
 
+    /// A whole line: of a long one the first part may be there before the rest, while it runs.
     public func find(_ text: String) -> String? {
+        let mayGrow = isRunning
         for output in [stdout, stderr] {
-            if let line = output.split(separator: "\n").first(where: { $0.contains(text) }) { return String(line) }
+            let end = mayGrow ? output.lastIndex(of: "\n") ?? output.startIndex : output.endIndex
+            if let line = output[..<end].split(separator: "\n").first(where: { $0.contains(text) }) {
+                return String(line)
+            }
         }
         return nil
     }
