@@ -246,7 +246,7 @@ extension ProcessTests {
                 let holder = try await begin(.full, peer, disk, s)
                 let unmapped = try await peer.command(["unmap", "\(port)"])
                 try #require(unmapped.status == ExitCode.homeUnusable)
-                try #require(unmapped.stderr.contains("is closed now, but will be open again after a restart"))
+                try #require(unmapped.stderr.contains("closed now, but will be open again after a restart"))
                 try await s.expectRefused("127.0.0.1", port)
                 try await end(.full, holder, disk)
                 let query = "SELECT count(*) FROM mapping_wish"
