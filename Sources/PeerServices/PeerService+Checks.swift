@@ -38,7 +38,7 @@ extension PeerService {
     func check(_ check: Check, at relay: Relay) {
         guard relay.agreements[check.mapping] != nil, relay.link.state == .established else { return }
         guard relay.checksUnderWay < relay.checkPace.limit else { return relay.waitingChecks.append(check) }
-        guard !waitsForName(check, at: relay), let (address, isTold) = place(of: check, at: relay) else { return }
+        guard let (address, isTold) = place(of: check, at: relay) else { return }
         relay.checksUnderWay += 1
         let id = check.mapping
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
@@ -75,19 +75,19 @@ extension PeerService {
         }
     }
 
-    /// Where that is dialled, and whether it is the host that visitors are told. What the user's configuration names
-    /// (`[mesh] dial`) is dialled as it was told.
+    /// Where that is dialled, and whether it is the host that visitors are told; `nil` where it is not made now. What the
+    /// user's configuration names (`[mesh] dial`) is dialled as it was told.
     private func place(of check: Check, at relay: Relay) -> (SocketAddress, isTold: Bool)? {
-        guard let remote = relay.channel?.remoteAddress else { return nil }
+        guard let remote = relay.channel?.remoteAddress, let own = HostAddress(bytes: remote.hostBytes) else { return nil }
         let told = HostAddress(check.host)
         var address = remote
         address.port = check.port
         if let told, judge.isNamed(told), let named = SocketAddress(numeric: told.description, port: address.port) {
             return (named, true)
         }
-        let own = HostAddress(bytes: remote.hostBytes)
-        let isTold = check.host == relay.endpoint.host || told == own || relay.toldName?.leads(check.host, to: own) == true
-        return (address, isTold)
+        if check.host == relay.endpoint.host { return (address, true) }
+        if let told { return (address, told == own) }
+        return isTold(check, by: relay, at: own).map { (address, $0) }
     }
 
     /// Whether a relay that nobody named may be dialled there.

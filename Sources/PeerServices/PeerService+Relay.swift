@@ -28,7 +28,9 @@ extension PeerService {
         /// Of this session, in the order in which they came.
         var waitingChecks: [PeerService.Check] = []
         /// The name that it tells visitors, where that is not the one by which this node knows it.
-        var toldName: PeerService.ToldName?
+        var toldName = ToldName()
+        /// Of this session.
+        var checksAwaitingName: [PeerService.Check] = []
         var name: String?
         var key: NodeKey?
         var reason: String?

@@ -471,6 +471,7 @@ public final class PeerService {
         relay.terms = nil
         relay.waiting = []
         relay.waitingChecks = []
+        relay.checksAwaitingName = []
         relay.askedAbout = []
         relay.renewal.take()?("the session ended before the relay said what it makes of it")
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
