@@ -88,12 +88,10 @@ struct PortOutcome {
         return Endpoint(host: host, port: port &+ UInt16(offset)).description
     }
 
-    private func addresses(_ run: ClosedRange<Int>) -> String {
-        run.count == 1 ? "\(address(run.lowerBound))" : "\(address(run.lowerBound))-\(address(run.upperBound).port)"
-    }
+    private func addresses(_ run: ClosedRange<Int>) -> String { address(run.lowerBound).text(ofPorts: run.count) }
 
     private func targets(_ run: ClosedRange<Int>) -> String {
-        guard case .service(_, let port) = row.wish.target else { return row.targetText }
-        return "\(target(run.lowerBound))-\(port &+ UInt16(run.upperBound))"
+        let first = target(run.lowerBound)
+        return Endpoint(first)?.text(ofPorts: run.count) ?? first
     }
 }

@@ -174,6 +174,11 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
+    /// As text; of several ports in a row, from this one on, `relay.example.org:5000-5009`.
+    public func text(ofPorts count: Int) -> String {
+        count > 1 ? "\(description)-\(Int(port) + count - 1)" : description
+    }
+
     /// `nil` when the port is no number from 1 to 65535 or the host is empty or cannot be one.
     public init?(_ text: String, defaultPort: UInt16? = nil) {
         var host = Substring(text)

@@ -91,8 +91,7 @@ enum PortNames {
             }
         }
         let names = runs.prefix(longest).map { run in
-            let first = Endpoint(host: endpoint.host, port: endpoint.port + run.first).description
-            return run.first == run.last ? first : "\(first)-\(endpoint.port + run.last)"
+            Endpoint(host: endpoint.host, port: endpoint.port + run.first).text(ofPorts: Int(run.last - run.first) + 1)
         }
         return names.joined(separator: ", ") + (runs.count > longest ? " and others" : "")
     }

@@ -44,10 +44,10 @@ struct PortRows {
 
     var publicAddress: String {
         guard let port = first.blindPort else { return "-" }
-        return ranged(Endpoint(host: first.address ?? "?", port: port).description, from: port)
+        return Endpoint(host: first.address ?? "?", port: port).text(ofPorts: count)
     }
 
-    var target: String { Endpoint(first.target).map { ranged(first.target, from: $0.port) } ?? first.target }
+    var target: String { Endpoint(first.target)?.text(ofPorts: count) ?? first.target }
 
     private static let silence = (one: " does not answer", many: " do not answer")
 
@@ -55,9 +55,5 @@ struct PortRows {
         guard let reason = first.reason, count > 1, reason.hasPrefix(first.target) else { return first.reason }
         let rest = String(reason.dropFirst(first.target.count))
         return target + (rest.hasPrefix(Self.silence.one) ? Self.silence.many + rest.dropFirst(Self.silence.one.count) : rest)
-    }
-
-    private func ranged(_ text: String, from port: UInt16) -> String {
-        count == 1 ? text : "\(text)-\(Int(port) + count - 1)"
     }
 }

@@ -35,8 +35,7 @@ struct MappingNames {
     /// All of it: its name, where visitors find it, and what that leads to.
     func account(of wish: MappingWish) -> String {
         let first = PeerService.text(wish.target)
-        var target = first
-        if wish.ports.count > 1, let port = Endpoint(first)?.port { target += "-\(Int(port) + wish.ports.count - 1)" }
+        let target = Endpoint(first)?.text(ofPorts: wish.ports.count) ?? first
         let way = addresses(wish).first.map { "\($0) -> \(target)" } ?? target
         return wish.name.isEmpty ? way : "\(wish.name) (\(way))"
     }
@@ -45,8 +44,7 @@ struct MappingNames {
     func addresses(_ wish: MappingWish) -> [String] {
         exposed.compactMap { mapping in
             guard mapping.wish.id == wish.id, let host = mapping.host, let ports = mapping.ports else { return nil }
-            let first = Endpoint(host: host, port: ports.first).description
-            return ports.count == 1 ? first : "\(first)-\(ports.last)"
+            return Endpoint(host: host, port: ports.first).text(ofPorts: ports.count)
         }
     }
 
