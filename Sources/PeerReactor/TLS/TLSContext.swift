@@ -78,9 +78,8 @@ public struct TLSFailure: Error, Hashable, Sendable, CustomStringConvertible {
         let code = ERR_get_error()
         ERR_clear_error()
         guard code != 0, let reason = ERR_reason_error_string(code) else { return TLSFailure(description: what) }
-        let text = String(cString: reason)
-        // OpenSSL's words for the first bytes of any other protocol.
-        guard text != "wrong version number" else { return TLSFailure(description: notTLS) }
-        return TLSFailure(description: "\(what) (\(text))")
+        // What OpenSSL makes of the first bytes of any other protocol.
+        guard ERR_GET_REASON(code) != SSL_R_WRONG_VERSION_NUMBER else { return TLSFailure(description: notTLS) }
+        return TLSFailure(description: "\(what) (\(String(cString: reason)))")
     }
 }
