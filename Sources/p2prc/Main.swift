@@ -12,6 +12,11 @@ enum Main {
 
     private static func run() async {
         do {
+            // Swift's runtime (6.3.1) reads them in /proc/self/cmdline, and finds none where there is no /proc.
+            guard !CommandLine.arguments.isEmpty else {
+                throw CommandError(
+                    .failure, "what was typed cannot be read, for /proc is not mounted here: mount -t proc proc /proc")
+            }
             let words = Array(CommandLine.arguments.dropFirst())
             try Mistakes.refuseUnknownHelp(words)
             var command = try P2PRC.parseAsRoot(words)

@@ -296,6 +296,18 @@ extension ProcessTests {
             }
         }
 
+        @Test(
+            "where no /proc is mounted a command says so, and does not pass for done",
+            .enabled(if: geteuid() == 0, "needs root, to mount"))
+        func withoutProc() async throws {
+            try await scenario { s in
+                let line = try "mount --make-rprivate / && umount -l /proc && exec \(Binaries.product()) status"
+                let asked = try await s.run("unshare", "unshare", ["-m", "sh", "-c", line])
+                try #require(asked.status == 1 && asked.stdout.isEmpty, "\(asked.stdout)")
+                try #require(asked.stderr.split(separator: "\n").count == 1 && asked.stderr.contains("/proc"), "\(asked.stderr)")
+            }
+        }
+
         private func settings(serverPort: Int? = nil) -> NodeSettings {
             var settings = NodeSettings("node")
             settings.serverPort = serverPort
