@@ -112,10 +112,14 @@ struct LifeTests {
         let bench = APIBench()
         let server = try await bench.listen(limits, facts: facts)
         let running = Task { await server.run() }
+        // In this order: connections are accepted as they come, so an answer to the second tells of the first.
+        let fresh = try RawClient(bench.path)
+        let idle = try bench.client(APIBench.member)
+        idle.send(get("/v1/alive"))
+        let alive = await aside { [idle = Handed(idle)] in Result { try idle.value.reply().status } }
+        #expect(try alive.get() == 200)
         let busy = try bench.client(APIBench.member)
         busy.send(get("/v1/node"))
-        let idle = try bench.client(APIBench.member)
-        let fresh = try RawClient(bench.path)
         await asked.wait()
         server.stop()
         let ends = await aside { [idle = Handed(idle), fresh = Handed(fresh)] in
@@ -189,6 +193,9 @@ struct LifeTests {
                 let clients = try (0..<200).map { _ in try bench.client(APIBench.member) }
                 for client in clients { client.send(get("/v1/node")) }
                 for client in clients { #expect(try client.reply().status == 200) }
+                // Until the server has ended it, a connection has its place, of which there are fewer than 400.
+                for client in clients { client.finishSending() }
+                for client in clients { #expect(client.rest().ending == .end) }
             }
             #expect(bench.lines.all == [])
         }
