@@ -358,14 +358,14 @@ extension RelayCore {
         }
     }
 
-    /// Targets answer again, and so their ports accept; as soon as that is paid for.
+    /// Targets answer again, and so their ports accept; as soon as that is paid for, and with it that they were closed.
     mutating func resume(_ claim: Claim, _ now: Instant) -> [Action] {
         guard let agreement = agreements[claim], agreement.stage == .paused || agreement.stage == .active,
             let session = sessions[agreement.session]
         else { return [] }
         let shut = agreement.stage == .paused ? agreement.all : agreement.shut
         let opened = shut.subtracting(agreement.refusing)
-        let isPaid = opened.isEmpty || pay(opened.count, for: agreement.session, now)
+        let isPaid = opened.isEmpty || pay(2 * opened.count, for: agreement.session, now)
         agreements[claim]?.mustResume = !isPaid
         guard isPaid, !opened.isEmpty else { return [] }
         agreements[claim]?.stage = .active

@@ -135,6 +135,27 @@ import Testing
         #expect(agree(1, 2) == nil)
     }
 
+    @Test func `ports that close and open again on a peer's word cost as much as ports that are asked for`() {
+        start(1, key: 1)
+        #expect(agree(1, 1, .any(count: 64)) == nil)
+        var opened = 0
+        var closed = 0
+        for _ in 0..<20_000 {
+            for state in [MappingState.targetDown, .active] {
+                for action in say(1, .report(.number(1), state: state, isLeaving: false)) {
+                    switch action {
+                    case .listen: opened += 64
+                    case .pause, .pauseGently: closed += 64
+                    default: break
+                    }
+                }
+            }
+            bench.now = bench.now + .milliseconds(1)
+        }
+        // 20 s: the burst, and the rate.
+        #expect(opened + closed <= 4_096 + 20 * 128 + 64 && opened + closed >= 20 * 128)
+    }
+
     @Test func `what was agreed stays untouched when it is asked for once too often`() {
         start(1, key: 1)
         for _ in 0..<18 { #expect(agree(1, 1, .exactly(.only(10_007))) == nil) }

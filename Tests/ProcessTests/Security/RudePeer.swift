@@ -157,14 +157,20 @@ final class RudePeer: @unchecked Sendable {
     // MARK: Visitors
 
     /// Has a port like anybody else, whose visitors nobody serves.
-    func take(_ mapping: MappingID) async throws -> Int {
-        let request = Message.Request(mapping: mapping, protocols: .tcp, wish: .any(count: 1), target: "127.0.0.1:1")
+    @discardableResult
+    func take(_ mapping: MappingID, ports count: Int = 1) async throws -> Int {
+        let request = Message.Request(
+            mapping: mapping, protocols: .tcp, wish: .any(count: count), target: "127.0.0.1:1")
         loop.execute { [self] in channel?.send(Message.request(request).bytes) }
         let offer = try await eventually("the rude peer is offered a port", within: .seconds(10)) {
             told.withLock { $0.offers[mapping] }
         }
         loop.execute { [self] in channel?.send(Message.commit(mapping, attempt: offer.attempt).bytes) }
         return Int(offer.ports.first)
+    }
+
+    func take(_ mappings: [MappingID], ports count: Int) async throws {
+        for mapping in mappings { try await take(mapping, ports: count) }
     }
 
     /// Keeps so many data channels open from now on, each for a visitor who never hears a word.

@@ -16,6 +16,8 @@ extension ProcessTests {
                     mapping: mapping, protocols: .tcp, wish: .any(count: 64), target: "127.0.0.1:1", allow: [], deny: []))
         }
 
+        private static let reports = "reports that open and close 64 ports"
+
         /// What is said over and over, by name.
         static let floods: [(name: String, words: [Message])] = [
             ("requests and releases", mappings.flatMap { [request($0), .release($0)] }),
@@ -23,7 +25,7 @@ extension ProcessTests {
             ("pings", [.ping(1)]),
             ("releases", mappings.map { .release($0) }),
             (
-                "reports",
+                reports,
                 mappings.flatMap {
                     [.report($0, state: .targetDown, isLeaving: false), .report($0, state: .active, isLeaving: false)]
                 }
@@ -51,6 +53,7 @@ extension ProcessTests {
                     let rude = try RudePeer(UInt8(0x81 + index))
                     defer { rude.stop() }
                     try await rude.join(relay.settings.serverPort ?? 0)
+                    if flood.name == Self.reports { try await rude.take(Self.mappings, ports: 64) }
                     rude.flood(flood.words, for: .seconds(seconds + 2))
                     // What is there at once for a return is used up first.
                     try await eventually("the flood is on", within: .seconds(15)) { rude.sent > 1_000_000 }
