@@ -154,6 +154,9 @@ struct ForwarderChannelTests {
         #expect(passage.service.receive(exactly: 1) == [5])
         passage.service.send([6])
         #expect(passage.visitor.receive(exactly: 1) == [6])
+        for end in [passage.visitor, passage.service] { end.endWriting() }
+        #expect(try passage.ended.next("end") == "clean")
+        #expect(try passage.peerEnded.next("end at the peer") == "clean")
     }
 
     /// What the relay learns of a visitor's end at the peer: not before the target took all that he sent.

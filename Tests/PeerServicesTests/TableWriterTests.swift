@@ -96,5 +96,6 @@ import Testing
         while disk.all.isEmpty { try await Task.sleep(for: .milliseconds(20)) }
         #expect(disk.all == ["kept"])
         await writer.finish()
+        await self.writer.finish()
     }
 }
