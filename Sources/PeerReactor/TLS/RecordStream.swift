@@ -119,7 +119,7 @@ final class RecordStream {
             let count = open(scratch[..<filled], into: buffer)
             isDrained = isEmpty && opened.isEmpty && ending == nil && (unopened.isEmpty || isPartOfRecord(unopened))
             if count > 0 { return .bytes(count) }
-            if isDrained { return .wouldBlock }
+            // A part of a record alone: the other end's end may have come with it, in the event that is over.
         }
     }
 

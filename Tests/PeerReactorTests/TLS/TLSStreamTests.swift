@@ -120,26 +120,56 @@ struct TLSStreamTests {
         if let writing { #expect(try !writing.next("end of writing")) } else { #expect(passage.service.drain().end == .reset) }
     }
 
+    /// A data channel whose middle is the test itself: one socket to each end.
+    private struct SplitChannel {
+        let peer: Parcel
+        let relay: Parcel
+        let atPeer: TestSocket
+        let atRelay: TestSocket
+
+        init(on loop: EventLoop) throws {
+            let (relay, peer) = (try TLSNode(1), try TLSNode(2))
+            let session = SessionID(value: 5)
+            let secrets = try loop.secureBoth(peer, as: .session, relay)
+            relay.channelKeys.add(try #require(secrets.server.facts?.secrets).channelKey, for: session)
+            let key = try #require(secrets.client.facts?.secrets).channelKey
+            let (near, atPeer) = try TestSocket.pair()
+            let (far, atRelay) = try TestSocket.pair()
+            let client = try loop.secure(near, peer, as: .data(ChannelGroup(session: session, number: 0), key))
+            let server = try loop.secure(far, relay, as: .server)
+            atRelay.send(atPeer.receive(16_384))
+            atPeer.send(atRelay.receive(16_384))
+            atRelay.send(atPeer.receive(16_384))
+            guard case .secured(_, let stream) = try client.next("client"),
+                case .secured(_, let other) = try server.next("server")
+            else { throw TimedOut(description: "no data channel") }
+            (self.peer, self.relay, self.atPeer, self.atRelay) = (stream, other, atPeer, atRelay)
+        }
+    }
+
+    /// The event that told of the end told of the bytes as well, and there is no other.
+    @Test func `a part of a record with the end of the connection behind it is a failure at once`() throws {
+        defer { loop.stop() }
+        let channel = try SplitChannel(on: loop)
+        #expect(try loop.run { channel.peer.open()!.sendAtOnce([1, 2, 3]) })
+        channel.atRelay.send(Array(channel.atPeer.receive(16_384).dropLast()))
+        channel.atRelay.endWriting()
+        let told = try loop.run { [loop] in
+            switch channel.relay.open()!.read(into: loop.buffer) {
+            case .failed: "failed"
+            case .wouldBlock: "waits"
+            case .bytes, .end: "goes on"
+            }
+        }
+        #expect(told == "failed")
+    }
+
     @Test func `a record that was changed on the way breaks the connection, and nothing of it arrives`() throws {
         defer { loop.stop() }
-        let (relay, peer) = (try TLSNode(1), try TLSNode(2))
-        let session = SessionID(value: 5)
-        let secrets = try loop.secureBoth(peer, as: .session, relay)
-        relay.channelKeys.add(try #require(secrets.server.facts?.secrets).channelKey, for: session)
-        let key = try #require(secrets.client.facts?.secrets).channelKey
-        // The middle is the test itself: one socket to each end.
-        let (near, atPeer) = try TestSocket.pair()
-        let (far, atRelay) = try TestSocket.pair()
-        let client = try loop.secure(near, peer, as: .data(ChannelGroup(session: session, number: 0), key))
-        let server = try loop.secure(far, relay, as: .server)
-        atRelay.send(atPeer.receive(16_384))
-        atPeer.send(atRelay.receive(16_384))
-        atRelay.send(atPeer.receive(16_384))
-        guard case .secured(_, let stream) = try client.next("client"), case .secured(_, let other) = try server.next("server")
-        else { throw TimedOut(description: "no data channel") }
+        let split = try SplitChannel(on: loop)
         let told = Awaited<String>()
         try loop.run { [loop] in
-            let channel = ByteChannel(on: loop, other.open()!, isRegistered: true)
+            let channel = ByteChannel(on: loop, split.relay.open()!, isRegistered: true)
             channel.start { event in
                 switch event {
                 case .received(let bytes): told.tell("received \(bytes.count)")
@@ -147,10 +177,10 @@ struct TLSStreamTests {
                 }
             }
         }
-        #expect(try loop.run { stream.open()!.sendAtOnce([1, 2, 3]) })
-        var record = atPeer.receive(16_384)
+        #expect(try loop.run { split.peer.open()!.sendAtOnce([1, 2, 3]) })
+        var record = split.atPeer.receive(16_384)
         record[record.count - 1] ^= 1
-        atRelay.send(record)
+        split.atRelay.send(record)
         let first = try told.next("end of the channel")
         #expect(first.hasPrefix("closed") && !first.contains("was closed"), "\(first)")
     }
