@@ -83,8 +83,10 @@ enum Settlement {
         }
     }
 
-    /// The firewall is the relay's. Ports are given out anew, so that all of them have to be open.
+    /// The firewall is the relay's. Ports are given out anew, so that all of them have to be open. Of a relay that this
+    /// node chose by itself it is not the user's to open.
     static func cure(_ row: ExposedMapping) -> String {
+        guard row.isNamed else { return "this node looks for another relay (p2prc --view-rps --explain)" }
         guard let ports = row.relayPorts ?? row.ports else { return "open that port in the relay's firewall" }
         return "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall of \(row.relay)"
     }

@@ -25,6 +25,8 @@ public struct ExposedMapping: Sendable {
     public var failures: Int
     /// Visitors are refused for want of descriptors.
     public var isShort = false
+    /// The user named the relay; otherwise this node chose it.
+    public var isNamed = true
     public var traffic: TrafficCounters
 }
 

@@ -20,13 +20,21 @@ extension PeerService {
         guard var agreement = relay.agreements[id] else { return }
         relay.waiting.remove(id)
         let others = relays.filter { $0 !== relay }.compactMap { $0.agreements[id] }
-        agreement.prefers = order(relays).filter { $0 !== relay }.compactMap { $0.agreements[id]?.ports }.first
+        let elsewhere = order(relays).filter { $0 !== relay }.compactMap { $0.agreements[id]?.ports }.first
+        agreement.prefers = elsewhere ?? usualPorts(of: id)
         if agreement.ports == nil, agreement.prefers == nil, others.contains(where: \.isAboutToGetPorts) {
             relay.waiting.insert(id)
             return
         }
         relay.agreements[id] = agreement
         handle(.sessionReady, id, relay)
+    }
+
+    /// What most relays gave for a mapping before, also those that are away; of several the last.
+    private func usualPorts(of id: MappingID) -> PortRange? {
+        let all = remembered.filter { $0.mapping == id }.map(\.ports)
+        let counts = Dictionary(all.map { ($0, 1) }, uniquingKeysWith: +)
+        return all.last { counts[$0] == counts.values.max() }
     }
 
     /// Another relay has answered about a mapping, or is gone.
@@ -74,7 +82,9 @@ extension PeerService {
         case .countersign(let draft): countersign(draft, relay)
         case .object(let objection):
             log.about(relay.endpoint).warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
-        case .changed: onChange?()
+        case .changed:
+            roster.outcomesChanged()
+            onChange?()
         }
     }
 

@@ -29,7 +29,8 @@ extension PeerService {
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures, isShort: shortage.isThere,
+                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
+                        isShort: shortage.isThere, isNamed: relay.isNamed,
                         traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
         }
@@ -72,7 +73,8 @@ extension PeerService {
     public var sessionAddresses: [(key: NodeKey, address: NodeAddress)] {
         relays.compactMap { relay in
             guard let key = relay.terms?.key, let remote = relay.channel?.remoteAddress,
-                let host = HostAddress(bytes: remote.hostBytes), let address = NodeAddress(host: host, port: remote.port)
+                let host = HostAddress(bytes: remote.hostBytes),
+                let address = NodeAddress(host: host, port: remote.port)
             else { return nil }
             return (key, address)
         }

@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+public import PeerMesh
 internal import PeerReactor
 public import PeerWire
 
@@ -14,7 +14,8 @@ extension PeerService {
             let keys = namedKeys
             let places = Set(relays.filter(\.isNamed).map(\.endpoint))
             return candidates().filter {
-                $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key) && !places.contains($0.endpoint)
+                $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key)
+                    && !places.contains($0.endpoint)
             }
         }
         roster.measured = { [unowned self] in
@@ -25,6 +26,14 @@ extension PeerService {
                 costs[key] = cost
             }
             return costs
+        }
+        roster.outcomes = { [unowned self] in
+            var outcomes: [NodeKey: RelayOutcome] = [:]
+            for relay in relays where relay.link.state == .established && !relay.isLeaving {
+                guard let key = relay.terms?.key else { continue }
+                outcomes[key] = RelayOutcome(relay.agreements.values.map(\.outcome))
+            }
+            return outcomes
         }
         roster.waitsForNamed = { [unowned self] in
             relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
@@ -56,7 +65,12 @@ extension PeerService {
                 return
             }
             log.about(relay.endpoint).info("relay \(relay.endpoint) (\(key.short)) is left: \(reason.text)")
-            leave(relay, isPolite: reason == .drained || reason == .replaced)
+            leave(relay, isPolite: reason == .drained || reason == .replaced || reason == .useless)
+        case .doubt(let key, let failure):
+            // Of one that the user named `tellReach` and `tellRefusal` say more, and what he can do.
+            guard let relay = relays.first(where: { $0.terms?.key == key }), !relay.isNamed else { return }
+            log.about(relay.endpoint).info(
+                "relay \(relay.endpoint) (\(key.short)) \(failure.text); another is looked for")
         case .publish: onChange?()
         }
     }
@@ -110,6 +124,9 @@ extension PeerService {
         roster.established(key, isNamed: true)
     }
 
+    /// What this node makes of a relay that it did not have to be told of.
+    public func use(of key: NodeKey) -> Failover.Use? { roster.use(of: key) }
+
     /// Addresses of the relays that visitors are sent to.
     public var publishedRelays: Set<String> {
         let keys = Set(roster.published)
@@ -131,6 +148,16 @@ extension PeerService {
     }
 }
 
+extension MappingOutcome.Failure? {
+    fileprivate var text: String {
+        switch self {
+        case .unreachable: "cannot be reached at its public ports"
+        case .refused: "gives no port for what this node exposes"
+        case nil: "was not reached at its public ports yet"
+        }
+    }
+}
+
 extension Failover.Reason {
     fileprivate var text: String {
         switch self {
@@ -138,6 +165,7 @@ extension Failover.Reason {
         case .drained: "it lets its peers go"
         case .silent: "it says nothing"
         case .tooSlow: "its session did not stand in time"
+        case .useless: "nobody reaches what this node exposes there"
         }
     }
 }

@@ -25,10 +25,12 @@ final class RelayRoster {
     private static let headStart = Instant.Span.seconds(3)
     /// From the first candidate until one is chosen for the first time: the first to be measured is seldom the best.
     private static let firstLook = Instant.Span.milliseconds(2_500)
+    private static let outcomePause = Instant.Span.milliseconds(20)
 
     private let loop: EventLoop
     private var failover: Failover
     private var timer: LoopTimer?
+    private var outcomeTimer: LoopTimer?
     private let started = EventLoop.clock()
     /// Whether any relay is chosen that the user did not name.
     private let chooses: Bool
@@ -37,6 +39,8 @@ final class RelayRoster {
     var candidates: () -> [RelayCandidate] = { [] }
     /// What relays with a session cost, by their own pings.
     var measured: () -> [NodeKey: Instant.Span] = { [:] }
+    /// What visitors get at relays with a session.
+    var outcomes: () -> [NodeKey: RelayOutcome] = { [:] }
     /// Whether relays that the user named were not yet heard of.
     var waitsForNamed: () -> Bool = { false }
     var perform: (Failover.Action) -> Void = { _ in }
@@ -57,6 +61,7 @@ final class RelayRoster {
     func stop() {
         isStopped = true
         timer?.cancel()
+        outcomeTimer?.cancel()
     }
 
     /// Relays that serve, the best first.
@@ -86,6 +91,19 @@ final class RelayRoster {
         run(isDraining ? failover.draining(key, at: now) : failover.staying(key, at: now))
     }
 
+    /// A mapping began to work, or failed; with a thousand ports that is said a thousand times in a row.
+    func outcomesChanged() {
+        guard outcomeTimer == nil, !isStopped else { return }
+        outcomeTimer = loop.schedule(after: Self.outcomePause) { [weak self] in
+            guard let self else { return }
+            outcomeTimer = nil
+            run(failover.served(outcomes(), at: EventLoop.clock()))
+        }
+    }
+
+    /// What this node makes of a relay now.
+    func use(of key: NodeKey) -> Failover.Use? { failover.use(of: key, at: EventLoop.clock()) }
+
     /// Looks at the candidates now instead of at the next turn.
     func turn() {
         let now = EventLoop.clock()
@@ -94,7 +112,8 @@ final class RelayRoster {
         let hasLooked = firstFound.map { now - $0 >= Self.firstLook } ?? false
         let mayChoose = hasLooked && (now - started >= Self.headStart || !waitsForNamed())
         let ranked = failover.ranked(ranking(of: mayChoose ? found : []), at: now)
-        run(ranked + failover.timePassed(at: now))
+        let served = failover.served(outcomes(), at: now)
+        run(ranked + served + failover.timePassed(at: now))
     }
 
     private func ranking(of found: [RelayCandidate]) -> [(key: NodeKey, cost: Instant.Span)] {

@@ -51,7 +51,7 @@ struct ExplainDocument: Codable {
             try container.encode(Reason, forKey: .Reason)
         }
 
-        init(_ relay: MeshRelay, isConnected: Bool) {
+        init(_ relay: MeshRelay, isConnected: Bool, use: Failover.Use?) {
             Server_name = relay.name
             Key = relay.key.description
             Address = relay.address.description
@@ -66,7 +66,7 @@ struct ExplainDocument: Codable {
             Answers = relay.figures.answers
             Samples = relay.figures.samples
             Cost = relay.cost.map(TableDocument.Row.milliseconds)
-            Reason = relay.obstacle
+            Reason = use.flatMap { $0.reason(relay.verdict) } ?? relay.obstacle
         }
 
         private static func rounded(_ share: Double) -> Double { (share * 10_000).rounded() / 10_000 }
@@ -79,11 +79,35 @@ extension NodeCore {
     /// `--view-rps --explain`.
     func explain() -> ControlReply {
         let document = ExplainDocument(
-            Candidates: (mesh?.known ?? []).map { .init($0, isConnected: hasSession(with: $0.key)) })
+            Candidates: (mesh?.known ?? []).map { relay in
+                .init(relay, isConnected: hasSession(with: relay.key), use: peer.use(of: relay.key))
+            })
         guard let bytes = try? OrderedJSON.encode(document) else {
             return ControlReply(status: .failure, text: "the explanation cannot be written", document: nil)
         }
         return ControlReply(status: .success, text: "", document: String(decoding: bytes, as: UTF8.self))
+    }
+}
+
+extension Failover.Use {
+    /// Why, where it says more than the figures do.
+    fileprivate func reason(_ verdict: Ranking.Verdict) -> String? {
+        switch self {
+        case .published:
+            guard case .behind(let span) = verdict else { return nil }
+            return "used as well: it costs \(Ranking.text(span)) more than the chosen one"
+        case .failing(let failure, let isPublished):
+            let lack =
+                switch failure {
+                case .unreachable: "its public ports cannot be reached"
+                case .refused: "it refuses a port for what this node exposes"
+                case nil: "nobody has reached its public ports yet"
+                }
+            return isPublished ? "used for what works there, another is looked for: \(lack)" : "not used: \(lack)"
+        case .shunned(let span):
+            let seconds = max(1, (span.nanoseconds + 500_000_000) / 1_000_000_000)
+            return "left: nobody reached its public ports; it is looked at again in \(seconds) s"
+        }
     }
 }
 

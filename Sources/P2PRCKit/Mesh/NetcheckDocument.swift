@@ -86,7 +86,7 @@ extension NodeCore {
             Nodes: mesh.recordCount,
             Relays: mesh.known.map { relay in
                 .init(
-                    Candidate: .init(relay, isConnected: hasSession(with: relay.key)),
+                    Candidate: .init(relay, isConnected: hasSession(with: relay.key), use: peer.use(of: relay.key)),
                     Last_hours: pictures[relay.key] ?? empty)
             })
         guard let bytes = try? OrderedJSON.encode(document) else {

@@ -4,8 +4,10 @@ public import PeerWire
 /// `RelayLink`s, one for each relay that is connected to.
 ///
 /// A relay that is silent, refuses or goes away is replaced by the next best at once; one that drains, or that another
-/// is clearly better than, only once the other's session stands. Every relay that holds a live session is published:
-/// the best first, and in an order that changes only when it must.
+/// is clearly better than, only once the other's session stands. A session alone serves nobody: what counts is what
+/// visitors get (`RelayOutcome`). Beside a relay whose ports cannot be reached, or that gives none, a further one is
+/// joined, and it is left when enough others serve. Every relay that serves is published: the best first, and in an
+/// order that changes only when it must.
 ///
 /// Relays that the user named are *fixed*: somebody else connects to them and keeps them up. They count like the others,
 /// and are left by this only when they drain.
@@ -21,6 +23,8 @@ public struct Failover: Sendable {
         public var connectLimit = Instant.Span.seconds(5)
         /// A new session must have stood for so long before another is left for it.
         public var settling = Instant.Span.seconds(2)
+        /// A relay where a mapping was not reached from outside for so long is not waited for any more.
+        public var proving = Instant.Span.milliseconds(2_500)
         /// Between two moves that nothing but a better figure asks for.
         public var calm = Instant.Span.seconds(10)
         /// A relay that is not needed any more is unpublished at once and serves for so long: visitors may have an older
@@ -31,6 +35,11 @@ public struct Failover: Sendable {
         /// A relay that failed is left alone, twice as long each time; forgotten once it has stood for a minute.
         public var firstPause = Instant.Span.seconds(2)
         public var longestPause = Instant.Span.seconds(300)
+        /// One whose ports nobody reaches changes its mind less often than its connections do.
+        public var firstUselessPause = Instant.Span.seconds(30)
+        /// Where no relay at all serves, it may well be for a reason of this node's: others are tried one at a time, with
+        /// pauses from this one on, twice as long each time up to `longestPause`.
+        public var firstRotation = Instant.Span.seconds(5)
         /// Relays that failed, remembered at most.
         public var failures = 256
 
@@ -44,6 +53,17 @@ public struct Failover: Sendable {
         case silent
         /// Its session did not stand in time.
         case tooSlow
+        /// Its session stands, and visitors are not served.
+        case useless
+    }
+
+    public enum Use: Hashable, Sendable {
+        /// Visitors are sent there.
+        case published
+        /// Its session stands, and visitors are not served, or not all; `nil`: nobody has reached it in time.
+        case failing(MappingOutcome.Failure?, isPublished: Bool)
+        /// It served nobody, and is looked at again after that.
+        case shunned(for: Instant.Span)
     }
 
     public enum Action: Hashable, Sendable {
@@ -51,6 +71,8 @@ public struct Failover: Sendable {
         case connect(NodeKey)
         /// End the session and its mappings there; nothing more is said of it.
         case leave(NodeKey, Reason)
+        /// Visitors are not served there, or not all, and another one is looked for; `nil`: nobody reached it in time.
+        case doubt(NodeKey, MappingOutcome.Failure?)
         /// All relays that serve, the best first; an empty list is to be published too.
         case publish([NodeKey])
     }
@@ -65,11 +87,19 @@ public struct Failover: Sendable {
         var isFixed = false
         /// Since when it is not needed.
         var spareSince: Instant?
+        /// Not told yet.
+        var outcome: RelayOutcome?
+        /// Since when mappings wait to be reached.
+        var pendingSince: Instant?
+        /// Mappings failed, or waited too long; until they work.
+        var isFailing = false
     }
 
     private struct Failure: Sendable {
         var count: UInt64
         var until: Instant
+        /// Its session stood, and nobody was served.
+        var isUseless: Bool
     }
 
     public let limits: Limits
@@ -81,12 +111,35 @@ public struct Failover: Sendable {
     private var ranked: [(key: NodeKey, cost: Instant.Span)] = []
     private var failures: [NodeKey: Failure] = [:]
     private var lastMove = Instant.zero
+    /// Whether it is told at all what became of mappings.
+    private var knowsOutcomes = false
+    /// When a relay may be left for another although none serves, and how often that was done since one did.
+    private var nextRotation = Instant.zero
+    private var rotations: UInt64 = 0
 
     public init(_ limits: Limits = Limits()) { self.limits = limits }
 
     public var held: Set<NodeKey> { Set(members.keys) }
     /// Relays with a session that was heard of lately.
     public var healthy: [NodeKey] { order.filter(isHealthy) }
+    /// Those of them that serve, or may yet.
+    private var serving: [NodeKey] { healthy.filter { members[$0]?.isFailing == false } }
+    /// Those that are seen to serve.
+    private var proven: [NodeKey] { serving.filter { members[$0].map(isProven) ?? false } }
+
+    /// Without any word on mappings a session is all there is to go by.
+    private func isProven(_ member: Member) -> Bool { member.outcome?.isProven ?? !knowsOutcomes }
+
+    /// What this node makes of a relay now; `nil`: nothing.
+    public func use(of key: NodeKey, at now: Instant) -> Use? {
+        if let member = members[key], member.isLive {
+            let isPublished = published.contains(key)
+            if member.isFailing { return .failing(member.outcome?.failure, isPublished: isPublished) }
+            return isPublished ? .published : nil
+        }
+        guard let failure = failures[key], failure.isUseless, failure.until > now else { return nil }
+        return .shunned(for: failure.until - now)
+    }
 
     /// When `timePassed` is due.
     public func nextDeadline(after now: Instant) -> Instant {
@@ -98,6 +151,9 @@ public struct Failover: Sendable {
                 ? member.since + limits.connectLimit
                 : member.lastHeard + (member.isSilent ? limits.silentLimit : limits.patience)
             deadline = min(deadline, max(due, now))
+            if let since = member.pendingSince, !member.isFailing {
+                deadline = min(deadline, max(since + limits.proving, now))
+            }
         }
         return deadline
     }
@@ -145,7 +201,7 @@ public struct Failover: Sendable {
         drop(key)
         // Whoever keeps it up has pauses of his own.
         guard !member.isFixed else { return balance(now) }
-        if stood >= .seconds(60) { failures[key] = nil }
+        if stood >= .seconds(60), !member.isFailing { failures[key] = nil }
         punish(key, now)
         return balance(now)
     }
@@ -172,8 +228,15 @@ public struct Failover: Sendable {
         return balance(now)
     }
 
+    /// What visitors get at each relay.
+    public mutating func served(_ outcomes: [NodeKey: RelayOutcome], at now: Instant) -> [Action] {
+        knowsOutcomes = true
+        for (key, outcome) in outcomes { members[key]?.outcome = outcome }
+        return judgeOutcomes(now) + balance(now)
+    }
+
     public mutating func timePassed(at now: Instant) -> [Action] {
-        var actions: [Action] = []
+        var actions = judgeOutcomes(now)
         for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
             guard member.isLive else {
                 if now - member.since >= limits.connectLimit { actions += leave(key, .tooSlow, now) }
@@ -187,6 +250,26 @@ public struct Failover: Sendable {
     }
 
     // MARK: Decisions
+
+    private mutating func judgeOutcomes(_ now: Instant) -> [Action] {
+        var actions: [Action] = []
+        for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) where member.isLive {
+            guard let outcome = member.outcome else { continue }
+            let waits = outcome.pending > 0 && outcome.failure == nil
+            members[key]?.pendingSince = waits ? member.pendingSince ?? now : nil
+            if outcome.isProven && !waits {
+                members[key]?.isFailing = false
+            } else if outcome.failure != nil || member.pendingSince.map({ now - $0 >= limits.proving }) ?? false {
+                members[key]?.isFailing = true
+                if !member.isFailing { actions.append(.doubt(key, outcome.failure)) }
+            }
+        }
+        if !proven.isEmpty {
+            rotations = 0
+            nextRotation = .zero
+        }
+        return actions
+    }
 
     /// A session is on its way.
     private var isComing: Bool { members.values.contains { !$0.isLive } }
@@ -211,23 +294,34 @@ public struct Failover: Sendable {
     /// As many sessions as are wanted, and one more where it would be clearly better than the last of them.
     private mutating func fill(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> [Action] {
         callBack(costs)
-        let healthy = healthy
         let coming = members.values.count { !$0.isLive }
-        var missing = limits.sessions - healthy.count - coming
+        let serving = serving
+        var missing = limits.sessions - serving.count - coming
         let isCalm = coming == 0 && lastMove + limits.calm <= now
-        if missing <= 0, isCalm, healthy.count == limits.sessions,
-            let last = healthy.last(where: { members[$0]?.isFixed == false }), let best = ranked.first(where: { mayConnect($0.key, now) }),
+        if missing <= 0, isCalm, serving.count == limits.sessions,
+            let last = serving.last(where: { members[$0]?.isFixed == false }),
+            let best = ranked.first(where: { mayConnect($0.key, now) }),
             costs[last].map({ Ranking.isClearlyBetter(best.cost, than: $0) }) ?? false
         {
             lastMove = now
             missing = 1
         }
         var actions: [Action] = []
-        for (key, _) in ranked where missing > 0 && mayConnect(key, now) {
+        // Who served nobody the last time comes after those who were not tried.
+        let tried = ranked.filter { failures[$0.key]?.isUseless == true }
+        for (key, _) in ranked.filter({ failures[$0.key]?.isUseless != true }) + tried
+        where missing > 0 && mayConnect(key, now) {
             // Silent, draining and spare ones keep their places for a while, but not without end.
             if members.count >= 2 * limits.sessions + 1 {
-                guard let spare = longestSpare else { break }
-                actions += leave(spare, .replaced, now)
+                if let spare = longestSpare {
+                    actions += leave(spare, .replaced, now)
+                } else if let useless = mostUseless, nextRotation <= now {
+                    nextRotation = now + min(limits.longestPause, limits.firstRotation * (1 << min(rotations, 16)))
+                    rotations += 1
+                    actions += leave(useless, .useless, now)
+                } else {
+                    break
+                }
             }
             members[key] = Member(since: now, lastHeard: now)
             actions.append(.connect(key))
@@ -241,18 +335,24 @@ public struct Failover: Sendable {
         for key in order {
             guard let member = members[key], member.spareSince != nil, !member.isSilent, member.drainingSince == nil
             else { continue }
-            let healthy = healthy
+            let serving = serving
             let isBetter =
-                if let cost = costs[key], let last = healthy.last(where: { members[$0]?.isFixed == false }),
+                if let cost = costs[key], let last = serving.last(where: { members[$0]?.isFixed == false }),
                     let other = costs[last]
                 { Ranking.isClearlyBetter(cost, than: other) } else { false }
-            if healthy.count < limits.sessions || isBetter { members[key]?.spareSince = nil }
+            if serving.count < limits.sessions || isBetter { members[key]?.spareSince = nil }
         }
     }
 
     private var longestSpare: NodeKey? {
         members.compactMap { key, member in member.spareSince.map { (key, $0) } }
             .min { ($0.1, $0.0.tag) < ($1.1, $1.0.tag) }?.0
+    }
+
+    /// Of those that serve nobody the one that was tried for longest.
+    private var mostUseless: NodeKey? {
+        members.filter { $0.value.isFailing && !$0.value.isFixed && $0.value.outcome?.working ?? 0 == 0 }
+            .min { ($0.value.since, $0.key.tag) < ($1.value.since, $1.key.tag) }?.key
     }
 
     private func mayConnect(_ key: NodeKey, _ now: Instant) -> Bool {
@@ -262,7 +362,7 @@ public struct Failover: Sendable {
     /// Leaves what is not needed any more.
     private mutating func shed(_ now: Instant) -> [Action] {
         var actions: [Action] = []
-        let settled = healthy.count { key in members[key].map { now - $0.since >= limits.settling } ?? false }
+        let settled = proven.count { key in members[key].map { now - $0.since >= limits.settling } ?? false }
         let isAsGoodAsItGets = settled > 0 && !isComing && !ranked.contains { members[$0.key] == nil }
         for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
             guard let since = member.drainingSince else { continue }
@@ -270,25 +370,44 @@ public struct Failover: Sendable {
                 actions += leave(key, .drained, now)
             }
         }
-        while healthy.count > limits.sessions, let last = healthy.last(where: { members[$0]?.isFixed == false }),
-            healthy.allSatisfy({ key in
-                key == last || members[key].map { now - $0.since >= limits.settling } ?? false
+        while serving.count > limits.sessions, let last = serving.last(where: { members[$0]?.isFixed == false }),
+            serving.allSatisfy({ key in
+                key == last
+                    || members[key].map { now - $0.since >= limits.settling && isProven($0) } ?? false
             })
         {
             members[last]?.spareSince = now
         }
+        if settled >= limits.sessions {
+            for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag })
+            where member.isFailing && !member.isFixed && member.spareSince == nil && member.drainingSince == nil {
+                // Visitors may have the address of what does work there.
+                if member.outcome?.working ?? 0 > 0 {
+                    members[key]?.spareSince = now
+                } else {
+                    actions += leave(key, .useless, now)
+                }
+            }
+        }
         for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag }) {
             guard let since = member.spareSince else { continue }
             // One that is silent is of no use to anybody.
-            if now - since >= limits.grace || member.isSilent { actions += leave(key, .replaced, now) }
+            if now - since >= limits.grace || member.isSilent {
+                actions += leave(key, member.isFailing ? .useless : .replaced, now)
+            }
         }
         return actions
     }
 
     private mutating func publish() -> [Action] {
-        // What is silent or going is named only where there is nothing else: who dials it may still get through.
-        let good = healthy
-        let list = good.isEmpty ? order : good
+        // What serves in part comes after what serves. What waits to be reached, is silent or going is named only where
+        // there is nothing else: who dials it may still get through.
+        let good =
+            proven
+            + healthy.filter { key in
+                members[key]?.outcome.map { $0.working > 0 && !$0.isProven } ?? false
+            }
+        let list = [good, serving, healthy].first { !$0.isEmpty } ?? order
         guard list != published else { return [] }
         published = list
         return [.publish(list)]
@@ -299,6 +418,7 @@ public struct Failover: Sendable {
         switch reason {
         case .replaced: break
         case .drained, .silent, .tooSlow: punish(key, now)
+        case .useless: punish(key, now, isUseless: true)
         }
         return [.leave(key, reason)]
     }
@@ -308,13 +428,14 @@ public struct Failover: Sendable {
         order.removeAll { $0 == key }
     }
 
-    private mutating func punish(_ key: NodeKey, _ now: Instant) {
+    private mutating func punish(_ key: NodeKey, _ now: Instant, isUseless: Bool = false) {
         if failures.count >= limits.failures { failures = failures.filter { $0.value.until > now } }
         if failures.count >= limits.failures, let soonest = failures.min(by: { $0.value.until < $1.value.until }) {
             failures[soonest.key] = nil
         }
         let count = (failures[key]?.count ?? 0) + 1
-        let pause = min(limits.longestPause, limits.firstPause * (1 << min(count - 1, 16)))
-        failures[key] = Failure(count: count, until: now + pause)
+        let first = isUseless ? limits.firstUselessPause : limits.firstPause
+        let pause = min(limits.longestPause, first * (1 << min(count - 1, 16)))
+        failures[key] = Failure(count: count, until: now + pause, isUseless: isUseless)
     }
 }

@@ -151,6 +151,9 @@ public struct PeerPortAgreement: Sendable {
         }
     }
 
+    /// Of each port, while it is active.
+    var stages: [PortChecks.Stage] { checks.stages }
+
     /// Each port of an active mapping, in their order; none otherwise.
     public var standings: [Standing] {
         guard case .active = stage else { return [] }

@@ -69,7 +69,7 @@ extension Ranking {
     }
 
     /// Milliseconds, with as many digits as mean something.
-    static func text(_ span: Instant.Span) -> String {
+    public static func text(_ span: Instant.Span) -> String {
         let tenths = (span.nanoseconds + 50_000) / 100_000
         if tenths >= 100 { return "\((tenths + 5) / 10) ms" }
         if tenths > 0 { return "\(tenths / 10).\(tenths % 10) ms" }

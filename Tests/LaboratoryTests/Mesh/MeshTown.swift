@@ -19,10 +19,11 @@ struct MeshTown {
     ///
     /// - Parameters:
     ///   - config: of each home.
+    ///   - closed: relays whose firewall lets nobody in to their public ports.
     ///   - isNamed: homes are told to use the seed as their relay; otherwise they only know it, and choose.
     init(
         _ s: Scenario, relays distances: [DistantLab.Distance], homes homeCount: Int = 1, walls wallCount: Int = 0,
-        config: String? = nil, isNamed: Bool = true
+        config: String? = nil, closed: [Int] = [], isNamed: Bool = true
     ) async throws {
         scenario = s
         let lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
@@ -59,6 +60,7 @@ struct MeshTown {
         var walls: [Node] = []
         for index in 0..<wallCount { walls.append(try await relay("wall\(index)", in: lab.wall(index), knows: true)) }
         self.walls = walls
+        for index in closed { try lab.setOpen(Self.ports, ofRelay: index, false) }
         var homes: [Node] = []
         for index in 0..<homeCount {
             var settings = NodeSettings("home\(index)")

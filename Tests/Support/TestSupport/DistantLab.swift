@@ -173,6 +173,19 @@ public final class DistantLab: @unchecked Sendable {
         try batch(["link set r\(index + 1) \(isIn ? "up" : "down")"], in: "net")
     }
 
+    /// Has a relay's firewall drop who comes new to these ports, or lets them in again.
+    public func setOpen(_ ports: ClosedRange<Int>, ofRelay index: Int, _ isOpen: Bool) throws {
+        let name = "relay\(index + 1)"
+        guard !isOpen else { return try nft(name, "delete table inet closed") }
+        try nft(
+            name,
+            """
+            add table inet closed
+            add chain inet closed input { type filter hook input priority 0; }
+            add rule inet closed input iifname != "lo" tcp dport \(ports.lowerBound)-\(ports.upperBound) ct state new drop
+            """)
+    }
+
     private var file: String { "\(folder)/\(prefix)-lines" }
 
     private func writeLines() throws {

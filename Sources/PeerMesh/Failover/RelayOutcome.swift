@@ -1,0 +1,63 @@
+/// What became of a mapping at one relay, as far as visitors are concerned.
+public enum MappingOutcome: Hashable, Sendable {
+    /// Nobody is to be served: the target is down, or nothing is known of it.
+    case idle
+    /// It was asked for, and nobody has reached it yet.
+    case pending
+    case works
+    case fails(Failure)
+
+    public enum Failure: Hashable, Sendable {
+        /// Its public ports, or some of them, cannot be reached.
+        case unreachable
+        /// The relay gives no port for it.
+        case refused
+    }
+}
+
+/// What visitors get at one relay: its mappings, counted.
+public struct RelayOutcome: Hashable, Sendable {
+    public private(set) var pending = 0
+    public private(set) var working = 0
+    /// Of those that fail, what is worst.
+    public private(set) var failure: MappingOutcome.Failure?
+
+    public init(_ mappings: some Sequence<MappingOutcome> = []) {
+        for mapping in mappings {
+            switch mapping {
+            case .idle: break
+            case .pending: pending += 1
+            case .works: working += 1
+            case .fails(.unreachable): failure = .unreachable
+            case .fails(let other): failure = failure ?? other
+            }
+        }
+    }
+
+    /// Nothing that is to be served is left open.
+    var isProven: Bool { failure == nil && (working > 0 || pending == 0) }
+}
+
+extension PeerPortAgreement {
+    /// What visitors get of it.
+    public var outcome: MappingOutcome {
+        switch stage {
+        case .offline, .requested, .checking, .committed: .pending
+        case .refused: .fails(.refused)
+        case .active: Self.outcome(of: stages)
+        }
+    }
+
+    private static func outcome(of stages: [PortChecks.Stage]) -> MappingOutcome {
+        var outcome = MappingOutcome.idle
+        for stage in stages {
+            switch stage {
+            case .closed, .unknown: break
+            case .unreachable: return .fails(.unreachable)
+            case .opening, .due, .checking: outcome = .pending
+            case .verified, .reached: if outcome == .idle { outcome = .works }
+            }
+        }
+        return outcome
+    }
+}
