@@ -3,36 +3,55 @@ internal import Logging
 internal import PeerMesh
 internal import PeerReactor
 
-/// Runs the user's command when the published addresses have changed: off the loops, one at a time, and the latest
-/// change only.
+/// Runs the user's command when the published addresses have changed: off the loops, one at a time, no more often than
+/// `HookPace` has it, and the latest change only.
 final class AddressHook: Sendable {
     static let limit = Instant.Span.seconds(10)
 
-    private let changes: AsyncStream<PublishedAddresses>.Continuation
+    private let latest = Guarded(PublishedAddresses([], at: []))
+    /// There may be something to tell.
+    private let wake: AsyncStream<Void>.Continuation
     private let stopping = StopFlag()
     private let worker: Task<Void, Never>
 
     init(_ command: String, _ log: Logger) {
-        let (stream, continuation) = AsyncStream<PublishedAddresses>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        changes = continuation
-        let stopping = stopping
-        worker = Task {
-            var last: PublishedAddresses?
-            for await addresses in stream {
+        let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.wake = wake
+        worker = Task { [latest, stopping] in
+            var told = PublishedAddresses([], at: [])
+            var pace = HookPace()
+            var timer: Task<Void, Never>?
+            for await _ in wakes {
+                timer?.cancel()
+                let addresses = latest.withLock { $0 }
                 // Before the first address there is nothing to tell.
-                guard addresses != last, last != nil || !addresses.rows.isEmpty else { continue }
-                last = addresses
+                guard addresses != told else { continue }
+                let isLoss = !Set(told.rows).isSubset(of: addresses.rows)
+                let span = pace.wait(isLoss: isLoss, at: EventLoop.clock())
+                guard span == .zero else {
+                    timer = Task {
+                        try? await Task.sleep(for: .nanoseconds(span.nanoseconds))
+                        wake.yield()
+                    }
+                    continue
+                }
+                pace.ran(isLoss: isLoss, at: EventLoop.clock())
+                told = addresses
                 let outcome = await Self.run(command, addresses, stopping)
                 if let complaint = Self.complaint(outcome) { log.warning("the hook \(complaint): \(command)") }
             }
+            timer?.cancel()
         }
     }
 
-    func announce(_ addresses: PublishedAddresses) { changes.yield(addresses) }
+    func announce(_ addresses: PublishedAddresses) {
+        latest.withLock { $0 = addresses }
+        wake.yield()
+    }
 
     /// What runs is killed.
     func stop() async {
-        changes.finish()
+        wake.finish()
         stopping.raise()
         await worker.value
     }

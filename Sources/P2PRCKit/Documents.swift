@@ -8,6 +8,8 @@ internal import PeerWire
 struct Documents: Sendable {
     var servers = ServerRegistry()
     var mappings = MappingRegistry()
+    /// What this node exposes, of which the rows of `mappings` are made.
+    var exposed: [ExposedMapping] = []
 
     /// This node as a relay, where it is one.
     struct OwnRelay: Sendable {
@@ -36,6 +38,7 @@ struct Documents: Sendable {
         for relay in relays { servers.servers.append(Self.row(relay)) }
         let listed = Set(relays.compactMap(\.key))
         for relay in known where !listed.contains(relay.key) { servers.servers.append(Self.row(relay)) }
+        self.exposed = exposed
         for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
         mappings.mappings += waiting.map { Self.row($0, name: name, key: key) }
     }
@@ -145,12 +148,12 @@ struct Documents: Sendable {
         return carried.isShort ? shortage : nil
     }
 
-    private static func transports(_ protocols: TransportProtocols) -> [MappingRegistry.Mapping.Transport] {
+    static func transports(_ protocols: TransportProtocols) -> [MappingRegistry.Mapping.Transport] {
         (protocols.contains(.tcp) ? [.tcp] : []) + (protocols.contains(.udp) ? [.udp] : [])
     }
 
     /// The target of the n-th port of a range.
-    private static func target(_ text: String, _ offset: Int) -> String {
+    static func target(_ text: String, _ offset: Int) -> String {
         guard offset > 0, let (host, first) = HostText.parts(text), let port = UInt16(exactly: Int(first) + offset) else {
             return text
         }

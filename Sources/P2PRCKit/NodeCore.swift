@@ -54,6 +54,7 @@ final class NodeCore {
     private var proclaimed: Set<String> = []
     /// What was left out of the listings the last time.
     private var toldMisfits: Set<String> = []
+    private var addresses = PublishedAddresses([], at: [])
     var onPublish: ((Documents) -> Void)?
     /// The addresses that visitors are told; called also when nothing has changed in them.
     var onAddresses: ((PublishedAddresses) -> Void)?
@@ -140,7 +141,8 @@ final class NodeCore {
         let documents = documents()
         proclaim(documents)
         onPublish?(documents)
-        onAddresses?(PublishedAddresses(documents.mappings, at: peer.publishedRelays))
+        addresses = PublishedAddresses(documents.exposed, at: peer.publishedRelays, after: addresses)
+        onAddresses?(addresses)
     }
 
     /// One line on standard output for each public port that is proven to work, once as long as it is this node's: that

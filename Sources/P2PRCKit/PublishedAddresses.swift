@@ -1,9 +1,14 @@
+internal import PeerMesh
 internal import PeerReactor
+internal import PeerServices
 internal import PeerStorage
+internal import PeerWire
 
-/// Where visitors find what this node exposes, the best first. A pure function of the listing.
+/// Where visitors find what this node exposes, the best first. A pure function of what is exposed and of what was
+/// published before.
 struct PublishedAddresses: Hashable, Sendable {
     struct Row: Hashable, Sendable {
+        var mapping: MappingID
         var target: String
         var transport: String
         var address: Endpoint
@@ -14,19 +19,37 @@ struct PublishedAddresses: Hashable, Sendable {
 
     private(set) var rows: [Row] = []
 
-    /// - Parameter relays: those that visitors are sent to; others may serve for a while yet.
-    init(_ registry: MappingRegistry, at relays: Set<String>) {
-        for mapping in registry.mappings where mapping.role == .peer && mapping.relay.map(relays.contains) == true {
-            switch mapping.state {
-            // A service that rests keeps its addresses; the relay refuses for it meanwhile.
-            case .active, .verified, .targetDown: break
-            case .requested, .bound, .committed, .refused, .unreachable, .offline, .waiting: continue
+    /// - Parameters:
+    ///   - relays: those that visitors are sent to; others may serve for a while yet.
+    ///   - last: what was published before. An address enters when it was seen to work from outside. It stays while its
+    ///     service rests or it is looked at again; and where nothing at all works of a mapping, its last ones stay.
+    init(_ mappings: [ExposedMapping], at relays: Set<String>, after last: PublishedAddresses? = nil) {
+        let former = Set(last?.rows ?? [])
+        var exposed: Set<MappingID> = []
+        for mapping in mappings {
+            exposed.insert(mapping.wish.id)
+            guard relays.contains(mapping.relay.description) else { continue }
+            rows += Self.rows(mapping).compactMap { row, standing in
+                switch standing.state {
+                case _ where standing.isWorking: row
+                case .active, .targetDown: former.contains(row) ? row : nil
+                case .requested, .bound, .committed, .verified, .refused, .unreachable, .offline: nil
+                }
             }
-            guard let host = mapping.address, let port = mapping.blindPort, Self.isPlain(host) else { continue }
-            rows.append(
-                Row(
-                    target: mapping.target, transport: mapping.type.rawValue,
-                    address: Endpoint(host: host, port: port)))
+        }
+        let standing = Set(rows.map(\.mapping))
+        rows += last?.rows.filter { exposed.contains($0.mapping) && !standing.contains($0.mapping) } ?? []
+    }
+
+    private static func rows(_ mapping: ExposedMapping) -> [(row: Row, standing: PeerPortAgreement.Standing)] {
+        guard let host = mapping.host, let ports = mapping.ports, isPlain(host) else { return [] }
+        return Documents.transports(mapping.wish.protocols).flatMap { transport in
+            zip(ports.ports, mapping.standings).enumerated().map { offset, port in
+                let row = Row(
+                    mapping: mapping.wish.id, target: Documents.target(mapping.targetText, offset),
+                    transport: transport.rawValue, address: Endpoint(host: host, port: port.0))
+                return (row, port.1)
+            }
         }
     }
 

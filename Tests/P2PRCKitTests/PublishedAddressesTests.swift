@@ -1,62 +1,112 @@
 import PeerMesh
 import PeerReactor
-import PeerStorage
 import PeerWire
 import Testing
 
 @testable import P2PRCKit
+@testable import PeerServices
 
 @Suite struct PublishedAddressesTests {
-    typealias Mapping = MappingRegistry.Mapping
-
-    static func row(
-        _ address: String?, _ port: UInt16?, _ state: Mapping.State, role: Mapping.Role = .peer,
-        relay: String = "relay:8088", target: String = "127.0.0.1:80"
-    ) -> Mapping {
-        Mapping(
-            serverName: "relay", address: address, type: .tcp, blindPort: port, state: state, target: target,
-            mapping: MappingID(value: 1), relay: relay, role: role, peerName: "peer",
-            peerKey: NodeKey(bytes: Array(repeating: 7, count: 32))!)
+    static func mapping(
+        _ host: String?, _ port: UInt16, _ states: [PeerPortAgreement.Standing], id: UInt64 = 1,
+        at relay: String = "relay",
+        local: UInt16 = 80
+    ) -> ExposedMapping {
+        let wish = MappingWish(
+            id: MappingID(value: id), target: .service(host: "127.0.0.1", port: local), protocols: .tcp,
+            ports: .any(count: max(1, states.count)))
+        return ExposedMapping(
+            wish: wish, targetText: "127.0.0.1:\(local)", relay: Endpoint(host: relay, port: 8_088), relayName: relay,
+            state: states.first?.state ?? .offline, reason: nil, standings: states, refusal: nil, host: host,
+            ports: PortRange(first: port, count: max(1, states.count)), receipt: nil, isPlain: nil, failures: 0,
+            traffic: TrafficCounters())
     }
 
-    static func published(_ rows: [Mapping], at relays: Set<String> = ["relay:8088"]) -> PublishedAddresses {
-        PublishedAddresses(MappingRegistry(mappings: rows), at: relays)
-    }
+    static let works = PeerPortAgreement.Standing(state: .verified)
 
-    @Test func `what serves is there, in its order, and each host once`() {
+    static func published(
+        _ mappings: [ExposedMapping], at relays: Set<String> = ["relay:8088", "other:8088"],
+        after last: PublishedAddresses? = nil
+    ) -> PublishedAddresses { PublishedAddresses(mappings, at: relays, after: last) }
+
+    @Test func `what works is there, in its order, and each host once`() {
         let all = Self.published([
-            Self.row("b.example", 30_000, .verified), Self.row("a.example", 30_000, .active),
-            Self.row("b.example", 30_001, .targetDown, target: "127.0.0.1:81"),
+            Self.mapping("b.example", 30_000, [Self.works]),
+            Self.mapping("b.example", 30_005, [Self.works, .init(state: .unreachable), Self.works], id: 2, local: 81),
+            Self.mapping("a.example", 30_000, [.init(state: .active, isWorking: true)], at: "other"),
         ])
         #expect(all.hosts == ["b.example", "a.example"])
         #expect(all.environment["P2PRC_HOST"] == "b.example")
         #expect(all.environment["P2PRC_HOSTS"] == "b.example a.example")
-        #expect(all.environment["P2PRC_ADDRESSES"] == "b.example:30000 a.example:30000 b.example:30001")
+        #expect(
+            all.environment["P2PRC_ADDRESSES"] == "b.example:30000 b.example:30005 b.example:30007 a.example:30000")
         #expect(
             all.environment["P2PRC_MAPPINGS"] == """
                 127.0.0.1:80 TCP b.example:30000
+                127.0.0.1:81 TCP b.example:30005
+                127.0.0.1:83 TCP b.example:30007
                 127.0.0.1:80 TCP a.example:30000
-                127.0.0.1:81 TCP b.example:30001
                 """)
     }
 
     @Test(arguments: [
-        row("a.example", 1, .offline), row("a.example", 1, .unreachable), row(nil, nil, .refused),
-        row(nil, nil, .requested), row("a.example", 1, .committed), row("a.example", 1, .verified, role: .relay),
-        row("a.example", 1, .verified, relay: "spare:8088"), row("$(reboot)", 1, .verified),
-        row("a;reboot", 1, .verified), row("a b", 1, .verified), row("`id`", 1, .verified), row("é.example", 1, .verified),
+        mapping("a.example", 1, []), mapping("a.example", 1, [.init(state: .unreachable)]), mapping(nil, 1, [works]),
+        mapping("a.example", 1, [.init(state: .active)]), mapping("a.example", 1, [.init(state: .targetDown)]),
+        mapping("a.example", 1, [works], at: "spare"), mapping("$(reboot)", 1, [works]),
+        mapping("a;reboot", 1, [works]), mapping("a b", 1, [works]), mapping("`id`", 1, [works]),
+        mapping("é.example", 1, [works]),
     ])
-    func `what does not serve, what others expose, and what is no plain host is not`(row: Mapping) {
-        let all = Self.published([row])
+    func `what was never seen to work, and what is no plain host is not`(mapping: ExposedMapping) {
+        let all = Self.published([mapping])
         #expect(all.rows.isEmpty)
-        #expect(all.environment == [
-            "P2PRC_HOST": "", "P2PRC_HOSTS": "", "P2PRC_ADDRESSES": "", "P2PRC_MAPPINGS": "",
-        ])
+        #expect(
+            all.environment == [
+                "P2PRC_HOST": "", "P2PRC_HOSTS": "", "P2PRC_ADDRESSES": "", "P2PRC_MAPPINGS": "",
+            ])
+    }
+
+    static let both = published([
+        mapping("a.example", 1, [works]), mapping("b.example", 1, [works], at: "other"),
+    ])
+
+    @Test(arguments: [MappingState.active, .targetDown])
+    func `what worked stays while its service rests or it is looked at again`(state: MappingState) {
+        let all = Self.published(
+            [
+                Self.mapping("a.example", 1, [.init(state: state)]),
+                Self.mapping("b.example", 1, [Self.works], at: "other"),
+            ], after: Self.both)
+        #expect(all == Self.both)
+    }
+
+    @Test func `what fails goes where something else works, and stays where nothing does`() {
+        let one = Self.published(
+            [
+                Self.mapping("a.example", 1, [.init(state: .unreachable)]),
+                Self.mapping("b.example", 1, [Self.works], at: "other"),
+            ], after: Self.both)
+        #expect(one.hosts == ["b.example"])
+        let none = Self.published(
+            [Self.mapping("a.example", 1, []), Self.mapping("b.example", 1, [], at: "other")], after: Self.both)
+        #expect(none == Self.both)
+        // Silent relays are not among those that visitors are sent to.
+        #expect(Self.published([Self.mapping("a.example", 1, [])], at: [], after: Self.both) == Self.both)
+        // Another mapping that works is no reason to forget this one.
+        let other = Self.published(
+            [
+                Self.mapping("c.example", 9, [Self.works], id: 2, local: 81), Self.mapping("a.example", 1, []),
+            ], after: Self.both)
+        #expect(other.hosts == ["c.example", "a.example", "b.example"])
+        #expect(Self.published([Self.mapping("c.example", 9, [Self.works])], after: none).hosts == ["c.example"])
+    }
+
+    @Test func `what is not exposed any more goes`() {
+        #expect(Self.published([], after: Self.both).rows.isEmpty)
     }
 
     @Test func `texts are never longer than the system takes`() {
         let host = String(repeating: "h", count: 250)
-        let all = Self.published((1...2_000).map { Self.row("\(host)\($0)", UInt16($0), .verified) })
+        let all = Self.published((1...2_000).map { Self.mapping("\(host)\($0)", UInt16($0), [Self.works]) })
         #expect(all.rows.count == 2_000)
         for (name, text) in all.environment {
             #expect(text.utf8.count <= 65_600, "\(name)")

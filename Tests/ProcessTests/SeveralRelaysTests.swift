@@ -72,6 +72,26 @@ extension ProcessTests {
             }
         }
 
+        @Test("a relay that is new is asked for the number of before, also when those that gave it are used no longer")
+        func sameNumberElsewhere() async throws {
+            try await scenario { s in
+                let world = try await World(s)
+                let port = try await world.bothVerified()[0].port
+                for name in world.peer.settings.relays {
+                    try #require(try await world.peer.command(["leave", name]).status == ExitCode.fine)
+                }
+                let ports = try #require(world.relays[0].settings.ports)
+                let third = try await s.relay("relay3", ports: ports) {
+                    $0.bind = "127.0.0.3"
+                    $0.advertise = "127.0.0.3"
+                }
+                let joined = try await world.peer.command(["join", "127.0.0.3:\(third.settings.serverPort ?? 0)"])
+                try #require(joined.status == ExitCode.fine, "\(joined.stderr)")
+                let row = try await world.peer.verified(world.local)
+                #expect(row.address == "127.0.0.3" && row.port == port)
+            }
+        }
+
         @Test("a relay that stops answering is shown as gone after 1.2 s, and is back when it speaks", arguments: [0, 1])
         func silence(_ index: Int) async throws {
             try await scenario { s in
@@ -107,7 +127,7 @@ extension ProcessTests {
                     return text.split(separator: "\n").map(String.init)
                 }
                 let port = rows[0].port
-                try await eventually("the hook heard of both", within: .seconds(5)) {
+                try await eventually("the hook heard of both", within: .seconds(15)) {
                     lines().last?.split(separator: "|").first?.split(separator: " ").count == 2
                 }
                 let before = lines()
@@ -117,7 +137,7 @@ extension ProcessTests {
                 }
                 try await world.relays[0].restart()
                 _ = try await world.bothVerified()
-                try await eventually("the hook heard that it is back", within: .seconds(5)) {
+                try await eventually("the hook heard that it is back", within: .seconds(15)) {
                     lines().last?.contains("127.0.0.1:\(port)") == true
                 }
                 #expect(lines().count >= before.count + 2)

@@ -79,7 +79,8 @@ import Testing
         #expect(play.published.drop { $0.keys.first != Self.key(3) }.allSatisfy { !$0.keys.contains(Self.key(1)) })
         #expect(Set(play.left.map(\.key)) == [Self.key(1), Self.key(2)])
         #expect(play.left.allSatisfy { $0.reason == .useless })
-        #expect(play.doubted == [Self.key(1), Self.key(2)])
+        // The first is so much nearer that it is looked at once more after its pause.
+        #expect(play.doubted == [Self.key(1), Self.key(2), Self.key(1)])
         #expect(
             play.failover.use(of: Self.key(1), at: play.now).map { if case .shunned = $0 { true } else { false } }
                 == true)

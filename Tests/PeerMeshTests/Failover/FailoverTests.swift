@@ -176,6 +176,11 @@ import Testing
         #expect(moves == 0)
     }
 
+    static let outcomes: [RelayOutcome] = [
+        .init(), .init([.works]), .init([.pending]), .init([.works, .pending]), .init([.fails(.unreachable)]),
+        .init([.works, .fails(.refused)]),
+    ]
+
     @Test func `whatever happens, sessions and memory stay within their bounds`() {
         for seed in UInt64(0)..<200 {
             var random = SeededGenerator(seed: seed)
@@ -189,7 +194,8 @@ import Testing
                 now = now + .milliseconds(UInt64(any(1_500)))
                 let key = Self.keys[any(Self.keys.count)]
                 let actions: [Failover.Action] =
-                    switch any(8) {
+                    switch any(10) {
+                    case 8, 9: failover.served([key: Self.outcomes[any(Self.outcomes.count)]], at: now)
                     case 0: failover.ranked(Self.ranked((0..<6).map { _ in UInt64(any(100)) }), at: now)
                     case 1, 2:
                         open.contains(key) ? failover.established(key, at: now) : []
@@ -205,6 +211,7 @@ import Testing
                         #expect(!failover.published.contains(key))
                         open.insert(key)
                     case .leave(let key, _): open.remove(key)
+                    case .doubt(let key, _): #expect(live.contains(key))
                     case .publish(let list): published = list
                     }
                 }
