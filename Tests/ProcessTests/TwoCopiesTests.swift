@@ -31,9 +31,11 @@ extension ProcessTests {
             /// A copy of a home, as it is now, that has not heard of any relay.
             func copy(of node: Node, as name: String) async throws -> String {
                 let copy = "\(s.folder)/\(name)"
+                // It runs, and writes its listings anew: what goes while it is copied is copied again.
                 let made = try await s.shell(
                     """
-                    cp -a \(node.home) \(copy) && rm -f \(copy)/*.sock \(copy)/reverse_proxy_*.json &&
+                    for try in 1 2 3 4 5 6 7 8 9; do rm -rf \(copy); cp -a \(node.home) \(copy) && break; done &&
+                        rm -f \(copy)/*.sock \(copy)/reverse_proxy_*.json &&
                         sqlite3 \(copy)/ip_table.sqlite 'delete from joined_relay'
                     """)
                 try #require(made.status == 0, "\(made.stderr)")
