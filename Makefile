@@ -47,14 +47,19 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	@[ "$$(id -u)" = 0 ] || echo "The NAT laboratory needs root and is skipped; run it with: sudo make test-laboratory"
 	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
-# There are no tests of XCTest, and its runner leaks.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Probing|Storage|Services)Tests'
+# There are no tests of XCTest, and its runner leaks. The tests with limits of seconds run by themselves, as above.
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage|Services)Tests'
+SANITIZED_ALONE = --skip-build --disable-xctest --filter PeerProbingTests
+ADDRESS = LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
+	P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan
+THREAD = TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/races.txt \
+	P2PRC_SANITIZER=thread $(SWIFT) test --sanitize=thread --scratch-path .build-tsan
 
 test-sanitizers: ## The tests without processes, under the address, undefined-behaviour and thread sanitizers
-	LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
-		P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan $(SANITIZED)
-	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/races.txt \
-		P2PRC_SANITIZER=thread $(SWIFT) test --sanitize=thread --scratch-path .build-tsan $(SANITIZED)
+	$(ADDRESS) $(SANITIZED)
+	$(ADDRESS) $(SANITIZED_ALONE)
+	$(THREAD) $(SANITIZED)
+	$(THREAD) $(SANITIZED_ALONE)
 
 FUZZ_SECONDS ?= 60
 
