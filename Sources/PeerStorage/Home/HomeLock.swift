@@ -48,6 +48,8 @@ enum HomeLock {
 
     static func release(_ descriptor: Int32) {
         ftruncate(descriptor, 0)
+        // A child that was forked and has not come to its exec yet has the descriptor too, and with it the lock.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 
