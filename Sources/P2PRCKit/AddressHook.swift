@@ -8,7 +8,7 @@ internal import PeerReactor
 final class AddressHook: Sendable {
     static let limit = Instant.Span.seconds(10)
 
-    private let latest = Guarded(PublishedAddresses([], at: []))
+    private let latest = Guarded(PublishedAddresses())
     /// There may be something to tell.
     private let wake: AsyncStream<Void>.Continuation
     private let stopping = StopFlag()
@@ -18,7 +18,7 @@ final class AddressHook: Sendable {
         let (wakes, wake) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.wake = wake
         worker = Task { [latest, stopping] in
-            var told = PublishedAddresses([], at: [])
+            var told = PublishedAddresses()
             var pace = HookPace()
             var timer: Task<Void, Never>?
             for await _ in wakes {
@@ -30,7 +30,8 @@ final class AddressHook: Sendable {
                 let span = pace.wait(isLoss: isLoss, at: EventLoop.clock())
                 guard span == .zero else {
                     timer = Task {
-                        try? await Task.sleep(for: .nanoseconds(span.nanoseconds))
+                        // One that was cancelled must not wake whoever has just set the next.
+                        guard (try? await Task.sleep(for: .nanoseconds(span.nanoseconds))) != nil else { return }
                         wake.yield()
                     }
                     continue

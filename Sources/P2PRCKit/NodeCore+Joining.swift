@@ -211,6 +211,7 @@ extension NodeCore {
         do throws(CommandError) { endpoint = try relay(called: text) } catch { return answer(ControlReply(error)) }
         let known = peer.memberships[endpoint.description]
         peer.leave(endpoint)
+        addresses.forget(endpoint)
         untried.remove(endpoint)
         untaught[endpoint] = nil
         mesh?.remove(seed: endpoint)

@@ -54,7 +54,8 @@ final class NodeCore {
     private var proclaimed: Set<String> = []
     /// What was left out of the listings the last time.
     private var toldMisfits: Set<String> = []
-    private var addresses = PublishedAddresses([], at: [])
+    /// Where visitors are sent, as it was told last.
+    var addresses = PublishedAddresses()
     var onPublish: ((Documents) -> Void)?
     /// The addresses that visitors are told; called also when nothing has changed in them.
     var onAddresses: ((PublishedAddresses) -> Void)?
@@ -141,7 +142,8 @@ final class NodeCore {
         let documents = documents()
         proclaim(documents)
         onPublish?(documents)
-        addresses = PublishedAddresses(documents.exposed, at: peer.publishedRelays, after: addresses)
+        addresses = PublishedAddresses(
+            documents.exposed, of: Set(peer.allWishes.map(\.id)), at: peer.publishedRelays, after: addresses)
         onAddresses?(addresses)
     }
 

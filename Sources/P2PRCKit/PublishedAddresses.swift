@@ -12,6 +12,8 @@ struct PublishedAddresses: Hashable, Sendable {
         var target: String
         var transport: String
         var address: Endpoint
+        /// Whose port that is.
+        var relay: Endpoint
     }
 
     /// Linux takes 128 KiB for one text (execve(2), MAX_ARG_STRLEN).
@@ -20,15 +22,16 @@ struct PublishedAddresses: Hashable, Sendable {
     private(set) var rows: [Row] = []
 
     /// - Parameters:
+    ///   - wishes: mappings that this node exposes, whether any relay is there or not.
     ///   - relays: those that visitors are sent to; others may serve for a while yet.
     ///   - last: what was published before. An address enters when it was seen to work from outside. It stays while its
     ///     service rests or it is looked at again; and where nothing at all works of a mapping, its last ones stay.
-    init(_ mappings: [ExposedMapping], at relays: Set<String>, after last: PublishedAddresses? = nil) {
-        let former = Set(last?.rows ?? [])
-        var exposed: Set<MappingID> = []
-        for mapping in mappings {
-            exposed.insert(mapping.wish.id)
-            guard relays.contains(mapping.relay.description) else { continue }
+    init(
+        _ mappings: [ExposedMapping], of wishes: Set<MappingID>, at relays: Set<String>,
+        after last: PublishedAddresses = PublishedAddresses()
+    ) {
+        let former = Set(last.rows)
+        for mapping in mappings where relays.contains(mapping.relay.description) {
             rows += Self.rows(mapping).compactMap { row, standing in
                 switch standing.state {
                 case _ where standing.isWorking: row
@@ -38,8 +41,14 @@ struct PublishedAddresses: Hashable, Sendable {
             }
         }
         let standing = Set(rows.map(\.mapping))
-        rows += last?.rows.filter { exposed.contains($0.mapping) && !standing.contains($0.mapping) } ?? []
+        rows += last.rows.filter { wishes.contains($0.mapping) && !standing.contains($0.mapping) }
     }
+
+    /// Nothing.
+    init() {}
+
+    /// The user gave up a relay: nobody is sent there any more, whatever else works.
+    mutating func forget(_ relay: Endpoint) { rows.removeAll { $0.relay == relay } }
 
     private static func rows(_ mapping: ExposedMapping) -> [(row: Row, standing: PeerPortAgreement.Standing)] {
         guard let host = mapping.host, let ports = mapping.ports, isPlain(host) else { return [] }
@@ -47,7 +56,7 @@ struct PublishedAddresses: Hashable, Sendable {
             zip(ports.ports, mapping.standings).enumerated().map { offset, port in
                 let row = Row(
                     mapping: mapping.wish.id, target: Documents.target(mapping.targetText, offset),
-                    transport: transport.rawValue, address: Endpoint(host: host, port: port.0))
+                    transport: transport.rawValue, address: Endpoint(host: host, port: port.0), relay: mapping.relay)
                 return (row, port.1)
             }
         }

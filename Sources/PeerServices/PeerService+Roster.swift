@@ -165,7 +165,7 @@ extension Failover.Reason {
         case .drained: "it lets its peers go"
         case .silent: "it says nothing"
         case .tooSlow: "its session did not stand in time"
-        case .useless: "nobody reaches what this node exposes there"
+        case .useless: "visitors are not served there"
         }
     }
 }

@@ -25,9 +25,12 @@ import Testing
     static let works = PeerPortAgreement.Standing(state: .verified)
 
     static func published(
-        _ mappings: [ExposedMapping], at relays: Set<String> = ["relay:8088", "other:8088"],
-        after last: PublishedAddresses? = nil
-    ) -> PublishedAddresses { PublishedAddresses(mappings, at: relays, after: last) }
+        _ mappings: [ExposedMapping], of wishes: Set<UInt64>? = nil,
+        at relays: Set<String> = ["relay:8088", "other:8088"], after last: PublishedAddresses = PublishedAddresses()
+    ) -> PublishedAddresses {
+        let wishes = wishes.map { Set($0.map { MappingID(value: $0) }) } ?? Set(mappings.map(\.wish.id))
+        return PublishedAddresses(mappings, of: wishes, at: relays, after: last)
+    }
 
     @Test func `what works is there, in its order, and each host once`() {
         let all = Self.published([
@@ -100,8 +103,15 @@ import Testing
         #expect(Self.published([Self.mapping("c.example", 9, [Self.works])], after: none).hosts == ["c.example"])
     }
 
-    @Test func `what is not exposed any more goes`() {
-        #expect(Self.published([], after: Self.both).rows.isEmpty)
+    @Test func `what is not exposed any more goes, and so does what was at a relay that the user gave up`() {
+        #expect(Self.published([], of: [], after: Self.both).rows.isEmpty)
+        // Relays that this node chose are gone altogether when they are lost; the mapping is not.
+        #expect(Self.published([], of: [1], after: Self.both) == Self.both)
+        var left = Self.both
+        left.forget(Endpoint(host: "relay", port: 8_088))
+        #expect(left.hosts == ["b.example"])
+        left.forget(Endpoint(host: "other", port: 8_088))
+        #expect(Self.published([], of: [1], after: left).rows.isEmpty)
     }
 
     @Test func `texts are never longer than the system takes`() {

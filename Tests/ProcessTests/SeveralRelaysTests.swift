@@ -137,6 +137,14 @@ extension ProcessTests {
                 }
                 try await world.relays[0].restart()
                 _ = try await world.bothVerified()
+                // It is told ten seconds after the loss, and that is waited for asleep, whatever else changes meanwhile.
+                let other = try await s.service("echo")
+                try #require(try await world.peer.command(["--mp", "\(other.port)"]).status == ExitCode.fine)
+                let used = try ProcessFacts.processorTime(of: world.peer.program.pid)
+                try await pass(.seconds(2), because: "what it uses meanwhile is measured")
+                let spent = try ProcessFacts.processorTime(of: world.peer.program.pid) - used
+                #expect(lines().last == "127.0.0.2|127.0.0.2:\(port)", "it was told too early to see it wait")
+                #expect(spent < .milliseconds(500), "\(spent) in two seconds")
                 try await eventually("the hook heard that it is back", within: .seconds(15)) {
                     lines().last?.contains("127.0.0.1:\(port)") == true
                 }

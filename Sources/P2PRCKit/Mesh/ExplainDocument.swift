@@ -106,7 +106,7 @@ extension Failover.Use {
             return isPublished ? "used for what works there, another is looked for: \(lack)" : "not used: \(lack)"
         case .shunned(let span):
             let seconds = max(1, (span.nanoseconds + 500_000_000) / 1_000_000_000)
-            return "left: nobody reached its public ports; it is looked at again in \(seconds) s"
+            return "left: visitors were not served there; it is looked at again in \(seconds) s"
         }
     }
 }

@@ -48,14 +48,15 @@ extension PeerPortAgreement {
         }
     }
 
+    /// A range that is reached at some ports is about to be at the others, unless one of them shows that it is not.
     private static func outcome(of stages: [PortChecks.Stage]) -> MappingOutcome {
         var outcome = MappingOutcome.idle
         for stage in stages {
             switch stage {
             case .closed, .unknown: break
             case .unreachable: return .fails(.unreachable)
-            case .opening, .due, .checking: outcome = .pending
-            case .verified, .reached: if outcome == .idle { outcome = .works }
+            case .opening, .due, .checking: if outcome == .idle { outcome = .pending }
+            case .verified, .reached: outcome = .works
             }
         }
         return outcome

@@ -120,12 +120,12 @@ final class RecordStream {
             isDrained = isEmpty && opened.isEmpty && ending == nil && (unopened.isEmpty || isPartOfRecord(unopened))
             if count > 0 { return .bytes(count) }
             // A part of a record alone: the other end's end may have come with it, in the event that is over.
-            if isDrained, Self.isEmpty(fd) { return .wouldBlock }
+            if isDrained, Self.hasNothing(fd) { return .wouldBlock }
         }
     }
 
     /// Whether nothing waits to be read, and neither an end nor an error.
-    private static func isEmpty(_ fd: Int32) -> Bool {
+    private static func hasNothing(_ fd: Int32) -> Bool {
         var byte: UInt8 = 0
         return recv(fd, &byte, 1, Int32(MSG_PEEK)) < 0 && errno == EAGAIN
     }

@@ -108,7 +108,8 @@ import Testing
             #expect(rows >= 2 && TextTable.mappings(documents.mappings).split(separator: "\n").count == rows + 1)
             #expect(TextTable.servers(documents.servers).split(separator: "\n").count == 3)
             #expect(Self.isClean(StderrLog.shown("session of \(name ?? "") ended")))
-            let hook = PublishedAddresses(documents.exposed, at: ["relay.example:8088"]).environment
+            let hook = PublishedAddresses(
+                documents.exposed, of: [], at: ["relay.example:8088"]).environment
             #expect(hook["P2PRC_MAPPINGS"]?.contains(where: { "$`\"\\;&|<>".contains($0) }) == false)
             #expect(hook.values.allSatisfy { Self.isClean($0) })
         }

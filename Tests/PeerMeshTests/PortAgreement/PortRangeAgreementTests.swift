@@ -65,6 +65,18 @@ import Testing
         #expect(Self.states(agreement) == [.verified, .active, .targetDown])
     }
 
+    @Test func `a range serves visitors once some of it is reached, and fails with the first port that is not`() {
+        var (agreement, _) = Self.active(3, Self.targets([0, 1], [2]))
+        #expect(agreement.outcome == .pending)
+        _ = agreement.handle(.checkPassed(0, by: "this node"), at: .at(10))
+        #expect(agreement.outcome == .works)
+        for step in UInt64(0)..<6 { _ = agreement.handle(.checkFailed(1, reason: "no"), at: .at(20 + step)) }
+        #expect(agreement.outcome == .fails(.unreachable))
+        _ = agreement.handle(.targets(Self.targets([], [0, 1, 2])), at: .at(100))
+        #expect(agreement.outcome == .idle)
+        #expect(RelayOutcome([.idle, .pending, .works, .fails(.refused), .fails(.unreachable)]).failure == .unreachable)
+    }
+
     @Test func `a relay that does not answer to a single port is believed to accept it`() {
         var (agreement, _) = Self.active(2, Self.targets([0], [1]))
         _ = agreement.handle(.checkPassed(0, by: "this node"), at: .at(10))
