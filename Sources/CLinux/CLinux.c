@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -91,6 +92,12 @@ int clinux_tcp_last_ack_ms(int fd) {
     socklen_t length = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return -1;
     return (int)info.tcpi_last_ack_recv;
+}
+
+int clinux_clock_is_synchronized(void) {
+    struct timex clock = {0};
+    int state = adjtimex(&clock);
+    return state >= 0 && state != TIME_ERROR && !(clock.status & STA_UNSYNC);
 }
 
 int clinux_tcp_unacked(int fd) {

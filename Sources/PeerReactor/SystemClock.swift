@@ -1,5 +1,12 @@
+internal import CLinux
 import Glibc
 public import PeerMesh
+
+/// What the kernel says of the clock of this machine.
+public enum SystemClock {
+    /// Whether something keeps it in step with a source of time (adjtimex(2)); `false` also where nobody may ask.
+    public static var isSynchronized: Bool { clinux_clock_is_synchronized() == 1 }
+}
 
 extension WallTime {
     /// CLOCK_REALTIME.

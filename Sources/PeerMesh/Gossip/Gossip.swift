@@ -109,6 +109,9 @@ public struct Gossip: Sendable {
         posted = RateBucket(perSecond: limits.postedPerSecond, burst: limits.postedAtOnce, at: .zero)
     }
 
+    /// Whether the system keeps the own clock in step with a source of time: then nobody else's counts.
+    public mutating func isClockSynchronized(_ isSynchronized: Bool) { clock.isSynchronized = isSynchronized }
+
     /// When `timePassed` is due.
     public var nextDeadline: Instant {
         let oldest = exchanges.values.map { $0.started + limits.exchangeLimit }.min() ?? nextRound
@@ -160,6 +163,7 @@ public struct Gossip: Sendable {
             actions += failed(number, at: now, wall: wall)
         }
         guard now >= nextRound else { return actions }
+        clock.forget(at: now)
         let time = clock.time(at: wall)
         for key in table.removeExpired(time: time) { changes.append(.removed(key)) }
         counts.rounds += 1
@@ -189,7 +193,7 @@ public struct Gossip: Sendable {
         _ number: UInt64, _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
     ) -> [Action] {
         guard var exchange = exchanges[number] else { return [] }
-        if exchange.key == nil { clock.heard(difference.time, from: caller.key, own: wall) }
+        if exchange.key == nil { clock.heard(difference.time, at: caller.host, own: wall, now: now) }
         let time = clock.time(at: wall)
         take(difference.records, from: caller, time, now)
         table.meet(caller.key, at: SourceGate.source(of: caller.host))
@@ -224,7 +228,6 @@ public struct Gossip: Sendable {
         _ digest: GossipDigest, by caller: Caller, at now: Instant, wall: WallTime
     ) -> Answer {
         guard admits(caller, now) else { return .busy }
-        clock.heard(digest.time, from: caller.key, own: wall)
         return .difference(lists(for: digest, time: clock.time(at: wall)))
     }
 

@@ -1,36 +1,62 @@
 public import PeerWire
 
 /// What time it is in the mesh, for a node whose own clock may be wrong by a day: its clock, corrected by the median of
-/// what its partners' clocks say. It takes three partners to correct anything, so nobody shifts it alone, and as long
-/// as most partners are honest a liar does not shift it at all. Small deviations are left alone.
+/// what its partners' clocks say.
+///
+/// Keys cost nothing, so networks have a vote and not keys: one for each IPv4 /24 and IPv6 /48, and few for each /16 and
+/// /32. Only partners that this node chose to ask are heard, never who calls; what they said counts for some minutes. A
+/// clock that the system keeps in step with a source of time needs nobody's word, and nothing moves any clock by more
+/// than a day. As long as most partners are honest a liar does not shift it at all. Small deviations are left alone.
 public struct MeshClock: Sendable {
-    /// Partners that are remembered.
-    public static let maximumPartners = 32
-    /// Below that many there is no correction.
-    public static let fewestPartners = 3
+    /// Votes that are remembered.
+    public static let maximumVotes = 32
+    /// Of one wider network: IPv4 /16, IPv6 /32.
+    public static let votesOfWider = 4
+    /// Below that many votes there is no correction.
+    public static let fewestVotes = 3
     /// Seconds. A deviation up to this is left alone.
     public static let tolerance: Int64 = 60
+    /// Seconds. What is further off is not believed: such a clock has to be set.
+    public static let furthest: Int64 = 86_400
+    /// How long a vote counts.
+    public static let span = Instant.Span.seconds(600)
 
-    private var offsets: [(key: NodeKey, seconds: Int64)] = []
+    private struct Vote {
+        var network: Network
+        var wider: Network
+        var seconds: Int64
+        var at: Instant
+    }
+
+    private var votes: [Vote] = []
+    /// The system keeps the own clock in step with a source of time.
+    public var isSynchronized = false
 
     public init() {}
 
-    /// A partner, known by its key, said what time it is.
-    public mutating func heard(_ theirs: Int64, from key: NodeKey, own: WallTime) {
+    /// A partner that this node asked said what time it is.
+    public mutating func heard(_ theirs: Int64, at host: HostAddress, own: WallTime, now: Instant) {
         let (offset, overflows) = theirs.subtractingReportingOverflow(own.seconds)
         guard !overflows, theirs >= 0 else { return }
-        offsets.removeAll { $0.key == key }
-        if offsets.count == Self.maximumPartners { offsets.removeFirst() }
-        offsets.append((key, offset))
+        let network = Network(of: host, prefixLength: host.isIPv6 ? 48 : 24)
+        let wider = Network(of: host, prefixLength: host.isIPv6 ? 32 : 16)
+        votes.removeAll { $0.network == network }
+        let ofWider = votes.filter { $0.wider == wider }
+        if ofWider.count >= Self.votesOfWider { votes.removeAll { $0.network == ofWider[0].network } }
+        if votes.count == Self.maximumVotes { votes.removeFirst() }
+        votes.append(Vote(network: network, wider: wider, seconds: offset, at: now))
     }
+
+    /// What was said long ago counts no more.
+    public mutating func forget(at now: Instant) { votes.removeAll { now - $0.at >= Self.span } }
 
     /// Seconds to be added to the own clock.
     public var correction: Int64 {
-        guard offsets.count >= Self.fewestPartners else { return 0 }
+        guard !isSynchronized, votes.count >= Self.fewestVotes else { return 0 }
         // Its own clock is a witness like the others.
-        let sorted = (offsets.map(\.seconds) + [0]).sorted()
+        let sorted = (votes.map(\.seconds) + [0]).sorted()
         let median = sorted[(sorted.count - 1) / 2]
-        return median.magnitude > UInt64(Self.tolerance) ? median : 0
+        return median.magnitude > UInt64(Self.tolerance) && median.magnitude <= UInt64(Self.furthest) ? median : 0
     }
 
     /// Seconds since 1970.

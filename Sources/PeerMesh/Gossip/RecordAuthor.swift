@@ -10,6 +10,8 @@ public struct RecordAuthor: Sendable {
     /// within what others take of one key (`GossipLimits.renewals`), or neither would hear the other's answer.
     public static let perMinute = 4
     public static let answersPerMinute = 2
+    /// Seconds that a number may be ahead of the own clock.
+    static let furthestAhead: Int64 = 300
 
     /// What the node says of itself.
     public struct Content: Hashable, Sendable {
@@ -59,16 +61,27 @@ public struct RecordAuthor: Sendable {
 
     /// - Parameters:
     ///   - process: this one.
-    ///   - lastIssue: as it was written down, 0 if there is nothing.
-    public init(key: NodeKey, process: NodeRecord.Process, lastIssue: UInt64) {
+    ///   - lastIssue: as it was written down, 0 if there is nothing. One that no right clock can have led to is
+    ///     forgotten: others would refuse whatever goes above it.
+    ///   - wall: the time now; `nil`: the number is believed as it is.
+    public init(key: NodeKey, process: NodeRecord.Process, lastIssue: UInt64, at wall: WallTime? = nil) {
         self.key = key
         self.process = process
-        self.lastIssue = lastIssue
+        let limit = wall.map { UInt64(max(0, $0.seconds &+ 2 * MeshClock.furthest)) * 1_000 } ?? .max
+        self.lastIssue = lastIssue <= limit ? lastIssue : 0
     }
 
     /// The next record, if the content is another than before or the last one grows old, and it is not one too many in
-    /// a minute: then ask again later. `time` as the mesh has it; `force`: it answers somebody (`Finding.writeAnew`).
-    public mutating func write(_ content: Content, time: Int64, force: Bool = false) -> NodeRecord? {
+    /// a minute: then ask again later.
+    ///
+    /// - Parameters:
+    ///   - time: as the mesh has it.
+    ///   - own: as the own clock has it. No number goes far beyond that: numbers are for good, and what others say of
+    ///     the time is not.
+    ///   - force: it answers somebody (`Finding.writeAnew`).
+    public mutating func write(
+        _ content: Content, time: Int64, own: Int64? = nil, force: Bool = false
+    ) -> NodeRecord? {
         if !force, let last, last.content == content, time >= last.issued, time - last.issued < Self.renewal {
             return nil
         }
@@ -78,7 +91,8 @@ public struct RecordAuthor: Sendable {
         // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one second
         // would otherwise have records with one number, and nobody would ever see that they differ. One more where the
         // clock is behind, or two records fall into one second.
-        lastIssue = max(lastIssue &+ 1, UInt64(max(0, time)) * 1_000 + process.instance % 1_000)
+        let dated = min(time, own.map { $0 &+ Self.furthestAhead } ?? time)
+        lastIssue = max(lastIssue &+ 1, UInt64(max(0, dated)) * 1_000 + process.instance % 1_000)
         last = (content, time)
         if isDoubted, challenge == nil { challenge = lastIssue }
         return NodeRecord(

@@ -115,6 +115,8 @@ public final class MeshService {
     private var timer: LoopTimer?
     private var nextTick = Instant.zero
     private let started = EventLoop.clock()
+    /// Seconds, as the log was told.
+    private var toldCorrection: Int64 = 0
     /// Somebody to ask is looked for then.
     var nextReach = Instant.zero
     var lastTold = Reachability.Standing.unknown
@@ -177,7 +179,8 @@ public final class MeshService {
         if setup.isWidened { limits.dialsPerSource = 32 }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
-            RecordAuthor(key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue),
+            RecordAuthor(
+                key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue, at: .now),
             Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
@@ -283,6 +286,18 @@ public final class MeshService {
 
     // MARK: Time
 
+    /// Whether the mesh's clocks are needed at all, and one line when they begin to count, or count no more.
+    private func lookAtClock() {
+        gossip.isClockSynchronized(SystemClock.isSynchronized)
+        let correction = gossip.clock.correction
+        guard (correction == 0) != (toldCorrection == 0) else { return }
+        toldCorrection = correction
+        guard correction != 0 else { return log.info("this machine's clock agrees with those of other nodes again") }
+        log.warning(
+            "this machine's clock is \(correction.magnitude) s \(correction > 0 ? "behind" : "ahead of") those of other nodes, whose time its records go by; set it (timedatectl set-ntp true)"
+        )
+    }
+
     /// Seconds since 1970, as the mesh has it.
     var time: Int64 { gossip.clock.time(at: .now) }
 
@@ -290,6 +305,7 @@ public final class MeshService {
     func turn() {
         guard !isStopped else { return }
         let now = EventLoop.clock()
+        lookAtClock()
         run(gossip.timePassed(at: now, wall: .now))
         if now >= nextNetworks {
             nextNetworks = now + Self.networksInterval
@@ -361,7 +377,7 @@ public final class MeshService {
         // A relay's first record says where it is, if that shows soon: there are four a minute at most.
         let isEarly = setup.isRelay && reach.standing == .unknown && EventLoop.clock() - started < Self.firstWord
         guard !isEarly || gossip.ownRecord != nil else { return }
-        guard !isWriting, let record = author.write(content, time: time, force: mustWrite) else { return }
+        guard !isWriting, let record = author.write(content, time: time, own: WallTime.now.seconds, force: mustWrite) else { return }
         mustWrite = false
         let signed: SignedRecord
         do throws(WireError) { signed = try SignedRecord(record, by: identity) } catch {

@@ -259,22 +259,58 @@ import Testing
     static func clock(_ offsets: [Int64]) -> MeshClock {
         var clock = MeshClock()
         for (number, offset) in offsets.enumerated() {
-            clock.heard(wall.seconds + offset, from: Seal(number).key, own: wall)
+            clock.heard(wall.seconds + offset, at: host(number), own: wall, now: .zero)
         }
         return clock
     }
 
-    @Test func `a clock that is wrong by a day is corrected by those of three partners`() {
-        #expect(Self.clock([86_400, 86_401]).correction == 0)
-        #expect(Self.clock([86_400, 86_401, 86_399]).time(at: Self.wall) == Self.wall.seconds + 86_399)
-        #expect(Self.clock([-86_400, -86_401, -86_399]).correction == -86_400)
+    /// Each in a network, and a wider one, of its own.
+    static func host(_ number: Int) -> HostAddress { HostAddress("\(11 + number % 200).\(number / 200).0.1")! }
+
+    @Test func `a clock that is wrong by hours is corrected by those of three networks`() {
+        #expect(Self.clock([7_200, 7_201]).correction == 0)
+        #expect(Self.clock([7_200, 7_201, 7_199]).time(at: Self.wall) == Self.wall.seconds + 7_199)
+        #expect(Self.clock([-7_200, -7_201, -7_199]).correction == -7_200)
+    }
+
+    @Test func `nobody moves a clock by more than a day, or one that is synchronized`() {
+        #expect(Self.clock([86_400, 86_400, 86_400]).correction == 86_400)
+        #expect(Self.clock([86_401, 86_401, 86_401]).correction == 0)
+        #expect(Self.clock(Array(repeating: 315_360_000, count: 40)).correction == 0)
+        var clock = Self.clock([7_200, 7_200, 7_200])
+        clock.isSynchronized = true
+        #expect(clock.correction == 0)
+    }
+
+    @Test func `many keys of one network have one vote, and a wider one has few`() {
+        var clock = MeshClock()
+        for number in 0..<200 { clock.heard(Self.wall.seconds + 7_200, at: HostAddress("203.0.113.\(number)")!, own: Self.wall, now: .zero) }
+        #expect(clock.correction == 0)
+        for number in 0..<200 {
+            clock.heard(Self.wall.seconds + 7_200, at: HostAddress("2001:db8:7::\(number)")!, own: Self.wall, now: .zero)
+        }
+        #expect(clock.correction == 0)
+        // 200 networks of one /16 against five honest ones.
+        for number in 0..<200 {
+            clock.heard(Self.wall.seconds + 7_200, at: HostAddress("198.51.\(number).1")!, own: Self.wall, now: .zero)
+        }
+        for number in 0..<7 { clock.heard(Self.wall.seconds, at: Self.host(number), own: Self.wall, now: .zero) }
+        #expect(clock.correction == 0)
+    }
+
+    @Test func `what was said counts for ten minutes`() {
+        var clock = Self.clock([7_200, 7_200, 7_200])
+        clock.forget(at: .zero + .seconds(599))
+        #expect(clock.correction == 7_200)
+        clock.forget(at: .zero + .seconds(600))
+        #expect(clock.correction == 0)
     }
 
     @Test func `a right clock is not moved by a few liars or by one who says it often`() {
         #expect(Self.clock([0, 1, 0, 5_000_000, -4, 9_000_000_000_000, 2]).correction == 0)
         var clock = MeshClock()
-        for _ in 0..<50 { clock.heard(0, from: Seal(1).key, own: Self.wall) }
-        clock.heard(-5, from: Seal(2).key, own: Self.wall)
+        for _ in 0..<50 { clock.heard(0, at: Self.host(1), own: Self.wall, now: .zero) }
+        clock.heard(-5, at: Self.host(2), own: Self.wall, now: .zero)
         #expect(clock.correction == 0)
     }
 
@@ -290,6 +326,28 @@ import Testing
     /// A process that began at that number.
     static func author(_ instance: UInt64 = 1, began: UInt64 = 1, last: UInt64 = 0) -> RecordAuthor {
         RecordAuthor(key: Seal(1).key, process: .init(began: began, instance: instance), lastIssue: last)
+    }
+
+    @Test func `what others say of the time moves no number far beyond the own clock`() throws {
+        var author = Self.author()
+        let first = try required(author.write(Self.content, time: 90_000, own: 10_000))
+        #expect(first.issue == 10_300_001 && first.issued == 90_000)
+        let second = try required(author.write(Self.content, time: 10_000, own: 10_000, force: true))
+        #expect(second.issue == 10_300_002)
+    }
+
+    @Test func `a number that no right clock led to is forgotten at the start`() throws {
+        let wall = WallTime(seconds: 1_900_000_000)
+        func start(_ last: UInt64) throws -> UInt64 {
+            var author = RecordAuthor(
+                key: Seal(1).key, process: .init(began: 1, instance: 1), lastIssue: last, at: wall)
+            return try required(author.write(Self.content, time: wall.seconds, own: wall.seconds)).issue
+        }
+        let due: UInt64 = 1_900_000_000_001
+        #expect(try start(due + 315_360_000_000) == due)
+        // A clock that was a day ahead may have led to that.
+        #expect(try start(due + 86_400_000) == due + 86_400_001)
+        #expect(try start(0) == due)
     }
 
     @Test func `numbers grow, also when the clock goes back and over restarts`() throws {
