@@ -10,8 +10,8 @@ public import PeerWire
 public struct MeshClock: Sendable {
     /// Votes that are remembered.
     public static let maximumVotes = 32
-    /// Of one wider network: IPv4 /16, IPv6 /32.
-    public static let votesOfWider = 4
+    /// Of one wide network.
+    public static let votesOfWide = 4
     /// Below that many votes there is no correction.
     public static let fewestVotes = 3
     /// Seconds. A deviation up to this is left alone.
@@ -22,8 +22,7 @@ public struct MeshClock: Sendable {
     public static let span = Instant.Span.seconds(600)
 
     private struct Vote {
-        var network: Network
-        var wider: Network
+        var place: NetworkSteps
         var seconds: Int64
         var at: Instant
     }
@@ -38,13 +37,12 @@ public struct MeshClock: Sendable {
     public mutating func heard(_ theirs: Int64, at host: HostAddress, own: WallTime, now: Instant) {
         let (offset, overflows) = theirs.subtractingReportingOverflow(own.seconds)
         guard !overflows, theirs >= 0 else { return }
-        let network = Network(of: host, prefixLength: host.isIPv6 ? 48 : 24)
-        let wider = Network(of: host, prefixLength: host.isIPv6 ? 32 : 16)
-        votes.removeAll { $0.network == network }
-        let ofWider = votes.filter { $0.wider == wider }
-        if ofWider.count >= Self.votesOfWider { votes.removeAll { $0.network == ofWider[0].network } }
+        let place = NetworkSteps(of: host)
+        votes.removeAll { $0.place.near == place.near }
+        let likeIt = votes.indices.filter { votes[$0].place.wide == place.wide }
+        if likeIt.count >= Self.votesOfWide { votes.remove(at: likeIt[0]) }
         if votes.count == Self.maximumVotes { votes.removeFirst() }
-        votes.append(Vote(network: network, wider: wider, seconds: offset, at: now))
+        votes.append(Vote(place: place, seconds: offset, at: now))
     }
 
     /// What was said long ago counts no more.

@@ -8,16 +8,25 @@ public import PeerWire
 /// NAT) has some of its ports dialled: four dials a minute at most for each address, a TLS hello each, and never a
 /// second one while the first is under way. Hosts that a node does not dial on others' word (`DialPolicy`) are not
 /// dialled here either.
+///
+/// And nobody can keep it busy for the others: places and dials are counted by network in two steps. A network whose
+/// last dial ran into its limit has one place at a time for a minute, and all such networks together have few.
 public struct DialBackDesk: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Dials for one source address within `span`, and for one key.
         public var dialsPerSource = 4
         public var dialsPerKey = 4
         public var span = Instant.Span.seconds(60)
+        /// Dials within `span` for a network and for a wide one (`NetworkSteps`).
+        public var dialsPerNear = 64
+        public var dialsPerWide = 256
         /// Dials a second, for all.
-        public var dialsPerSecond = 4
-        /// At once.
-        public var atOnce = 8
+        public var dialsPerSecond = 16
+        /// At once: for all, for a network, for a wide one, and for all those together that are slow.
+        public var atOnce = 16
+        public var atOnceOfNear = 4
+        public var atOnceOfWide = 8
+        public var atOnceOfSlow = 4
         /// A dial that takes longer, TLS included, has failed.
         public var dialLimit = Instant.Span.seconds(4)
         /// Sources and keys that are counted each for itself; while there are more, further ones are refused.
@@ -58,12 +67,15 @@ public struct DialBackDesk: Sendable {
 
     private enum Payer: Hashable, Sendable {
         case source(Network)
+        case near(Network)
+        case wide(Network)
         case key(NodeKey)
     }
 
     private struct Dial: Sendable {
         var asker: Asker
         var address: NodeAddress
+        var place: NetworkSteps
         var deadline: Instant
     }
 
@@ -73,6 +85,8 @@ public struct DialBackDesk: Sendable {
     private var dials: [UInt64: Dial] = [:]
     /// When each of the last dials was, for whoever they count against.
     private var recent: [Payer: [Instant]] = [:]
+    /// Networks whose last dial ran into its limit, and until when that counts.
+    private var slow: [Network: Instant] = [:]
     private var all: RateBucket
     private var nextNumber: UInt64 = 1
 
@@ -94,14 +108,16 @@ public struct DialBackDesk: Sendable {
             DialPolicy.allows(port: request.port, for: .node),
             let address = NodeAddress(host: asker.observed.host, port: request.port)
         else { return .answer(.notDialled, observed: asker.observed) }
-        let payers = [Payer.source(SourceGate.source(of: asker.observed.host)), .key(asker.key)]
-        let isUnderWay = dials.values.contains { $0.asker.observed.host == asker.observed.host }
-        guard !isUnderWay, dials.count < limits.atOnce, mayPay(payers, now), all.take(1, at: now) else {
+        let place = NetworkSteps(of: asker.observed.host)
+        let payers = [
+            Payer.source(SourceGate.source(of: asker.observed.host)), .near(place.near), .wide(place.wide), .key(asker.key),
+        ]
+        guard hasRoom(for: asker.observed.host, place, now), mayPay(payers, now), all.take(1, at: now) else {
             return .answer(.busy, observed: asker.observed)
         }
         for payer in payers { recent[payer, default: []].append(now) }
         defer { nextNumber += 1 }
-        dials[nextNumber] = Dial(asker: asker, address: address, deadline: now + limits.dialLimit)
+        dials[nextNumber] = Dial(asker: asker, address: address, place: place, deadline: now + limits.dialLimit)
         return .dial(nextNumber, address, key: asker.key, nonce: request.nonce)
     }
 
@@ -115,9 +131,27 @@ public struct DialBackDesk: Sendable {
             observed: dial.asker.observed)
     }
 
+    private func isSlow(_ network: Network, _ now: Instant) -> Bool { slow[network].map { now < $0 } ?? false }
+
+    private func hasRoom(for host: HostAddress, _ place: NetworkSteps, _ now: Instant) -> Bool {
+        let near = dials.values.filter { $0.place.near == place.near }
+        guard dials.count < limits.atOnce, near.count < limits.atOnceOfNear,
+            !near.contains(where: { $0.asker.observed.host == host }),
+            dials.values.count(where: { $0.place.wide == place.wide }) < limits.atOnceOfWide
+        else { return false }
+        guard isSlow(place.near, now) else { return true }
+        return near.isEmpty && dials.values.count { isSlow($0.place.near, now) } < limits.atOnceOfSlow
+    }
+
+    private mutating func noteSlow(_ network: Network, _ now: Instant) {
+        if slow.count >= limits.counted { slow = slow.filter { now < $0.value } }
+        if slow.count < limits.counted { slow[network] = now + limits.span }
+    }
+
     /// Dials that took too long: close them, and answer.
     public mutating func timePassed(at now: Instant) -> [(number: UInt64, result: Result)] {
         let late = dials.filter { $0.value.deadline <= now }.keys.sorted()
+        for number in late { if let place = dials[number]?.place { noteSlow(place.near, now) } }
         return late.compactMap { number in
             dials.removeValue(forKey: number).map { (number, .answer(.notReached, observed: $0.asker.observed)) }
         }
@@ -126,6 +160,8 @@ public struct DialBackDesk: Sendable {
     private func limit(of payer: Payer) -> Int {
         switch payer {
         case .source: limits.dialsPerSource
+        case .near: limits.dialsPerNear
+        case .wide: limits.dialsPerWide
         case .key: limits.dialsPerKey
         }
     }

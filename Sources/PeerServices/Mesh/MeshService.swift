@@ -176,7 +176,11 @@ public final class MeshService {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
         var limits = DialBackDesk.Limits()
         // Who widened what is dialled may well have many nodes behind one address; for each key it stays as it is.
-        if setup.isWidened { limits.dialsPerSource = 32 }
+        if setup.isWidened {
+            limits.dialsPerSource = 32
+            limits.atOnceOfNear = limits.atOnce
+            limits.atOnceOfWide = limits.atOnce
+        }
         return (
             Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
             RecordAuthor(

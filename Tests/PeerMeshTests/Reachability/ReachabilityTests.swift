@@ -89,25 +89,63 @@ import Testing
         #expect(dials == 4)
     }
 
-    @Test func `all together have four a second and eight at once`() {
+    /// A host in a network of its own, and in a wide one.
+    static func far(_ number: Int) -> DialBackDesk.Asker {
+        let host = HostAddress("\(11 + number / 200).\(number % 200).0.1")!
+        return .init(key: Seal(10_000 + number).key, observed: NodeAddress(host: host, port: 50_000)!, isDirect: true)
+    }
+
+    @Test func `all together have sixteen a second and sixteen at once`() {
         var desk = Self.desk()
         var dials = 0
-        for millisecond in stride(from: UInt64(0), to: 10_000, by: 10) {
-            let asker = Self.asker(100 + Int(millisecond))
-            if Self.isDial(desk.asked(Self.request, by: asker, at: .at(millisecond))) != nil { dials += 1 }
+        for step in 0..<1_000 {
+            if Self.isDial(desk.asked(Self.request, by: Self.far(step), at: .at(UInt64(step) * 10))) != nil { dials += 1 }
         }
-        #expect(dials == 8)
+        #expect(dials == 16)
         #expect(desk.nextDeadline == .at(4_000))
-        #expect(desk.timePassed(at: .at(10_000)).count == 8)
+        #expect(desk.timePassed(at: .at(10_000)).count == 16)
         #expect(desk.nextDeadline == nil)
-        for millisecond in stride(from: UInt64(20_000), to: 30_000, by: 10) {
-            let asker = Self.asker(100_000 + Int(millisecond))
-            if let number = Self.isDial(desk.asked(Self.request, by: asker, at: .at(millisecond))) {
+        for step in 0..<1_000 {
+            let now = Instant.at(20_000 + UInt64(step) * 10)
+            if let number = Self.isDial(desk.asked(Self.request, by: Self.far(2_000 + step), at: now)) {
                 dials += 1
                 _ = desk.dialled(number, reached: false, at: .start)
             }
         }
-        #expect((8 + 38...8 + 48).contains(dials), "\(dials)")
+        #expect((16 + 158...16 + 178).contains(dials), "\(dials)")
+    }
+
+    /// Ports where SYNs are dropped take a place for four seconds each; `hosts` ask without a pause.
+    static func busyShare(of hosts: [String]) -> Double {
+        var desk = desk()
+        var under: [UInt64] = []
+        var (asked, served) = (0, 0)
+        for step in 0..<12_000 {
+            let now = Instant.at(UInt64(step) * 10)
+            for (number, _) in desk.timePassed(at: now) { under.removeAll { $0 == number } }
+            for offset in 0..<4 {
+                let host = HostAddress(hosts[(step * 4 + offset) % hosts.count])!
+                let rude = DialBackDesk.Asker(
+                    key: Seal(20_000 + step * 4 + offset).key, observed: NodeAddress(host: host, port: 50_000)!, isDirect: true)
+                if let number = isDial(desk.asked(request, by: rude, at: now)) { under.append(number) }
+            }
+            // Somebody honest comes along every second, after the first ten.
+            guard step % 100 == 50, step > 1_000 else { continue }
+            asked += 1
+            if let number = isDial(desk.asked(request, by: far(step / 100), at: now)) {
+                served += 1
+                _ = desk.dialled(number, reached: true, at: .start)
+            }
+        }
+        return 1 - Double(served) / Double(asked)
+    }
+
+    @Test func `who has dials run into their limits keeps nobody else waiting`() {
+        // A /56 with all its /64s; 200 addresses of one /24; 60 networks of one /16; 30 networks of their own.
+        #expect(Self.busyShare(of: (0..<256).map { "2001:db8:7:\(String($0, radix: 16))::1" }) == 0)
+        #expect(Self.busyShare(of: (1...200).map { "203.0.113.\($0)" }) == 0)
+        #expect(Self.busyShare(of: (1...60).map { "198.51.\($0).1" }) == 0)
+        #expect(Self.busyShare(of: (1...30).map { "\(60 + $0).7.0.1" }) <= 0.2)
     }
 }
 
