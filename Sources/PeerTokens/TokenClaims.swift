@@ -20,6 +20,24 @@ struct TokenClaims: JWTPayload {
     func verify(using algorithm: some JWTAlgorithm) throws {}
 }
 
+/// What every reader of a token looks at.
+protocol NamedClaims {
+    var jti: String { get }
+    var sub: String { get }
+    var cnf: Confirmation? { get }
+}
+
+extension TokenClaims: NamedClaims {}
+
+/// The claims that concern the holder of a token; the others are between the relay and itself.
+struct HoldersClaims: Decodable, NamedClaims {
+    var aud: String
+    var sub: String
+    var exp: Int64
+    var jti: String
+    var cnf: Confirmation?
+}
+
 /// The node key that alone may use the token (RFC 7800, section 3.2), as a JSON Web Key (RFC 8037).
 struct Confirmation: Codable, Hashable, Sendable {
     struct Key: Codable, Hashable, Sendable {

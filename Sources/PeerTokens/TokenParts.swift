@@ -35,7 +35,12 @@ struct TokenParts {
         try Self.checked(try Self.decode(TokenClaims.self, payload, "payload"))
     }
 
-    static func checked(_ claims: TokenClaims) throws(TokenRefusal) -> TokenClaims {
+    /// What its holder has to know.
+    func holdersClaims() throws(TokenRefusal) -> HoldersClaims {
+        try Self.checked(try Self.decode(HoldersClaims.self, payload, "payload"))
+    }
+
+    static func checked<Claims: NamedClaims>(_ claims: Claims) throws(TokenRefusal) -> Claims {
         guard idCharacters.contains(claims.jti.utf8.count), claims.jti.utf8.allSatisfy(isPlain) else {
             throw .malformed("its jti is no name of letters, digits, '.', '_' and '-'")
         }

@@ -14,8 +14,9 @@ public struct UnverifiedToken: Hashable, Sendable {
     /// The node key that it was made for (`cnf`); `nil`: whoever uses it first.
     public let node: NodeKey?
 
+    /// A scope that this version cannot read is no obstacle: it is the relay's to judge, and that may be a later one.
     public init(_ text: String) throws(TokenRefusal) {
-        let claims = try TokenParts(text).claims()
+        let claims = try TokenParts(text).holdersClaims()
         guard let relay = NodeKey(claims.aud) else { throw .malformed("its aud is no node key") }
         self.relay = relay
         name = claims.sub

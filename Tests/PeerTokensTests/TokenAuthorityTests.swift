@@ -215,4 +215,16 @@ import Testing
         let foreign = try Handmade.signed(Handmade.header, claims)
         #expect(throws: TokenRefusal.malformed("its aud is no node key")) { try UnverifiedToken(foreign) }
     }
+
+    @Test func `a holder shows a token with a limit that only a later relay knows`() async throws {
+        var claims = Handmade.claims
+        claims["scope"] = ["protocols": ["tcp"], "moon": 1] as [String: Any]
+        let later = try Handmade.signed(Handmade.header, claims)
+        #expect(try UnverifiedToken(later).relay == TokenBench.relay)
+        // This relay does not know it, and does not pass it over.
+        guard case .malformed? = await bench.refusal(later) else {
+            Issue.record("it was not refused")
+            return
+        }
+    }
 }
