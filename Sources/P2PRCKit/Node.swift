@@ -167,6 +167,7 @@ struct NodeState: Sendable {
     let tokens: TokenDesk
     let leases: [Lease]
     let retired: [RetiredKey]
+    let tokenHolders: [NodeKey]
     let wishes: [MappingWish]
     let agreed: [AgreedPorts]
     let relays: [JoinedRelay]
@@ -232,6 +233,7 @@ struct NodeState: Sendable {
                 hook: settings.config.hook.map { AddressHook($0, log) },
                 tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
+                tokenHolders: try await table.tokenHolders(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
                 records: kept.records.map(\.record), lastIssue: try await table.lastIssue(),
@@ -299,8 +301,9 @@ struct Assembled: Sendable {
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
                 policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
                 store: state.writer, dialJudge: judge, log: log)
-            let retired = Dictionary(state.retired.map { ($0.former, $0.next) }) { first, _ in first }
-            service.start(at: server, leases: state.leases, retired: retired, wall: .now)
+            service.start(
+                at: server, leases: state.leases, retired: state.retired.map(\.retirement), holders: state.tokenHolders,
+                wall: .now)
             relay = service
         }
         let peer = PeerService(
@@ -315,6 +318,7 @@ struct Assembled: Sendable {
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
         core.onTokenRevoked = { relay?.tokenEnded($0) }
+        core.onTokenMade = { relay?.tokenMade(for: $0) }
         Self.join(core, MeshService(on: control, settings, state, judge, log), endings)
         let publisher = state.publisher
         let membershipSaver = state.membershipSaver

@@ -65,6 +65,8 @@ final class NodeCore {
     var tokens: TokenDesk?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
     var onTokenRevoked: ((String) -> Void)?
+    /// One was issued for that node alone.
+    var onTokenMade: ((NodeKey) -> Void)?
 
     private final class Waiter {
         let mapping: MappingID

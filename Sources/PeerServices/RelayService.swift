@@ -9,8 +9,10 @@ public protocol LeaseStore: Sendable {
     func hasRoom(for account: Grant.Membership) -> Bool
     func save(_ lease: Lease, for account: Grant.Membership?, _ done: @escaping @Sendable (Bool) -> Void)
     func remove(_ claim: Claim, for account: Grant.Membership?)
-    /// A node key was handed over to another one, for good.
-    func retire(_ former: NodeKey, for next: NodeKey, on account: Grant.Membership?)
+    /// A node key was handed over to another one, for good; before what is written for that account from now on, where
+    /// the key had something that moves.
+    func retire(_ retirement: Retirement, inLineWith account: Grant.Membership?)
+    func forgetRetired(_ former: NodeKey, on account: Grant.Membership?)
 }
 
 /// What a relay tells about one mapping that it carries.
@@ -170,7 +172,7 @@ public final class RelayService {
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
     public func start(
-        at server: NodeServer, leases: [Lease], retired: [NodeKey: NodeKey] = [:], wall: WallTime
+        at server: NodeServer, leases: [Lease], retired: [Retirement] = [], holders: [NodeKey] = [], wall: WallTime
     ) {
         let bound = LoopBound(self, on: loop)
         let control = loop
@@ -186,7 +188,7 @@ public final class RelayService {
         self.server = server
         tellOver(leases.count { $0.expires <= wall })
         for lease in leases { writers[Claim(key: lease.key, mapping: lease.mapping)] = lease.account }
-        run(core.restore(leases, retired: retired, at: wall))
+        run(core.restore(leases, retired: retired, holders: holders, at: wall))
         server.onSession = { [unowned self] arrival in open(arrival) }
         server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
         server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
@@ -488,6 +490,20 @@ public final class RelayService {
         if changed { onChange?() }
     }
 
+    private func retire(_ retirement: Retirement) {
+        let (former, next) = (retirement.former, retirement.next)
+        let told = retirement.account.map { log.about($0) } ?? log
+        told.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
+        guard retirement.hadPossessions else { return store.retire(retirement, inLineWith: retirement.account) }
+        // What is about to move stays in its line: it is written down anew before it goes from its old place.
+        let moved = writers.filter { $0.key.key == former }
+        for (claim, account) in moved { writers[Claim(key: next, mapping: claim.mapping)] = account }
+        store.retire(retirement, inLineWith: moved.first?.value ?? retirement.account)
+    }
+
+    /// A token was made for that key.
+    public func tokenMade(for key: NodeKey) { handle(.tokenMade(key)) }
+
     /// Does what the core decided; the event is what came of it, where that is known at once.
     private func perform(_ action: RelayCore.Action) -> RelayCore.Event? {
         switch action {
@@ -519,13 +535,8 @@ public final class RelayService {
         case .rename(let former, let claim):
             if closing[former] != nil { pause(former) }
             ports[claim] = ports.removeValue(forKey: former)
-        case .retire(let former, let next):
-            // What is about to move stays in its line: it is written down anew before it goes from its old place.
-            let moved = writers.filter { $0.key.key == former }
-            let told = moved.first.map { log.about($0.value) } ?? log
-            told.info("\(next.short) has taken over from \(former.short), which opens nothing any more")
-            for (claim, account) in moved { writers[Claim(key: next, mapping: claim.mapping)] = account }
-            store.retire(former, for: next, on: moved.first?.value)
+        case .retire(let retirement): retire(retirement)
+        case .forgetRetired(let former, let account): store.forgetRetired(former, on: account)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
             let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }

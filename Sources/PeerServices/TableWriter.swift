@@ -5,8 +5,9 @@ public import PeerStorage
 public import PeerWire
 
 /// Brings what the loops decide into the IP table, off the loops and for each party in the order of the calls. Parties
-/// take turns, so nobody's write stands behind all those of another. A failure is logged once for each kind of thing,
-/// until writing works again.
+/// take turns, so nobody's write stands behind all those of another; and what nobody waits for (records of the mesh,
+/// keys that were handed over and had nothing) has a turn in eight where leases wait. A failure is logged once for each
+/// kind of thing, until writing works again.
 ///
 /// What is true in memory already is *kept*: while it cannot be written it waits, and goes to the disk as soon as that
 /// takes anything again. Of what is kept under one name the last word counts.
@@ -42,8 +43,17 @@ public final class TableWriter: Sendable {
     }
 
     private struct Waiting {
-        var turns = FairQueue<Party, Turn>()
+        var turns = RankedQueue<Party, Turn>()
+        var keyChanges: [KeyLine: [NodeKey: RetiredKeyChange]] = [:]
+        /// Lines whose changes have a turn ahead of them.
+        var awaited: Set<KeyLine> = []
         var isFinished = false
+    }
+
+    /// Changes of key that are written down together, for a key costs nothing to make.
+    private struct KeyLine: Hashable, Sendable {
+        var account: Grant.Membership?
+        var rank: RankedQueue<Party, Turn>.Rank
     }
 
     /// A membership that has so many writes waiting is not heard until there are fewer.
@@ -52,6 +62,8 @@ public final class TableWriter: Sendable {
     public static let pauses = (first: Duration.seconds(1), longest: Duration.seconds(30))
     /// Of more than that nothing waits: it is reported as not written, and that is all.
     static let maximumKept = 65_536
+    /// Changes of key that wait in one line, while the disk takes none; of more nothing is written.
+    private static let maximumKeyChanges = 4_096
     /// Where somebody holds the table locked, each attempt takes as long as the table waits for him. So long after one
     /// nothing is tried for which nobody waits, or else those who do would wait for all that as well.
     private static let lockedPause = Duration.seconds(10)
@@ -79,7 +91,7 @@ public final class TableWriter: Sendable {
         _ turn: Turn, for party: Party, _ waiting: Guarded<Waiting>, _ wake: AsyncStream<Void>.Continuation
     ) {
         waiting.withLock { waiting in
-            if !waiting.isFinished { waiting.turns.append(turn, for: party) }
+            if !waiting.isFinished { waiting.turns.append(turn, for: party, party == .mesh ? .second : .first) }
         }
         wake.yield()
     }
@@ -214,11 +226,44 @@ extension TableWriter: LeaseStore {
             { table throws(StorageError) in try table.save(lease) }, done: { done($0 == nil) })
     }
 
-    public func retire(_ former: NodeKey, for next: NodeKey, on account: Grant.Membership?) {
-        let key = RetiredKey(former: former, next: next, learnt: UnixTime(.now))
-        keep(
-            "the end of a key", as: "key \(former)", for: .account(account),
-            { table throws(StorageError) in try table.save(key) })
+    public func retire(_ retirement: Retirement, inLineWith account: Grant.Membership?) {
+        let row = RetiredKeyChange.save(RetiredKey(retirement, learnt: UnixTime(.now)))
+        // Its leases are about to move, and that it opens nothing any more has to be written down before that.
+        let line = KeyLine(account: account, rank: retirement.hadPossessions ? .first : .second)
+        change(line, retirement.former, row)
+    }
+
+    public func forgetRetired(_ former: NodeKey, on account: Grant.Membership?) {
+        change(KeyLine(account: account, rank: .second), former, .remove)
+    }
+
+    private func change(_ line: KeyLine, _ former: NodeKey, _ change: RetiredKeyChange) {
+        let waiting = waiting
+        let body: Body = { table throws(StorageError) in
+            let changes = waiting.withLock { waiting in
+                waiting.awaited.remove(line)
+                return waiting.keyChanges[line] ?? [:]
+            }
+            try table.apply(changes)
+            waiting.withLock { waiting in
+                // What came for a key meanwhile is not written yet.
+                let left = waiting.keyChanges[line]?.filter { changes[$0.key] != $0.value } ?? [:]
+                waiting.keyChanges[line] = left.isEmpty ? nil : left
+            }
+        }
+        let name = "keys \(line.rank) \(line.account?.description ?? "")"
+        let job = Job(what: "the end of a key", name: name, body: body)
+        waiting.withLock { waiting in
+            guard !waiting.isFinished else { return }
+            // Whichever line it waits in: the last word on a key counts.
+            for other in waiting.keyChanges.keys where other != line { waiting.keyChanges[other]?[former] = nil }
+            let count = waiting.keyChanges[line]?.count ?? 0
+            guard count < Self.maximumKeyChanges || waiting.keyChanges[line]?[former] != nil else { return }
+            waiting.keyChanges[line, default: [:]][former] = change
+            guard waiting.awaited.insert(line).inserted else { return }
+            waiting.turns.append(.write(job), for: .account(line.account), line.rank)
+        }
+        wake.yield()
     }
 
     public func remove(_ claim: Claim, for account: Grant.Membership?) { remove(claim, for: account, done: nil) }

@@ -1,7 +1,9 @@
 import Foundation
 import Logging
+import PeerMesh
 import PeerServices
 import PeerStorage
+import PeerWire
 import Synchronization
 import Testing
 
@@ -97,5 +99,35 @@ import Testing
         #expect(disk.all == ["kept"])
         await writer.finish()
         await self.writer.finish()
+    }
+
+    private func retirement(_ number: Int, isPossessed: Bool) -> Retirement {
+        func key(_ byte: UInt8) -> NodeKey {
+            NodeKey(bytes: [byte] + withUnsafeBytes(of: UInt64(number)) { Array($0) } + [UInt8](repeating: 1, count: 23))!
+        }
+        return Retirement(
+            former: key(1), next: key(2), account: .mesh(network: "192.0.2.0/24"), hadPossessions: isPossessed)
+    }
+
+    @Test func `changes of key are written together, a lease before those that moved nothing, and the last word counts`() async throws {
+        let account = Grant.Membership.mesh(network: "192.0.2.0/24")
+        // The table is busy until all of it waits.
+        let isOpen = Mutex(false)
+        writer.write("a text", { _ throws(StorageError) in while !isOpen.withLock({ $0 }) { usleep(1_000) } })
+        let changes = (0..<3_000).map { retirement($0, isPossessed: $0 == 7) }
+        for change in changes { writer.retire(change, inLineWith: account) }
+        for change in changes[10...] { writer.forgetRetired(change.former, on: account) }
+        let before: Int = await withCheckedContinuation { done in
+            writer.write(
+                "a text",
+                { [table] _ throws(StorageError) in
+                    let count = (try? table.assumeIsolated { try $0.retiredKeys().count }) ?? -1
+                    done.resume(returning: count)
+                })
+            isOpen.withLock { $0 = true }
+        }
+        #expect(before == 1, "what had something to move, and nothing else")
+        await writer.finish()
+        #expect(Set(try await table.retiredKeys().map(\.retirement)) == Set(changes[..<10]))
     }
 }

@@ -1,5 +1,6 @@
 internal import PeerMesh
 internal import PeerReactor
+internal import PeerWire
 
 extension NodeCore {
     /// Carries a command about tokens out, off the loop, and back on it ends the sessions that live by tokens that are
@@ -20,8 +21,12 @@ extension NodeCore {
                 outcome.reply.warnings = request.warnings(ports)
             }
             let done = outcome
+            var holder: NodeKey?
+            if case .issue(let request) = command { holder = request.node.flatMap { NodeKey($0) } }
+            let bearer = holder
             loop.execute {
                 let (core, answer) = bound.value
+                if let bearer { core.onTokenMade?(bearer) }
                 core.end(done.ended, at: .now)
                 answer(done.reply)
             }

@@ -27,7 +27,7 @@ public struct FairQueue<Party: Hashable & Sendable, Element> {
 extension FairQueue: Sendable where Element: Sendable {}
 
 /// First in, first out; what is before `start` is gone.
-private struct Line<Entry> {
+struct Line<Entry> {
     private var entries: [Entry?] = []
     private var start = 0
 
@@ -50,3 +50,38 @@ private struct Line<Entry> {
 }
 
 extension Line: Sendable where Entry: Sendable {}
+
+/// Two such queues, of which the first goes first: of eight turns the second has one, as long as both have something.
+public struct RankedQueue<Party: Hashable & Sendable, Element> {
+    public enum Rank: Hashable, Sendable { case first, second }
+
+    private static var turnsOfFirst: Int { 7 }
+
+    private var first = FairQueue<Party, Element>()
+    private var second = FairQueue<Party, Element>()
+    /// Turns that the first had in a row.
+    private var row = 0
+
+    public init() {}
+
+    /// What waits in the first one.
+    public func count(of party: Party) -> Int { first.count(of: party) }
+
+    public mutating func append(_ element: Element, for party: Party, _ rank: Rank) {
+        switch rank {
+        case .first: first.append(element, for: party)
+        case .second: second.append(element, for: party)
+        }
+    }
+
+    public mutating func popFirst() -> Element? {
+        if row < Self.turnsOfFirst || second.isEmpty, let element = first.popFirst() {
+            row += 1
+            return element
+        }
+        row = 0
+        return second.popFirst()
+    }
+}
+
+extension RankedQueue: Sendable where Element: Sendable {}

@@ -20,6 +20,7 @@ public struct Claim: Hashable, Sendable {
 /// All leases of a relay. A port number belongs to at most one claim for each protocol.
 public struct LeaseTable: Sendable {
     private var leases: [Claim: Lease] = [:]
+    private var mappings: [NodeKey: Set<MappingID>] = [:]
     private var tcp: [UInt16: Claim] = [:]
     private var udp: [UInt16: Claim] = [:]
 
@@ -29,6 +30,11 @@ public struct LeaseTable: Sendable {
     public var count: Int { leases.count }
 
     public subscript(claim: Claim) -> Lease? { leases[claim] }
+
+    /// What a key has, in some order that is always the same.
+    func claims(of key: NodeKey) -> [Claim] {
+        (mappings[key] ?? []).sorted { $0.value < $1.value }.map { Claim(key: key, mapping: $0) }
+    }
 
     /// The first claim that stands in the way of these ports, if any.
     public func owner(of ports: PortRange, _ protocols: TransportProtocols) -> Claim? {
@@ -68,6 +74,7 @@ public struct LeaseTable: Sendable {
             return false
         }
         leases[claim] = lease
+        mappings[claim.key, default: []].insert(claim.mapping)
         for port in lease.ports.ports {
             if lease.protocols.contains(.tcp) { tcp[port] = claim }
             if lease.protocols.contains(.udp) { udp[port] = claim }
@@ -78,6 +85,8 @@ public struct LeaseTable: Sendable {
     @discardableResult
     public mutating func remove(_ claim: Claim) -> Lease? {
         guard let lease = leases.removeValue(forKey: claim) else { return nil }
+        mappings[claim.key]?.remove(claim.mapping)
+        if mappings[claim.key]?.isEmpty == true { mappings[claim.key] = nil }
         for port in lease.ports.ports {
             if lease.protocols.contains(.tcp) { tcp[port] = nil }
             if lease.protocols.contains(.udp) { udp[port] = nil }

@@ -2,26 +2,37 @@ public import PeerWire
 
 /// What becomes of a node's leases when it goes on under another key.
 extension RelayCore {
-    static let maximumRetiredKeys = 16_384
+    /// Twice the tokens that a relay remembers, and some.
+    static let maximumHolders = 32_768
 
     /// Keys that this relay knows to have become `key`, by however many changes.
     public func formerKeys(of key: NodeKey) -> [NodeKey] {
-        var found: Set<NodeKey> = []
-        var fresh: Set<NodeKey> = [key]
-        // Each round finds keys that were not found before, so this ends.
-        while !fresh.isEmpty {
-            let before = retired.filter { fresh.contains($0.value) }.keys
-            fresh = Set(before).subtracting(found).subtracting([key])
-            found.formUnion(fresh)
-        }
-        return found.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+        retired.formers(of: key).sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+    }
+
+    /// Whether the former key has become another one than that, which alone may have what was the former's.
+    public func isSucceeded(_ former: NodeKey, byAnotherThan key: NodeKey) -> Bool {
+        retired[former] != nil && retired.latest(of: former) != key
+    }
+
+    /// A token is bound to the key, or was made for it: so it is the one's that it has become.
+    mutating func holdsToken(_ key: NodeKey) {
+        guard holders.count < Self.maximumHolders else { return }
+        holders.insert(retired.latest(of: key))
     }
 
     /// `former` was handed over to `key`, as its holder has proven: leases move, and the former key opens nothing any
     /// more. The first successor is the only one: whoever has the former key as well cannot hand it over once more.
-    mutating func succeed(_ former: NodeKey, to key: NodeKey, _ instance: ProcessInstance, _ wall: WallTime) -> [Action]
-    {
+    ///
+    /// Of a key that has nothing here nothing is remembered: anybody makes as many changes of key as he likes, and one
+    /// without leases, tokens and a session takes from nobody what it could take.
+    mutating func succeed(
+        _ former: NodeKey, to key: NodeKey, _ instance: ProcessInstance, _ account: Grant.Membership, _ wall: WallTime
+    ) -> [Action] {
         guard former != key, retired[former] == nil else { return [] }
+        let holdsToken = holders.contains(former)
+        let hadPossessions = holdsToken || !leases.claims(of: former).isEmpty
+        guard hadPossessions || live[former] != nil else { return [] }
         var actions: [Action] = []
         if let id = live[former], let session = sessions[id] {
             if session.instance == instance {
@@ -31,13 +42,21 @@ extension RelayCore {
             }
             actions += ended(id, wall)
         }
-        if retired.count >= Self.maximumRetiredKeys, let any = retired.keys.first { retired[any] = nil }
-        retired[former] = key
+        if holdsToken {
+            holders.remove(former)
+            holders.insert(key)
+        }
         fenced[former] = nil
-        actions.append(.retire(former, for: key))
-        let claims = leases.all.filter { $0.key == former }.map { Claim(key: former, mapping: $0.mapping) }
-        for claim in claims.sorted(by: Claim.precedes) { actions += move(claim, to: key) }
+        let retirement = Retirement(former: former, next: key, account: account, hadPossessions: hadPossessions)
+        actions.append(.retire(retirement))
+        actions += keep(retirement)
+        for claim in leases.claims(of: former) { actions += move(claim, to: key) }
         return actions
+    }
+
+    /// Remembers it, and says what is forgotten for it.
+    mutating func keep(_ retirement: Retirement) -> [Action] {
+        retired.add(retirement).map { [.forgetRetired($0.former, for: $0.account)] } ?? []
     }
 
     static let retirement = "this node has another key by now"

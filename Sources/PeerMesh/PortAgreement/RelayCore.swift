@@ -65,6 +65,8 @@ public struct RelayCore: Sendable {
         case leaseSaved(Claim, succeeded: Bool)
         /// Answer to `draftReceipt`.
         case receiptDrafted(Claim, SessionID, Receipt.Draft)
+        /// A token was made for that key.
+        case tokenMade(NodeKey)
         /// The peer showed a newer token. What it still allows goes on untouched, mappings that it does not are
         /// refused and their ports given back; counts that are over a lower limit stay until they are given back.
         case grantRenewed(SessionID, Grant)
@@ -106,7 +108,9 @@ public struct RelayCore: Sendable {
         /// The ports that are held for a claim are held for another one from now on; none of them accepts at present.
         case rename(Claim, to: Claim)
         /// Write down that a key was handed over to another one, for good.
-        case retire(NodeKey, for: NodeKey)
+        case retire(Retirement)
+        /// Others took that one's place: it is not written down any more.
+        case forgetRetired(NodeKey, for: Grant.Membership?)
         /// The wall clock differs from the time that passed, by so many seconds; nothing ends by that yet.
         case clockJumped(seconds: Int64)
         /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
@@ -195,7 +199,9 @@ public struct RelayCore: Sendable {
     var live: [NodeKey: SessionID] = [:]
     var fenced: [NodeKey: [ProcessInstance]] = [:]
     /// Keys that were handed over, and to which; they open nothing any more.
-    var retired: [NodeKey: NodeKey] = [:]
+    var retired = RetiredKeys()
+    /// Keys that a token is bound to, or was made for.
+    var holders: Set<NodeKey> = []
     var leases = LeaseTable()
     /// The ports of leases as the disk has them.
     var written: [Claim: PortRange] = [:]
@@ -250,12 +256,14 @@ public struct RelayCore: Sendable {
 
     /// Takes over the leases of a former run and binds their ports at once, before others can.
     ///
-    /// - Parameter retired: keys that were handed over, and to which.
+    /// - Parameters:
+    ///   - retired: keys that were handed over, the oldest first.
+    ///   - holders: keys that a token is bound to, or was made for.
     public mutating func restore(
-        _ saved: [Lease], retired: [NodeKey: NodeKey] = [:], at wall: WallTime
+        _ saved: [Lease], retired: [Retirement] = [], holders: [NodeKey] = [], at wall: WallTime
     ) -> [Action] {
-        self.retired = retired
-        var actions: [Action] = []
+        var actions = retired.flatMap { keep($0) }
+        for key in holders { holdsToken(key) }
         let least = wall + Int64(min(Self.leaseGrace, policy.leaseSeconds))
         let most = wall + Int64(policy.leaseSeconds)
         for var lease in saved {
@@ -286,7 +294,8 @@ public struct RelayCore: Sendable {
         switch event {
         case .sessionProven(let id, let key, let introduction, let grant, let formerly):
             guard retired[key] == nil else { return [.end(id, .superseded, detail: Self.retirement)] }
-            let taken = formerly.flatMap { succeed($0, to: key, introduction.instance, wall) }
+            if case .token = grant.membership { holdsToken(key) }
+            let taken = formerly.flatMap { succeed($0, to: key, introduction.instance, grant.membership, wall) }
             return taken + proven(id, key, introduction, grant, now, wall)
         case .received(let id, let message):
             guard sessions[id] != nil else { return [] }
@@ -298,6 +307,9 @@ public struct RelayCore: Sendable {
         case .portsShort(let claim): return portsShort(claim)
         case .leaseSaved(let claim, let succeeded): return leaseSaved(claim, succeeded)
         case .receiptDrafted(let claim, let id, let draft): return receiptDrafted(claim, id, draft)
+        case .tokenMade(let key):
+            holdsToken(key)
+            return []
         case .grantRenewed(let id, let grant): return renewed(id, grant, wall)
         case .membershipEnded(let membership, let reason, let detail):
             return dismiss(sessions.filter { $0.value.grant.membership == membership }.map(\.key), reason, detail, wall)
@@ -392,6 +404,7 @@ public struct RelayCore: Sendable {
         guard grant != session.grant else { return [] }
         ledger.sessionClosed(session.grant.membership)
         ledger.sessionOpened(grant.membership)
+        if case .token = grant.membership { holdsToken(session.key) }
         sessions[id]?.grant = grant
         return session.mappings.sorted { $0.value < $1.value }.flatMap {
             regrant(Claim(key: session.key, mapping: $0), grant)

@@ -32,6 +32,7 @@ enum IPTableSchema {
         migrator.registerMigration("7 told mappings") { try $0.execute(sql: toldMappings) }
         migrator.registerMigration("mapping names") { try $0.execute(sql: mappingNames) }
         migrator.registerMigration("on demand") { try $0.execute(sql: onDemand) }
+        migrator.registerMigration("accounts of retired keys") { try $0.execute(sql: retiredKeyAccounts) }
         return migrator
     }
 
@@ -139,6 +140,12 @@ enum IPTableSchema {
 
     /// `name`: what the user calls it; nothing where he calls it nothing.
     private static let mappingNames = "ALTER TABLE mapping_wish ADD COLUMN name TEXT NOT NULL DEFAULT ''"
+
+    /// `account`: as of a lease. `possessions`: 0 for a key that had nothing but a session.
+    private static let retiredKeyAccounts = """
+        ALTER TABLE retired_key ADD COLUMN account TEXT;
+        ALTER TABLE retired_key ADD COLUMN possessions INTEGER NOT NULL DEFAULT 1 CHECK (possessions IN (0, 1));
+        """
 
     /// `on_demand`: 1 where the target is dialled for visitors alone.
     private static let onDemand =

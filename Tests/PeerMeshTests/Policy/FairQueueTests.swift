@@ -36,4 +36,17 @@ import Testing
         }
         for party in 0..<7 { #expect(queue.count(of: party) == added[party] - taken[party]) }
     }
+
+    @Test func `what comes first has seven turns in eight, and all where nothing else waits`() {
+        var queue = RankedQueue<String, Int>()
+        for number in 0..<100 { queue.append(-number, for: "news", .second) }
+        for number in 1...20 { queue.append(number, for: "leases", .first) }
+        #expect((0..<9).map { _ in queue.popFirst()! } == [1, 2, 3, 4, 5, 6, 7, 0, 8])
+        #expect(queue.count(of: "leases") == 12 && queue.count(of: "news") == 0)
+        var rest: [Int] = []
+        while let number = queue.popFirst() { rest.append(number) }
+        #expect(rest.count == 111 && rest.prefix(8) == [9, 10, 11, 12, 13, 14, -1, 15])
+        queue.append(7, for: "leases", .first)
+        #expect(queue.popFirst() == 7 && queue.popFirst() == nil)
+    }
 }

@@ -50,7 +50,7 @@ final class RelayBench {
     /// Restored leases whose port something else had.
     private(set) var unheld: Set<Claim> = []
     /// Keys that were handed over, as the disk has it.
-    private(set) var retired: [NodeKey: NodeKey] = [:]
+    private(set) var retired: [Retirement] = []
     var violations: [String] = []
     /// All that was done since `take`.
     private var done: [RelayCore.Action] = []
@@ -170,7 +170,10 @@ final class RelayBench {
             expect(held[former] != nil && held[claim] == nil, "renames what is not held: \(former)")
             expect(listening[former] == nil, "renames what listens: \(former)")
             held[claim] = held.removeValue(forKey: former)
-        case .retire(let former, let next): retired[former] = next
+        case .retire(let retirement): retired.append(retirement)
+        case .forgetRetired(let former, _):
+            expect(retired.contains { $0.former == former }, "forgets what it never wrote down: \(former)")
+            retired.removeAll { $0.former == former }
         case .check, .abortVisitors, .clockJumped: break
         }
         return nil

@@ -128,8 +128,11 @@ struct DamagedRowsTests {
             table: "issued_token", spoiled: ["'b', 'n', 'k', '{}', 'z', 1, 1", "'c', 'n', 'k', '{}', NULL, 'now', 1"],
             fill: { try await $0.save(token) }, count: { try await $0.tokens().count }),
         Case(
-            table: "retired_key", spoiled: ["'\(badHex)', '\(hex)', 1", "'\(hex)', '\(badHex)', 1"],
-            fill: { try await $0.save(RetiredKey(former: key, next: .number(2), learnt: .someday)) },
+            table: "retired_key", spoiled: ["'\(badHex)', '\(hex)', 1, NULL, 1", "'\(hex)', '\(badHex)', 1, NULL, 1"],
+            fill: {
+                let change = Retirement(former: key, next: .number(2), account: .token(id: "t"), hadPossessions: true)
+                try await $0.save(RetiredKey(change, learnt: .someday))
+            },
             count: { try await $0.retiredKeys().count }),
     ]
 
@@ -211,6 +214,17 @@ struct DamagedRowsTests {
             #expect(try await table.lastStart() == 5)
             try await table.close()
         }
+    }
+
+    @Test func `a key that was handed over stays so, where whose change it was is spoiled`() async throws {
+        let home = try folder.home()
+        let table = try IPTable.open(in: home, now: .someday).table
+        let change = Retirement(former: Self.key, next: .number(2), account: .token(id: "t"), hadPossessions: false)
+        try await table.save(RetiredKey(change, learnt: .someday))
+        try spoil("UPDATE retired_key SET account = 'nobody', possessions = 'some'")
+        let unknown = Retirement(former: Self.key, next: .number(2), account: nil, hadPossessions: true)
+        #expect(try await table.retiredKeys() == [RetiredKey(unknown, learnt: .someday)])
+        #expect(await table.damagedRows == [:])
     }
 
     @Test func `a token whose binding is spoiled opens nothing, and one that is revoked stays so`() async throws {

@@ -136,13 +136,17 @@ import Testing
             allow: [try Network("10.0.0.0/8")], tell: "web", name: "web")
         try await table.save(lease)
         try await table.save(wish)
+        let change = Retirement(former: .number(1), next: .number(2), account: .token(id: "t"), hadPossessions: false)
+        try await table.save(RetiredKey(change, learnt: .someday))
         try await table.close()
         let back = """
             ALTER TABLE lease DROP COLUMN account; ALTER TABLE mapping_wish DROP COLUMN allow;
             ALTER TABLE mapping_wish DROP COLUMN deny; ALTER TABLE mapping_wish DROP COLUMN tell;
-            ALTER TABLE mapping_wish DROP COLUMN name;
+            ALTER TABLE mapping_wish DROP COLUMN name; ALTER TABLE retired_key DROP COLUMN account;
+            ALTER TABLE retired_key DROP COLUMN possessions;
             DELETE FROM grdb_migrations
-                WHERE identifier IN ('3 accounts and filters', '7 told mappings', 'mapping names');
+                WHERE identifier IN
+                    ('3 accounts and filters', '7 told mappings', 'mapping names', 'accounts of retired keys');
             """
         #expect(try Ran(["sqlite3", path, back]).status == 0)
         let (again, warnings) = try IPTable.open(in: home, now: .someday)
@@ -154,6 +158,8 @@ import Testing
         oldWish.name = ""
         #expect(try await again.leases() == [oldLease])
         #expect(try await again.wishes() == [oldWish])
+        let oldChange = Retirement(former: .number(1), next: .number(2), account: nil, hadPossessions: true)
+        #expect(try await again.retiredKeys() == [RetiredKey(oldChange, learnt: .someday)])
     }
 
     @Test func `a table can be looked at while a node runs with it, and not written`() async throws {

@@ -41,10 +41,16 @@ final class RudePeer: @unchecked Sendable {
     private var relay: [SocketAddress] = []
     private var silent: [ObjectIdentifier: ReadyChannel] = [:]
     private var isStopped = false
+    private var history = KeyHistory()
 
     /// - Parameter number: which key it has.
-    init(_ number: UInt8) throws {
-        tls = try TLSContext(seed: [UInt8](repeating: number, count: NodeIdentity.seedByteCount), keys: keys)
+    convenience init(_ number: UInt8) throws {
+        try self.init(seed: [UInt8](repeating: number, count: NodeIdentity.seedByteCount))
+    }
+
+    /// - Parameter seed: of its key.
+    init(seed: [UInt8]) throws {
+        tls = try TLSContext(seed: seed, keys: keys)
         loop = try EventLoop()
         try loop.start()
     }
@@ -67,9 +73,12 @@ final class RudePeer: @unchecked Sendable {
     func answers(_ message: Message) -> Int { told.withLock { $0.answers[message.frame.type] ?? 0 } }
 
     /// Returns when the relay at this port of this machine has let it in.
-    func join(_ port: Int) async throws {
+    ///
+    /// - Parameter history: how it came to its key.
+    func join(_ port: Int, history: KeyHistory = KeyHistory()) async throws {
         let address = SocketAddress(numeric: "127.0.0.1", port: UInt16(port))!
         loop.execute { [self] in
+            self.history = history
             relay = [address]
             connector = Connector(on: loop, to: relay, kind: .betweenNodes, limit: .seconds(5)) {
                 [self] stream, error in
@@ -78,12 +87,13 @@ final class RudePeer: @unchecked Sendable {
             }
         }
         try await eventually("the rude peer is let in", within: .seconds(15)) {
-            if let failure { throw Failure("the rude peer: \(failure)") }
-            return told.withLock { $0.isWelcome }
+            told.withLock { $0.isWelcome || $0.failure != nil }
         }
+        if let failure { throw Failure("the rude peer: \(failure)") }
     }
 
-    private func fail(_ reason: String) { told.withLock { $0.failure = reason } }
+    /// What comes first says why.
+    private func fail(_ reason: String) { told.withLock { $0.failure = $0.failure ?? reason } }
 
     private func secure(_ stream: consuming PeerReactor.Stream) {
         securing = TLSHandshake(on: loop, stream, tls, as: .session, limit: .seconds(5)) { [self] outcome in
@@ -101,7 +111,8 @@ final class RudePeer: @unchecked Sendable {
             instance: ProcessInstance(bytes: [UInt8](repeating: 7, count: ProcessInstance.byteCount))!, name: "rude",
             dialled: "127.0.0.1", software: "rude", wantsPlain: false, began: 1)
         let handshake = PeerHandshake(
-            with: key, secrets: secrets, credentials: PeerHandshake.Credentials(meshKeys: [Self.meshKey]),
+            with: key, secrets: secrets,
+            credentials: PeerHandshake.Credentials(meshKeys: [Self.meshKey], history: history),
             introduction: introduction)
         self.handshake = handshake
         let channel = ByteChannel(on: loop, stream, isRegistered: true)

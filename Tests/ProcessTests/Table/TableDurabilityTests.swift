@@ -78,6 +78,7 @@ extension ProcessTests {
                     INSERT INTO seed VALUES ('b:1', 'rumour', '', 1, NULL), ('c:1', 'user', '', 'once', NULL);
                     INSERT INTO mapping_wish VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0);
                     INSERT INTO lease VALUES ('\(hex)', '0000000000000001', 9, 8, 1, 'p', 't', 1, NULL);
+                    INSERT INTO retired_key VALUES ('x', '\(hex)', 1, 'mesh 192.0.2.0/24', 0);
                     UPDATE own_record SET issue = 'many';
                     """
                 for node in [relay, peer] {
@@ -88,8 +89,8 @@ extension ProcessTests {
                 try #require(try await peer.verified(echo.port).port == port)
                 for node in [relay, peer] {
                     let said = node.program.stderr.split(separator: "\n").filter { $0.contains("IP table: ") }
-                    try #require(said.count == 5, "\(said)")
-                    for table in ["joined_relay", "seed", "mapping_wish", "lease", "own_record"] {
+                    try #require(said.count == 6, "\(said)")
+                    for table in ["joined_relay", "seed", "mapping_wish", "lease", "retired_key", "own_record"] {
                         try #require(said.count { $0.contains("'\(table)'") } == 1, "\(table): \(said)")
                     }
                     try #require(said.contains { $0.contains("2 rows of 'seed' are damaged") })
