@@ -13,8 +13,10 @@ public struct ChannelDemand: Sendable {
     static let interval = Instant.Span.seconds(5)
     /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake: so
     /// many unused ones wait for so many intervals.
-    static let maximumIdle = 64
+    public static let maximumIdle = 64
     static let patience = 6
+    /// Channels of a group that may be there unused at most.
+    public static let maximumKept = maximum + maximumIdle
 
     private let minimum: Int
     public private(set) var wanted: Int
@@ -23,6 +25,9 @@ public struct ChannelDemand: Sendable {
     private var nextLook: Instant
     /// Intervals in which some were unused.
     private var idleIntervals = 0
+    /// Most that were carried at one time lately, and in the span of time before.
+    private var peaks = (now: 0, before: 0)
+    private var intervals = 0
 
     /// - Parameter groups: that the session has.
     public init(groups: Int = 1, at now: Instant) {
@@ -34,8 +39,17 @@ public struct ChannelDemand: Sendable {
     /// What each group begins with.
     public static func minimum(inEachOf groups: Int) -> Int { max(1, minimum / max(1, groups)) }
 
-    /// A visitor took a channel; so many are left.
-    public mutating func taken(left: Int) { lowest = min(lowest, left) }
+    /// A visitor took a channel; so many are left, and so many visitors are carried with him.
+    public mutating func taken(left: Int, carried: Int) {
+        lowest = min(lowest, left)
+        peaks.now = max(peaks.now, carried)
+    }
+
+    /// How many may be there unused: what is wanted and some more, and where many visitors were at once lately, what they
+    /// leave behind for the next ones. A peer that just opens them has no more than that.
+    public var kept: Int {
+        min(Self.maximumKept, max(wanted, peaks.now, peaks.before) + Self.maximumIdle)
+    }
 
     /// So many visitors wait now, and so many are being carried. `true` when the peer should be told of a new `wanted`.
     public mutating func look(waiting: Int, carried: Int) -> Bool {
@@ -56,6 +70,11 @@ public struct ChannelDemand: Sendable {
     public mutating func unused(ready: Int, at now: Instant) -> Int {
         guard now >= nextLook else { return 0 }
         nextLook = now + Self.interval
+        intervals += 1
+        if intervals >= Self.patience {
+            intervals = 0
+            peaks = (0, peaks.now)
+        }
         defer { lowest = ready }
         let surplus = max(0, min(lowest, ready) - wanted)
         idleIntervals = surplus > 0 ? idleIntervals + 1 : 0

@@ -25,6 +25,8 @@ public struct VisitorPolicy: Sendable {
     public var filter: NetworkFilter
     /// For all lanes together.
     public var reserve: ReserveGate
+    /// How many share it; each with as much as it sees itself.
+    var lanes = 1
 
     public init(filter: NetworkFilter, reserve: ReserveGate) {
         self.filter = filter
@@ -35,6 +37,9 @@ public struct VisitorPolicy: Sendable {
     func share(of lanes: Int) -> VisitorPolicy {
         let buffers = ReserveGate.Supply(
             limit: reserve.buffers.limit / max(1, lanes), reserve: reserve.buffers.reserve / max(1, lanes))
-        return VisitorPolicy(filter: filter, reserve: ReserveGate(descriptors: reserve.descriptors, buffers: buffers))
+        var share = VisitorPolicy(
+            filter: filter, reserve: ReserveGate(descriptors: reserve.descriptors, buffers: buffers))
+        share.lanes = max(1, lanes)
+        return share
     }
 }

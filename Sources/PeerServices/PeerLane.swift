@@ -85,6 +85,10 @@ final class PeerLane {
     let loop: EventLoop
     /// Of this process: what is left of them is for sessions, commands and checks.
     private let descriptors: ReserveGate.Supply
+    /// That share them.
+    private let lanes: Int
+    /// Visitors by the relay that they came from.
+    private var carried: [NodeKey: Int] = [:]
     private var identity: NodeIdentity
     private var tls: TLSContext
     private var pools: [ChannelGroup: Pool] = [:]
@@ -102,7 +106,7 @@ final class PeerLane {
         let mapping: MappingID
         /// By how many it is after the first one.
         let port: UInt16
-        private let taken: Taken
+        let taken: Taken
 
         init(
             on lane: PeerLane, _ channel: consuming Stream, to target: consuming Stream, _ mapping: MappingID,
@@ -124,6 +128,7 @@ final class PeerLane {
     /// What is kept of a channel as long as a visitor is on it.
     private struct Taken {
         let group: ChannelGroup
+        let relay: NodeKey
         /// When that was (`Pool.tick`).
         let tick: Int
     }
@@ -142,11 +147,12 @@ final class PeerLane {
     }
 
     init(
-        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, descriptors: ReserveGate.Supply,
+        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, descriptors: ReserveGate.Supply, lanes: Int,
         report: @escaping @Sendable (Report) -> Void
     ) {
         self.loop = loop
         self.descriptors = descriptors
+        self.lanes = lanes
         self.tls = tls
         self.identity = identity
         self.report = report
@@ -223,7 +229,7 @@ final class PeerLane {
                 if error.isOutOfDescriptors { report(.ranShort) }
                 return pause(pool)
             }
-            guard descriptors.admits(stream.openDescriptors - 1) else {
+            guard hasRoom(for: pool.terms.key, stream.openDescriptors - 1) else {
                 report(.ranShort)
                 return pause(pool)
             }
@@ -233,6 +239,15 @@ final class PeerLane {
         guard !isDone else { return }
         own = connector
         pool.dialling.append(connector)
+    }
+
+    /// Whether a relay may have one more descriptor, with this number: one takes only so many that the others have some.
+    private func hasRoom(for relay: NodeKey, _ descriptor: Int) -> Bool {
+        let ready = pools.values.reduce(0) { count, pool in
+            pool.terms.key == relay ? count + pool.channels.count + pool.dialling.count + pool.securing.count : count
+        }
+        let held = ready + carried[relay, default: 0] * ReserveGate.descriptorsOfVisitor
+        return descriptors.admits(descriptor, holding: held * lanes)
     }
 
     /// Once, however many of those on their way fail meanwhile.
@@ -307,7 +322,7 @@ final class PeerLane {
 
     private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
         pool.pauses = 0
-        let arrival = Arrival(start: start, taken: Taken(group: pool.group, tick: pool.tick))
+        let arrival = Arrival(start: start, taken: Taken(group: pool.group, relay: pool.terms.key, tick: pool.tick))
         expectBack(pool)
         visitorCame(arrival, channel)
     }
@@ -383,6 +398,14 @@ final class PeerLane {
     private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival.taken) }
 
     private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
+    /// For want of descriptors, which is no fault of the target. Its next channels come after a while: a relay that
+    /// sends a visitor on each as soon as it is there would have them dialled without a pause.
+    private func refuseForShortage(_ arrival: Arrival, _ channel: consuming Stream) {
+        report(.ranShort)
+        if let pool = pools[arrival.taken.group] { pause(pool) }
+        refuse(arrival, channel)
+    }
+
         let start = arrival.start
         let mapping = start.mapping
         guard let route = routes[mapping], Int(start.portOffset) < route.count else {
@@ -395,14 +418,15 @@ final class PeerLane {
         let target: Stream
         do throws(SystemError) {
             let opened = try Connector.open(address, .atTheEdge)
-            guard descriptors.admits(opened.openDescriptors - 1) else { throw .outOfDescriptors }
+            guard hasRoom(for: arrival.taken.relay, opened.openDescriptors - 1) else { throw .outOfDescriptors }
             target = opened
         } catch {
-            // This node's own shortage is no fault of the target.
-            if error.isOutOfDescriptors { report(.ranShort) } else { failed(mapping, start.portOffset, error.text) }
+            if error.isOutOfDescriptors { return refuseForShortage(arrival, channel) }
+            failed(mapping, start.portOffset, error.text)
             return refuse(arrival, channel)
         }
         counters[mapping, default: TrafficCounters()].connections += 1
+        carried[arrival.taken.relay, default: 0] += 1
         counters[mapping, default: TrafficCounters()].open += 1
         let visit = Visit(on: self, channel, to: target, mapping, port: start.portOffset, arrival.taken)
         visit.useFrames(on: .left, input: arrival.input)
@@ -414,11 +438,13 @@ final class PeerLane {
         guard visits.removeValue(forKey: ObjectIdentifier(visit)) != nil else { return }
         let mapping = visit.mapping
         counters[mapping, default: TrafficCounters()].open -= 1
+        let left = carried[visit.taken.relay, default: 1] - 1
+        carried[visit.taken.relay] = left > 0 ? left : nil
         counters[mapping, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
         counters[mapping, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         if case .neverConnected(let error) = ending {
             counters[mapping, default: TrafficCounters()].failed += 1
-            failed(mapping, visit.port, error.text)
+            if error.isOutOfDescriptors { report(.ranShort) } else { failed(mapping, visit.port, error.text) }
         }
     }
 

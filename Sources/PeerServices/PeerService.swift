@@ -115,7 +115,9 @@ public final class PeerService {
         let bound = LoopBound(self, on: loop)
         lanes = laneLoops.map { [loop, identity, tls, descriptors] laneLoop in
             LoopBound(
-                PeerLane(on: laneLoop, identity: identity, tls: tls, descriptors: descriptors) { report in
+                PeerLane(
+                    on: laneLoop, identity: identity, tls: tls, descriptors: descriptors, lanes: laneLoops.count
+                ) { report in
                     loop.execute { bound.value.laneReported(report) }
                 }, on: laneLoop)
         }

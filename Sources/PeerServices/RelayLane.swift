@@ -105,12 +105,24 @@ final class RelayLane {
         var carried = 0
         /// `nil`: its visitors are held to nothing.
         var account: Account?
+        weak var member: Member?
+        var membership: Grant.Membership?
+        var surplus: Int { max(0, ready.count - demand.wanted) }
         init(key: NodeKey, from source: HostAddress?, _ account: Account?, groups: Int, at now: Instant) {
             self.key = key
             self.source = source
             self.account = account
             demand = ChannelDemand(groups: groups, at: now)
         }
+    }
+
+    /// The sessions of one membership on this lane.
+    private final class Member {
+        var pools: [SessionID: Pool] = [:]
+        /// Channels that nobody uses.
+        var idle: Int { pools.values.reduce(0) { $0 + $1.ready.count + $1.returning.count } }
+        /// Of the ready ones, those that are not wanted either.
+        var surplus: Int { pools.values.reduce(0) { $0 + $1.surplus } }
     }
 
     /// One visitor in some stage, so that it can be broken off.
@@ -125,11 +137,14 @@ final class RelayLane {
     private static let waitingLimit = Instant.Span.seconds(10)
     /// How long a channel is waited for whose visitor has gone.
     private static let returnLimit = Instant.Span.seconds(60)
-    /// Ready channels that a session may pile up.
-    private static let maximumReady = ChannelDemand.maximum + 64
+    /// Channels that go at once where descriptors are short.
+    private static let shedding = 16
 
     let loop: EventLoop
     private var pools: [SessionID: Pool] = [:]
+    private var members: [Grant.Membership: Member] = [:]
+    /// Nothing was left to shed; looked for anew with the next tick.
+    private var hasShedAll = false
     /// By how many ports each is after its claim's first one.
     private var accepting: [Claim: [UInt16: Listener]] = [:]
     private var carried: [ObjectIdentifier: Carried] = [:]
@@ -159,13 +174,34 @@ final class RelayLane {
     // MARK: Sessions and channels
 
     /// - Parameter groups: that the session has, on as many lanes.
-    func open(_ session: SessionID, key: NodeKey, from source: HostAddress?, _ account: Account?, groups: Int) {
-        pools[session] = Pool(key: key, from: source, account, groups: groups, at: loop.now)
+    func open(
+        _ session: SessionID, key: NodeKey, from source: HostAddress?, of membership: Grant.Membership,
+        _ account: Account?, groups: Int
+    ) {
+        let pool = Pool(key: key, from: source, account, groups: groups, at: loop.now)
+        pools[session] = pool
+        count(pool, session, to: membership)
     }
 
-    /// What its membership allows has changed; visitors under way are held to it from now on.
-    func change(_ session: SessionID, _ account: Account?) {
+    private func count(_ pool: Pool, _ session: SessionID, to membership: Grant.Membership) {
+        let member = members[membership] ?? Member()
+        members[membership] = member
+        member.pools[session] = pool
+        pool.member = member
+        pool.membership = membership
+    }
+
+    private func discount(_ pool: Pool, _ session: SessionID) {
+        guard let membership = pool.membership, let member = members[membership] else { return }
+        member.pools[session] = nil
+        if member.pools.isEmpty { members[membership] = nil }
+    }
+
+    /// What its membership allows has changed, or it is another one; visitors under way are held to it from now on.
+    func change(_ session: SessionID, to membership: Grant.Membership, _ account: Account?) {
         guard let pool = pools[session] else { return }
+        discount(pool, session)
+        count(pool, session, to: membership)
         pool.account = account
         let allowance = account?.allowance
         for visit in visits.values where visit.claim.key == pool.key { visit.allowance = allowance }
@@ -178,6 +214,7 @@ final class RelayLane {
         for carried in carried.values where carried.session == session { carried.abort() }
         for visit in visits.values where visit.session == session && visit.isUnheard { visit.abort() }
         guard let pool = pools.removeValue(forKey: session) else { return }
+        discount(pool, session)
         for channel in pool.ready { channel.close() }
         for channel in pool.returning.values { channel.close() }
         for waiting in pool.waiting { turnAway(waiting) }
@@ -193,7 +230,9 @@ final class RelayLane {
     private func takeBack(_ stream: consuming Stream?, _ rest: [UInt8], _ session: SessionID) {
         guard let pool = pools[session], let stream = consume stream else { return }
         if rest == ChannelFrame.ready { return keepAgain(stream, pool, session) }
-        guard pool.returning.count < Self.maximumReady, rest.count < ChannelFrame.ready.count else { return }
+        guard pool.returning.count < ChannelDemand.maximumKept, rest.count < ChannelFrame.ready.count,
+            admitsChannel(of: pool, load(with: stream))
+        else { return }
         let channel = try? ReadyChannel(
             on: loop, stream, isRegistered: true, read: rest, expecting: ChannelFrame.ready.count
         ) { [weak self, weak pool] channel, word in
@@ -213,9 +252,7 @@ final class RelayLane {
     }
 
     private func keep(_ stream: consuming Stream, _ pool: Pool, _ session: SessionID, isRegistered: Bool) {
-        guard pool.ready.count < Self.maximumReady, policy.reserve.admits(.channel, at: load(with: stream)) else {
-            return
-        }
+        guard pool.ready.count < pool.demand.kept, admitsChannel(of: pool, load(with: stream)) else { return }
         let channel = try? ReadyChannel(on: loop, stream, isRegistered: isRegistered, expecting: 0) {
             [weak pool] channel, _ in pool?.ready.removeAll { $0 === channel }
         }
@@ -232,6 +269,33 @@ final class RelayLane {
     }
 
     private func lookAtDemand(_ pool: Pool, _ session: SessionID) {
+    /// What is wanted takes the place of what is not.
+    private func admitsChannel(of pool: Pool, _ load: ReserveGate.Load) -> Bool {
+        guard pool.ready.count < pool.demand.wanted else {
+            return policy.reserve.admits(.channel(idle: (pool.member?.idle ?? 0) * policy.lanes), at: load)
+        }
+        return policy.reserve.admits(.channel(idle: 0), at: load)
+            || policy.reserve.admits(.channel(idle: 0), at: loadAfterShedding(load))
+    }
+
+    /// Where descriptors are short, closes channels that nobody uses or wants: the oldest ones of the membership that has
+    /// most of them on this lane.
+    private func loadAfterShedding(_ load: ReserveGate.Load) -> ReserveGate.Load {
+        guard !hasShedAll, policy.reserve.isShortOfDescriptors(at: load) else { return load }
+        let most = members.values.map { (member: $0, surplus: $0.surplus) }.max { $0.surplus < $1.surplus }
+        guard let most, most.surplus > 0 else {
+            hasShedAll = true
+            return load
+        }
+        for _ in 0..<Self.shedding {
+            let pools = most.member.pools.values.filter { $0.surplus > 0 }
+            guard let pool = pools.max(by: { $0.ready[0].age < $1.ready[0].age }) else { break }
+            pool.ready.removeFirst().close()
+        }
+        // Who came got a high number, and lower ones are free by now.
+        return ReserveGate.Load(descriptors: Descriptor.openCount, buffered: load.buffered)
+    }
+
         guard pool.demand.look(waiting: pool.waiting.count, carried: pool.carried) else { return }
         wantChannels(session, pool.demand.wanted)
     }
@@ -247,6 +311,7 @@ final class RelayLane {
 
     func timePassed() {
         for (session, pool) in pools {
+        hasShedAll = false
             dropLost(pool)
             lookAtDemand(pool, session)
             trim(pool)
@@ -338,7 +403,7 @@ final class RelayLane {
         counters[claim, default: TrafficCounters()].connections += 1
         let carried = counters[claim]?.open ?? 0
         guard let pool = pools[session] else { return refuse(claim) }
-        let load = load(with: stream)
+        let load = loadAfterShedding(load(with: stream))
         guard policy.reserve.admits(.visitor(carried: carried), at: load) else {
             if policy.reserve.isShortOfDescriptors(at: load) { short += 1 }
             return refuse(claim)
@@ -379,7 +444,7 @@ final class RelayLane {
         guard let (channel, isFresh) = takeChannel(pool, &start) else { return wait(visitor, pool, session) }
         nextVisitor += 1
         pool.carried += 1
-        pool.demand.taken(left: pool.ready.count)
+        pool.demand.taken(left: pool.ready.count, carried: pool.carried)
         let passage = Passage(
             claim: visitor.claim, session: session, seat: visitor.seat, allowance: pool.account?.allowance)
         guard isFresh else { return carryWithProof(visitor, passage, channel, start) }

@@ -404,7 +404,7 @@ public final class RelayService {
             session.membership = grant.membership
             handle(.grantRenewed(session.id, grant))
             let (id, account) = (session.id, account(of: session.id))
-            onLanes(session.lanes) { $0.change(id, account) }
+            onLanes(session.lanes) { $0.change(id, to: grant.membership, account) }
         }
     }
 
@@ -562,8 +562,8 @@ public final class RelayService {
         session.lanes = laneIndexes(of: key)
         let groups = session.lanes.count
         session.numbers = Array(repeating: UsedNumbers(), count: groups)
-        let (source, account) = (session.source, account(of: id))
-        onLanes(session.lanes) { $0.open(id, key: key, from: source, account, groups: groups) }
+        let (source, account, membership) = (session.source, account(of: id), known.grant.membership)
+        onLanes(session.lanes) { $0.open(id, key: key, from: source, of: membership, account, groups: groups) }
         if let source {
             session.isVouchedFor = true
             server?.vouch(for: source)

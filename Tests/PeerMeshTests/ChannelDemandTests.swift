@@ -53,14 +53,29 @@ import Testing
     @Test func `what somebody took in an interval is not unused, and waits from then on`() {
         var demand = ChannelDemand(at: .zero)
         #expect(unused(64, in: &demand, intervals: 1...5) == [0, 0, 0, 0, 0])
-        demand.taken(left: 10)
+        demand.taken(left: 10, carried: 1)
         #expect(unused(64, in: &demand, intervals: 6...6) == [10 - ChannelDemand.minimum])
         #expect(unused(58, in: &demand, intervals: 7...8) == [0, 0])
-        demand.taken(left: 0)
+        demand.taken(left: 0, carried: 1)
         #expect(unused(58, in: &demand, intervals: 9...15) == [0, 0, 0, 0, 0, 0, 58 - ChannelDemand.minimum])
         _ = demand.look(waiting: 1, carried: 70)
         #expect(unused(30, in: &demand, intervals: 16...16) == [0])
         #expect(unused(2, in: &demand, intervals: 17...30).allSatisfy { $0 == 0 })
+    }
+
+    @Test func `what is wanted and 64 more are kept, and after many visitors as many as they were, for half a minute`() {
+        var demand = ChannelDemand(at: .zero)
+        #expect(demand.kept == ChannelDemand.minimum + 64)
+        demand.taken(left: 0, carried: 200)
+        #expect(demand.kept == 264)
+        demand.taken(left: 0, carried: 4_000)
+        #expect(demand.kept == ChannelDemand.maximumKept)
+        _ = unused(64, in: &demand, intervals: 1...11)
+        #expect(demand.kept == ChannelDemand.maximumKept)
+        _ = unused(64, in: &demand, intervals: 12...12)
+        #expect(demand.kept == ChannelDemand.minimum + 64)
+        _ = demand.look(waiting: 100, carried: 0)
+        #expect(demand.kept == ChannelDemand.minimum + 200 + 64)
     }
 }
 

@@ -3,7 +3,8 @@
 /// to open and to stay.
 ///
 /// And one mapping never takes all that visitors have: it may hold at most three times what is left to all of them.
-/// That is three quarters when it is alone, three sevenths for each of two, and always something for one more.
+/// That is three quarters when it is alone, three sevenths for each of two, and always something for one more. The
+/// channels of one membership that nobody uses may be as many as what is left: half of all when it is alone.
 public struct ReserveGate: Hashable, Sendable {
     /// One thing that runs out.
     public struct Supply: Hashable, Sendable {
@@ -19,6 +20,11 @@ public struct ReserveGate: Hashable, Sendable {
 
         /// Whether visitors may have a descriptor with this number: the system gives the lowest that is free.
         public func admits(_ descriptor: Int) -> Bool { left(descriptor) > 0 }
+
+        /// The same for one of several that want them, who holds so many already.
+        public func admits(_ descriptor: Int, holding held: Int) -> Bool {
+            admits(descriptor) && held <= left(descriptor) * ReserveGate.share
+        }
 
         /// What is left to visitors when `used` is in use.
         func left(_ used: Int) -> Int { max(0, limit - reserve - max(0, used)) }
@@ -39,8 +45,8 @@ public struct ReserveGate: Hashable, Sendable {
     public enum Newcomer: Hashable, Sendable {
         /// A visitor of a mapping that carries so many already.
         case visitor(carried: Int)
-        /// A ready data channel.
-        case channel
+        /// A ready data channel of a membership that has so many that nobody uses; 0 for one that is wanted.
+        case channel(idle: Int)
         /// A public port that is held for a mapping.
         case port
         /// A connection between nodes that may become a session.
@@ -48,7 +54,7 @@ public struct ReserveGate: Hashable, Sendable {
     }
 
     /// A visitor is a socket and the channel that carries it.
-    static let descriptorsOfVisitor = 2
+    public static let descriptorsOfVisitor = 2
     /// How many times what is left to all visitors one mapping may hold.
     static let share = 3
 
@@ -72,7 +78,9 @@ public struct ReserveGate: Hashable, Sendable {
         switch newcomer {
         case .session: load.descriptors < descriptors.limit && load.buffered < buffers.limit
         case .port: descriptors.left(load.descriptors) > 0
-        case .channel: descriptors.left(load.descriptors) > 0 && buffers.left(load.buffered) > 0
+        case .channel(let idle):
+            descriptors.left(load.descriptors) > 0 && buffers.left(load.buffered) > 0
+                && idle <= descriptors.left(load.descriptors)
         case .visitor(let carried):
             buffers.left(load.buffered) > 0 && descriptors.left(load.descriptors) >= Self.descriptorsOfVisitor
                 && carried <= descriptors.left(load.descriptors) / Self.descriptorsOfVisitor * Self.share

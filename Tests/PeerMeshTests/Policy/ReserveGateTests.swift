@@ -17,8 +17,8 @@ import Testing
             #expect(gate.admits(.visitor(carried: 0), at: load(descriptors)) == visitors, "\(descriptors)")
             #expect(gate.admits(.session, at: load(descriptors)) == sessions, "\(descriptors)")
         }
-        #expect(gate.admits(.channel, at: load(8_999)))
-        #expect(!gate.admits(.channel, at: load(9_000)))
+        #expect(gate.admits(.channel(idle: 0), at: load(8_999)))
+        #expect(!gate.admits(.channel(idle: 0), at: load(9_000)))
     }
 
     @Test func `buffers are kept in reserve likewise`() {
@@ -27,7 +27,7 @@ import Testing
             (1_000_000, false, false),
         ] {
             #expect(gate.admits(.visitor(carried: 0), at: load(0, buffered)) == visitors)
-            #expect(gate.admits(.channel, at: load(0, buffered)) == visitors)
+            #expect(gate.admits(.channel(idle: 0), at: load(0, buffered)) == visitors)
             #expect(gate.admits(.session, at: load(0, buffered)) == sessions)
         }
     }
@@ -70,5 +70,34 @@ import Testing
         let none = ReserveGate(descriptors: .init(limit: -5, reserve: -5), buffers: .init(limit: 0, reserve: 0))
         #expect(!none.admits(.session, at: load(0)))
         #expect(!none.admits(.visitor(carried: 0), at: load(0)))
+    }
+
+    @Test func `channels that nobody uses are as many as what is left, so visitors of others come all the same`() {
+        for memberships in [1, 3, 40] {
+            var idle = [Int](repeating: 0, count: memberships)
+            var moved = true
+            while moved {
+                moved = false
+                for index in idle.indices
+                where gate.admits(.channel(idle: idle[index]), at: load(idle.reduce(0, +))) {
+                    idle[index] += 1
+                    moved = true
+                }
+            }
+            let all = idle.reduce(0, +)
+            #expect(idle.allSatisfy { abs($0 - 9_000 / (memberships + 1)) <= 1 }, "\(idle)")
+            #expect(gate.admits(.visitor(carried: 12), at: load(all)))
+            // What is wanted is not held to it.
+            #expect(gate.admits(.channel(idle: 0), at: load(all)))
+        }
+    }
+
+    @Test func `one relay leaves a peer's descriptors to the others, whatever it sends`() {
+        let supply = ReserveGate.Supply(limit: 4_096, reserve: 32)
+        var held = 0
+        while supply.admits(100 + held, holding: held) { held += 1 }
+        #expect((2_960...2_980).contains(held))
+        #expect(supply.admits(100 + held, holding: 0) && supply.admits(100 + held, holding: 120))
+        #expect(!supply.admits(4_064, holding: 0))
     }
 }
