@@ -18,20 +18,28 @@ public final class ReadyChannel: EventSource {
     /// The first word, as far as it came.
     private var received: [UInt8] = []
     private let expected: Int
+    private let isPossible: ([UInt8]) -> Bool
+    private let limit: Instant.Span
+    private var timer: LoopTimer?
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 
     /// - Parameters:
     ///   - read: what was read off it before, less than a whole word.
     ///   - expected: how many bytes make the first word; 0 when none may come.
+    ///   - isPossible: whether a word may begin so; asked as the bytes come.
+    ///   - limit: from its first byte to the last.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
         on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = [],
-        expecting expected: Int,
+        expecting expected: Int, isPossible: @escaping ([UInt8]) -> Bool = { _ in true },
+        limit: Instant.Span = SessionTiming.handshakeLimit,
         onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.stream = consume stream
         self.expected = expected
+        self.isPossible = isPossible
+        self.limit = limit
         self.onWord = onWord
         since = loop.now
         received = read
@@ -53,12 +61,14 @@ public final class ReadyChannel: EventSource {
 
     /// Takes the stream out, registered with the loop as it is.
     public func takeStream() -> Stream? {
+        timer?.cancel()
         loop.forget(self)
         onWord = nil
         return stream.take()
     }
 
     public func close() {
+        timer?.cancel()
         loop.forget(self)
         onWord = nil
         stream = nil
@@ -77,13 +87,24 @@ public final class ReadyChannel: EventSource {
             case .bytes(let count) where expected > 0:
                 received.append(contentsOf: buffer[..<count])
                 if received.count == expected { return word(received) }
-            case .wouldBlock: return
+                guard isPossible(received) else { return word(nil) }
+            case .wouldBlock: return awaitRest()
             case .bytes, .end, .failed, nil: return word(nil)
             }
         }
     }
 
+    /// Whoever begins a word finishes it in time.
+    private func awaitRest() {
+        guard timer == nil, !received.isEmpty else { return }
+        timer = loop.schedule(after: limit) { [weak self] in
+            guard let self, onWord != nil else { return }
+            word(nil)
+        }
+    }
+
     private func word(_ bytes: [UInt8]?) {
+        timer?.cancel()
         let onWord = self.onWord
         self.onWord = nil
         if bytes == nil { close() }

@@ -299,7 +299,8 @@ final class PeerLane {
 
     private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount
+            on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount,
+            isPossible: VisitorStart.mayBegin(with:)
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
             pool.channels.removeAll { $0 === channel }
@@ -397,7 +398,6 @@ final class PeerLane {
     /// The channel goes with that, and is reset; so is the visitor.
     private func refuse(_ arrival: Arrival, _ channel: consuming Stream) { takeBack(nil, [], arrival.taken) }
 
-    private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
     /// For want of descriptors, which is no fault of the target. Its next channels come after a while: a relay that
     /// sends a visitor on each as soon as it is there would have them dialled without a pause.
     private func refuseForShortage(_ arrival: Arrival, _ channel: consuming Stream) {
@@ -406,6 +406,7 @@ final class PeerLane {
         refuse(arrival, channel)
     }
 
+    private func connect(_ arrival: Arrival, _ channel: consuming Stream) {
         let start = arrival.start
         let mapping = start.mapping
         guard let route = routes[mapping], Int(start.portOffset) < route.count else {
@@ -425,8 +426,8 @@ final class PeerLane {
             failed(mapping, start.portOffset, error.text)
             return refuse(arrival, channel)
         }
-        counters[mapping, default: TrafficCounters()].connections += 1
         carried[arrival.taken.relay, default: 0] += 1
+        counters[mapping, default: TrafficCounters()].connections += 1
         counters[mapping, default: TrafficCounters()].open += 1
         let visit = Visit(on: self, channel, to: target, mapping, port: start.portOffset, arrival.taken)
         visit.useFrames(on: .left, input: arrival.input)
@@ -437,9 +438,9 @@ final class PeerLane {
     private func ended(_ visit: Visit, _ ending: Forwarder.Ending) {
         guard visits.removeValue(forKey: ObjectIdentifier(visit)) != nil else { return }
         let mapping = visit.mapping
-        counters[mapping, default: TrafficCounters()].open -= 1
         let left = carried[visit.taken.relay, default: 1] - 1
         carried[visit.taken.relay] = left > 0 ? left : nil
+        counters[mapping, default: TrafficCounters()].open -= 1
         counters[mapping, default: TrafficCounters()].bytesFromVisitors += visit.bytesLeftToRight
         counters[mapping, default: TrafficCounters()].bytesToVisitors += visit.bytesRightToLeft
         if case .neverConnected(let error) = ending {

@@ -234,7 +234,8 @@ final class RelayLane {
             admitsChannel(of: pool, load(with: stream))
         else { return }
         let channel = try? ReadyChannel(
-            on: loop, stream, isRegistered: true, read: rest, expecting: ChannelFrame.ready.count
+            on: loop, stream, isRegistered: true, read: rest, expecting: ChannelFrame.ready.count,
+            isPossible: ChannelFrame.ready.starts(with:)
         ) { [weak self, weak pool] channel, word in
             pool?.returning[ObjectIdentifier(channel)] = nil
             guard let self, let pool, word == ChannelFrame.ready, let stream = channel.takeStream() else {
@@ -268,7 +269,6 @@ final class RelayLane {
         }
     }
 
-    private func lookAtDemand(_ pool: Pool, _ session: SessionID) {
     /// What is wanted takes the place of what is not.
     private func admitsChannel(of pool: Pool, _ load: ReserveGate.Load) -> Bool {
         guard pool.ready.count < pool.demand.wanted else {
@@ -296,6 +296,7 @@ final class RelayLane {
         return ReserveGate.Load(descriptors: Descriptor.openCount, buffered: load.buffered)
     }
 
+    private func lookAtDemand(_ pool: Pool, _ session: SessionID) {
         guard pool.demand.look(waiting: pool.waiting.count, carried: pool.carried) else { return }
         wantChannels(session, pool.demand.wanted)
     }
@@ -310,8 +311,8 @@ final class RelayLane {
     }
 
     func timePassed() {
-        for (session, pool) in pools {
         hasShedAll = false
+        for (session, pool) in pools {
             dropLost(pool)
             lookAtDemand(pool, session)
             trim(pool)

@@ -129,10 +129,19 @@ public struct VisitorStart: Hashable, Sendable {
         return writer.bytes
     }
 
+    private static let header = ChannelFrame.header(.start, count: payloadByteCount)
+    private static let familyOffset = ChannelFrame.headerByteCount + 19
+
+    /// Whether a start may begin with these bytes.
+    public static func mayBegin(with bytes: [UInt8]) -> Bool {
+        guard bytes.prefix(header.count).elementsEqual(header.prefix(bytes.count)) else { return false }
+        return bytes.count <= familyOffset || [4, 6].contains(bytes[familyOffset])
+    }
+
     /// `nil` unless these are all the bytes of a start.
     public init?(_ bytes: [UInt8]) {
         guard bytes.count == Self.byteCount,
-            bytes.starts(with: ChannelFrame.header(.start, count: Self.payloadByteCount))
+            bytes.starts(with: Self.header)
         else { return nil }
         var reader = ByteReader(bytes[ChannelFrame.headerByteCount...])
         guard let flags = reader.read(UInt8.self),

@@ -7,16 +7,18 @@ import Testing
 @Suite("A ready channel", .serialized)
 struct ReadyChannelTests {
     private func open(
-        on loop: EventLoop, expecting expected: Int
+        on loop: EventLoop, expecting expected: Int, isPossible: @escaping @Sendable ([UInt8]) -> Bool = { _ in true },
+        limit: Instant.Span = .seconds(5)
     ) throws -> (other: TestSocket, channel: LoopBound<ReadyChannel>, words: Awaited<[UInt8]?>) {
         let (stream, other) = try TestSocket.pair()
         let parcel = Handed(stream)
         let words = Awaited<[UInt8]?>()
         let channel = try loop.run {
             LoopBound(
-                try ReadyChannel(on: loop, parcel.value.open()!, isRegistered: false, expecting: expected) {
-                    _, word in words.tell(word)
-                }, on: loop)
+                try ReadyChannel(
+                    on: loop, parcel.value.open()!, isRegistered: false, expecting: expected, isPossible: isPossible,
+                    limit: limit
+                ) { _, word in words.tell(word) }, on: loop)
         }
         return (other, channel, words)
     }
@@ -49,6 +51,32 @@ struct ReadyChannelTests {
         if how == "half a word" { other.send([1]) }
         if how == "reset" { other.reset() } else { other.close() }
         #expect(try words.next("word") == nil)
+    }
+
+    @Test("judges the word as it comes: one that cannot become any ends it at once")
+    func wrongBegin() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let (other, _, words) = try open(on: loop, expecting: 43, isPossible: { [1, 2, 3, 4].starts(with: $0.prefix(4)) })
+        other.send([1, 2])
+        try loop.run {}
+        #expect(words.count == 0)
+        other.send([9])
+        #expect(try words.next("word") == nil)
+        #expect(other.drain().end == .reset)
+    }
+
+    @Test("has a limit of time from the first byte of the word on, and none before")
+    func slowWord() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let (other, _, words) = try open(on: loop, expecting: 3, limit: .milliseconds(100))
+        let later = Awaited<Bool>()
+        try loop.run { _ = loop.schedule(after: .milliseconds(300)) { later.tell(true) } }
+        #expect(try later.next("later") && words.count == 0)
+        other.send([1])
+        #expect(try words.next("word") == nil)
+        #expect(other.drain().end == .reset)
     }
 
     @Test("that expects nothing takes any byte for a breach")

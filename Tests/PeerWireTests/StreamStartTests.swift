@@ -84,6 +84,14 @@ import Testing
         let bytes = Samples.visitorStarts[0].start.bytes
         for count in 0..<bytes.count { #expect(VisitorStart(Array(bytes.prefix(count))) == nil) }
         #expect(VisitorStart(bytes + [0]) == nil)
+        for count in 0...bytes.count { #expect(VisitorStart.mayBegin(with: Array(bytes.prefix(count)))) }
+        for index in [0, 1, 2, 3, 23] {
+            var other = bytes
+            other[index] ^= 0x40
+            for count in 0...bytes.count {
+                #expect(VisitorStart.mayBegin(with: Array(other.prefix(count))) == (count <= index), "\(index) \(count)")
+            }
+        }
         for value in UInt8.min ... .max {
             if value != 1 { #expect(VisitorStart([value] + bytes.dropFirst()) == nil) }
             if value != 39 { #expect(VisitorStart(Array(bytes[..<3]) + [value] + bytes.dropFirst(4)) == nil) }
