@@ -43,6 +43,9 @@ extension PeerService {
         var samples: [Instant.Span] = []
         /// What its pings of the last minutes took.
         var figures = SampleLog()
+        /// What it says of letting its peers go, and when that is looked at once more.
+        var drain = DrainWord()
+        var drainTimer: LoopTimer?
         /// Its session is about to end, and its ports refuse already.
         var isLeaving = false
         /// Why it does not carry a mapping, as the user was told; it is asked again and again.

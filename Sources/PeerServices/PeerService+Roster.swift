@@ -97,6 +97,7 @@ extension PeerService {
     }
 
     func stands(_ relay: Relay, _ key: NodeKey) {
+        relay.drain.sessionBegan()
         if relay.isNamed { unwanted.remove(key) }
         // One relay under two addresses would end one session for the other, for ever.
         let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
@@ -106,9 +107,23 @@ extension PeerService {
 
     /// It lets its peers go, or stays after all.
     func told(isDraining: Bool, by relay: Relay) {
+        takeUp(relay.drain.heard(isDraining, at: EventLoop.clock()), relay)
+    }
+
+    /// - Parameter isDraining: what counts from now on; `nil`: nothing new yet.
+    private func takeUp(_ isDraining: Bool?, _ relay: Relay) {
         guard let key = relay.terms?.key else { return }
-        log.about(relay.endpoint).info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
-        roster.drains(key, isDraining)
+        if let isDraining {
+            log.about(relay.endpoint).info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
+            roster.drains(key, isDraining)
+        }
+        guard relay.drain.isWaiting, relay.drainTimer == nil else { return }
+        relay.drainTimer = loop.schedule(after: DrainWord.pace) { [weak self, weak relay] in
+            guard let self, let relay else { return }
+            relay.drainTimer = nil
+            guard relay.link.state == .established, relays.contains(where: { $0 === relay }) else { return }
+            takeUp(relay.drain.due(at: EventLoop.clock()), relay)
+        }
     }
 
     /// A chosen relay whose session broke, or never stood.
