@@ -22,6 +22,7 @@ extension ProcessTests {
         @Test("a relay that sends a visitor on each channel takes from its peer what leaves the other relay's visitors enough, and its commands too")
         func grabs() async throws {
             try await scenario { s in
+                let files = Scale.pick(1_024, long: 4_096)
                 let hoard = try await s.service("echo")
                 let echo = try FreePorts.one()
                 _ = try await s.service("echo", port: echo)
@@ -30,7 +31,7 @@ extension ProcessTests {
                 let grabber = try await s.grabbingRelay(port: port, offering: FreePorts.one(), as: "grab")
                 let peer = try await peer(
                     s, of: ["127.0.0.1:\(honest.settings.serverPort ?? 0)", "127.0.0.1:\(port)"], mapping: hoard.port
-                ) { $0.wrapper = ["/usr/bin/prlimit", "--nofile=1024"] }
+                ) { $0.wrapper = ["/usr/bin/prlimit", "--nofile=\(files)"] }
                 try await grabber.line(containing: "grabbed 100", within: .seconds(20))
                 let row = try await eventually("the honest relay serves", within: .seconds(20)) {
                     try await peer.viewRPM().first { $0.leads(to: hoard.port) && $0.state == "verified" }
@@ -43,7 +44,7 @@ extension ProcessTests {
                         "hitters", ["--port", "\(row.port)", "--connections", "10", "--bytes", "1KiB"], seconds: 15)
                     try await Task.sleep(for: .milliseconds(300))
                 }
-                print("\(most) of 1,024 descriptors; \(grabber.stdout.split(separator: "\n").last ?? "")")
+                print("\(most) of \(files) descriptors; \(grabber.stdout.split(separator: "\n").last ?? "")")
                 // Commands and files have some.
                 let made = try await peer.command(["--mp", "\(echo)"])
                 try #require(made.status == ExitCode.fine, "\(made.stderr)")

@@ -12,8 +12,9 @@ extension ProcessTests {
         func hoard() async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")
-                // Half of them are for sessions, handshakes and commands.
-                let relay = try await s.relay { $0.wrapper = ["/usr/bin/prlimit", "--nofile=768"] }
+                // 1,024 of them are for sessions, handshakes and commands, or half.
+                let files = Scale.pick(768, long: 8_192)
+                let relay = try await s.relay { $0.wrapper = ["/usr/bin/prlimit", "--nofile=\(files)"] }
                 let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
                 let row = try await peer.verified(echo.port)
                 let idle = try relay.program.facts().descriptors
@@ -25,12 +26,12 @@ extension ProcessTests {
                     try await member.join(relay.settings.serverPort ?? 0)
                 }
                 // What is closed is opened again, four times a second.
-                for member in members { member.hold(channels: 60) }
+                for member in members { member.hold(channels: Scale.pick(60, long: 636)) }
                 var most = 0
                 for round in 0..<Scale.pick(6, long: 20) {
                     if round == 0 {
                         try await eventually("the channels are there", within: .seconds(30)) {
-                            members.reduce(0) { $0 + $1.channels } >= 300
+                            members.reduce(0) { $0 + $1.channels } >= Scale.pick(300, long: 1_500)
                         }
                     }
                     most = max(most, try relay.program.facts().descriptors)
@@ -42,7 +43,7 @@ extension ProcessTests {
                     try await s.expectEcho("127.0.0.1", row.port)
                     try await Task.sleep(for: .milliseconds(500))
                 }
-                print("\(idle) descriptors without them, \(most) at most with them")
+                print("\(idle) of \(files) descriptors without them, \(most) at most with them")
                 let standing = try #require(try await relay.command(["--view-rpm", "--json"]).stdout as String?)
                 #expect(!standing.contains("no descriptors are left"), "\(standing)")
                 #expect(relay.program.find("no descriptors are left") == nil)
