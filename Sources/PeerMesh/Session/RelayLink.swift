@@ -38,6 +38,8 @@ public struct RelayLink: Sendable {
     public private(set) var state: State
     private var handshake: PeerHandshake?
     private var backoff: Backoff
+    /// Behind sessions that ended soon.
+    private var unsteady: Backoff
     private var attemptStarted = Instant.zero
     private var establishedAt = Instant.zero
     private var lastHeard = Instant.zero
@@ -56,6 +58,7 @@ public struct RelayLink: Sendable {
     public init(seed: UInt64, at now: Instant) {
         state = .waiting(until: now)
         backoff = Backoff(seed: seed)
+        unsteady = Backoff(seed: ~seed)
     }
 
     /// When `timePassed` should be called at the latest.
@@ -143,6 +146,7 @@ public struct RelayLink: Sendable {
         failures = 0
         refusal = nil
         backoff.reset()
+        unsteady.reset()
         state = .waiting(until: now)
         return timePassed(at: now)
     }
@@ -207,9 +211,12 @@ public struct RelayLink: Sendable {
         let reason = complaint ?? reason
         self.refusal = complaint.map { .keyChanged($0) } ?? refusal
         handshake = nil
+        let stood = wasEstablished ? now - establishedAt : .zero
         // A session that drops as soon as it stands is no success: without this, both ends would spin.
-        if wasEstablished, now - establishedAt >= SessionTiming.longestBackoff { backoff.reset() }
-        let pause = self.refusal?.isLasting == true ? backoff.next(atMost: SessionTiming.longestUnwantedBackoff) : backoff.next()
+        if stood >= SessionTiming.longestBackoff { backoff.reset() }
+        if stood >= SessionTiming.steadySession { unsteady.reset() }
+        var pause = self.refusal?.isLasting == true ? backoff.next(atMost: SessionTiming.longestUnwantedBackoff) : backoff.next()
+        if wasEstablished { pause = max(pause, unsteady.next(atMost: SessionTiming.longestUnsteadyBackoff)) }
         // Counted from the start of the attempt: an attempt that timed out has waited long enough already.
         state = .waiting(until: wasEstablished ? now + pause : max(now, attemptStarted + pause))
         var actions: [Action] = [.disconnect]

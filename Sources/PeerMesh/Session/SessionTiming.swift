@@ -19,6 +19,10 @@ public enum SessionTiming {
     public static let firstBackoff = Instant.Span.milliseconds(50)
     /// Longest wait between the starts of two attempts.
     public static let longestBackoff = Instant.Span.seconds(2)
+    /// A session that ends before it stood for so long is one more of those in a row that did; the wait behind each of
+    /// them doubles up to this.
+    public static let steadySession = Instant.Span.seconds(60)
+    public static let longestUnsteadyBackoff = Instant.Span.seconds(10)
     /// The same where the relay took back what let this node in, or that ran out: only somebody's doing helps, and who
     /// does it here (another token, another link) has the next attempt at once.
     public static let longestUnwantedBackoff = Instant.Span.seconds(60)

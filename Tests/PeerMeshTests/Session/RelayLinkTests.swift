@@ -281,6 +281,35 @@ struct LinkPair {
         #expect(count > 1_800 && longest <= SessionTiming.longestBackoff)
     }
 
+    /// Sessions that end after so many seconds each: how long it takes to the beginning of the next attempt.
+    private func pauses(behind sessions: [UInt64]) -> [Instant.Span] {
+        var pair = LinkPair()
+        return sessions.map { seconds in
+            pair.halves = HandshakePair()
+            pair.now = max(pair.now, pair.link.nextDeadline ?? .zero)
+            #expect(Self.names(pair.established()) == ["established"])
+            pair.now = pair.now + .seconds(seconds)
+            _ = pair.link.closed("broke", at: pair.now)
+            return (pair.link.nextDeadline ?? .zero) - pair.now
+        }
+    }
+
+    @Test func `sessions that end soon are begun ever more rarely, until one has stood for a minute`() {
+        let pauses = pauses(behind: Array(repeating: 2, count: 12) + [61, 61, 59, 59])
+        // Within 20 s six or seven, and not ten.
+        var begun = Instant.Span.zero
+        let count = pauses.prefix { pause in
+            begun = begun + .seconds(2) + pause
+            return begun <= .seconds(20)
+        }.count
+        #expect((5...7).contains(count), "\(pauses)")
+        #expect(pauses[0] <= .milliseconds(63) && pauses[11] > .seconds(7))
+        #expect(pauses.allSatisfy { $0 <= SessionTiming.longestUnsteadyBackoff })
+        // The one that stood begins anew.
+        #expect(pauses[12...13].allSatisfy { $0 <= .milliseconds(63) })
+        #expect(pauses[14] < .milliseconds(126) && pauses[15] < .milliseconds(252), "\(pauses)")
+    }
+
     @Test func `a reason is explained once, until it changes or a session stood`() {
         var link = RelayLink(seed: 1, at: .zero)
         var now = Instant.zero
