@@ -108,7 +108,10 @@ public struct Failover: Sendable {
     /// The order of all members that are live.
     public private(set) var order: [NodeKey] = []
     public private(set) var published: [NodeKey] = []
+    private var firstPlace = FirstPlace()
     private var ranked: [(key: NodeKey, cost: Instant.Span)] = []
+    /// Sessions that are kept for relays which may yet come.
+    private var kept = 0
     private var failures: [NodeKey: Failure] = [:]
     private var lastMove = Instant.zero
     /// Whether it is told at all what became of mappings.
@@ -160,9 +163,14 @@ public struct Failover: Sendable {
 
     // MARK: Events
 
-    /// A ranking: the relays that can be used, the cheapest first.
-    public mutating func ranked(_ usable: [(key: NodeKey, cost: Instant.Span)], at now: Instant) -> [Action] {
+    /// A ranking: the relays that can be used, the first choice first.
+    ///
+    /// - Parameter kept: sessions that none of these is to have: others are about to come (`FirstChoice`).
+    public mutating func ranked(
+        _ usable: [(key: NodeKey, cost: Instant.Span)], kept: Int = 0, at now: Instant
+    ) -> [Action] {
         ranked = usable
+        self.kept = kept
         return balance(now)
     }
 
@@ -288,7 +296,7 @@ public struct Failover: Sendable {
         order = Ranking.order(order, costs: costs)
         var actions = fill(costs, now)
         actions += shed(now)
-        return actions + publish()
+        return actions + publish(costs, now)
     }
 
     /// As many sessions as are wanted, and one more where it would be clearly better than the last of them.
@@ -296,7 +304,7 @@ public struct Failover: Sendable {
         callBack(costs)
         let coming = members.values.count { !$0.isLive }
         let serving = serving
-        var missing = limits.sessions - serving.count - coming
+        var missing = limits.sessions - serving.count - coming - kept
         let isCalm = coming == 0 && lastMove + limits.calm <= now
         if missing <= 0, isCalm, serving.count == limits.sessions,
             let last = serving.last(where: { members[$0]?.isFixed == false }),
@@ -399,7 +407,7 @@ public struct Failover: Sendable {
         return actions
     }
 
-    private mutating func publish() -> [Action] {
+    private mutating func publish(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> [Action] {
         // What serves in part comes after what serves. What waits to be reached, is silent or going is named only where
         // there is nothing else: who dials it may still get through.
         let good =
@@ -407,7 +415,7 @@ public struct Failover: Sendable {
             + healthy.filter { key in
                 members[key]?.outcome.map { $0.working > 0 && !$0.isProven } ?? false
             }
-        let list = [good, serving, healthy].first { !$0.isEmpty } ?? order
+        let list = firstPlace.arrange([good, serving, healthy].first { !$0.isEmpty } ?? order, costs, at: now)
         guard list != published else { return [] }
         published = list
         return [.publish(list)]
