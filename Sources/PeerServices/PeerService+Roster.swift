@@ -1,6 +1,7 @@
 internal import Logging
 public import PeerMesh
 internal import PeerReactor
+internal import PeerStorage
 public import PeerWire
 
 /// Which relays have sessions beside those that the user named, and in which order all of them are shown.
@@ -34,6 +35,17 @@ extension PeerService {
                 outcomes[key] = RelayOutcome(relay.agreements.values.map(\.outcome))
             }
             return outcomes
+        }
+        roster.former = { [unowned self] found in
+            let named = Set(relays.filter(\.isNamed).map(\.endpoint.description))
+            let former = Set(lastRelays).subtracting(named)
+            guard !former.isEmpty else { return ([], []) }
+            let there = found.filter { former.contains($0.endpoint.description) }
+            return (
+                Set(there.map(\.key)),
+                outlooks(former.subtracting(there.map(\.endpoint.description))).filter { !namedKeys.contains($0.key) }
+                    .map(\.value)
+            )
         }
         roster.waitsForNamed = { [unowned self] in
             relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
@@ -71,7 +83,25 @@ extension PeerService {
             guard let relay = relays.first(where: { $0.terms?.key == key }), !relay.isNamed else { return }
             log.about(relay.endpoint).info(
                 "relay \(relay.endpoint) (\(key.short)) \(failure.text); another is looked for")
-        case .publish: onChange?()
+        case .publish:
+            noteRelaysInUse()
+            onChange?()
+        }
+    }
+
+    /// At the next start the relays that were used last are the first choice, and which ones those are shows in the order
+    /// of what they gave: the last comes last. Written anew only where that is another one than it was.
+    private func noteRelaysInUse() {
+        let known = Set(remembered.map(\.relay))
+        let used = order(relays).map(\.endpoint.description).filter { publishedRelays.contains($0) && known.contains($0) }
+        guard !used.isEmpty, Set(remembered.lastRelays(used.count)) != Set(used) else { return }
+        for relay in used.reversed() {
+            let rows = remembered.filter { $0.relay == relay }
+            remembered.removeAll { $0.relay == relay }
+            remembered += rows
+            for agreed in rows where !temporary.contains(agreed.mapping) {
+                writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
+            }
         }
     }
 
@@ -160,6 +190,18 @@ extension PeerService {
     func silence(of relay: Relay) -> String? {
         guard let key = relay.terms?.key, roster.isSilent(key) else { return nil }
         return "the relay says nothing"
+    }
+}
+
+extension [AgreedPorts] {
+    /// The addresses of the relays that gave ports last, the last one first.
+    func lastRelays(_ count: Int) -> [String] {
+        var relays: [String] = []
+        for agreed in reversed() where !relays.contains(agreed.relay) {
+            guard relays.count < count else { break }
+            relays.append(agreed.relay)
+        }
+        return relays
     }
 }
 

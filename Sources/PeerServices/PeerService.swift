@@ -56,7 +56,10 @@ public final class PeerService {
     /// What the log was told of targets.
     var targetLogs: [MappingID: TargetLog] = [:]
     var routes: [MappingID: Route] = [:]
+    /// What relays gave, the last one last.
     var remembered: [AgreedPorts]
+    /// Those that had sessions when the last process ended.
+    let lastRelays: [String]
     var thirdChecks: [UInt32: ThirdCheck] = [:]
     var nextCheck: UInt32 = 0
     private var isStopped = false
@@ -74,6 +77,8 @@ public final class PeerService {
     public var onChange: (() -> Void)?
     /// Relays that may be chosen without being named, the best first; asked about once a second.
     public var candidates: () -> [RelayCandidate] = { [] }
+    /// Of these addresses those of known relays that are no candidates now, and may be soon.
+    public var outlooks: (Set<String>) -> [NodeKey: FirstChoice.Outlook] = { _ in [:] }
     /// A ping of a relay was answered.
     public var onMeasured: ((NodeKey, Instant.Span) -> Void)?
     /// A relay was chosen that nobody named.
@@ -105,6 +110,7 @@ public final class PeerService {
         self.serverPort = serverPort
         self.bindHost = bindHost
         self.remembered = remembered
+        lastRelays = remembered.lastRelays(max(1, sessions))
         self.writer = writer
         self.log = log
         tables = ListenerTables(on: loop)

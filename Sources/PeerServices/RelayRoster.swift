@@ -21,17 +21,13 @@ public struct RelayCandidate: Hashable, Sendable {
 /// The shell around `Failover`: asks for candidates, keeps its time, and hands its actions on. Belongs to the control
 /// loop, and to one `PeerService`.
 final class RelayRoster {
-    /// So long after the start relays that the user named have to come up before others are looked for.
-    private static let headStart = Instant.Span.seconds(3)
-    /// From the first candidate until one is chosen for the first time: the first to be measured is seldom the best.
-    private static let firstLook = Instant.Span.milliseconds(2_500)
     private static let outcomePause = Instant.Span.milliseconds(20)
 
     private let loop: EventLoop
     private var failover: Failover
     private var timer: LoopTimer?
     private var outcomeTimer: LoopTimer?
-    private let started = EventLoop.clock()
+    private var choice: FirstChoice
     /// Whether any relay is chosen that the user did not name.
     private let chooses: Bool
     private var isStopped = false
@@ -41,11 +37,13 @@ final class RelayRoster {
     var measured: () -> [NodeKey: Instant.Span] = { [:] }
     /// What visitors get at relays with a session.
     var outcomes: () -> [NodeKey: RelayOutcome] = { [:] }
+    /// Of these candidates those that this node had sessions to when its last process ended, and what may come of others
+    /// of them; asked for during the first seconds.
+    var former: ([RelayCandidate]) -> (keys: Set<NodeKey>, outlooks: [FirstChoice.Outlook]) = { _ in ([], []) }
     /// Whether relays that the user named were not yet heard of.
     var waitsForNamed: () -> Bool = { false }
     var perform: (Failover.Action) -> Void = { _ in }
     private var known: [NodeKey: RelayCandidate] = [:]
-    private var firstFound: Instant?
 
     /// - Parameter sessions: to hold at once; 0: only those that the user named.
     init(on loop: EventLoop, sessions: Int) {
@@ -54,6 +52,7 @@ final class RelayRoster {
         var limits = Failover.Limits()
         limits.sessions = max(1, sessions)
         failover = Failover(limits)
+        choice = FirstChoice(sessions: limits.sessions, at: EventLoop.clock())
     }
 
     func start() { turn() }
@@ -108,20 +107,24 @@ final class RelayRoster {
     func turn() {
         let now = EventLoop.clock()
         let found = chooses ? candidates() : []
-        if firstFound == nil, !found.isEmpty { firstFound = now }
-        let hasLooked = firstFound.map { now - $0 >= Self.firstLook } ?? false
-        let mayChoose = hasLooked && (now - started >= Self.headStart || !waitsForNamed())
-        let ranked = failover.ranked(ranking(of: mayChoose ? found : []), at: now)
+        known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
+        let former = choice.isOver(at: now) ? (keys: [], outlooks: []) : former(found)
+        let offer = choice.offer(
+            found.map { ($0.key, $0.cost) }, former: former.keys, outlooks: former.outlooks,
+            waitsForNamed: waitsForNamed(), at: now)
+        let ranked = failover.ranked(ranking(offer.ranked), kept: offer.kept, at: now)
         let served = failover.served(outcomes(), at: now)
         run(ranked + served + failover.timePassed(at: now))
     }
 
-    private func ranking(of found: [RelayCandidate]) -> [(key: NodeKey, cost: Instant.Span)] {
-        known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
-        var costs = known.mapValues(\.cost)
+    /// - Parameter offered: in the order in which they are to be chosen. Those with a session are not chosen any more.
+    private func ranking(
+        _ offered: [(key: NodeKey, cost: Instant.Span)]
+    ) -> [(key: NodeKey, cost: Instant.Span)] {
         // Two hundred pings say more than a few probes.
-        costs.merge(measured()) { _, own in own }
-        return costs.map { (key: $0.key, cost: $0.value) }.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
+        let measured = measured()
+        let held = measured.map { (key: $0.key, cost: $0.value) }
+        return offered.filter { measured[$0.key] == nil } + held.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
     }
 
     private func run(_ actions: [Failover.Action]) {

@@ -73,6 +73,7 @@ extension Assembled {
         }
         mesh.told = { [unowned core] in core.peer.told }
         core.peer.candidates = { [unowned mesh] in mesh.candidates }
+        core.peer.outlooks = { [unowned mesh] in mesh.outlooks($0) }
         core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
         core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
         mesh.load = { meter.load }

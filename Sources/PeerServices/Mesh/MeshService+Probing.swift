@@ -73,6 +73,21 @@ extension MeshService {
         }
     }
 
+    /// Of these addresses, host:port, those of relays that are no candidates now, and may be soon.
+    public func outlooks(_ addresses: Set<String>) -> [NodeKey: FirstChoice.Outlook] {
+        var outlooks: [NodeKey: FirstChoice.Outlook] = [:]
+        for relay in known where relay.cost == nil {
+            let place = Endpoint(host: relay.address.host.description, port: relay.address.port).description
+            guard addresses.contains(place) else { continue }
+            switch relay.verdict {
+            case .notMeasured, .notProven(.proven): outlooks[relay.key] = .measured
+            case .silent, .notProven(.tooFewWitnesses): outlooks[relay.key] = .away
+            case .chosen, .behind, .notWorthMoving, .notProven, .draining, .full: break
+            }
+        }
+        return outlooks
+    }
+
     /// A round trip that a session measured itself.
     public func measured(_ roundTrip: Instant.Span?, of key: NodeKey, load: Double? = nil) {
         guard relays[key] != nil else { return }

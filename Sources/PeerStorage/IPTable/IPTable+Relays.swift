@@ -47,8 +47,9 @@ extension IPTable {
         }
     }
 
+    /// Those that were saved last come last.
     public func agreedPorts() throws(StorageError) -> [AgreedPorts] {
-        try rows(of: "agreed_port", "SELECT rowid, * FROM agreed_port ORDER BY mapping, relay") { row in
+        try rows(of: "agreed_port", "SELECT rowid, * FROM agreed_port ORDER BY rowid") { row in
             AgreedPorts(mapping: try row.mapping("mapping"), relay: try row.text("relay"), ports: try row.ports())
         }
     }

@@ -190,10 +190,11 @@ import Testing
         try await table.save(agreed(1, "b:1", 200))
         try await table.save(agreed(2, "a:1", 300))
         try await table.save(agreed(1, "a:1", 65_533))
-        let all = [agreed(1, "a:1", 65_533), agreed(1, "b:1", 200), agreed(2, "a:1", 300)]
+        // What was saved last comes last.
+        let all = [agreed(1, "b:1", 200), agreed(2, "a:1", 300), agreed(1, "a:1", 65_533)]
         #expect(try await table.agreedPorts() == all)
         try await table.removeAgreedPorts(of: MappingID(value: 1), relay: "b:1")
-        #expect(try await table.agreedPorts() == [agreed(1, "a:1", 65_533), agreed(2, "a:1", 300)])
+        #expect(try await table.agreedPorts() == [agreed(2, "a:1", 300), agreed(1, "a:1", 65_533)])
         try await table.removeWish(MappingID(value: 1))
         #expect(try await table.agreedPorts() == [agreed(2, "a:1", 300)])
     }
