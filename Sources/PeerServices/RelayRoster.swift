@@ -112,7 +112,7 @@ final class RelayRoster {
         let offer = choice.offer(
             found.map { ($0.key, $0.cost) }, former: former.keys, outlooks: former.outlooks,
             waitsForNamed: waitsForNamed(), at: now)
-        let ranked = failover.ranked(ranking(offer.ranked), kept: offer.kept, at: now)
+        let ranked = failover.ranked(ranking(offer.ranked), kept: offer.kept, former: offer.former, at: now)
         let served = failover.served(outcomes(), at: now)
         run(ranked + served + failover.timePassed(at: now))
     }

@@ -110,8 +110,11 @@ public struct Failover: Sendable {
     public private(set) var published: [NodeKey] = []
     private var firstPlace = FirstPlace()
     private var ranked: [(key: NodeKey, cost: Instant.Span)] = []
-    /// Sessions that are kept for relays which may yet come.
+    /// Sessions that are kept for relays of last time which may yet come, and those of them that have.
     private var kept = 0
+    private var former: Set<NodeKey> = []
+    /// Relays that serve in the place of those.
+    private var standIns: Set<NodeKey> = []
     private var failures: [NodeKey: Failure] = [:]
     private var lastMove = Instant.zero
     /// Whether it is told at all what became of mappings.
@@ -165,12 +168,15 @@ public struct Failover: Sendable {
 
     /// A ranking: the relays that can be used, the first choice first.
     ///
-    /// - Parameter kept: sessions that none of these is to have: others are about to come (`FirstChoice`).
+    /// - Parameters:
+    ///   - kept: sessions that none of these is to have: relays of last time are about to come (`FirstChoice`).
+    ///   - former: which of these are such relays. They take the places of those that stood in for them.
     public mutating func ranked(
-        _ usable: [(key: NodeKey, cost: Instant.Span)], kept: Int = 0, at now: Instant
+        _ usable: [(key: NodeKey, cost: Instant.Span)], kept: Int = 0, former: Set<NodeKey> = [], at now: Instant
     ) -> [Action] {
         ranked = usable
         self.kept = kept
+        self.former = former
         return balance(now)
     }
 
@@ -304,7 +310,9 @@ public struct Failover: Sendable {
         callBack(costs)
         let coming = members.values.count { !$0.isLive }
         let serving = serving
-        var missing = limits.sessions - serving.count - coming - kept
+        standIns = standIns.filter { members[$0] != nil && (!former.isEmpty || serving.count > limits.sessions) }
+        let back = ranked.count { former.contains($0.key) && mayConnect($0.key, now) }
+        var missing = limits.sessions - serving.count - coming - kept + min(back, serving.count { standIns.contains($0) })
         let isCalm = coming == 0 && lastMove + limits.calm <= now
         if missing <= 0, isCalm, serving.count == limits.sessions,
             let last = serving.last(where: { members[$0]?.isFixed == false }),
@@ -332,6 +340,7 @@ public struct Failover: Sendable {
                 }
             }
             members[key] = Member(since: now, lastHeard: now)
+            if kept > 0, !former.contains(key) { standIns.insert(key) }
             actions.append(.connect(key))
             missing -= 1
         }
@@ -348,7 +357,7 @@ public struct Failover: Sendable {
                 if let cost = costs[key], let last = serving.last(where: { members[$0]?.isFixed == false }),
                     let other = costs[last]
                 { Ranking.isClearlyBetter(cost, than: other) } else { false }
-            if serving.count < limits.sessions || isBetter { members[key]?.spareSince = nil }
+            if serving.count < limits.sessions - kept || isBetter { members[key]?.spareSince = nil }
         }
     }
 
@@ -378,13 +387,16 @@ public struct Failover: Sendable {
                 actions += leave(key, .drained, now)
             }
         }
-        while serving.count > limits.sessions, let last = serving.last(where: { members[$0]?.isFixed == false }),
+        while serving.count > limits.sessions,
+            let last = serving.last(where: { standIns.contains($0) })
+                ?? serving.last(where: { members[$0]?.isFixed == false }),
             serving.allSatisfy({ key in
                 key == last
                     || members[key].map { now - $0.since >= limits.settling && isProven($0) } ?? false
             })
         {
             members[last]?.spareSince = now
+            standIns.remove(last)
         }
         if settled >= limits.sessions {
             for (key, member) in members.sorted(by: { $0.key.tag < $1.key.tag })

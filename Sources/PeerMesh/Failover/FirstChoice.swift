@@ -27,6 +27,8 @@ public struct FirstChoice: Sendable {
         public var ranked: [(key: NodeKey, cost: Instant.Span)] = []
         /// Sessions that others are not to have now.
         public var kept = 0
+        /// Relays of last time.
+        public var former: Set<NodeKey> = []
     }
 
     private let sessions: Int
@@ -60,6 +62,7 @@ public struct FirstChoice: Sendable {
             found.map(\.key).filter(former.contains) + found.map(\.key).filter { !former.contains($0) }, costs: costs)
         let measured = outlooks.count { $0 == .measured }
         let kept = max(measured, min(outlooks.count, sessions - 1))
-        return Offer(ranked: order.compactMap { key in costs[key].map { (key, $0) } }, kept: min(kept, sessions))
+        return Offer(ranked: order.compactMap { key in costs[key].map { (key, $0) } }, kept: min(kept, sessions),
+            former: former)
     }
 }

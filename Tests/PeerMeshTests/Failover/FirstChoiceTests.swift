@@ -17,9 +17,14 @@ import Testing
         var before: Outlook? = .away
     }
 
+    /// What it comes to.
+    final class Found {
+        var published: [NodeKey] = []
+    }
+
     /// When each session was asked for.
     private func play(
-        _ arrivals: [Arrival], former: Set<UInt8>, sessions: Int = 2, seconds: UInt64 = 30
+        _ arrivals: [Arrival], former: Set<UInt8>, _ end: Found = Found(), sessions: Int = 2, seconds: UInt64 = 30
     ) -> [(key: NodeKey, at: UInt64)] {
         var limits = Failover.Limits()
         limits.sessions = sessions
@@ -40,7 +45,9 @@ import Testing
             let offer = choice.offer(
                 found, former: Set(former.map(Self.key)), outlooks: outlooks, waitsForNamed: false, at: .at(at))
             for key in failover.held { _ = failover.heard(key, at: .at(at)) }
-            take(failover.ranked(offer.ranked, kept: offer.kept, at: .at(at)), at)
+            take(failover.ranked(offer.ranked, kept: offer.kept, former: offer.former, at: .at(at)), at)
+            take(failover.timePassed(at: .at(at)), at)
+            end.published = failover.published
         }
         return connected
     }
@@ -79,6 +86,16 @@ import Testing
             ], former: [1, 2])
         #expect(chosen.map(\.key) == [Self.key(3), Self.key(4)])
         #expect(chosen.map(\.at) == [3_000, 10_500])
+    }
+
+    @Test func `one that stood in for those of last time gives its place back when both come up in time`() {
+        let found = Found()
+        let chosen = play(
+            [.init(key: 1, cost: 14, at: 6_000), .init(key: 2, cost: 12, at: 7_000), .init(key: 3, cost: 11, at: 500)],
+            former: [1, 2], found)
+        #expect(chosen.map(\.key) == [Self.key(3), Self.key(1), Self.key(2)])
+        #expect(chosen.map(\.at) == [3_000, 6_000, 7_000])
+        #expect(Set(found.published) == [Self.key(1), Self.key(2)])
     }
 
     @Test func `one that is being measured is waited for, also where it is the only one that is wanted`() {
