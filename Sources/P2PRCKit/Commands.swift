@@ -109,7 +109,7 @@ public struct Commands: Sendable {
         for line in reply.text.split(separator: "\n") { Output.error("p2prc: \(line)") }
     }
 
-    private func remark(_ reply: ControlReply) {
+    func remark(_ reply: ControlReply) {
         for remark in reply.remarks ?? [] { Output.error("p2prc: \(remark)") }
     }
 
@@ -131,7 +131,9 @@ public struct Commands: Sendable {
         }
         if let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
             guard let text = reply.document else { throw CommandError(reply.status, reply.text) }
-            return try print(Array(text.utf8), table)
+            let status = try print(Array(text.utf8), table)
+            remark(reply)
+            return status
         }
         let document: Document?
         do throws(StorageError) {

@@ -17,6 +17,8 @@ struct Documents: Sendable {
         var carried: [CarriedMapping]
         /// Data channels go without encryption where the peer asks for that too.
         var allowsPlain = false
+        /// Those that it gives out.
+        var ports: PortRange
     }
 
     /// - Parameters:
@@ -32,7 +34,7 @@ struct Documents: Sendable {
                     name: name, address: own.endpoint.description, latency: .zero, state: .isSelf, key: key,
                     reason: nil, lastSeen: now, encryption: own.allowsPlain ? .plain : .tls))
             for carried in own.carried.sorted(by: { $0.standing.lease.ports.first < $1.standing.lease.ports.first }) {
-                mappings.mappings += Self.rows(carried, name: name, own: own.endpoint)
+                mappings.mappings += Self.rows(carried, name: name, own: own)
             }
         }
         for relay in relays { servers.servers.append(Self.row(relay)) }
@@ -111,7 +113,7 @@ struct Documents: Sendable {
             name: wish.name.isEmpty ? nil : wish.name, allow: wish.allow, deny: wish.deny)
     }
 
-    private static func rows(_ carried: CarriedMapping, name: String, own: Endpoint) -> [MappingRegistry.Mapping] {
+    private static func rows(_ carried: CarriedMapping, name: String, own: OwnRelay) -> [MappingRegistry.Mapping] {
         let lease = carried.standing.lease
         let shown: MappingState =
             if !carried.isLive {
@@ -129,22 +131,26 @@ struct Documents: Sendable {
         return transports(lease.protocols).flatMap { type in
             lease.ports.ports.enumerated().map { offset, port in
                 MappingRegistry.Mapping(
-                    serverName: name, address: carried.host ?? own.host, type: type, blindPort: port,
+                    serverName: name, address: carried.host ?? own.endpoint.host, type: type, blindPort: port,
                     state: state(each.indices.contains(offset) ? each[offset] : shown),
                     target: target(lease.target, offset), mapping: lease.mapping,
-                    relay: own.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
-                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown),
+                    relay: own.endpoint.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
+                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown, own.ports),
                     leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),
                     allow: carried.standing.filter?.allow ?? [], deny: carried.standing.filter?.deny ?? [])
             }
         }
     }
 
+    static func opening(_ ports: PortRange) -> String {
+        "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall here"
+    }
+
     private static let shortage = "no descriptors are left here; visitors are refused (ulimit -n)"
 
-    private static func reason(_ carried: CarriedMapping, _ state: MappingState) -> String? {
+    private static func reason(_ carried: CarriedMapping, _ state: MappingState, _ ports: PortRange) -> String? {
         if !carried.isLive { return "no session of this peer; its port refuses" }
-        if state == .unreachable { return "its peer does not reach it; is it open in the firewall here?" }
+        if state == .unreachable { return "its peer does not reach it; \(Self.opening(ports))" }
         return carried.isShort ? shortage : nil
     }
 

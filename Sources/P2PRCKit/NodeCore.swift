@@ -52,6 +52,7 @@ final class NodeCore {
     /// `--mp` waits for something to settle, which is looked for in all mappings.
     private var settling = Leisure()
     private var proclaimed: Set<String> = []
+    private var toldClosedPorts = false
     /// What was left out of the listings the last time.
     private var toldMisfits: Set<String> = []
     /// Where visitors are sent, as it was told last.
@@ -109,7 +110,7 @@ final class NodeCore {
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
 
     func documents() -> Documents {
-        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain) }
+        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain, ports: settings.relayPolicy.ports.usual) }
         var documents = Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(),
@@ -143,6 +144,7 @@ final class NodeCore {
     private func publish() {
         let documents = documents()
         proclaim(documents)
+        tellClosedPorts(documents)
         onPublish?(documents)
         addresses = PublishedAddresses(
             documents.exposed, of: Set(peer.allWishes.map(\.id)), at: peer.publishedRelays, after: addresses)
@@ -173,6 +175,28 @@ final class NodeCore {
         proclaimed = standing
     }
 
+    /// What peers say of this relay's public ports: once, until they reach all of them.
+    private func tellClosedPorts(_ documents: Documents) {
+        let closed = documents.mappings.mappings.filter { $0.role == .relay && $0.state == .unreachable }
+        guard let first = closed.first, let port = first.blindPort else {
+            toldClosedPorts = false
+            return
+        }
+        guard !toldClosedPorts else { return }
+        toldClosedPorts = true
+        log.warning(
+            "\(first.peerName) does not reach its public port \(port) here, and visitors will not either: \(Documents.opening(settings.relayPolicy.ports.usual))")
+    }
+
+    /// A reverse proxy that nobody reaches, and what to do about it.
+    var remarkOnReach: [String]? {
+        guard relay != nil, mesh?.standing == .notReachable else { return nil }
+        let ports = settings.relayPolicy.ports.usual
+        return [
+            "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(settings.serverPort), and port\(ports.count == 1 ? "" : "s") \(ports) for visitors, in its firewall"
+        ]
+    }
+
     /// Whoever asked for one port and sees two wants to know why.
     private static func remark(_ row: MappingRegistry.Mapping) -> String {
         row.target == HostText.serverPort ? " (p2prc's own port, for other nodes; --no-server-port leaves it out)" : ""
@@ -183,7 +207,10 @@ final class NodeCore {
     func handle(_ request: ControlRequest, _ answer: @escaping (ControlReply) -> Void) {
         switch request {
         case .status: status(answer)
-        case .viewServers: answer(Self.reply(documents().servers))
+        case .viewServers:
+            var reply = Self.reply(documents().servers)
+            reply.remarks = remarkOnReach
+            answer(reply)
         case .explain: answer(explain())
         case .netcheck: netcheck(answer)
         case .viewMappings: answer(Self.reply(documents().mappings))

@@ -20,12 +20,14 @@ extension Commands {
         }
         if json {
             Output.document(Array(text.utf8))
+            remark(reply)
             return .success
         }
         guard let document = try? JSONDecoder().decode(Document.self, from: Data(text.utf8)) else {
             throw CommandError(.failure, "the node's answer cannot be read: it runs another version; restart it")
         }
         Output.result(table(document))
+        remark(reply)
         return .success
     }
 }

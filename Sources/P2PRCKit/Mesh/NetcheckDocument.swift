@@ -92,7 +92,8 @@ extension NodeCore {
         guard let bytes = try? OrderedJSON.encode(document) else {
             return ControlReply(status: .failure, text: "the report cannot be written", document: nil)
         }
-        return ControlReply(status: .success, text: "", document: String(decoding: bytes, as: UTF8.self))
+        return ControlReply(
+            status: .success, text: "", document: String(decoding: bytes, as: UTF8.self), remarks: remarkOnReach)
     }
 
     private static func picture(_ spans: [NodeSpan], since first: Int64) -> [Double?] {

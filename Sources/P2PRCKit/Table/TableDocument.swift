@@ -185,7 +185,7 @@ extension TextTable {
     }
 
     private static func address(_ addresses: [String]) -> String {
-        guard let first = addresses.first else { return "behind NAT" }
+        guard let first = addresses.first else { return "not reachable" }
         return addresses.count == 1 ? first : "\(first) +\(addresses.count - 1)"
     }
 }

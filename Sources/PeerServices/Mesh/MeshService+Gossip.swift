@@ -94,6 +94,8 @@ extension MeshService {
     }
 
     private func failed(_ number: UInt64, _ reason: String, seed: String? = nil) {
+        // Nothing is asked any more, and that is no news.
+        guard !isStopped else { return }
         // Without its figures: how long an attempt took differs each time. Of relays that were joined, who keeps the
         // session tells already.
         let kind = reason.filter { !$0.isNumber }

@@ -58,7 +58,9 @@ extension MeshService {
         guard standing != .unknown, standing != lastTold else { return }
         lastTold = standing
         guard case .reachable(let addresses) = standing else {
-            return log.info("other nodes cannot reach this node")
+            guard setup.isRelay else { return log.info("other nodes cannot reach this node") }
+            return log.warning(
+                "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(setup.port) in its firewall, or have it forwarded")
         }
         let places = addresses.map(\.description).joined(separator: ", ")
         log.info("other nodes reach this node at \(places)")

@@ -122,7 +122,7 @@ public final class MeshService {
     var lastTold = Reachability.Standing.unknown
     var lastReachable: (addresses: [NodeAddress], statements: [DialBackStatement], at: Instant)?
     private var nextNetworks = Instant.zero
-    private var isStopped = false
+    private(set) var isStopped = false
 
     /// The mesh keys that this node knows, its own first.
     public var meshKeys: () -> [MeshKey] = { [] }

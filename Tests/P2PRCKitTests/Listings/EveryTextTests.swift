@@ -78,7 +78,7 @@ import Testing
             endpoint: Endpoint(host: "relay.example", port: 8_088), name: name, key: key, state: .refused, reason: name,
             latency: nil, lastHeard: nil, isPlain: nil)
         return Documents(
-            name: "me", key: key, own: .init(endpoint: Endpoint(host: "192.0.2.1", port: 8_088), carried: [carried]),
+            name: "me", key: key, own: .init(endpoint: Endpoint(host: "192.0.2.1", port: 8_088), carried: [carried], ports: PortRange(first: 20_000, count: 1_000)!),
             relays: [relay], exposed: [exposed], now: WallTime(seconds: 1_900_000_000))
     }
 
