@@ -37,6 +37,54 @@ extension PeerService {
         return all.last { counts[$0] == counts.values.max() }
     }
 
+    /// Where a mapping that any port will do for has two numbers, the odd one is given back for the usual one. That ends
+    /// what visitors have open there, so it waits for a moment when there are none.
+    func lookForOneNumber() {
+        let places = order(relays).filter { relay in
+            relay.link.state == .established && !relay.isLeaving && publishedRelays.contains(relay.endpoint.description)
+        }
+        guard places.count > 1 else { return }
+        let now = EventLoop.clock()
+        for wish in wishes.values {
+            guard case .any = wish.ports else { continue }
+            let standing = places.compactMap { relay -> OneNumber.Place? in
+                guard let key = relay.terms?.key, let agreement = relay.agreements[wish.id], let ports = agreement.ports,
+                    agreement.stage == .active
+                else { return nil }
+                return OneNumber.Place(relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports])
+            }
+            guard Set(standing.map(\.ports)).count > 1 else { continue }
+            whetherVisited(wish.id) { [weak self] isVisited in
+                guard let self, !isVisited else { return }
+                let given = remembered.filter { $0.mapping == wish.id }.map(\.ports)
+                guard let (key, ports) = oneNumber.exchange(of: wish.id, standing, given: given, at: now),
+                    let relay = places.first(where: { $0.terms?.key == key })
+                else { return }
+                exchange(wish.id, for: ports, at: relay)
+            }
+        }
+    }
+
+    /// Its ports refuse first, so that nobody is accepted and then reset.
+    private func exchange(_ id: MappingID, for ports: PortRange, at relay: Relay) {
+        let former = relay.agreements[id]?.ports
+        let session = relay.terms?.session
+        log.about(relay.endpoint).info(
+            "relay \(relay.endpoint) is asked for port \(ports) instead of \(former?.description ?? "?"), as it is elsewhere")
+        send(.report(id, state: .targetDown, isLeaving: true), to: relay)
+        loop.schedule(after: Self.farewell) { [weak self, weak relay] in
+            guard let self, let relay, relay.terms?.session == session, !relay.isLeaving,
+                relay.agreements[id]?.ports == former
+            else { return }
+            handle(.exchange(ports), id, relay)
+        }
+    }
+
+    private func whetherVisited(_ id: MappingID, _ answer: @escaping (Bool) -> Void) {
+        let bound = LoopBound(answer, on: loop)
+        report { exposed in bound.value(exposed.contains { $0.wish.id == id && $0.traffic.open > 0 }) }
+    }
+
     /// Another relay has answered about a mapping, or is gone.
     private func beginWaiting(for id: MappingID) {
         for relay in relays where relay.waiting.contains(id) && relay.link.state == .established {

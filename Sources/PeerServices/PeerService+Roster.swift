@@ -7,7 +7,7 @@ public import PeerWire
 /// Which relays have sessions beside those that the user named, and in which order all of them are shown.
 extension PeerService {
     /// From the refusal of new visitors to the end of a session that is left: those who came before are served.
-    private static let farewell = Instant.Span.seconds(1)
+    static let farewell = Instant.Span.seconds(1)
 
     func startRoster() {
         roster.candidates = { [unowned self] in

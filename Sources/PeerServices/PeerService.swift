@@ -10,6 +10,7 @@ public final class PeerService {
     private static let tick = Instant.Span.milliseconds(200)
     /// One latency sample in the IP table for so long: the best of those taken meanwhile.
     private static let sampleInterval = Instant.Span.seconds(5)
+    private static let oneNumberInterval = Instant.Span.seconds(2)
     /// A relay that says too much is heard again after this.
     private static let shortestWait = Instant.Span.milliseconds(20)
 
@@ -58,6 +59,8 @@ public final class PeerService {
     var routes: [MappingID: Route] = [:]
     /// What relays gave, the last one last.
     var remembered: [AgreedPorts]
+    var oneNumber = OneNumber()
+    private var nextLookForOneNumber = Instant.zero
     /// Those that had sessions when the last process ended.
     let lastRelays: [String]
     var thirdChecks: [UInt32: ThirdCheck] = [:]
@@ -545,6 +548,10 @@ public final class PeerService {
                 }
             }
             lookAtShortage()
+            if now >= nextLookForOneNumber {
+                nextLookForOneNumber = now + Self.oneNumberInterval
+                lookForOneNumber()
+            }
             scheduleTick()
         }
     }

@@ -55,6 +55,9 @@ public struct PeerPortAgreement: Sendable {
         case seen(UInt16, by: String)
         /// The relay's half of a receipt, with the keys that the session proved.
         case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
+        /// Its ports are to be given back for these, where any will do. Where the relay has others to give, it is asked
+        /// for the former ones again.
+        case exchange(PortRange)
         case timePassed
     }
 
@@ -90,6 +93,8 @@ public struct PeerPortAgreement: Sendable {
     /// What another relay gave for the same mapping: the first choice here, where any will do and none was had before.
     public var prefers: PortRange?
     public private(set) var host: String?
+    /// Ports that were given back for others; until the relay has offered some.
+    private var exchange: (former: PortRange, wanted: PortRange)?
     private var targets: TargetStates
     private var checks = PortChecks(count: 0, TargetStates())
     private var reported: Message?
@@ -269,6 +274,7 @@ public struct PeerPortAgreement: Sendable {
             reported = nil
             activationsDue = 0
             refusals = 0
+            exchange = nil
             return []
         case .offered(let offer): return offered(offer)
         case .ownPortBound:
@@ -300,6 +306,7 @@ public struct PeerPortAgreement: Sendable {
             if case .active = stage { checks.seen(offset, by: verifier) }
             return []
         case .receiptOffered(let draft, let relay, let peer): return receiptOffered(draft, relay, peer, now)
+        case .exchange(let wanted): return give(backFor: wanted)
         case .timePassed: return timePassed(now)
         }
     }
@@ -325,8 +332,26 @@ public struct PeerPortAgreement: Sendable {
         ]
     }
 
+    private mutating func give(backFor wanted: PortRange) -> [Action] {
+        guard case .active = stage, case .any(wanted.count) = wish.ports, let former = ports, former != wanted else {
+            return []
+        }
+        exchange = (former, wanted)
+        ports = nil
+        prefers = wanted
+        return [.send(.release(wish.id))] + request()
+    }
+
     private mutating func offered(_ offer: Message.Offer) -> [Action] {
         guard case .requested = stage else { return [] }
+        if let exchange {
+            self.exchange = nil
+            if offer.ports != exchange.wanted {
+                // Nothing is won by a third number.
+                ports = exchange.former
+                return [.send(.release(wish.id))] + request()
+            }
+        }
         guard offer.ports.count == wish.ports.count else {
             return [.send(.decline(wish.id, attempt: offer.attempt, reason: .withdrawn))]
         }

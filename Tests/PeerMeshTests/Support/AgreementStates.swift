@@ -23,7 +23,7 @@ enum AgreementStates {
         ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targets(answers)),
         ("targetSilent", .targets(silence)), ("checkPassed", .checkPassed(0, by: "this node")),
         ("checkFailed", .checkFailed(0, reason: "refused")),
-        ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))), ("timePassed", .timePassed),
+        ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))), ("exchange", .exchange(PortRange(first: 5_000, count: 1)!)), ("timePassed", .timePassed),
     ]
 
     static let answers = TargetStates.answering(1)
