@@ -38,6 +38,9 @@ final class PeerLane {
         case targetFailed(MappingID, port: UInt16, String)
         /// A visitor, or a channel that one would come by, found no descriptor here.
         case ranShort
+        /// A channel of a group was not to be had, or broke as soon as it was there, and none stands; or one does again.
+        case channelFailed(ChannelGroup)
+        case channelStands(ChannelGroup)
     }
 
     private final class Pool {
@@ -57,6 +60,14 @@ final class PeerLane {
         var recentlyTaken = 0
         var tick = 0
         var isTicking = false
+        /// Channels that were dialled a moment ago, and when each was there.
+        var young: [ObjectIdentifier: Instant] = [:]
+        /// It was reported that channels fail.
+        var isInTrouble = false
+
+        func isSteady(_ channel: ReadyChannel, at now: Instant) -> Bool {
+            young[ObjectIdentifier(channel)].map { now - $0 >= PeerLane.steady } ?? true
+        }
 
         init(terms: SessionTerms, group: ChannelGroup, addresses: [SocketAddress], wanted: Int) {
             self.terms = terms
@@ -81,6 +92,8 @@ final class PeerLane {
     /// How long a visitor's first bytes are awaited while a check is pending.
     private static let checkPatience = Instant.Span.milliseconds(300)
     private static let rememberedVisitors = 4_096
+    /// A channel that is there for so long, or that a visitor came by, stands.
+    private static let steady = Instant.Span.seconds(2)
 
     let loop: EventLoop
     /// Of this process: what is left of them is for sessions, commands and checks.
@@ -227,6 +240,8 @@ final class PeerLane {
             own = nil
             guard let stream = consume stream else {
                 if error.isOutOfDescriptors { report(.ranShort) }
+                // The others are this node's own.
+                if error.isRefused || error.isTimedOut { channelFailed(pool) }
                 return pause(pool)
             }
             guard hasRoom(for: pool.terms.key, stream.openDescriptors - 1) else {
@@ -274,7 +289,7 @@ final class PeerLane {
             let hello = DataChannelHello(group: pool.group, number: pool.nextNumber, secret: secret)
             pool.nextNumber += 1
             guard stream.sendAtOnce(hello.bytes) else { return pause(pool) }
-            keep(pool, stream, isRegistered: false)
+            keep(pool, stream, isRegistered: false, isNew: true)
         }
     }
 
@@ -287,9 +302,11 @@ final class PeerLane {
             if let own { pool.securing[own] = nil }
             switch consume outcome {
             case .secured(let stream, _):
-                keep(pool, stream, isRegistered: true)
+                keep(pool, stream, isRegistered: true, isNew: true)
                 refill(pool)
-            case .failed: pause(pool)
+            case .failed:
+                channelFailed(pool)
+                pause(pool)
             }
         }
         own = ObjectIdentifier(handshake)
@@ -297,21 +314,50 @@ final class PeerLane {
         handshake.start(isRegistered: false)
     }
 
-    private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool) {
+    private func keep(_ pool: Pool, _ stream: consuming Stream, isRegistered: Bool, isNew: Bool = false) {
         let channel = try? ReadyChannel(
             on: loop, stream, isRegistered: isRegistered, expecting: VisitorStart.byteCount,
             isPossible: VisitorStart.mayBegin(with:)
         ) { [weak self, weak pool] channel, word in
             guard let self, let pool else { return }
             pool.channels.removeAll { $0 === channel }
+            let isSteady = pool.isSteady(channel, at: loop.now)
+            pool.young[ObjectIdentifier(channel)] = nil
             if let word, let start = VisitorStart(word), let stream = channel.takeStream() {
                 taken(pool, start, stream)
             } else {
                 channel.close()
+                if !isSteady, pool.channels.count < pool.wanted { channelFailed(pool) }
                 broke(pool)
             }
         }
-        if let channel { pool.channels.append(channel) }
+        guard let channel else { return }
+        pool.channels.append(channel)
+        if isNew { watch(channel, of: pool) }
+    }
+
+    private func watch(_ channel: ReadyChannel, of pool: Pool) {
+        pool.young = pool.young.filter { loop.now - $0.value < Self.steady }
+        pool.young[ObjectIdentifier(channel)] = loop.now
+        guard pool.isInTrouble else { return }
+        loop.schedule(after: Self.steady) { [weak self, weak pool, weak channel] in
+            guard let self, let pool, let channel, pool.channels.contains(where: { $0 === channel }) else { return }
+            channelStands(pool)
+        }
+    }
+
+    private func channelFailed(_ pool: Pool) {
+        guard pools[pool.group] === pool, !pool.channels.contains(where: { pool.isSteady($0, at: loop.now) }) else {
+            return
+        }
+        pool.isInTrouble = true
+        report(.channelFailed(pool.group))
+    }
+
+    private func channelStands(_ pool: Pool) {
+        guard pool.isInTrouble else { return }
+        pool.isInTrouble = false
+        report(.channelStands(pool.group))
     }
 
     private func broke(_ pool: Pool) {
@@ -323,6 +369,7 @@ final class PeerLane {
 
     private func taken(_ pool: Pool, _ start: VisitorStart, _ channel: consuming Stream) {
         pool.pauses = 0
+        channelStands(pool)
         let arrival = Arrival(start: start, taken: Taken(group: pool.group, relay: pool.terms.key, tick: pool.tick))
         expectBack(pool)
         visitorCame(arrival, channel)

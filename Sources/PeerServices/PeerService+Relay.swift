@@ -46,6 +46,8 @@ extension PeerService {
         /// What it says of letting its peers go, and when that is looked at once more.
         var drain = DrainWord()
         var drainTimer: LoopTimer?
+        /// Whether data channels of this session stand.
+        var channels = ChannelTrouble(groups: 1)
         /// Its session is about to end, and its ports refuse already.
         var isLeaving = false
         /// Why it does not carry a mapping, as the user was told; it is asked again and again.

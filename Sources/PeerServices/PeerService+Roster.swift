@@ -32,7 +32,8 @@ extension PeerService {
             var outcomes: [NodeKey: RelayOutcome] = [:]
             for relay in relays where relay.link.state == .established && !relay.isLeaving {
                 guard let key = relay.terms?.key else { continue }
-                outcomes[key] = RelayOutcome(relay.agreements.values.map(\.outcome))
+                outcomes[key] = RelayOutcome(
+                    relay.agreements.values.map(\.outcome), carriesNothing: relay.channels.carriesNothing)
             }
             return outcomes
         }
@@ -169,6 +170,20 @@ extension PeerService {
         roster.established(key, isNamed: true)
     }
 
+    /// Data channels failed, or one stands again.
+    func channelsChanged(of group: ChannelGroup, _ change: (inout ChannelTrouble) -> Bool) {
+        guard let relay = relays.first(where: { $0.terms?.session == group.session }), change(&relay.channels) else {
+            return
+        }
+        // One that is silent has other troubles, and of a chosen one the roster tells.
+        if relay.isNamed {
+            log.about(relay.endpoint).warning(
+                "relay \(relay.endpoint) \(relay.channels.carriesNothing ? (.carriesNothing as MappingOutcome.Failure?).text : "carries visitors again")")
+        }
+        roster.outcomesChanged()
+        onChange?()
+    }
+
     /// What this node makes of a relay that it did not have to be told of.
     public func use(of key: NodeKey) -> Failover.Use? { roster.use(of: key) }
 
@@ -210,6 +225,7 @@ extension MappingOutcome.Failure? {
         switch self {
         case .unreachable: "cannot be reached at its public ports"
         case .refused: "gives no port for what this node exposes"
+        case .carriesNothing: "carries no visitors: its session stands, and none of its data channels does"
         case nil: "was not reached at its public ports yet"
         }
     }

@@ -457,6 +457,7 @@ public final class PeerService {
             onMemberships?(memberships, nil)
         }
         relay.figures = SampleLog()
+        relay.channels = ChannelTrouble(groups: terms.groups)
         if let address = relay.channel?.remoteAddress {
             for number in 0..<terms.groups {
                 onLane(of: number, relay) { lane, group in
@@ -560,6 +561,9 @@ public final class PeerService {
         switch report {
         case .targetFailed(let id, let port, let reason): watches[id]?.targetFailed(port, reason)
         case .ranShort: ranShort()
+        case .channelFailed(let group):
+            channelsChanged(of: group) { $0.channelFailed(group.number, at: EventLoop.clock()) }
+        case .channelStands(let group): channelsChanged(of: group) { $0.channelStands(group.number) }
         }
     }
 

@@ -101,6 +101,7 @@ extension Failover.Use {
                 switch failure {
                 case .unreachable: "its public ports cannot be reached"
                 case .refused: "it refuses a port for what this node exposes"
+                case .carriesNothing: "its session stands, and none of its data channels does"
                 case nil: "nobody has reached its public ports yet"
                 }
             return isPublished ? "used for what works there, another is looked for: \(lack)" : "not used: \(lack)"

@@ -12,6 +12,8 @@ public enum MappingOutcome: Hashable, Sendable {
         case unreachable
         /// The relay gives no port for it.
         case refused
+        /// The relay's session stands, and none of its data channels does (`ChannelTrouble`).
+        case carriesNothing
     }
 }
 
@@ -22,7 +24,8 @@ public struct RelayOutcome: Hashable, Sendable {
     /// Of those that fail, what is worst.
     public private(set) var failure: MappingOutcome.Failure?
 
-    public init(_ mappings: some Sequence<MappingOutcome> = []) {
+    /// - Parameter carriesNothing: no visitor gets through, whatever was reached before.
+    public init(_ mappings: some Sequence<MappingOutcome> = [], carriesNothing: Bool = false) {
         for mapping in mappings {
             switch mapping {
             case .idle: break
@@ -32,6 +35,8 @@ public struct RelayOutcome: Hashable, Sendable {
             case .fails(let other): failure = failure ?? other
             }
         }
+        guard carriesNothing, pending + working > 0 || failure != nil else { return }
+        (pending, working, failure) = (0, 0, .carriesNothing)
     }
 
     /// Nothing that is to be served is left open.

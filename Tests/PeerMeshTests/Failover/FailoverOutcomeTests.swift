@@ -11,6 +11,8 @@ import Testing
         var failover: Failover
         /// What mappings become at each relay, so long after its session stands.
         var outcomes: [NodeKey: @Sendable (_ stoodFor: Instant.Span) -> [MappingOutcome]] = [:]
+        /// Their data channels do not stand.
+        var broken: Set<NodeKey> = []
         let ranked: [(key: NodeKey, cost: Instant.Span)]
         var now = Instant.zero
         var since: [NodeKey: Instant] = [:]
@@ -49,7 +51,10 @@ import Testing
                 now = now + .milliseconds(step)
                 for key in since.keys { take(failover.heard(key, at: now)) }
                 var told: [NodeKey: RelayOutcome] = [:]
-                for (key, start) in since { told[key] = RelayOutcome(outcomes[key]?(now - start) ?? []) }
+                for (key, start) in since {
+                    let carriesNothing = broken.contains(key)
+                    told[key] = RelayOutcome(outcomes[key]?(now - start) ?? [], carriesNothing: carriesNothing)
+                }
                 take(failover.ranked(ranked, at: now))
                 take(failover.served(told, at: now))
                 take(failover.timePassed(at: now))
