@@ -8,16 +8,33 @@ internal import PeerWire
 /// that the session stands on, and nobody else. So no relay has a peer dial anything but that relay. Where that is not
 /// the host that visitors are told, the port works and is not verified, until another relay has seen it there.
 extension PeerService {
+    /// Other relays are asked about a port, one after the other, until one has come through.
+    struct ThirdRound {
+        let mapping: MappingID
+        let relay: Relay
+        let session: SessionID?
+        /// How often there was such a round before.
+        let repetitions: Int
+        var asked: [Relay] = []
+        /// Who dialled last, and did not come through.
+        var denier: (name: String, place: String)?
+
+        init(mapping: MappingID, relay: Relay, repetitions: Int) {
+            self.mapping = mapping
+            self.relay = relay
+            self.repetitions = repetitions
+            session = relay.terms?.session
+        }
+    }
+
     /// A check that another relay was asked for.
     struct ThirdCheck {
-        let mapping: MappingID
+        let round: ThirdRound
         let nonce: [UInt8]
-        let relay: Relay
         let verifier: Relay
         /// By how many the port is after the first one.
         let offset: UInt16
-        /// How often it was asked before.
-        let repetitions: Int
+        let sent: Instant
         let timer: LoopTimer
     }
 
@@ -34,6 +51,8 @@ extension PeerService {
     /// is asked with each check of this node's own, once.
     private static let thirdPause = Instant.Span.seconds(5)
     private static let maximumRepetitions = 4
+    /// A no after less was not dialled for.
+    private static let shortestDial = Instant.Span.milliseconds(2_900)
 
     func check(_ check: Check, at relay: Relay) {
         guard relay.agreements[check.mapping] != nil, relay.link.state == .established else { return }
@@ -57,7 +76,9 @@ extension PeerService {
             case .passed:
                 relay.checkPace.answered()
                 let elsewhere = isTold ? nil : address.hostText
-                handle(.checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere), id, relay)
+                let asksOthers = elsewhere == nil && !others(than: relay).isEmpty
+                handle(
+                    .checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere, asksOthers: asksOthers), id, relay)
                 // Of many ports others look at one.
                 guard relay.agreements[id]?.firstWorking?.offset == check.offset else { return }
                 let isFirst = relay.askedAbout.insert(id).inserted
@@ -97,21 +118,40 @@ extension PeerService {
 
     // MARK: Other relays
 
-    /// Has another relay look from where it is. What it says is shown beside this node's own check; it cannot undo it.
+    /// Relays that can look at a port of another one.
+    private func others(than relay: Relay) -> [Relay] {
+        relays.filter {
+            $0 !== relay && $0.link.state == .established && !$0.isLeaving && $0.key != relay.key
+                && $0.key.map(roster.isSilent) == false
+        }
+    }
+
+    /// Has another relay look from where it is: its word decides whether the port is verified (`OthersWord`). Where one
+    /// says no it may lie, or something may have been lost: another one is asked, or the same once more.
     func askThirdNode(_ id: MappingID, at relay: Relay, repetitions: Int = 0) {
+        let round = ThirdRound(mapping: id, relay: relay, repetitions: repetitions)
+        if !ask(round) { handle(.notAsked, id, relay) }
+    }
+
+    /// `false` where there is nobody left.
+    private func ask(_ round: ThirdRound) -> Bool {
+        let (id, relay) = (round.mapping, round.relay)
+        let others = others(than: relay)
+        let isAgain = round.asked.count == 1 && round.denier != nil && others.count == 1
         guard let agreement = relay.agreements[id], let offset = agreement.firstWorking?.offset,
             let ports = agreement.ports, let numeric = numericHost(of: agreement, at: relay),
-            let third = relays.first(where: { $0 !== relay && $0.link.state == .established && $0.key != relay.key })
-        else { return }
+            let third = others.first(where: { other in isAgain || !round.asked.contains { $0 === other } })
+        else { return false }
+        var round = round
+        round.asked.append(third)
         nextCheck &+= 1
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
         let number = nextCheck
         let timer = loop.schedule(after: ReachabilityProbe.limit * 2) { [weak self] in
-            self?.thirdNodeAnswered(number, passed: false)
+            self?.thirdNodeAnswered(number, passed: false, isSilence: true)
         }
         thirdChecks[number] = ThirdCheck(
-            mapping: id, nonce: nonce, relay: relay, verifier: third, offset: offset, repetitions: repetitions,
-            timer: timer)
+            round: round, nonce: nonce, verifier: third, offset: offset, sent: EventLoop.clock(), timer: timer)
         routes[id]?.pendingChecks[nonce] = offset
         publishRoute(id)
         send(
@@ -119,6 +159,7 @@ extension PeerService {
                 Message.CheckRequest(
                     number: number, mapping: id, host: numeric, port: ports.first + offset, nonce: nonce)),
             to: third)
+        return true
     }
 
     /// What another relay can dial: where this node's check came through, unless visitors are told another address.
@@ -137,22 +178,37 @@ extension PeerService {
         }
     }
 
-    func thirdNodeAnswered(_ number: UInt32, passed: Bool) {
+    /// - Parameter isSilence: it has not answered.
+    func thirdNodeAnswered(_ number: UInt32, passed: Bool, isSilence: Bool = false) {
         guard let check = thirdChecks.removeValue(forKey: number) else { return }
         check.timer.cancel()
-        let (id, relay) = (check.mapping, check.relay)
+        var round = check.round
+        let (id, relay) = (round.mapping, round.relay)
         routes[id]?.pendingChecks[check.nonce] = nil
         publishRoute(id)
-        if passed {
-            handle(.seen(check.offset, by: check.verifier.name ?? check.verifier.endpoint.host), id, relay)
-        } else if check.repetitions < Self.maximumRepetitions {
-            let session = relay.terms?.session
-            loop.schedule(after: Self.thirdPause * (1 << UInt64(check.repetitions))) { [weak self, weak relay] in
-                guard let self, let relay, let session, relay.terms?.session == session,
-                    let by = relay.agreements[id]?.firstWorking?.by, by.count < 2
-                else { return }
-                askThirdNode(id, at: relay, repetitions: check.repetitions + 1)
+        guard relay.terms?.session == round.session else { return }
+        let name = check.verifier.name ?? check.verifier.endpoint.host
+        let place = check.verifier.endpoint.description
+        if passed { return handle(.seen(check.offset, by: name, relay: place), id, relay) }
+        // One that does not dial says so at once, and one that did not come through when its dial would have ended.
+        if !isSilence, EventLoop.clock() - check.sent >= Self.shortestDial { round.denier = (name, place) }
+        if ask(round) {
+            if let denier = round.denier {
+                handle(.notSeen(check.offset, by: denier.name, relay: denier.place, isLast: false), id, relay)
             }
+            return
+        }
+        if let denier = round.denier {
+            handle(.notSeen(check.offset, by: denier.name, relay: denier.place, isLast: true), id, relay)
+        } else {
+            handle(.notAsked, id, relay)
+        }
+        guard round.repetitions < Self.maximumRepetitions else { return }
+        loop.schedule(after: Self.thirdPause * (1 << UInt64(round.repetitions))) { [weak self, weak relay] in
+            guard let self, let relay, relay.terms?.session == round.session,
+                let by = relay.agreements[id]?.firstWorking?.by, by.count < 2
+            else { return }
+            askThirdNode(id, at: relay, repetitions: round.repetitions + 1)
         }
     }
 }

@@ -49,10 +49,15 @@ public struct PeerPortAgreement: Sendable {
         case targets(TargetStates)
         /// Answers to `check`, for the port so many after the first.
         /// `elsewhere`: where this node dialled, when that is not the host that visitors are told.
-        case checkPassed(UInt16, by: String, elsewhere: String? = nil)
+        /// `asksOthers`: another relay is asked as well.
+        case checkPassed(UInt16, by: String, elsewhere: String? = nil, asksOthers: Bool = false)
         case checkFailed(UInt16, reason: String)
         /// Another node was asked, and came through at the host that visitors are told.
-        case seen(UInt16, by: String)
+        case seen(UInt16, by: String, relay: String? = nil)
+        /// Another relay was asked, and did not; `isLast`: nobody else is asked.
+        case notSeen(UInt16, by: String, relay: String, isLast: Bool)
+        /// Nobody could be asked.
+        case notAsked
         /// The relay's half of a receipt, with the keys that the session proved.
         case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
         /// Its ports are to be given back for these, where any will do. Where the relay has others to give, it is asked
@@ -97,6 +102,7 @@ public struct PeerPortAgreement: Sendable {
     private var exchange: (former: PortRange, wanted: PortRange)?
     private var targets: TargetStates
     private var checks = PortChecks(count: 0, TargetStates())
+    private var others = OthersWord()
     private var reported: Message?
     private var reportAt: Instant?
     /// Up to which of the ports' changes it is settled whether they are reported, and when.
@@ -140,7 +146,7 @@ public struct PeerPortAgreement: Sendable {
         case .committed: .committed
         case .refused: .refused
         case .active:
-            Self.best.first { state in checks.stages.contains { $0.state == state } } ?? .active
+            Self.best.first { [stages] state in stages.contains { $0.state == state } } ?? .active
         }
     }
 
@@ -157,12 +163,23 @@ public struct PeerPortAgreement: Sendable {
     }
 
     /// Of each port, while it is active.
-    var stages: [PortChecks.Stage] { checks.stages }
+    var stages: [PortChecks.Stage] {
+        let verdict = others.verdict
+        guard verdict != .good else { return checks.stages }
+        return checks.stages.map { stage in
+            guard case .verified(_, let at) = stage else { return stage }
+            guard case .denied(let name) = verdict else { return .checking(failures: 0) }
+            return .unreachable(
+                reason: "reached from this node's own address alone: \(name) does not get through", retryAt: at)
+        }
+    }
+
+    private var changes: Int { checks.changes + others.changes }
 
     /// Each port of an active mapping, in their order; none otherwise.
     public var standings: [Standing] {
         guard case .active = stage else { return [] }
-        return checks.stages.enumerated().map { offset, stage in
+        return stages.enumerated().map { offset, stage in
             switch stage {
             case .closed: Standing(state: .targetDown, reason: targets.silent[UInt16(offset)], verifiedBy: [])
             case .unknown, .opening, .due, .checking: Standing(state: .active, reason: nil, verifiedBy: [])
@@ -184,7 +201,8 @@ public struct PeerPortAgreement: Sendable {
     /// Why the first of the ports that nobody reaches is not; `nil` where there is none.
     public var firstUnreachable: String? {
         guard case .active = stage else { return nil }
-        return checks.firstUnreachable
+        for case .unreachable(let reason, _) in stages { return reason }
+        return nil
     }
 
     /// By how many ports the first one that works is after the first, and who verified it.
@@ -198,7 +216,7 @@ public struct PeerPortAgreement: Sendable {
     public var verifiedPorts: [PortRange] {
         guard case .active = stage, let ports else { return [] }
         var runs: [PortRange] = []
-        for (offset, stage) in checks.stages.enumerated() {
+        for (offset, stage) in stages.enumerated() {
             guard case .verified = stage else { continue }
             let port = ports.first + UInt16(offset)
             if let last = runs.last, last.last + 1 == port, let longer = PortRange(first: last.first, last: port) {
@@ -221,16 +239,16 @@ public struct PeerPortAgreement: Sendable {
     public var nextDeadline: Instant? {
         switch stage {
         case .refused(_, _, let retryAt): retryAt
-        case .active: [reportAt, checks.nextDeadline].compactMap { $0 }.min()
+        case .active: [reportAt, checks.nextDeadline, others.awaitedUntil].compactMap { $0 }.min()
         case .offline, .requested, .checking, .committed: nil
         }
     }
 
     public mutating func handle(_ event: Event, at now: Instant) -> [Action] {
-        let before = (state, checks.changes)
+        let before = (state, changes)
         var actions = transition(event, now)
         if case .active = stage { actions += nextChecks(now) }
-        if (state, checks.changes) != before, !actions.contains(.changed) { actions.append(.changed) }
+        if (state, changes) != before, !actions.contains(.changed) { actions.append(.changed) }
         if case .active = stage { actions += report(now) }
         return actions
     }
@@ -246,9 +264,9 @@ public struct PeerPortAgreement: Sendable {
 
     /// At once what changes who is let in; the rest when checks have a rest, or after a moment.
     private mutating func report(_ now: Instant) -> [Action] {
-        guard reported == nil || judged != checks.changes || reportAt.map({ now >= $0 }) == true else { return [] }
-        judged = checks.changes
-        let states = PortStates(checks.stages.map(\.state))
+        guard reported == nil || judged != changes || reportAt.map({ now >= $0 }) == true else { return [] }
+        judged = changes
+        let states = PortStates(stages.map(\.state))
         let message = Message.report(wish.id, state: state, ports: states.runs.count > 1 ? states : nil)
         guard reported != message else {
             reportAt = nil
@@ -295,15 +313,26 @@ public struct PeerPortAgreement: Sendable {
             self.targets = targets
             if case .active = stage { checks.targetsChanged(targets, at: now) }
             return []
-        case .checkPassed(let offset, let verifier, let place):
+        case .checkPassed(let offset, let verifier, let place, let asksOthers):
             guard case .active = stage else { return [] }
+            if asksOthers { others.awaits(at: now) }
             _ = checks.passed(offset, by: verifier, elsewhere: place, at: now)
             return []
         case .checkFailed(let offset, let reason):
             guard case .active = stage, let host, let pause = checks.failed(offset, reason, at: now) else { return [] }
             return [check(host, offset, after: pause)].compactMap { $0 }
-        case .seen(let offset, let verifier):
-            if case .active = stage { checks.seen(offset, by: verifier) }
+        case .seen(let offset, let verifier, let relay):
+            guard case .active = stage else { return [] }
+            others.said(true, by: relay ?? verifier, name: verifier, isLast: false, at: now)
+            checks.seen(offset, by: verifier)
+            return []
+        case .notSeen(let offset, let verifier, let relay, let isLast):
+            guard case .active = stage else { return [] }
+            others.said(false, by: relay, name: verifier, isLast: isLast, at: now)
+            checks.unseen(offset, by: verifier)
+            return []
+        case .notAsked:
+            if case .active = stage { others.cannotBeAsked() }
             return []
         case .receiptOffered(let draft, let relay, let peer): return receiptOffered(draft, relay, peer, now)
         case .exchange(let wanted): return give(backFor: wanted)
@@ -376,9 +405,9 @@ public struct PeerPortAgreement: Sendable {
     private mutating func activated(_ attempt: UInt16, _ host: String, _ now: Instant) -> [Action] {
         guard let ports, activationsDue > 0, attempt == self.attempt else { return [] }
         switch stage {
-        case .committed: checks = PortChecks(count: ports.count, targets)
+        case .committed: checkAnew(ports)
         // Said of another host, nothing that was verified counts.
-        case .active where host != self.host: checks = PortChecks(count: ports.count, targets)
+        case .active where host != self.host: checkAnew(ports)
         case .active: break
         case .offline, .requested, .checking, .refused: return []
         }
@@ -387,6 +416,11 @@ public struct PeerPortAgreement: Sendable {
         stage = .active
         checks.opened(at: now)
         return []
+    }
+
+    private mutating func checkAnew(_ ports: PortRange) {
+        checks = PortChecks(count: ports.count, targets)
+        others = OthersWord()
     }
 
     private mutating func receiptOffered(
@@ -401,6 +435,7 @@ public struct PeerPortAgreement: Sendable {
     }
 
     private mutating func timePassed(_ now: Instant) -> [Action] {
+        if case .active = stage { others.timePassed(at: now) }
         guard case .refused(_, _, let retryAt) = stage, now >= retryAt else { return [] }
         return request()
     }

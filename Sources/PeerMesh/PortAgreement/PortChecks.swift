@@ -163,12 +163,6 @@ public struct PortChecks: Sendable {
         }
     }
 
-    /// Why the first of those that nobody reaches is not.
-    var firstUnreachable: String? {
-        for case .unreachable(let reason, _) in stages { return reason }
-        return nil
-    }
-
     private var unreachable: Int { stages.count { if case .unreachable = $0 { true } else { false } } }
 
     /// This node's own check came through; `place`: where it dialled, when that is not the host that visitors are told.
@@ -209,6 +203,13 @@ public struct PortChecks: Sendable {
         case .reached(_, let at): set(Int(offset), .verified(by: [verifier], recheckAt: at))
         case .closed, .unknown, .opening, .due, .checking, .verified, .unreachable: return
         }
+    }
+
+    /// Another node does not see it any more.
+    mutating func unseen(_ offset: UInt16, by verifier: String) {
+        guard stages.indices.contains(Int(offset)), case .verified(let by, let at) = stages[Int(offset)], by.count > 1
+        else { return }
+        set(Int(offset), .verified(by: by.filter { $0 != verifier }, recheckAt: at))
     }
 
     /// The check did not come through; the result is the pause after which the port is to be checked once more.
