@@ -43,7 +43,9 @@ public struct RelayFigures: Hashable, Sendable {
         let steps = Self.steps(answered)
         jitter = steps.isEmpty ? nil : steps[steps.count / 2]
         setUp = current.compactMap(\.setUp).min()
-        let last = current.suffix(Self.lossSamples)
+        // What was asked before it was there at all says nothing of its way: it was just started, perhaps.
+        let there = current.drop { $0.roundTrip == nil }
+        let last = (there.isEmpty ? current[...] : there).suffix(Self.lossSamples)
         let lost = last.count { $0.roundTrip == nil }
         loss = last.isEmpty ? 0 : Double(lost) / Double(last.count)
         certainLoss = Self.leastShare(lost, of: last.count)

@@ -118,30 +118,6 @@ extension LaboratoryTests {
             }
         }
 
-        @Test("a home that starts again while its relays do goes back to them, and to its number")
-        func startsAgain() async throws {
-            try await scenario { s in
-                // The seed gives nobody an advantage: two at 12 and 14 ms are used, one that is a little nearer comes later.
-                let town = try await MeshTown(s, relays: [14, 12, 11].map { .init($0) }, isNamed: false)
-                let rows = try await town.settled()
-                let former = Set(rows.prefix(2).compactMap(\.address))
-                let port = rows[0].port
-                let others = town.relays.indices.filter { !former.contains(town.lab.relayAddress($0)) }
-                for round in 0..<Scale.pick(2, long: 10) {
-                    town.homes[0].program.kill()
-                    let used = town.relays.indices.filter { !others.contains($0) }
-                    for index in used { town.relays[index].program.kill() }
-                    try await town.homes[0].restart()
-                    // They come up some seconds after the home has.
-                    try await pass(.seconds(2), because: "relays start later than the home")
-                    for index in used { try await town.relays[index].restart() }
-                    let now = try await town.settled(within: .seconds(40))
-                    #expect(Set(now.prefix(2).compactMap(\.address)) == former, "round \(round): \(now)")
-                    #expect(Set(now.map(\.port)) == [port], "round \(round): \(now)")
-                }
-            }
-        }
-
         @Test("two relays within 5 ms of each other do not take turns")
         func sticky() async throws {
             try await scenario { s in

@@ -73,6 +73,17 @@ import Testing
         }
     }
 
+    @Test func `what was asked before a relay was there is no loss, and what is lost later is`() {
+        var log = SampleLog()
+        for at in UInt64(0)..<10 { log.add(ProbeSample(at: .at(at), roundTrip: nil)) }
+        #expect(RelayFigures(log, at: Self.now).loss == 1 && RelayFigures(log, at: Self.now).isSilent)
+        for at in UInt64(5_000)..<5_010 { log.add(ProbeSample(at: .at(at), roundTrip: .milliseconds(12))) }
+        let figures = RelayFigures(log, at: Self.now)
+        #expect(figures.loss == 0 && figures.cost == .milliseconds(12))
+        for at in UInt64(6_000)..<6_010 { log.add(ProbeSample(at: .at(at), roundTrip: nil)) }
+        #expect(RelayFigures(log, at: Self.now).loss == 0.5)
+    }
+
     @Test func `it takes 10 ms and a third to leave the current relay`() {
         func chosen(_ current: Double, _ other: Double) -> NodeKey? {
             Ranking(
