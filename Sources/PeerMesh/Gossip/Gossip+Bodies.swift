@@ -8,13 +8,23 @@ extension Gossip {
     }
 
     /// What this node has in the buckets that differ, and in one that is drawn: sums can be made alike on purpose.
-    mutating func lists(for digest: GossipDigest, time: Int64) -> GossipDifference {
+    ///
+    /// Tables that somebody fills differ in more buckets than an answer has room for. So the caller's own bucket comes
+    /// first, for nobody else can tell its news yet, and then those with records that were renewed lately.
+    mutating func lists(for digest: GossipDigest, from caller: NodeKey, time: Int64) -> GossipDifference {
         let bits = digest.bucketBits
         let sums = table.digestSums(bits: bits)
         let drawn = Int(random.next() % UInt64(sums.count))
         var differing = sums.indices.filter { sums[$0] != digest.sums[$0] || $0 == drawn }
         // From anywhere on, so that what finds no room today comes first some other time.
         if !differing.isEmpty { differing.rotate(by: Int(random.next() % UInt64(differing.count))) }
+        if differing.count * 8 > limits.listedEntries {
+            let first = ([caller.tag] + news.tags).map { GossipDigest.bucket(of: $0, bits: bits) }
+            var seen: Set<Int> = []
+            let ahead = first.filter { (sums[$0] != digest.sums[$0]) && seen.insert($0).inserted }
+                .prefix(limits.listedEntries / 16)
+            differing = ahead + differing.filter { !ahead.contains($0) }
+        }
         var answer = GossipDifference(time: time, room: UInt32(limits.recordBytes))
         var room = limits.listedEntries
         for bucket in differing {
@@ -40,8 +50,11 @@ extension Gossip {
 
     /// The asker's second step: what is newer here goes, what is newer there is wanted.
     mutating func reply(to difference: GossipDifference, time: Int64) -> GossipDifference {
+        // News of nodes that both know go before nodes that one of them lacks: rows are made up more easily than news.
         var wants: [UInt64] = []
+        var lacking: [UInt64] = []
         var newer: [UInt64] = []
+        var unknown: [UInt64] = []
         var seen: Set<UInt16> = []
         for list in difference.lists {
             // Of one division, each bucket once: so the table is gone through once at most.
@@ -49,7 +62,7 @@ extension Gossip {
             var common = 0
             for entry in list.entries {
                 guard let issue = table.record(tag: entry.tag)?.issue else {
-                    wants.append(entry.tag)
+                    lacking.append(entry.tag)
                     continue
                 }
                 common += 1
@@ -61,13 +74,15 @@ extension Gossip {
             // Mostly nothing is missing there.
             guard here.count > common else { continue }
             let listed = Set(list.entries.map(\.tag))
-            newer += here.filter { !listed.contains($0) }
+            unknown += here.filter { !listed.contains($0) }
         }
         // Much at once only in a round that has no other partner: three at a time would be three times as much.
         let isAlone = isCatchingUp && exchanges.count == 1
-        isCatchingUp = wants.count > limits.muchMissing
-        wants = Array(wants.prefix(GossipDifference.maximumWants))
+        isCatchingUp = wants.count + lacking.count > limits.muchMissing
+        wants = Array((wants + lacking).prefix(GossipDifference.maximumWants))
         newer.rotate(by: newer.isEmpty ? 0 : Int(random.next() % UInt64(newer.count)))
+        unknown.rotate(by: unknown.isEmpty ? 0 : Int(random.next() % UInt64(unknown.count)))
+        newer += unknown
         // News about oneself goes first: nobody else can tell it yet.
         if let place = newer.firstIndex(of: own.tag) { newer.swapAt(0, place) }
         let room = min(Int(difference.room), limits.recordBytes)

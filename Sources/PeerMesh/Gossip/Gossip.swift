@@ -67,6 +67,8 @@ public struct Gossip: Sendable {
     public internal(set) var table: RecordTable
     public internal(set) var clock = MeshClock()
     public var book: PartnerBook
+    /// What became of dials to nodes that this one knows by their rows.
+    public var hosts: DialledHosts
     public internal(set) var counts = Counts()
     /// The number of the own record that is out, if there is one.
     public internal(set) var ownRecord: SignedRecord?
@@ -78,34 +80,37 @@ public struct Gossip: Sendable {
     var random: SeededGenerator
     var exchanges: [UInt64: Exchange] = [:]
     var changes: [Change] = []
+    /// Records that were renewed lately.
+    var news = RecentNews()
     private var nextNumber: UInt64 = 1
     private var nextRound = Instant.zero
     private var replacementsLeft = 0
     /// Much was missing in the last answer.
     var isCatchingUp = false
-    private var sources: SourceGate
-    private var steps: RateBucket
+    private var steps: FairRate
     private var posted: RateBucket
+    /// Sources that forged, and until when nothing is heard of them.
+    private var barred: [Network: Instant] = [:]
 
     /// - Parameters:
     ///   - seed: random; partners are drawn from it.
+    ///   - hosts: nobody has been dialled yet.
     ///   - mayDial: whether others' word is enough to dial a host (`DialPolicy`).
     ///   - isGenuine: judges a signature; simulations have cheaper ones.
     public init(
-        own: NodeKey, limits: GossipLimits = GossipLimits(), seed: UInt64,
+        own: NodeKey, limits: GossipLimits = GossipLimits(), hosts: DialledHosts = DialledHosts(), seed: UInt64,
         mayDial: @escaping @Sendable (HostAddress) -> Bool,
         isGenuine: @escaping @Sendable (SignedRecord) -> Bool = { $0.isGenuine }
     ) {
         self.own = own
         self.limits = limits
+        self.hosts = hosts
         self.mayDial = mayDial
         self.isGenuine = isGenuine
         table = RecordTable(limits)
         book = PartnerBook(limits)
         random = SeededGenerator(seed: seed)
-        sources = SourceGate(
-            .init(handshakesPerSecond: limits.stepsPerSource, halfOpen: 1), capacity: 4_096, seed: random.next())
-        steps = RateBucket(perSecond: limits.stepsPerSecond, at: .zero)
+        steps = FairRate(perSource: limits.stepsPerSource, perSecond: limits.stepsPerSecond)
         posted = RateBucket(perSecond: limits.postedPerSecond, burst: limits.postedAtOnce, at: .zero)
     }
 
@@ -179,7 +184,8 @@ public struct Gossip: Sendable {
 
     private mutating func begin(_ count: Int, wantsSeed: Bool, _ now: Instant, _ time: Int64) -> [Action] {
         let partners = book.choose(
-            count, from: table, own: own, wantsSeed: wantsSeed, at: now, mayDial: mayDial, using: &random)
+            count, from: table, own: own, wantsSeed: wantsSeed, hosts: &hosts, at: now, mayDial: mayDial,
+            using: &random)
         guard !partners.isEmpty, let digest = digest(time) else { return [] }
         return partners.map { partner in
             exchanges[nextNumber] = Exchange(partner: partner, started: now)
@@ -195,8 +201,9 @@ public struct Gossip: Sendable {
         guard var exchange = exchanges[number] else { return [] }
         if exchange.key == nil { clock.heard(difference.time, at: caller.host, own: wall, now: now) }
         let time = clock.time(at: wall)
-        take(difference.records, from: caller, time, now)
-        table.meet(caller.key, at: SourceGate.source(of: caller.host))
+        noteAnswer(exchange.partner, caller, now)
+        guard take(difference.records, from: caller, time, now) else { return failed(number, at: now, wall: wall) }
+        meet(caller)
         guard exchange.key == nil else {
             exchanges[number] = nil
             book.answered(exchange.partner)
@@ -213,10 +220,20 @@ public struct Gossip: Sendable {
         return [.send(number, reply)]
     }
 
+    private mutating func noteAnswer(_ partner: Partner, _ caller: Caller, _ now: Instant) {
+        switch partner {
+        case .node(_, let address): hosts.answered(caller.key, at: address, now)
+        case .seed: NodeAddress(host: caller.host, port: 1).map { hosts.answered(caller.key, at: $0, now) }
+        }
+    }
+
     /// No answer, or none that can be used; `busy` counts as none. Somebody else is tried, so many times a round.
     public mutating func failed(_ number: UInt64, at now: Instant, wall: WallTime) -> [Action] {
         guard let exchange = exchanges.removeValue(forKey: number) else { return [] }
         book.failed(exchange.partner, at: now)
+        if exchange.key == nil, case .node(let key, let address) = exchange.partner {
+            hosts.failed(key, at: address, now)
+        }
         guard exchange.key == nil, replacementsLeft > 0 else { return [.finish(number)] }
         replacementsLeft -= 1
         return [.finish(number)] + begin(1, wantsSeed: false, now, clock.time(at: wall))
@@ -228,7 +245,7 @@ public struct Gossip: Sendable {
         _ digest: GossipDigest, by caller: Caller, at now: Instant, wall: WallTime
     ) -> Answer {
         guard admits(caller, now) else { return .busy }
-        return .difference(lists(for: digest, time: clock.time(at: wall)))
+        return .difference(lists(for: digest, from: caller.key, time: clock.time(at: wall)))
     }
 
     public mutating func asked(
@@ -236,8 +253,11 @@ public struct Gossip: Sendable {
     ) -> Answer {
         guard admits(caller, now) else { return .busy }
         let time = clock.time(at: wall)
-        take(offered(in: difference, now), from: caller, time, now)
-        table.meet(caller.key, at: SourceGate.source(of: caller.host))
+        guard take(offered(in: difference, now), from: caller, time, now) else {
+            bar(caller.host, now)
+            return .busy
+        }
+        meet(caller)
         return .difference(records(for: difference, time: time))
     }
 
@@ -252,11 +272,17 @@ public struct Gossip: Sendable {
     }
 
     private mutating func admits(_ caller: Caller, _ now: Instant) -> Bool {
-        guard caller.key != own, steps.take(1, at: now),
-            case .admitted(let ticket) = sources.admit(caller.host, at: now)
-        else { return false }
-        sources.finished(ticket)
-        return true
+        caller.key != own && !isBarred(caller.host, now) && steps.take(from: caller.host, at: now)
+    }
+
+    /// Forged records came from there: nothing more is heard for a while. Keys cost nothing, so all of the source is meant.
+    private mutating func bar(_ host: HostAddress, _ now: Instant) {
+        if barred.count >= limits.barred { barred = barred.filter { now < $0.value } }
+        if barred.count < limits.barred { barred[SourceGate.source(of: host)] = now + limits.barredSpan }
+    }
+
+    private func isBarred(_ host: HostAddress, _ now: Instant) -> Bool {
+        !barred.isEmpty && barred[SourceGate.source(of: host)].map { now < $0 } ?? false
     }
 
     // MARK: Taking records in
@@ -265,13 +291,25 @@ public struct Gossip: Sendable {
     private static let here = SourceGate.source(
         of: HostAddress(VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: 0)))
 
-    private mutating func take(_ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant) {
+    /// - Returns: whether none of them was forged: no honest node passes on what it has not judged, so the first one ends it.
+    private mutating func take(
+        _ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant
+    ) -> Bool {
         let source = SourceGate.source(of: caller.host)
         for record in records {
             let verdict = take(record, from: source, time, now, isCallers: record.key == caller.key)
-            // No honest node passes on what it has not judged.
-            if verdict == .refused(.forged) { return }
+            if verdict == .refused(.forged) { return false }
         }
+        return true
+    }
+
+    private mutating func meet(_ caller: Caller) {
+        table.meet(caller.key, at: SourceGate.source(of: caller.host))
+        noteDisplaced()
+    }
+
+    private mutating func noteDisplaced() {
+        for key in table.takeDisplaced() where changes.count < limits.capacity { changes.append(.removed(key)) }
     }
 
     private mutating func take(
@@ -288,9 +326,11 @@ public struct Gossip: Sendable {
             ? table.takeOwn(record, from: source, time: time, at: now, isGenuine: judge)
             : table.take(record, from: source, time: time, at: now, isGenuine: judge)
         counts.judged += judged
+        noteDisplaced()
         switch verdict {
         case .added, .renewed:
             counts.accepted += 1
+            if verdict == .renewed, let place = table.source(of: record.tag) { news.add(record.tag, from: place) }
             // Bounded by what a round takes in, as long as somebody takes the changes.
             if changes.count < limits.capacity { changes.append(.stored(record)) }
         case .known: break

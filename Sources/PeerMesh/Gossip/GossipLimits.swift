@@ -4,10 +4,10 @@ public struct GossipLimits: Hashable, Sendable {
 
     /// Records, at most. About 0.5 KiB each, with all that is kept beside them.
     public var capacity = 16_384
-    /// Of these, places that only nodes get that were met: who talked to this node with his own key.
+    /// Of these, places that nodes have that were met, and no others: who talked to this node with his own key.
     public var reserved = 4_096
-    /// Nodes of one source network that count as met.
-    public var metPerSource = 64
+    /// A record that was there so long when all places were taken keeps its place.
+    public var steadyAfter = Instant.Span.seconds(30)
     /// From then on a record that is still renewed keeps its place whatever comes.
     public var settlesAfter = Instant.Span.seconds(600)
     /// New records of one key that are taken within `renewalSpan`: as many as two processes with it may write.
@@ -53,9 +53,15 @@ public struct GossipLimits: Hashable, Sendable {
     /// Steps of exchanges that one source may ask for in a second, and all of them together.
     public var stepsPerSource = 20
     public var stepsPerSecond = 400
+    /// Questions of other nodes, of whatever kind, that the API takes in a second: of one source, and of all.
+    public static let questionsPerSource = 100
+    public static let questionsPerSecond = 1_600
     /// Records that are taken in a second out of what others post, and at once: each may cost a signature.
     public var postedPerSecond = 1_000
     public var postedAtOnce = 4_000
+    /// For so long nothing is heard of a source that sent a forged record; and so many are remembered.
+    public var barredSpan = Instant.Span.seconds(60)
+    public var barred = 1_024
 
     public init() {}
 }

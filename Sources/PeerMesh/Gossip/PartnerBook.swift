@@ -58,6 +58,8 @@ public struct PartnerBook: Sendable {
     }
 
     mutating func failed(_ partner: Partner, at now: Instant) {
+        // Of others `DialledHosts` knows what became of them.
+        if case .node = partner, !proven.contains(partner) { return }
         let count = (failures[partner]?.count ?? 0) + 1
         if failures[partner] == nil, failures.count >= limits.failures {
             // Those whose time is over first; where there is none, the one that is over soonest.
@@ -81,8 +83,8 @@ public struct PartnerBook: Sendable {
     /// Partners for one round, no two the same. All but the last are nodes that have answered before, where there are
     /// any; the last is anybody. So rows that somebody made up get a third of a node's attention at most.
     mutating func choose(
-        _ count: Int, from table: RecordTable, own: NodeKey, wantsSeed: Bool, at now: Instant,
-        mayDial: (HostAddress) -> Bool, using random: inout SeededGenerator
+        _ count: Int, from table: RecordTable, own: NodeKey, wantsSeed: Bool, hosts: inout DialledHosts,
+        at now: Instant, mayDial: (HostAddress) -> Bool, using random: inout SeededGenerator
     ) -> [Partner] {
         var chosen: [Partner] = []
         // A newcomer keeps to its seed until others have answered: rows alone may all be made up. But not for every
@@ -92,7 +94,7 @@ public struct PartnerBook: Sendable {
         let asksSeed = wantsSeed || (isNew && (!hasChoice || random.next() % 8 == 0))
         if asksSeed, let seed = seed(now) { chosen.append(seed) }
         while chosen.count < count - 1, let partner = provenPartner(now, chosen, &random) { chosen.append(partner) }
-        while chosen.count < count, let partner = node(table, own, now, mayDial, chosen, &random) {
+        while chosen.count < count, let partner = node(table, own, &hosts, now, mayDial, chosen, &random) {
             chosen.append(partner)
         }
         if chosen.isEmpty, let partner = provenPartner(now, chosen, &random) ?? seed(now) { chosen.append(partner) }
@@ -122,8 +124,8 @@ public struct PartnerBook: Sendable {
     /// Each host is as likely as any other, however many rows name it: who fills tables with rows that point to
     /// somebody else's host gets no more dials there than one row would.
     private func node(
-        _ table: RecordTable, _ own: NodeKey, _ now: Instant, _ mayDial: (HostAddress) -> Bool,
-        _ chosen: [Partner], _ random: inout SeededGenerator
+        _ table: RecordTable, _ own: NodeKey, _ hosts: inout DialledHosts, _ now: Instant,
+        _ mayDial: (HostAddress) -> Bool, _ chosen: [Partner], _ random: inout SeededGenerator
     ) -> Partner? {
         guard !table.contacts.isEmpty else { return nil }
         for _ in 0..<24 {
@@ -134,7 +136,10 @@ public struct PartnerBook: Sendable {
             let sharers = UInt64(table.hosts[address.host] ?? 1)
             guard sharers == 1 || random.next() % sharers == 0 else { continue }
             let partner = Partner.node(record.key, address)
-            guard mayDial(address.host), !chosen.contains(partner), !isResting(partner, now) else { continue }
+            guard mayDial(address.host), !chosen.contains(partner), !isResting(partner, now),
+                hosts.mayDial(record.key, at: address, rows: table.count, at: now, using: &random)
+            else { continue }
+            hosts.begun(record.key, at: address, now)
             return partner
         }
         return nil

@@ -2,9 +2,12 @@ public import PeerWire
 
 /// The records of all nodes that this one knows of: the newest of each key, genuine and not expired.
 ///
-/// Bounded, and a flood of made-up keys pushes nobody out: a newcomer that was heard of while the table is full takes
-/// the place of the youngest that came from the most talkative source, and only where that source has brought more
-/// than the newcomer's own. Nodes that were met, and records that were renewed for ten minutes, keep their places.
+/// Bounded, and a flood of made-up keys pushes nobody out. Hearsay and nodes that were met have places of their own. A
+/// newcomer that was heard of while all places for hearsay are taken gets that of the youngest record which the most
+/// talkative network brought, and only where that network has brought more than the newcomer's own. Records that were
+/// there half a minute before the places ran out keep theirs, and so do those that were renewed for ten minutes: the
+/// node that brought most of them may well be an honest seed. A node that is met while those places are taken gets that of the last one
+/// of the network with most, by the same rule: who talks to this node himself is in the table at once.
 public struct RecordTable: Sendable {
     /// What became of a record that came in.
     public enum Verdict: Hashable, Sendable {
@@ -29,18 +32,28 @@ public struct RecordTable: Sendable {
         case sameTag
     }
 
+    /// What a record's place depends on.
+    enum Standing: UInt8, Sendable {
+        case young
+        /// Renewed long after it came: keeps its place.
+        case settled
+        /// Its node was talked to.
+        case met
+    }
+
     /// What is kept beside a record.
     struct Note: Sendable {
-        /// Where it was heard from first.
-        var source: Network
+        /// Where it was heard from first, or met.
+        var source: SourceKey
         var firstSeen: Instant
-        var isMet = false
-        /// Renewed long after it came: keeps its place.
-        var isSettled = false
-        var renewals = 1
         var renewalsSince: Instant
-        /// Its place in `contacts`, if it has addresses.
-        var contact: Int?
+        /// The young or met ones of the same source that came before and after it; 0 where there is none.
+        var older: UInt64 = 0
+        var newer: UInt64 = 0
+        var renewals: UInt16 = 1
+        var standing = Standing.young
+        /// Its place in `contacts`, or -1.
+        var contact: Int32 = -1
     }
 
     public let limits: GossipLimits
@@ -53,12 +66,16 @@ public struct RecordTable: Sendable {
     /// The coarser sums that were asked for last, until something changes.
     private var folded: [UInt64]?
     /// Tags of the records that have addresses, in no order.
-    private(set) var contacts: [UInt64] = []
+    public private(set) var contacts: [UInt64] = []
     /// Records for each host.
     private(set) var hosts: [HostAddress: Int] = [:]
-    /// Tags that may have to go, the youngest last, by the network that brought them. May hold tags that have gone.
-    private var young: [Network: [UInt64]] = [:]
-    private var metCount: [Network: Int] = [:]
+    /// The young ones by who brought them, the met ones by where they are; and the newest of each source.
+    private var young = Places()
+    private var met = Places()
+    /// Since when all places for hearsay are taken.
+    private var fullSince: Instant?
+    /// Who had to go for somebody else since `takeDisplaced` was called.
+    private var displaced: [NodeKey] = []
     /// Nothing expires before. Seconds.
     private var nextExpiry = Int64.max
 
@@ -73,7 +90,16 @@ public struct RecordTable: Sendable {
     public subscript(key: NodeKey) -> SignedRecord? {
         all[key.tag].flatMap { $0.key == key ? $0 : nil }
     }
-    public func isMet(_ key: NodeKey) -> Bool { notes[key.tag]?.isMet == true }
+    public func isMet(_ key: NodeKey) -> Bool { metPlace(of: key) != nil }
+    /// The networks that this node has met a node in.
+    public func metPlace(of key: NodeKey) -> NetworkSteps? {
+        guard let note = notes[key.tag], note.standing == .met, all[key.tag]?.key == key else { return nil }
+        return note.source.host.map { NetworkSteps(of: $0) }
+    }
+    /// Where a record came from first.
+    func source(of tag: UInt64) -> SourceKey? { notes[tag]?.source }
+    /// Nodes that were met.
+    public var metCount: Int { met.tally.count }
 
     /// Takes a record in, cheap checks first; `isGenuine` is asked last, and only where everything else speaks for it.
     ///
@@ -89,35 +115,37 @@ public struct RecordTable: Sendable {
             guard record.issue > known.issue else { return .known }
             if let refusal = timeliness(of: record, time) { return .refused(refusal) }
             let isNewSpan = now - note.renewalsSince >= limits.renewalSpan
-            guard isNewSpan || note.renewals < limits.renewals else { return .refused(.tooOften) }
+            guard isNewSpan || Int(note.renewals) < limits.renewals else { return .refused(.tooOften) }
             guard isGenuine(record) else { return .refused(.forged) }
             replace(tag, by: record, isNewSpan: isNewSpan, now)
             return .renewed
         }
         if let refusal = timeliness(of: record, time) { return .refused(refusal) }
         var leaving: UInt64?
-        if count >= limits.capacity - limits.reserved {
-            leaving = displaceable(for: source)
+        let source = SourceKey(source.address)
+        if hearsayCount >= limits.capacity - limits.reserved {
+            leaving = youngest(for: source, now)
             guard leaving != nil else { return .refused(.full) }
+        } else if let since = fullSince, now > since, hearsayCount < (limits.capacity - limits.reserved) / 10 * 9 {
+            fullSince = nil
         }
         guard isGenuine(record) else { return .refused(.forged) }
-        if let leaving { remove(tag: leaving) }
-        add(record, source, now)
-        young[source, default: []].append(tag)
+        if let leaving { displace(leaving) }
+        add(record, source, .young, now)
         return .added
     }
 
-    /// The node itself was talked to, from or at that network; its record, if it is not there yet, comes with it and
-    /// may take a reserved place. `false` when its network has met this one often enough.
+    /// The node itself was talked to, from or at that network. `false` where its place would be somebody's of a network
+    /// that has no more than its own.
     @discardableResult
     public mutating func meet(_ key: NodeKey, at source: Network) -> Bool {
         guard all[key.tag]?.key == key, let note = notes[key.tag] else { return false }
-        guard !note.isMet else { return true }
-        guard metCount[source, default: 0] < limits.metPerSource else { return false }
-        metCount[source, default: 0] += 1
-        notes[key.tag]?.isMet = true
+        guard note.standing != .met else { return true }
+        let source = SourceKey(source.address)
+        guard makeRoom(forMet: source) else { return false }
+        unlink(key.tag)
         notes[key.tag]?.source = source
-        dropFromYoung(key.tag, note.source)
+        link(key.tag, .met)
         return true
     }
 
@@ -125,17 +153,50 @@ public struct RecordTable: Sendable {
     public mutating func takeOwn(
         _ record: SignedRecord, from source: Network, time: Int64, at now: Instant, isGenuine: (SignedRecord) -> Bool
     ) -> Verdict {
-        var verdict = take(record, from: source, time: time, at: now, isGenuine: isGenuine)
-        if verdict == .refused(.full), metCount[source, default: 0] < limits.metPerSource {
-            let leaving = count < limits.capacity ? nil : displaceable(for: nil)
-            guard count < limits.capacity || leaving != nil else { return verdict }
-            guard isGenuine(record) else { return .refused(.forged) }
-            if let leaving { remove(tag: leaving) }
-            add(record, source, now)
-            verdict = .added
+        let verdict = take(record, from: source, time: time, at: now, isGenuine: isGenuine)
+        guard verdict == .refused(.full) else {
+            meet(record.key, at: source)
+            return verdict
         }
-        meet(record.key, at: source)
-        return verdict
+        let place = SourceKey(source.address)
+        guard met.tally.count < limits.reserved || met.tally.yielding(to: place) != nil else { return verdict }
+        guard isGenuine(record) else { return .refused(.forged) }
+        _ = makeRoom(forMet: place)
+        add(record, place, .met, now)
+        return .added
+    }
+
+    private var hearsayCount: Int { count - met.tally.count }
+
+    /// The record that goes for a newcomer that was heard of there.
+    private mutating func youngest(for source: SourceKey, _ now: Instant) -> UInt64? {
+        let since = fullSince ?? now
+        fullSince = since
+        while let network = young.tally.yielding(to: source), let tag = young.newest[network] {
+            guard let note = notes[tag], note.firstSeen + limits.steadyAfter <= since else { return tag }
+            // It is the newest of its source, so all others of that were there before as well.
+            while let old = young.newest[network] { unlink(old) }
+        }
+        return nil
+    }
+
+    /// Whether there is a place for one more node that is met there; somebody may have gone for it.
+    private mutating func makeRoom(forMet source: SourceKey) -> Bool {
+        guard met.tally.count >= limits.reserved else { return true }
+        guard let leaving = met.tally.yielding(to: source).flatMap({ met.newest[$0] }) else { return false }
+        displace(leaving)
+        return true
+    }
+
+    private mutating func displace(_ tag: UInt64) {
+        if let key = all[tag]?.key { displaced.append(key) }
+        remove(tag: tag)
+    }
+
+    /// Who had to go for somebody else since the last call.
+    public mutating func takeDisplaced() -> [NodeKey] {
+        defer { displaced.removeAll(keepingCapacity: true) }
+        return displaced
     }
 
     /// Drops what has expired, and says what that was.
@@ -144,10 +205,6 @@ public struct RecordTable: Sendable {
         let gone = all.values.filter { $0.expires <= time }.map(\.key)
         for key in gone { remove(tag: key.tag) }
         nextExpiry = all.values.map(\.expires).min() ?? .max
-        for (source, tags) in young {
-            let left = tags.filter { notes[$0] != nil }
-            young[source] = left.isEmpty ? nil : left
-        }
         return gone
     }
 
@@ -190,28 +247,53 @@ public struct RecordTable: Sendable {
         return isEarly ? .early : nil
     }
 
-    /// The youngest of the source that brought most, unless the newcomer's own has brought as much (`nil`: a node that
-    /// was met, which goes before all hearsay).
-    private mutating func displaceable(for source: Network?) -> UInt64? {
-        while let (largest, tags) = young.max(by: { $0.value.count < $1.value.count }) {
-            if let source, tags.count <= young[source, default: []].count + 1 { return nil }
-            guard let last = tags.last else { return nil }
-            if let note = notes[last], !note.isMet, !note.isSettled, note.source == largest { return last }
-            dropFromYoung(last, largest)
+    /// Places that are given up by network.
+    private struct Places: Sendable {
+        var tally = NetworkTally()
+        var newest: [SourceKey: UInt64] = [:]
+    }
+
+    /// A record gets a place of that kind, as the newest of its source.
+    private mutating func link(_ tag: UInt64, _ standing: Standing) {
+        guard let source = notes[tag]?.source else { return }
+        notes[tag]?.standing = standing
+        guard standing != .settled else { return }
+        let former = (standing == .met ? met : young).newest[source] ?? 0
+        notes[tag]?.older = former
+        notes[tag]?.newer = 0
+        notes[former]?.newer = tag
+        if standing == .met {
+            met.newest[source] = tag
+            met.tally.add(source)
+        } else {
+            young.newest[source] = tag
+            young.tally.add(source)
         }
-        return nil
     }
 
-    private mutating func dropFromYoung(_ tag: UInt64, _ source: Network) {
-        guard let place = young[source]?.lastIndex(of: tag) else { return }
-        young[source]?.remove(at: place)
-        if young[source]?.isEmpty == true { young[source] = nil }
+    /// It has no place any more that could be given up.
+    private mutating func unlink(_ tag: UInt64) {
+        guard let note = notes[tag], note.standing != .settled else { return }
+        notes[note.older]?.newer = note.newer
+        notes[note.newer]?.older = note.older
+        let newest = note.newer == 0 ? (note.older == 0 ? nil : note.older) : nil
+        if note.standing == .met {
+            if note.newer == 0 { met.newest[note.source] = newest }
+            met.tally.remove(note.source)
+        } else {
+            if note.newer == 0 { young.newest[note.source] = newest }
+            young.tally.remove(note.source)
+        }
+        notes[tag]?.older = 0
+        notes[tag]?.newer = 0
+        notes[tag]?.standing = .settled
     }
 
-    private mutating func add(_ record: SignedRecord, _ source: Network, _ now: Instant) {
+    private mutating func add(_ record: SignedRecord, _ source: SourceKey, _ standing: Standing, _ now: Instant) {
         let tag = record.tag
         all[tag] = record
         notes[tag] = Note(source: source, firstSeen: now, renewalsSince: now)
+        link(tag, standing)
         let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
         count(GossipDigest.mark(tag: tag, issue: record.issue), in: bucket)
         buckets[bucket].append(tag)
@@ -229,19 +311,16 @@ public struct RecordTable: Sendable {
         all[tag] = record
         if isMoved { index(record) }
         nextExpiry = min(nextExpiry, record.expires)
-        guard var note = notes[tag] else { return }
-        note.renewals = isNewSpan ? 1 : note.renewals + 1
-        if isNewSpan { note.renewalsSince = now }
-        if !note.isSettled, now - note.firstSeen >= limits.settlesAfter {
-            note.isSettled = true
-            dropFromYoung(tag, note.source)
-        }
-        notes[tag] = note
+        guard let note = notes[tag] else { return }
+        notes[tag]?.renewals = isNewSpan ? 1 : note.renewals + 1
+        if isNewSpan { notes[tag]?.renewalsSince = now }
+        if note.standing == .young, now - note.firstSeen >= limits.settlesAfter { unlink(tag) }
     }
 
     private mutating func remove(tag: UInt64) {
-        guard let record = all[tag], let note = notes[tag] else { return }
+        guard let record = all[tag] else { return }
         unindex(record)
+        unlink(tag)
         all[tag] = nil
         notes[tag] = nil
         let bucket = GossipDigest.bucket(of: tag, bits: GossipDigest.maximumBucketBits)
@@ -250,8 +329,6 @@ public struct RecordTable: Sendable {
             buckets[bucket].swapAt(place, buckets[bucket].count - 1)
             buckets[bucket].removeLast()
         }
-        if note.isMet, let met = metCount[note.source] { metCount[note.source] = met > 1 ? met - 1 : nil }
-        if !note.isMet, !note.isSettled, young[note.source]?.last == tag { dropFromYoung(tag, note.source) }
     }
 
     private mutating func count(_ mark: UInt64, in bucket: Int) {
@@ -262,17 +339,17 @@ public struct RecordTable: Sendable {
 
     private mutating func index(_ record: SignedRecord) {
         guard !record.record.addresses.isEmpty else { return }
-        notes[record.tag]?.contact = contacts.count
+        notes[record.tag]?.contact = Int32(contacts.count)
         contacts.append(record.tag)
         for address in record.record.addresses { hosts[address.host, default: 0] += 1 }
     }
 
     private mutating func unindex(_ record: SignedRecord) {
-        guard let place = notes[record.tag]?.contact, let last = contacts.last else { return }
-        contacts[place] = last
+        guard let place = notes[record.tag]?.contact, place >= 0, let last = contacts.last else { return }
+        contacts[Int(place)] = last
         notes[last]?.contact = place
         contacts.removeLast()
-        notes[record.tag]?.contact = nil
+        notes[record.tag]?.contact = -1
         for address in record.record.addresses {
             guard let count = hosts[address.host] else { continue }
             hosts[address.host] = count > 1 ? count - 1 : nil

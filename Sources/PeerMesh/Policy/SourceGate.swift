@@ -104,7 +104,8 @@ public struct SourceGate: Sendable {
     /// Sources that are counted each for itself.
     public var sourceCount: Int { known.count }
 
-    static func source(of address: HostAddress) -> Network {
+    /// What counts as one source: an IPv4 address, an IPv6 /64.
+    public static func source(of address: HostAddress) -> Network {
         Network(of: address, prefixLength: address.isIPv6 ? 64 : 32)
     }
 

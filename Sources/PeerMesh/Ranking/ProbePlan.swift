@@ -30,6 +30,11 @@ public struct ProbePlan: Sendable {
     public struct Probe: Hashable, Sendable {
         public var key: NodeKey
         public var samples: Int
+
+        public init(key: NodeKey, samples: Int) {
+            self.key = key
+            self.samples = samples
+        }
     }
 
     private struct Entry: Sendable {
@@ -59,7 +64,7 @@ public struct ProbePlan: Sendable {
     /// The candidates anew.
     ///
     /// - Parameters:
-    ///   - candidates: relays that are proven, the best first; those without a figure last.
+    ///   - candidates: relays that are proven and have answered, the best first; of others see `StrangerProbes`.
     ///   - held: relays with a session.
     ///   - isUrgent: the relay in use got worse: the alternates are measured at once.
     public mutating func update(

@@ -14,9 +14,11 @@ public struct Reachability: Sendable {
     public static let witnesses = 2
     /// Witnesses asked in a row, and remembered.
     public static let asked = 4
-    static let remembered = 16
-    /// Words that came unasked and are remembered.
-    static let maximumVouches = 16
+    public static let remembered = 16
+    /// Words that came unasked and are remembered: in all, of one network, of a wide one (`NetworkSteps`).
+    public static let maximumVouches = 16
+    public static let vouchesOfNear = 4
+    public static let vouchesOfWide = 8
     /// After that a witness's word is old. Its statement stands in the record as long (`RelayProof.lifetime`).
     public static let lifetime = Instant.Span.seconds(1_800)
     /// Between two askings while nothing is decided, and afterwards.
@@ -46,8 +48,10 @@ public struct Reachability: Sendable {
         var at: Instant
         var observed: NodeAddress
         var statement: DialBackStatement?
-        /// It came unasked, from a node that this one can only be dialled by: the network that this comes from.
-        var voucher: Network?
+        /// It came unasked, from a node that this one cannot dial: where that comes from.
+        var voucher: HostAddress?
+        /// Where the witness was asked.
+        var host: HostAddress?
     }
 
     private struct Pending: Sendable {
@@ -160,9 +164,11 @@ public struct Reachability: Sendable {
         return true
     }
 
-    /// - Parameter available: nodes that could be asked at all: with a single one, its word has to do.
+    /// - Parameters:
+    ///   - host: where the witness was asked: of each source one word counts, the last; `nil`: it counts by itself.
+    ///   - available: sources of nodes that could be asked at all: with a single one, its word has to do.
     public mutating func answered(
-        _ answer: DialBackAnswer, by witness: NodeKey, available: Int, at now: Instant
+        _ answer: DialBackAnswer, by witness: NodeKey, from host: HostAddress? = nil, available: Int, at now: Instant
     ) -> [Action] {
         guard let asked = pending.removeValue(forKey: witness) else { return [] }
         askable = available
@@ -172,8 +178,8 @@ public struct Reachability: Sendable {
                 statement.address.port == asked.port, statement.address.host == answer.observed.host,
                 isGenuine(statement, own)
             else { return judge(now) }
-            remember(witness, Word(at: now, observed: answer.observed, statement: statement))
-        case .notReached: remember(witness, Word(at: now, observed: answer.observed, statement: nil))
+            remember(witness, Word(at: now, observed: answer.observed, statement: statement, host: host))
+        case .notReached: remember(witness, Word(at: now, observed: answer.observed, statement: nil, host: host))
         case .busy, .notDialled: break
         }
         return judge(now)
@@ -184,19 +190,25 @@ public struct Reachability: Sendable {
     /// A node that holds a session here says where it reached this one. It counts only as long as nobody who was asked
     /// has said anything: those were chosen by this node, and these come by themselves.
     ///
-    /// - Parameter source: where the connection came from; one word counts for each network, whatever keys it has.
+    /// - Parameter source: where the connection came from; words are counted by that, whatever keys they have.
     /// - Returns: whether it counts.
     public mutating func vouched(
         _ statement: DialBackStatement, by witness: NodeKey, from source: HostAddress, at now: Instant
     ) -> (counts: Bool, actions: [Action]) {
         let expired = judge(now)
-        let network = SourceGate.source(of: source)
         guard witness != own, statement.witness == witness, statement.address.port == port, vouches == words.count,
-            !words.contains(where: { $0.value.voucher == network && $0.key != witness }),
-            words[witness] != nil || vouches < Self.maximumVouches, isGenuine(statement, own)
+            words[witness] != nil || hasRoomForVouch(from: source), isGenuine(statement, own)
         else { return (false, expired) }
-        words[witness] = Word(at: now, observed: statement.address, statement: statement, voucher: network)
+        words[witness] = Word(at: now, observed: statement.address, statement: statement, voucher: source)
         return (true, expired + judge(now))
+    }
+
+    private func hasRoomForVouch(from source: HostAddress) -> Bool {
+        let others = words.values.compactMap(\.voucher)
+        let (place, network) = (NetworkSteps(of: source), SourceGate.source(of: source))
+        return others.count < Self.maximumVouches && !others.contains { SourceGate.source(of: $0) == network }
+            && others.count { NetworkSteps(of: $0).near == place.near } < Self.vouchesOfNear
+            && others.count { NetworkSteps(of: $0).wide == place.wide } < Self.vouchesOfWide
     }
 
     /// Words grow old also while there is nobody to ask.
@@ -210,7 +222,8 @@ public struct Reachability: Sendable {
     private var needed: Int { max(1, min(Self.witnesses, vouches > 0 ? vouches : askable)) }
 
     private mutating func remember(_ witness: NodeKey, _ word: Word) {
-        words = words.filter { $0.value.voucher == nil }
+        let source = word.host.map(SourceGate.source)
+        words = words.filter { $0.value.voucher == nil && (source == nil || $0.value.host.map(SourceGate.source) != source) }
         words[witness] = word
         if words.count > Self.remembered, let oldest = words.min(by: { $0.value.at < $1.value.at }) {
             words[oldest.key] = nil

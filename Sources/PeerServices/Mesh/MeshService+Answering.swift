@@ -37,8 +37,6 @@ extension MeshService {
     private static let memberSpan = Instant.Span.seconds(600)
     /// Members that are remembered; more show their proof each time.
     private static let maximumMembers = 4_096
-    /// Questions of one source (an IPv4 address, an IPv6 /64) in a second, of whatever kind.
-    static let callsPerSource = 100
     /// Bytes that all probes of bandwidth together may move in a second, besides what visitors do.
     static let bulkBytesPerSecond = 4 << 20
     /// From this load on nobody measures the bandwidth of this node.

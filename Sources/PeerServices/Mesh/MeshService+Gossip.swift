@@ -64,9 +64,16 @@ extension MeshService {
 
     private func send(_ body: [UInt8], _ number: UInt64, seed: String? = nil) {
         guard let (endpoint, key, word) = exchanges[number] else { return }
-        ask(request(body, to: endpoint, key), on: word) { [weak self] result in
+        var limits = NodeRequest.Limits()
+        if word == .others, isStranger(key, at: endpoint) { limits.connect = Self.firstConnect }
+        ask(request(body, to: endpoint, key, limits: limits), on: word) { [weak self] result in
             self?.answered(number, result, from: key, seed: seed)
         }
+    }
+
+    /// Whether it is known by its row alone, and has not answered at that address.
+    private func isStranger(_ key: NodeKey, at endpoint: Endpoint) -> Bool {
+        HostAddress(endpoint.host).map { !gossip.hosts.isProven(key, at: $0, EventLoop.clock()) } ?? false
     }
 
     private func answered(
@@ -151,7 +158,7 @@ extension MeshService {
             loop.execute {
                 let (mesh, done) = bound.value
                 if case .success(let answer) = result {
-                    mesh.metHosts.met(answer.key, at: answer.remote.host, EventLoop.clock())
+                    mesh.gossip.hosts.answered(answer.key, at: answer.remote, EventLoop.clock())
                 }
                 done(result)
             }

@@ -10,30 +10,6 @@ enum Word: Hashable, Sendable {
     case others
 }
 
-/// Hosts at which relays were met, by this node itself: dialled there, with the key proven.
-struct MetHosts {
-    /// A relay that is still known is measured far more often.
-    static let span = Instant.Span.seconds(1_800)
-    static let limit = 1_024
-
-    private var hosts: [HostAddress: [NodeKey: Instant]] = [:]
-
-    mutating func met(_ key: NodeKey, at host: HostAddress, _ now: Instant) {
-        if hosts[host] == nil, hosts.count >= Self.limit {
-            hosts = hosts.filter { $0.value.contains { now - $0.value < Self.span } }
-            guard hosts.count < Self.limit else { return }
-        }
-        var keys = hosts[host, default: [:]]
-        if keys.count >= 8 { keys = keys.filter { now - $0.value < Self.span } }
-        if keys.count < 8 || keys[key] != nil { keys[key] = now }
-        hosts[host] = keys
-    }
-
-    func keys(at host: HostAddress, _ now: Instant) -> [NodeKey] {
-        hosts[host, default: [:]].filter { now - $0.value < Self.span }.map(\.key)
-    }
-}
-
 extension MeshService {
     /// Where a node is met is written down so seldom while it stays the same.
     private static let metInterval = Instant.Span.seconds(300)
@@ -42,7 +18,7 @@ extension MeshService {
 
     /// Whether this node has lately met one there that offers to be a relay.
     public func hasMetRelay(at host: HostAddress) -> Bool {
-        metHosts.keys(at: host, EventLoop.clock()).contains {
+        gossip.hosts.keys(at: host, EventLoop.clock()).contains {
             gossip.table[$0]?.record.roles.contains(.relay) == true
         }
     }

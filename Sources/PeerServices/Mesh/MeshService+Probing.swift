@@ -28,21 +28,27 @@ extension MeshService {
     private static let verdictSpan = Instant.Span.seconds(15)
     /// Relays whose samples are kept, and that are listed.
     static let maximumRelays = 1_024
+    /// A SYN that got no answer is repeated after a second.
+    static let firstConnect = Instant.Span.milliseconds(900)
 
     /// Nodes that say of themselves that they are relays.
     public var relayKeys: Set<NodeKey> { Set(relays.keys) }
 
-    /// The relays that are known, the best first.
+    /// The relays that are known, the best first; those that were measured before those that never answered.
     public var known: [MeshRelay] {
         var known = ranking.rows.prefix(Self.maximumRelays).compactMap { row in
             relays[row.key].flatMap { listed(row.key, $0, row) }
         }
-        // Those that are not ranked, by name like those that are and have no cost.
+        // Those that are not ranked: first whom somebody reached whom this node has met, and then by name.
         let room = Self.maximumRelays - min(ranking.rows.count, Self.maximumRelays)
         if room > 0 {
             let ranked = Set(ranking.rows.map(\.key))
             let others = relays.filter { !ranked.contains($0.key) }
-                .sorted { ($0.value.record.name, $0.key.tag) < ($1.value.record.name, $1.key.tag) }
+                .map { (key: $0.key, value: $0.value, isAttested: !metWitnesses(of: $0.value.record.record).isEmpty) }
+                .sorted {
+                    ($1.isAttested ? 1 : 0, $0.value.record.name, $0.key.tag)
+                        < ($0.isAttested ? 1 : 0, $1.value.record.name, $1.key.tag)
+                }
             known += others.prefix(room).compactMap { listed($0.key, $0.value, nil) }
         }
         return known
@@ -99,22 +105,27 @@ extension MeshService {
     func rank(_ now: Instant) {
         judgeRelays(now)
         let current = held()
-        // What is neither proven nor measured cannot be chosen, and there may be thousands: only listings have it.
-        let candidates = relays.compactMap { key, relay -> Ranking.Candidate? in
-            if case .proven = relay.verdict {} else if logs[key] == nil { return nil }
+        // What was never measured cannot be chosen, and there may be thousands: only listings have it.
+        let candidates = logs.compactMap { key, _ -> Ranking.Candidate? in
+            guard let relay = relays[key] else { return nil }
             return Ranking.Candidate(
                 key: key, name: relay.record.name, proof: relay.verdict,
                 isDraining: relay.record.roles.contains(.draining), log: logs[key] ?? SampleLog())
         }
         ranking = Ranking(candidates, current: current.first, at: now)
         let measurable = ranking.rows.filter { row in
-            switch row.verdict {
-            case .chosen, .behind, .notWorthMoving, .silent, .notMeasured, .full, .draining: true
-            case .notProven: false
-            }
+            if case .notProven = row.verdict { return false }
+            return logs[row.key]?.hasAnswer ?? false
         }
         plan.update(measurable.map(\.key), held: Set(current.filter { relays[$0] != nil }), at: now)
         logs = logs.filter { relays[$0.key] != nil }
+    }
+
+    /// Where this node has met those that say they reached it: their word is worth something.
+    private func metWitnesses(of record: NodeRecord) -> [NetworkSteps] {
+        record.witnesses.compactMap { statement in
+            statement.witness == record.key ? nil : gossip.table.metPlace(of: statement.witness)
+        }
     }
 
     private func judgeRelays(_ now: Instant) {
@@ -123,7 +134,7 @@ extension MeshService {
         let witnesses = witnesses(now)
         let (table, own, judge) = (gossip.table, identity.key, judge)
         for (key, relay) in due {
-            let others = witnesses.count - (witnesses.contains(key) ? 1 : 0)
+            let others = sources(of: witnesses.filter { $0.key != key }.values)
             var statements = relay.statements
             let verdict = RelayProof.judge(
                 relay.record.record, time: time, others: others, isKnown: { $0 == own || table[$0] != nil },
@@ -154,20 +165,34 @@ extension MeshService {
         }
     }
 
+    /// Those that have not answered yet, once a second: one question each.
+    func probeStrangers(_ now: Instant) {
+        guard strangerProbes.hasRoom else { return }
+        let candidates = relays.compactMap { key, relay -> StrangerProbes.Candidate? in
+            guard case .proven(let address) = relay.verdict, logs[key]?.hasAnswer != true else { return nil }
+            return .init(key: key, address: address, witnesses: metWitnesses(of: relay.record.record))
+        }
+        let chosen = strangerProbes.next(
+            candidates, hosts: &gossip.hosts, rows: gossip.table.count, at: now, using: &random)
+        for candidate in chosen { measure(.init(key: candidate.key, samples: 1), at: candidate.address, isFirst: true) }
+    }
+
     /// All samples at once, each on a connection of its own, as a visitor's bytes would have one.
-    private func measure(_ probe: ProbePlan.Probe, at address: NodeAddress) {
+    ///
+    /// - Parameter isFirst: it has not answered yet. Whoever is there sees one SYN: it is not waited for a second one.
+    private func measure(_ probe: ProbePlan.Probe, at address: NodeAddress, isFirst: Bool = false) {
         let endpoint = Endpoint(host: address.host.description, port: address.port)
         let limit = plan.limits.probeLimit
         let question = request(
             MeshProbe.request(), to: endpoint, probe.key, isAlone: true,
-            limits: .init(connect: limit, total: limit, answer: 64))
+            limits: .init(connect: isFirst ? Self.firstConnect : limit, total: limit, answer: 64))
         let round = ProbeRound(probe.samples)
         for _ in 0..<probe.samples {
             let sent = EventLoop.clock()
             ask(question) { [weak self] result in
                 guard let self else { return }
                 round.add(Self.sample(result, sent: sent))
-                if round.isComplete { ended(probe.key, round.samples) }
+                if round.isComplete { ended(probe.key, round.samples, isFirst: isFirst) }
             }
         }
     }
@@ -182,10 +207,15 @@ extension MeshService {
             at: sent, roundTrip: answer.distance ?? answer.roundTrip, setUp: answer.setUp, load: said?.load)
     }
 
-    private func ended(_ key: NodeKey, _ samples: [ProbeSample]) {
+    private func ended(_ key: NodeKey, _ samples: [ProbeSample], isFirst: Bool) {
         let now = EventLoop.clock()
-        plan.ended(key, answered: samples.contains { $0.roundTrip != nil }, at: now)
-        guard relays[key] != nil else { return }
+        let isAnswered = samples.contains { $0.roundTrip != nil }
+        if isFirst {
+            strangerProbes.ended(key, answered: isAnswered, hosts: &gossip.hosts, at: now)
+        } else {
+            plan.ended(key, answered: isAnswered, at: now)
+        }
+        guard relays[key] != nil, isAnswered || logs[key] != nil || logs.count < Self.maximumRelays else { return }
         for sample in samples { logs[key, default: SampleLog()].add(sample) }
         let moment = UnixTime(.now)
         let rows = samples.map { NodeSample(node: key, at: moment, setUp: $0.setUp, roundTrip: $0.roundTrip) }

@@ -15,6 +15,8 @@ extension MeshService {
     private struct Contact {
         var key: NodeKey
         var endpoint: Endpoint
+        /// The same, where it is known by its row and has not answered this node yet.
+        var stranger: NodeAddress?
         var word = Word.others
     }
 
@@ -22,22 +24,31 @@ extension MeshService {
     static let lookForContacts = Instant.Span.seconds(1)
 
     func runReachability(_ now: Instant) {
-        let contacts = contacts
+        let known = contacts
+        // Whoever makes up rows must not decide how many are asked that answer nothing: one of them at a time.
+        let contacts = known + [stranger(now, besides: Set(known.map(\.key)))].compactMap { $0 }
         guard !contacts.isEmpty else {
             nextReach = now + Self.lookForContacts
             return run(reach.expire(at: now))
         }
         let byKey = Dictionary(contacts.map { ($0.key, $0) }) { first, _ in first }
-        reach.knows(available: byKey.count, at: now)
+        let available = max(1, setup.isWidened ? known.count : Set(known.map(\.endpoint.host)).count)
+        reach.knows(available: available, at: now)
         for action in reach.timePassed(at: now, partners: Array(byKey.keys), using: &random) {
             guard case .ask(let key, let request) = action, let contact = byKey[key] else {
                 run([action])
                 continue
             }
-            let available = byKey.count
+            if let address = contact.stranger { gossip.hosts.begun(key, at: address, now) }
             // The witness dials for four seconds.
-            ask(self.request(request.bytes, to: contact.endpoint, key), on: contact.word) { [weak self] result in
-                self?.answered(result, by: key, available: available)
+            var limits = NodeRequest.Limits()
+            if contact.stranger != nil { limits.connect = Self.firstConnect }
+            ask(self.request(request.bytes, to: contact.endpoint, key, limits: limits), on: contact.word) { [weak self] result in
+                guard let self else { return }
+                if let address = contact.stranger, case .failure = result {
+                    gossip.hosts.failed(key, at: address, EventLoop.clock())
+                }
+                answered(result, by: key, available: available)
             }
         }
     }
@@ -82,26 +93,42 @@ extension MeshService {
         guard case .success(let answer) = result, answer.status == 200, isMember(answer),
             let document = DialBackAnswer(answer.body)
         else { return reach.failed(key) }
-        run(reach.answered(document, by: key, available: available, at: EventLoop.clock()))
+        run(
+            reach.answered(
+                document, by: key, from: setup.isWidened ? nil : answer.remote.host, available: available,
+                at: EventLoop.clock()))
         arm()
     }
 
     /// More nodes that can be asked may have come.
     func noticeContacts(_ now: Instant) {
         guard case .reachable = reach.standing, reach.nextDeadline > now + Self.lookForContacts else { return }
-        reach.knows(available: max(witnesses(now).count, 1), at: now)
+        reach.knows(available: max(sources(of: witnesses(now).values), 1), at: now)
     }
 
-    /// Nodes that could bear witness: others have reached them. Counted anew every few seconds.
-    func witnesses(_ now: Instant) -> Set<NodeKey> {
-        if let witnessedNodes, now - witnessedNodes.at < .seconds(3) { return witnessedNodes.keys }
-        var keys: Set<NodeKey> = []
-        for record in gossip.table.records
-        where record.key != identity.key && !record.record.addresses.isEmpty && isWitnessed(record) {
-            keys.insert(record.key)
+    /// Nodes that could bear witness, and where: this node has dialled them, and others have reached them. Counted anew
+    /// every few seconds.
+    func witnesses(_ now: Instant) -> [NodeKey: HostAddress] {
+        if let witnessedNodes, now - witnessedNodes.at < .seconds(3) { return witnessedNodes.places }
+        var places: [NodeKey: HostAddress] = [:]
+        for tag in gossip.table.contacts {
+            guard let record = gossip.table.record(tag: tag), record.key != identity.key,
+                let address = provenAddress(of: record, now), isWitnessed(record)
+            else { continue }
+            places[record.key] = address.host
         }
-        witnessedNodes = (keys, now)
-        return keys
+        witnessedNodes = (places, now)
+        return places
+    }
+
+    /// How many different ones there are, where keys alone say nothing; each node where the user has many at one address.
+    func sources(of hosts: some Collection<HostAddress>) -> Int {
+        setup.isWidened ? hosts.count : Set(hosts.map(SourceGate.source)).count
+    }
+
+    /// Where a node of the table has answered this one.
+    private func provenAddress(of record: SignedRecord, _ now: Instant) -> NodeAddress? {
+        record.record.addresses.first { gossip.hosts.isProven(record.key, at: $0.host, now) && judge.allows($0.host) }
     }
 
     /// What several nodes see of one port of this machine, all at once.
@@ -126,23 +153,42 @@ extension MeshService {
         }
     }
 
-    /// Those that answer questions: seeds whose keys are known, and nodes that others have reached. A row with an
-    /// address and nobody's word for it is no contact; otherwise whoever makes such rows up decides how many witnesses
+    /// Those that answer questions: seeds whose keys are known, and nodes that others have reached and this one has
+    /// dialled. What rows say alone makes nobody a contact; otherwise whoever makes them up decides how many witnesses
     /// are asked for.
     private var contacts: [Contact] {
         var contacts: [Contact] = []
+        let now = EventLoop.clock()
         for seed in gossip.book.seeds {
             guard let key = pinned(seed) ?? seedKeys[seed], key != identity.key, let endpoint = Endpoint(seed) else {
                 continue
             }
             contacts.append(Contact(key: key, endpoint: endpoint, word: word(of: seed)))
         }
-        for record in gossip.table.records where record.key != identity.key && isWitnessed(record) {
-            guard let address = record.record.addresses.first(where: { judge.allows($0.host) }) else { continue }
+        for tag in gossip.table.contacts {
+            guard let record = gossip.table.record(tag: tag), record.key != identity.key,
+                let address = provenAddress(of: record, now), isWitnessed(record)
+            else { continue }
             contacts.append(
                 Contact(key: record.key, endpoint: Endpoint(host: address.host.description, port: address.port)))
         }
         return contacts
+    }
+
+    /// One that others say they have reached, and that has not answered this node yet.
+    private func stranger(_ now: Instant, besides known: Set<NodeKey>) -> Contact? {
+        guard reach.nextDeadline <= now, !gossip.table.contacts.isEmpty else { return nil }
+        for _ in 0..<24 {
+            let tag = gossip.table.contacts[Int.random(in: gossip.table.contacts.indices, using: &random)]
+            guard let record = gossip.table.record(tag: tag), record.key != identity.key, !known.contains(record.key),
+                isWitnessed(record), let address = record.record.addresses.first(where: { judge.allows($0.host) }),
+                gossip.hosts.mayDial(record.key, at: address, rows: gossip.table.count, at: now, using: &random)
+            else { continue }
+            return Contact(
+                key: record.key, endpoint: Endpoint(host: address.host.description, port: address.port),
+                stranger: address)
+        }
+        return nil
     }
 
     /// Whether somebody that is known says that he has reached it. The signatures are not judged here.

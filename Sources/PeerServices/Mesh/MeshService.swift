@@ -71,11 +71,11 @@ public final class MeshService {
     var reach: Reachability
     var desk: DialBackDesk
     var plan: ProbePlan
+    var strangerProbes = StrangerProbes()
     var vouchPlan = VouchPlan()
     /// How often each source may ask.
-    private var callers = SourceGate(
-        .init(handshakesPerSecond: MeshService.callsPerSource, halfOpen: 1), capacity: 4_096,
-        seed: .random(in: 0 ... .max))
+    private var callers = FairRate(
+        perSource: GossipLimits.questionsPerSource, perSecond: GossipLimits.questionsPerSecond)
     var vouches = RateBucket(perSecond: MeshService.vouchesPerSecond, at: .zero)
     var random = SystemRandomNumberGenerator()
 
@@ -87,15 +87,14 @@ public final class MeshService {
     var troubles: [String: String] = [:]
     /// When it was last written down that a node was met at an address.
     var metAt: [String: Instant] = [:]
-    var metHosts = MetHosts()
     /// Who showed that he belongs to the mesh, and until when that counts; by which mesh keys.
     var members: [NodeKey: Instant] = [:]
     var memberKeys: [MeshKey] = []
     var dialBacks: [UInt64: DialBack] = [:]
     var logs: [NodeKey: SampleLog] = [:]
     var relays: [NodeKey: Relay] = [:]
-    /// Nodes that could bear witness, when that was counted last.
-    var witnessedNodes: (keys: Set<NodeKey>, at: Instant)?
+    /// Nodes that could bear witness and where they are, when that was counted last.
+    var witnessedNodes: (places: [NodeKey: HostAddress], at: Instant)?
     var bulk: RateBucket
     var bandwidth = BandwidthPlan(at: EventLoop.clock())
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
@@ -182,10 +181,13 @@ public final class MeshService {
             limits.atOnceOfWide = limits.atOnce
         }
         return (
-            Gossip(own: identity.key, seed: .random(in: 0 ... .max), mayDial: mayDial),
+            Gossip(
+                own: identity.key, hosts: DialledHosts(byPort: setup.isWidened), seed: .random(in: 0 ... .max),
+                mayDial: mayDial),
             RecordAuthor(
                 key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue, at: .now),
-            Reachability(own: identity.key, port: setup.port), DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
+            Reachability(own: identity.key, port: setup.port),
+            DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
     }
@@ -211,7 +213,10 @@ public final class MeshService {
         exchanges = [:]
         self.identity = identity
         client.renew(seed: seed)
+        let hosts = gossip.hosts
         (gossip, author, reach, desk, plan) = Self.machines(identity, setup, judge, lastIssue: issue)
+        gossip.hosts = hosts
+        strangerProbes = StrangerProbes()
         for seed in seeds { _ = gossip.book.add(seed: seed) }
         gossip.restore(records, areJudged: true, at: EventLoop.clock(), wall: .now)
         lastForeign = nil
@@ -282,11 +287,7 @@ public final class MeshService {
     public var recordCount: Int { gossip.table.count }
 
     /// Whether somebody at this host may ask now.
-    func mayAsk(_ host: HostAddress) -> Bool {
-        guard case .admitted(let ticket) = callers.admit(host, at: EventLoop.clock()) else { return false }
-        callers.finished(ticket)
-        return true
-    }
+    func mayAsk(_ host: HostAddress) -> Bool { callers.take(from: host, at: EventLoop.clock()) }
 
     // MARK: Time
 
@@ -325,6 +326,7 @@ public final class MeshService {
             noticeContacts(now)
             publishIfChanged()
             rank(now)
+            probeStrangers(now)
             vouch(now)
             measureBandwidth(now)
         }
@@ -335,7 +337,7 @@ public final class MeshService {
     func arm() {
         guard !isStopped else { return }
         var deadline = min(gossip.nextDeadline, nextTick, max(reach.nextDeadline, nextReach))
-        for other in [desk.nextDeadline, plan.nextDeadline].compactMap({ $0 }) { deadline = min(deadline, other) }
+        for other in [desk.nextDeadline, plan.nextDeadline, strangerProbes.nextDeadline].compactMap({ $0 }) { deadline = min(deadline, other) }
         timer?.cancel()
         // A machine whose deadline has passed must not keep the loop busy.
         let span = max(deadline - EventLoop.clock(), .milliseconds(20))

@@ -159,11 +159,10 @@ import Testing
         let forged = try! SignedRecord(Seal(1).record(issue: 1_800_000_000_900).record) { _ in
             [UInt8](repeating: 1, count: 64)
         }
-        let caller = Gossip.Caller(key: Seal(2).key, host: .v4(2))
-        for record in [forged, foreign] {
+        for (host, record) in [(2, forged), (3, foreign)] {
             _ = gossip.asked(
-                GossipDifference(time: Self.wall.seconds, room: 0, records: [record]), by: caller, at: .zero,
-                wall: Self.wall)
+                GossipDifference(time: Self.wall.seconds, room: 0, records: [record]),
+                by: Gossip.Caller(key: Seal(2).key, host: .v4(host)), at: .zero, wall: Self.wall)
         }
         #expect(gossip.foreignOwn == foreign)
         #expect(gossip.table[Seal(1).key]?.issue == 1_800_000_000_000)
@@ -201,6 +200,14 @@ import Testing
         genuine.key = identity.key
         post([try SignedRecord(genuine, by: identity)] + forged, to: &other)
         #expect(other.counts.judged == 2 && other.counts.refused == [.forged: 1] && other.table.count == 1)
+        // Nothing more is heard of that source for a minute, whatever key it has next.
+        let digest = GossipDigest(time: Self.wall.seconds, records: 0, sums: [0])!
+        func isHeard(_ key: Int, at host: Int, _ milliseconds: UInt64) -> Bool {
+            let caller = Gossip.Caller(key: Seal(key).key, host: .v4(host))
+            return other.asked(digest, by: caller, at: .at(milliseconds), wall: Self.wall) != .busy
+        }
+        #expect(!isHeard(9, at: 9, 1) && !isHeard(10, at: 9, 59_999))
+        #expect(isHeard(9, at: 10, 2) && isHeard(9, at: 9, 60_000))
 
         var limits = GossipLimits()
         (limits.postedPerSecond, limits.postedAtOnce) = (5, 20)

@@ -142,14 +142,39 @@ import Testing
         #expect(table.count <= 40)
     }
 
-    @Test func `one network is met so often and no more`() {
-        var table = Self.small(1_000, reserved: 500)
-        var met = 0
-        for number in 0..<200 {
-            _ = Self.take(&table, Seal(number).record(), from: 1)
-            if table.meet(Seal(number).key, at: .number(1)) { met += 1 }
+    @Test func `a network that is met without end gives way to whoever comes from elsewhere, and leaves room for hearsay`() {
+        var table = Self.small(100, reserved: 40)
+        func meet(_ number: Int, at host: HostAddress) -> RecordTable.Verdict {
+            table.takeOwn(
+                Seal(number).record(), from: SourceGate.source(of: host), time: Self.time, at: .zero,
+                isGenuine: Seal.isGenuine)
         }
-        #expect(met == GossipLimits().metPerSource)
+        // A /56 with 256 /64s.
+        for number in 0..<1_000 { _ = meet(number, at: .v6([0x2001, 0xdb8, 1, number & 255], number)) }
+        #expect(table.metCount == 40)
+        #expect(table.count == 100)
+        // Honest newcomers, each at home: all of them have a place, and keep it.
+        for number in 2_000..<2_019 { #expect(meet(number, at: .v6([0x2001, 0xdb9 + number, 7, 1], 1)) == .added) }
+        for number in 3_000..<4_000 { _ = meet(number, at: .v6([0x2001, 0xdb8, 1, number & 255], number)) }
+        for number in 2_000..<2_019 { #expect(table.isMet(Seal(number).key)) }
+        // And what others tell takes the flood's place for hearsay.
+        for number in 5_000..<5_020 { #expect(Self.take(&table, Seal(number).record(), from: number << 16) == .added) }
+        #expect(table.count == 100)
+        #expect(table.takeDisplaced().count >= 39)
+        #expect(table.takeDisplaced().isEmpty)
+    }
+
+    @Test func `within one provider, and within one office, nobody fills the table for the others either`() {
+        for width in [8, 0] {
+            var table = Self.small(60, reserved: 20)
+            for number in 0..<500 { _ = Self.take(&table, Seal(number).record(), from: 7 << 16 | 1 << width) }
+            #expect(table.count == 40)
+            for number in 1_000..<1_015 {
+                #expect(Self.take(&table, Seal(number).record(), from: 7 << 16 | (number & 127 | 128) << width) == .added)
+            }
+            for number in 2_000..<2_500 { _ = Self.take(&table, Seal(number).record(), from: 7 << 16 | 1 << width) }
+            for number in 1_000..<1_015 { #expect(table[Seal(number).key] != nil) }
+        }
     }
 
     @Test func `a record that is renewed for ten minutes keeps its place`() {

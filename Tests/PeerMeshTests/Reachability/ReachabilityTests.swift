@@ -279,7 +279,7 @@ import Testing
                 address: address))
         let given = DialBackStatement(
             statement.content(of: ReachabilityTests.own.key), signature: statement.signature)
-        return reach.vouched(given, by: Seal(witness).key, from: .v4(host ?? witness), at: .at(second * 1_000)).counts
+        return reach.vouched(given, by: Seal(witness).key, from: .v4((host ?? witness) << 16), at: .at(second * 1_000)).counts
     }
 
     @Test func `a single one has to do where nobody else is, and its statement goes into the record`() {
