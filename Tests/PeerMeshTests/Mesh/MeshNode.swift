@@ -13,6 +13,8 @@ final class MeshNode {
         case pretender
         /// A relay like others that says that it has no load.
         case boaster
+        /// A relay as others see it, that carries nothing.
+        case hollow
     }
 
     let number: Int
@@ -31,6 +33,7 @@ final class MeshNode {
     var desk: DialBackDesk
     var failover = Failover()
     var plan: ProbePlan
+    var strangers = StrangerProbes()
     var vouchPlan = VouchPlan()
     var logs: [NodeKey: SampleLog] = [:]
     /// Records that offer a relay, with the verdict on them.
@@ -51,14 +54,17 @@ final class MeshNode {
     var bought: [DialBackStatement] = []
     var mappingNumber: UInt16 = 1
 
-    init(number: Int, kind: Kind, isPublic: Bool, isPeer: Bool, place: (Double, Double), limits: GossipLimits) {
+    init(
+        number: Int, kind: Kind, isPublic: Bool, isPeer: Bool, place: (Double, Double), address: NodeAddress,
+        limits: GossipLimits
+    ) {
         self.number = number
         self.kind = kind
         self.isPublic = isPublic
         self.isPeer = isPeer
         self.place = (place.0, place.1)
         seal = Seal(number)
-        address = .number(number)
+        self.address = address
         gossip = Self.gossip(seal.key, number, limits)
         author = RecordAuthor(key: seal.key, process: .init(began: 1, instance: UInt64(number)), lastIssue: 0)
         reach = Reachability(own: seal.key, port: 8_088, isGenuine: Seal.isStatement)
@@ -86,6 +92,7 @@ final class MeshNode {
         desk = DialBackDesk(own: key) { _ in true }
         failover = Failover()
         plan = ProbePlan(seed: UInt64(number &+ epoch))
+        strangers = StrangerProbes()
         logs = [:]
         relays = [:]
         sessions = [:]
@@ -138,7 +145,7 @@ final class MeshNode {
                 return Seal(made).record(
                     issue: UInt64(time) * 1_000, issued: time, roles: .relay, addresses: [.number(made & 0xffffff)])
             }
-        case .honest, .pretender, .boaster: return []
+        case .honest, .pretender, .boaster, .hollow: return []
         }
     }
 }

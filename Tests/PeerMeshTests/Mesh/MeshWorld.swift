@@ -18,6 +18,10 @@ final class MeshWorld {
         var flood = 600
         /// All hold a session to node 0 from the start, as their users said.
         var isNamed = false
+        /// Each node is in a network of its own.
+        var isSpread = false
+        /// Of the public nodes, relays that take sessions and carry nothing; in the middle of all.
+        var hollow = 0
         var limits = GossipLimits()
     }
 
@@ -37,6 +41,9 @@ final class MeshWorld {
     private(set) var violation: String?
     private var flood: Int
     private var byTag: [UInt64: MeshNode] = [:]
+    private var byHost: [HostAddress: MeshNode] = [:]
+    /// When nodes dialled hosts where nobody is, by node and host; seconds.
+    private(set) var dials: [String: [Int]] = [:]
     /// Every record that a node has really signed.
     private var published: [UInt64: [UInt64: SignedRecord]] = [:]
     private(set) var connectedToPretender = false
@@ -52,14 +59,18 @@ final class MeshWorld {
             let kinds: [MeshNode.Kind] = [.forger, .pretender, .forger, .flooder, .pretender]
             let isLiar = number > 0 && number % 100 >= 100 - plan.liarShare
             let isBoaster = !isLiar && number % 100 == 11
+            let isHollow = isPublic && number > 0 && number % 100 == plan.publicShare - 1 && number / 100 < plan.hollow
             let kind: MeshNode.Kind =
-                isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
+                isHollow ? .hollow : isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
             let isPeer = !isPublic && !isLiar && (number + 13) % (plan.nodes / plan.peers) == 0
-            let place = (Double(any(150)), Double(any(150)))
+            let place = isHollow ? (75, 75) : (Double(any(150)), Double(any(150)))
+            let address = plan.isSpread ? NodeAddress(host: Self.spread(number), port: 8_088)! : .number(number)
             nodes.append(
                 MeshNode(
-                    number: number, kind: kind, isPublic: isPublic, isPeer: isPeer, place: place, limits: plan.limits))
+                    number: number, kind: kind, isPublic: isPublic, isPeer: isPeer, place: place, address: address,
+                    limits: plan.limits))
         }
+        byHost = Dictionary(nodes.map { ($0.address.host, $0) }) { first, _ in first }
         byTag = Dictionary(uniqueKeysWithValues: nodes.map { ($0.key.tag, $0) })
         let pretenders = nodes.filter { $0.kind == .pretender }
         for node in pretenders {
@@ -82,6 +93,42 @@ final class MeshWorld {
         if violation == nil {
             violation = "seed \(seed), after \(now.nanoseconds / 1_000_000_000) s and \(steps) steps: \(text)"
         }
+    }
+
+    private static func spread(_ number: Int) -> HostAddress {
+        HostAddress(bytes: [UInt8(50 + number % 60), UInt8(number / 60 % 256), UInt8(number / 15_360), 7])!
+    }
+
+    private func noteDial(_ node: MeshNode, _ host: HostAddress) {
+        dials["\(node.number) \(host)", default: []].append(Int(now.nanoseconds / 1_000_000_000))
+    }
+
+    /// Seconds at which anybody dialled that host.
+    func strangersDials(_ host: HostAddress) -> [Int] {
+        dials.filter { $0.key.hasSuffix(" \(host)") }.flatMap(\.value).sorted()
+    }
+
+    /// From now on, with the number of the second.
+    func eachSecond(_ number: Int = 0, _ body: @escaping (Int) -> Void) {
+        after(.seconds(1)) { [unowned self] in
+            body(number)
+            eachSecond(number + 1, body)
+        }
+    }
+
+    /// Somebody posts records to a public node, drawn at random. Returns whether they were looked at.
+    func call(_ records: [SignedRecord], from caller: Gossip.Caller) -> Bool {
+        let publics = nodes.count(where: \.isPublic)
+        var index = any(publics)
+        guard let node = nodes.first(where: { node in
+            defer { if node.isPublic { index -= 1 } }
+            return node.isPublic && index == 0
+        }), node.isUp else { return false }
+        let difference = GossipDifference(time: wall.seconds, room: 0, records: records)
+        let answer = node.gossip.asked(difference, by: caller, at: now, wall: wall(of: node))
+        noticeRelays(node)
+        if case .busy = answer { return false }
+        return true
     }
 
     // MARK: Life
@@ -189,10 +236,8 @@ final class MeshWorld {
         switch partner {
         case .seed(let name): return nodes.first { "node-\($0.number)" == name }
         case .node(let key, let address):
-            let bytes = address.host.bytes
-            let number = Int(bytes[1]) << 16 | Int(bytes[2]) << 8 | Int(bytes[3])
-            guard nodes.indices.contains(number), nodes[number].key == key, nodes[number].isPublic else { return nil }
-            return nodes[number]
+            guard let node = byHost[address.host], node.key == key, node.isPublic else { return nil }
+            return node
         }
     }
 
@@ -210,6 +255,9 @@ final class MeshWorld {
             case .exchange(let number, let partner, let digest):
                 exchanges += 1
                 guard let other = self.node(at: partner), other.isUp, other !== node else {
+                    if case .node(_, let address) = partner, byHost[address.host] == nil {
+                        noteDial(node, address.host)
+                    }
                     // Nobody there: a connection is refused.
                     after(.milliseconds(100)) { [unowned self] in
                         perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
@@ -351,17 +399,34 @@ final class MeshWorld {
         ping(node)
         perform(node.failover.timePassed(at: now), node)
         for probe in node.plan.timePassed(at: now) { measure(probe, node) }
+        probeStrangers(node)
         guard now.nanoseconds / 1_000_000_000 % 3 == UInt64(node.number % 3) else { return }
         let ranking = Ranking(candidates(of: node), current: node.failover.published.first, at: now)
         node.chosen = ranking.chosen
         node.plan.update(
-            ranking.rows.filter { $0.cost != nil || $0.verdict == .silent || isUnmeasured($0) }.map(\.key),
-            held: node.failover.held, at: now)
+            ranking.rows.filter { hasAnswered($0.key, node) }.map(\.key), held: node.failover.held, at: now)
         perform(node.failover.ranked(ranking.usable, at: now), node)
     }
 
-    private func isUnmeasured(_ row: Ranking.Row) -> Bool {
-        if case .notMeasured = row.verdict { true } else { false }
+    private func hasAnswered(_ key: NodeKey, _ node: MeshNode) -> Bool {
+        node.logs[key]?.samples.contains { $0.roundTrip != nil } ?? false
+    }
+
+    /// As `MeshService` asks relays for the first time.
+    private func probeStrangers(_ node: MeshNode) {
+        guard node.strangers.hasRoom else { return }
+        let candidates = node.relays.compactMap { key, entry -> StrangerProbes.Candidate? in
+            guard case .proven(let address) = entry.verdict, !hasAnswered(key, node) else { return nil }
+            let met = entry.record.record.witnesses.compactMap { node.gossip.table.metPlace(of: $0.witness) }
+            return .init(key: key, address: address, witnesses: met)
+        }
+        let ordered = candidates.sorted { $0.key.tag < $1.key.tag }
+        let chosen = node.strangers.next(
+            ordered, hosts: &node.gossip.hosts, rows: node.gossip.table.count, at: now, using: &random)
+        for candidate in chosen {
+            if byHost[candidate.address.host] == nil { noteDial(node, candidate.address.host) }
+            measure(.init(key: candidate.key, samples: 1), node, isFirst: true)
+        }
     }
 
     private func candidates(of node: MeshNode) -> [Ranking.Candidate] {
@@ -391,7 +456,7 @@ final class MeshWorld {
         return there + back
     }
 
-    private func measure(_ probe: ProbePlan.Probe, _ node: MeshNode) {
+    private func measure(_ probe: ProbePlan.Probe, _ node: MeshNode, isFirst: Bool = false) {
         let target = relay(probe.key)
         var isAnswered = false
         for _ in 0..<probe.samples {
@@ -401,7 +466,12 @@ final class MeshWorld {
         }
         let epoch = node.epoch
         after(.milliseconds(500)) { [unowned self] in
-            if node.epoch == epoch { node.plan.ended(probe.key, answered: isAnswered, at: now) }
+            guard node.epoch == epoch else { return }
+            if isFirst {
+                node.strangers.ended(probe.key, answered: isAnswered, hosts: &node.gossip.hosts, at: now)
+            } else {
+                node.plan.ended(probe.key, answered: isAnswered, at: now)
+            }
         }
     }
 
@@ -432,13 +502,18 @@ final class MeshWorld {
                 guard node.isUp, node.epoch == epoch else { return }
                 perform(
                     isOpen ? node.failover.established(key, at: now) : node.failover.lost(key, at: now), node)
+                guard isOpen, plan.hollow > 0 else { return }
+                let outcome = RelayOutcome([target.kind == .hollow ? .fails(.unreachable) : .works])
+                perform(node.failover.served([key: outcome], at: now), node)
             }
         }
     }
 
     // MARK: What must hold
 
-    func isServing(_ key: NodeKey) -> Bool { relay(key).map { $0.isUp && $0.isPublic } ?? false }
+    func isServing(_ key: NodeKey) -> Bool {
+        relay(key).map { $0.isUp && $0.isPublic && $0.kind != .hollow } ?? false
+    }
 
     /// The share of honest nodes that have this record or a newer one of its key.
     func spread(of record: SignedRecord) -> Double {
@@ -454,6 +529,16 @@ final class MeshWorld {
             for row in rows where (node.gossip.table.record(tag: row.tag)?.issue ?? 0) < row.issue { missing += 1 }
         }
         return missing
+    }
+
+    /// Nodes that lack rows, for whoever looks for the reason.
+    func losers(since rows: [GossipDifference.Entry]) -> [String] {
+        honest.compactMap { node in
+            let lacks = rows.count { (node.gossip.table.record(tag: $0.tag)?.issue ?? 0) < $0.issue }
+            guard lacks > 0 else { return nil }
+            return "  \(node.number) lacks \(lacks) rows; \(node.gossip.table.count) rows, "
+                + "\(node.gossip.table.metCount) met, \(node.gossip.counts)"
+        }
     }
 
     /// Nodes whose tables differ most, for whoever looks for the reason.

@@ -61,6 +61,12 @@ struct Seal {
 }
 
 extension HostAddress {
+    /// Four groups and the last one.
+    static func v6(_ groups: [Int], _ last: Int) -> HostAddress {
+        let all = groups + [Int](repeating: 0, count: 7 - groups.count) + [last & 0xffff]
+        return HostAddress(bytes: all.flatMap { [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)] })!
+    }
+
     static func v4(_ number: Int) -> HostAddress {
         HostAddress(bytes: [45, UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)])!
     }
