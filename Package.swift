@@ -154,7 +154,9 @@ let package = Package(
             name: "ProcessTests",
             dependencies: ["TestSupport", "PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
             swiftSettings: testing),
-        .testTarget(name: "LaboratoryTests", dependencies: ["TestSupport"], swiftSettings: testing),
+        .testTarget(
+            name: "LaboratoryTests", dependencies: ["TestSupport", "PeerProbing", "PeerMesh", "PeerWire"],
+            swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]
 )

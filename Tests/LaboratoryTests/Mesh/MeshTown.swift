@@ -3,17 +3,19 @@ import TestSupport
 
 /// Relays at distances that know each other from the first one's address, homes that expose a service each, and hosts
 /// that claim to be relays behind a firewall.
-struct MeshTown {
+final class MeshTown {
     static let ports = 20000...20999
     static let local = 8080
 
     let scenario: Scenario
     let lab: DistantLab
-    let relays: [Node]
-    let homes: [Node]
-    let walls: [Node]
+    private(set) var relays: [Node] = []
+    private(set) var homes: [Node] = []
+    private(set) var walls: [Node] = []
     /// What the service of each home answers.
     let bodies: [String]
+    private let config: String?
+    private let isNamed: Bool
 
     /// Starts everything at once after the first relay, the seed of all.
     ///
@@ -21,62 +23,74 @@ struct MeshTown {
     ///   - config: of each home.
     ///   - closed: relays whose firewall lets nobody in to their public ports.
     ///   - isNamed: homes are told to use the seed as their relay; otherwise they only know it, and choose.
+    ///   - late: of the homes and of the relays, how many are not started yet.
     init(
         _ s: Scenario, relays distances: [DistantLab.Distance], homes homeCount: Int = 1, walls wallCount: Int = 0,
-        config: String? = nil, closed: [Int] = [], isNamed: Bool = true
+        config: String? = nil, closed: [Int] = [], isNamed: Bool = true, late: (homes: Int, relays: Int) = (0, 0)
     ) async throws {
         scenario = s
-        let lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
-        self.lab = lab
-        let seed = lab.relayAddress(0)
-        func introduce(_ place: Place, _ home: String) async throws {
-            let words = ["--as", "\(seed):8088", "--home", home]
-            let added = try await s.run("add", Binaries.product(), words, in: place)
-            guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }
-            s.forget(added.program)
-        }
-        func relay(_ name: String, in place: Place, knows: Bool) async throws -> Node {
-            var settings = NodeSettings(name)
-            settings.place = place
-            settings.bind = nil
-            settings.serverPort = 8088
-            settings.ports = Self.ports
-            settings.nodeName = name
-            let home = "\(s.folder)/home-\(name)"
-            // Known, and not used as a relay: a relay has no need of others.
-            if knows { try await introduce(place, home) }
-            return try s.node(settings, home: home)
-        }
+        lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
+        self.config = config
+        self.isNamed = isNamed
         bodies = (0..<homeCount).map { "home \($0)" }
         for (index, body) in bodies.enumerated() {
             _ = try await s.service("http", port: Self.local, ["--body", body], in: lab.home(index))
         }
-        var relays = [try await relay("relay0", in: lab.relay(0), knows: false)]
+        try await startRelay()
         try await relays[0].listening()
-        for index in 1..<distances.count {
-            relays.append(try await relay("relay\(index)", in: lab.relay(index), knows: true))
+        for _ in 1..<max(1, distances.count - late.relays) { try await startRelay() }
+        for index in 0..<wallCount {
+            walls.append(try await relay("wall\(index)", in: lab.wall(index), knowsSeed: true))
         }
-        self.relays = relays
-        var walls: [Node] = []
-        for index in 0..<wallCount { walls.append(try await relay("wall\(index)", in: lab.wall(index), knows: true)) }
-        self.walls = walls
         for index in closed { try lab.setOpen(Self.ports, ofRelay: index, false) }
-        var homes: [Node] = []
-        for index in 0..<homeCount {
-            var settings = NodeSettings("home\(index)")
-            settings.place = lab.home(index)
-            settings.bind = nil
-            settings.serverPort = 8088
-            settings.relays = isNamed ? [seed] : []
-            settings.mappings = ["\(Self.local)"]
-            settings.nodeName = "home\(index)"
-            settings.config = config
-            let home = "\(s.folder)/home-home\(index)"
-            if !isNamed { try await introduce(settings.place, home) }
-            homes.append(try s.node(settings, home: home))
-        }
-        self.homes = homes
+        for _ in 0..<homeCount - late.homes { try await startHome() }
         for node in relays + walls + homes { try await node.listening() }
+    }
+
+    private func introduce(_ place: Place, _ home: String) async throws {
+        let words = ["--as", "\(lab.relayAddress(0)):8088", "--home", home]
+        let added = try await scenario.run("add", Binaries.product(), words, in: place)
+        guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }
+        scenario.forget(added.program)
+    }
+
+    private func relay(_ name: String, in place: Place, knowsSeed: Bool) async throws -> Node {
+        var settings = NodeSettings(name)
+        settings.place = place
+        settings.bind = nil
+        settings.serverPort = 8088
+        settings.ports = Self.ports
+        settings.nodeName = name
+        let home = "\(scenario.folder)/home-\(name)"
+        // Known, and not used as a relay: a relay has no need of others.
+        if knowsSeed { try await introduce(place, home) }
+        return try scenario.node(settings, home: home)
+    }
+
+    /// The next relay.
+    @discardableResult
+    func startRelay() async throws -> Node {
+        let index = relays.count
+        relays.append(try await relay("relay\(index)", in: lab.relay(index), knowsSeed: index > 0))
+        return relays[index]
+    }
+
+    /// The next home.
+    @discardableResult
+    func startHome() async throws -> Node {
+        let index = homes.count
+        var settings = NodeSettings("home\(index)")
+        settings.place = lab.home(index)
+        settings.bind = nil
+        settings.serverPort = 8088
+        settings.relays = isNamed ? [lab.relayAddress(0)] : []
+        settings.mappings = ["\(Self.local)"]
+        settings.nodeName = "home\(index)"
+        settings.config = config
+        let home = "\(scenario.folder)/home-home\(index)"
+        if !isNamed { try await introduce(settings.place, home) }
+        homes.append(try scenario.node(settings, home: home))
+        return homes[index]
     }
 
     /// Public addresses of a home's service that work, the best first.
@@ -86,15 +100,15 @@ struct MeshTown {
 
     @discardableResult
     func settled(
-        _ home: Int = 0, within limit: Duration = .seconds(30), without excluded: String? = nil
+        _ home: Int = 0, minimum: Int = 2, within limit: Duration = .seconds(30), without excluded: String? = nil
     ) async throws -> [MappingRow] {
         var seen: [MappingRow] = []
         return try await eventually(
-            "home\(home) has two addresses that work\(excluded.map { ", none at \($0)" } ?? ""); seen \(seen)",
+            "home\(home) has \(minimum) addresses that work\(excluded.map { ", none at \($0)" } ?? ""); seen \(seen)",
             within: limit, every: .milliseconds(100)
         ) {
             seen = try await verified(home)
-            return seen.count >= 2 && !seen.contains { $0.address == excluded } ? seen : nil
+            return seen.count >= minimum && !seen.contains { $0.address == excluded } ? seen : nil
         }
     }
 

@@ -1,20 +1,19 @@
-import Foundation
-import TestSupport
+public import Foundation
 
 /// What the tests of the mesh ask a running node.
 extension Node {
     /// A row of `--view-rps --explain --json`.
-    struct Candidate: Decodable, CustomStringConvertible {
-        let name: String
-        let key: String
-        let address: String
-        let isProven: Bool
-        let isChosen: Bool
-        let latency: Double?
-        let setUp: Double?
-        let answers: Int
-        let samples: Int
-        let reason: String
+    public struct Candidate: Decodable, CustomStringConvertible {
+        public let name: String
+        public let key: String
+        public let address: String
+        public let isProven: Bool
+        public let isChosen: Bool
+        public let latency: Double?
+        public let setUp: Double?
+        public let answers: Int
+        public let samples: Int
+        public let reason: String
 
         enum CodingKeys: String, CodingKey {
             case name = "Server_name"
@@ -29,7 +28,7 @@ extension Node {
             case reason = "Reason"
         }
 
-        var description: String { "[\(name) \(isProven) \(answers) of \(samples): \(reason)]" }
+        public var description: String { "[\(name) \(isProven) \(answers) of \(samples): \(reason)]" }
     }
 
     private struct Explanation: Decodable {
@@ -37,10 +36,10 @@ extension Node {
         enum CodingKeys: String, CodingKey { case rows = "Candidates" }
     }
 
-    struct Netcheck: Decodable {
-        let reachable: String
-        let at: [String]
-        let nodes: Int
+    public struct Netcheck: Decodable {
+        public let reachable: String
+        public let at: [String]
+        public let nodes: Int
 
         enum CodingKeys: String, CodingKey {
             case reachable = "Reachable"
@@ -49,7 +48,7 @@ extension Node {
         }
     }
 
-    func json(_ words: [String]) async throws -> Data {
+    public func json(_ words: [String]) async throws -> Data {
         let result = try await command(words + ["--json"])
         scenario.forget(result.program)
         guard result.status == 0 else {
@@ -58,16 +57,16 @@ extension Node {
         return Data(result.stdout.utf8)
     }
 
-    func candidates() async throws -> [Candidate] {
+    public func candidates() async throws -> [Candidate] {
         try JSONDecoder().decode(Explanation.self, from: await json(["--view-rps", "--explain"])).rows
     }
 
-    func netcheck() async throws -> Netcheck {
+    public func netcheck() async throws -> Netcheck {
         try JSONDecoder().decode(Netcheck.self, from: await json(["netcheck"]))
     }
 
     /// Keys of the nodes in its IP table that said something of themselves, its own too.
-    func knownKeys() async throws -> Set<String> {
+    public func knownKeys() async throws -> Set<String> {
         struct Table: Decodable {
             struct Row: Decodable {
                 let Key: String?
@@ -80,7 +79,7 @@ extension Node {
     }
 
     /// Bytes a second to nodes that were measured.
-    func bandwidths() async throws -> [(key: String, down: UInt64, up: UInt64)] {
+    public func bandwidths() async throws -> [(key: String, down: UInt64, up: UInt64)] {
         struct Table: Decodable {
             struct Row: Decodable {
                 let Key: String?
@@ -95,7 +94,7 @@ extension Node {
         }
     }
 
-    func key() async throws -> String {
+    public func key() async throws -> String {
         struct Status: Decodable { let Key: String }
         return try JSONDecoder().decode(Status.self, from: await json(["status"])).Key
     }
@@ -103,9 +102,9 @@ extension Node {
 
 extension Scenario {
     /// Loopback is dialled on others' word: all nodes of a scenario are there.
-    static let dialsLoopback = "[mesh]\ndial = [\"127.0.0.0/8\"]\n"
+    public static let dialsLoopback = "[mesh]\ndial = [\"127.0.0.0/8\"]\n"
 
-    func meshRelay(
+    public func meshRelay(
         _ name: String, of relay: Node? = nil, _ change: (inout NodeSettings) -> Void = { _ in }
     ) async throws -> Node {
         try await self.relay(name) { settings in
@@ -116,7 +115,7 @@ extension Scenario {
         }
     }
 
-    func meshPeer(
+    public func meshPeer(
         _ name: String, of relay: Node, _ change: (inout NodeSettings) -> Void = { _ in }
     ) async throws -> Node {
         try await peer(name, of: relay) { settings in

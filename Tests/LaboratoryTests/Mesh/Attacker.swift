@@ -1,0 +1,103 @@
+import Foundation
+import Glibc
+import PeerMesh
+import PeerProbing
+import PeerWire
+import TestSupport
+
+/// A member of the mesh that says what it likes, from a namespace of the laboratory.
+final class Attacker: @unchecked Sendable {
+    /// As the nodes of tests have it.
+    static let meshKey = MeshKey(bytes: [UInt8](repeating: 0x5e, count: MeshKey.byteCount))!
+
+    let identity: NodeIdentity
+    private let client: NodeClient
+
+    /// - Parameter number: of its key.
+    init(_ number: UInt64, in place: Place) throws {
+        let seed = Self.seed(number)
+        identity = NodeIdentity(seed: seed)!
+        // The client's thread, and so its sockets, are where the thread is that makes it.
+        client = try Self.within(place) { try NodeClient(seed: seed) }
+    }
+
+    deinit { client.stop() }
+
+    var key: NodeKey { identity.key }
+
+    static func seed(_ number: UInt64) -> [UInt8] {
+        var random = SeededGenerator(seed: number)
+        return (0..<32).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+    }
+
+    /// setns(2), which the C library's module hides: this thread is in that network from now on.
+    private static func enter(_ descriptor: Int32) -> Bool {
+        typealias SetNamespace = @convention(c) (Int32, Int32) -> Int32
+        guard let symbol = dlsym(nil, "setns") else { return false }
+        return unsafeBitCast(symbol, to: SetNamespace.self)(descriptor, 0x4000_0000) == 0
+    }
+
+    private static func within<Value: Sendable>(
+        _ place: Place, _ body: @escaping @Sendable () throws -> Value
+    ) throws -> Value {
+        guard let name = place.namespace else { return try body() }
+        let done = DispatchSemaphore(value: 0)
+        let result = Locked<Result<Value, any Error>?>(nil)
+        Thread {
+            let descriptor = open("/var/run/netns/\(name)", O_RDONLY | O_CLOEXEC)
+            let isThere = descriptor >= 0 && enter(descriptor)
+            if descriptor >= 0 { close(descriptor) }
+            result.with {
+                $0 = isThere ? Result { try body() } : .failure(Failure("there is no namespace \(name)"))
+            }
+            done.signal()
+        }.start()
+        done.wait()
+        return try result.with { $0! }.get()
+    }
+
+    /// Posts to a node's mesh; its answer, whatever that is.
+    func post(_ body: [UInt8], to host: String, _ key: NodeKey) async throws -> NodeAnswer {
+        let request = NodeRequest(
+            host: host, port: 8088, key: key, path: "/v1/mesh", body: body,
+            proof: MemberProof.text(of: self.key, to: key, with: [Self.meshKey]), isAlone: true,
+            limits: .init(total: .seconds(8)))
+        return try await withCheckedContinuation { continuation in
+            client.send(request) { continuation.resume(returning: $0) }
+        }.get()
+    }
+
+    /// A digest that says it is that time, and lacks everything.
+    func ask(_ host: String, _ key: NodeKey, time: Int64) async throws -> GossipDifference {
+        let digest = GossipDigest(time: time, records: 0, sums: [0])!
+        return try GossipDifference(try await post(digest.bytes, to: host, key).body)
+    }
+
+    /// Records that name an address where no node is, each of a key of its own, with the word of two friends for it.
+    static func madeUp(_ count: Int, from first: UInt64, at address: NodeAddress, by friends: [Attacker]) throws
+        -> [SignedRecord]
+    {
+        let now = Int64(Date.now.timeIntervalSince1970)
+        return try (0..<UInt64(count)).map { index in
+            let own = NodeIdentity(seed: seed(first + index))!
+            return try SignedRecord(
+                NodeRecord(
+                    key: own.key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: first + index),
+                    issued: now, lifetime: 3_600, roles: .relay, name: "relay\(index)", addresses: [address],
+                    witnesses: friends.map {
+                        DialBackStatement(subject: own.key, time: now, address: address, by: $0.identity)
+                    }),
+                by: own)
+        }
+    }
+
+    /// A record without addresses, as a node behind NAT has it.
+    func plainRecord() throws -> SignedRecord {
+        let now = Int64(Date.now.timeIntervalSince1970)
+        return try SignedRecord(
+            NodeRecord(
+                key: key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
+                lifetime: 3_600, name: "member"),
+            by: identity)
+    }
+}
