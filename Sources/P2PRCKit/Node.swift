@@ -174,6 +174,7 @@ struct NodeState: Sendable {
     let client: NodeClient
     let seeds: [Seed]
     let records: [SignedRecord]
+    let met: [MetAddress]
     let lastIssue: UInt64
     let process: ProcessStart
     let note: String
@@ -236,7 +237,7 @@ struct NodeState: Sendable {
                 tokenHolders: try await table.tokenHolders(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
-                records: kept.records.map(\.record), lastIssue: try await table.lastIssue(),
+                records: kept.records.map(\.record), met: try await table.metAddresses(), lastIssue: try await table.lastIssue(),
                 process: try await Self.begin(in: table, log), note: try await table.ownNote())
         } catch {
             throw CommandError(error)

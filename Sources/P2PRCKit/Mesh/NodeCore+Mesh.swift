@@ -41,13 +41,27 @@ extension NodeCore {
 }
 
 extension MeshService {
+    /// For how long it counts over a restart that a node was met somewhere. Seconds.
+    private static let metSpan: Int64 = 86_400
+
+    private static func lately(_ met: [MetAddress]) -> [(NodeKey, NodeAddress)] {
+        let now = WallTime.now
+        return met.compactMap { met in
+            guard now.seconds - met.lastSeen.wallTime.seconds < metSpan, let endpoint = Endpoint(met.address),
+                let host = HostAddress(endpoint.host),
+                let address = NodeAddress(host: host, port: endpoint.port)
+            else { return nil }
+            return (met.node, address)
+        }
+    }
+
     convenience init(
         on loop: EventLoop, _ settings: NodeSettings, _ state: NodeState, _ judge: DialJudge, _ log: Logger
     ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
             isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.records,
-            lastIssue: state.lastIssue, process: state.process, note: state.note)
+            met: Self.lately(state.met), lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
             on: loop, setup: setup, identity: state.identity, client: state.client, judge: judge, writer: state.writer,
             log: log)

@@ -58,8 +58,6 @@ public struct PartnerBook: Sendable {
     }
 
     mutating func failed(_ partner: Partner, at now: Instant) {
-        // Of others `DialledHosts` knows what became of them.
-        if case .node = partner, !proven.contains(partner) { return }
         let count = (failures[partner]?.count ?? 0) + 1
         if failures[partner] == nil, failures.count >= limits.failures {
             // Those whose time is over first; where there is none, the one that is over soonest.

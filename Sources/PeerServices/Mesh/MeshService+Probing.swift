@@ -117,8 +117,19 @@ extension MeshService {
             if case .notProven = row.verdict { return false }
             return logs[row.key]?.hasAnswer ?? false
         }
-        plan.update(measurable.map(\.key), held: Set(current.filter { relays[$0] != nil }), at: now)
+        plan.update(
+            measurable.map(\.key) + metBefore(now), held: Set(current.filter { relays[$0] != nil }), at: now)
         logs = logs.filter { relays[$0.key] != nil }
+    }
+
+    /// Relays that have not been measured since the start, and that this node has met where they are.
+    private func metBefore(_ now: Instant) -> [NodeKey] {
+        relays.compactMap { key, relay in
+            guard case .proven(let address) = relay.verdict, logs[key]?.hasAnswer != true,
+                gossip.hosts.isProven(key, at: address.host, now)
+            else { return nil }
+            return key
+        }.sorted { $0.tag < $1.tag }
     }
 
     /// Where this node has met those that say they reached it: their word is worth something.
@@ -169,7 +180,9 @@ extension MeshService {
     func probeStrangers(_ now: Instant) {
         guard strangerProbes.hasRoom else { return }
         let candidates = relays.compactMap { key, relay -> StrangerProbes.Candidate? in
-            guard case .proven(let address) = relay.verdict, logs[key]?.hasAnswer != true else { return nil }
+            guard case .proven(let address) = relay.verdict, logs[key]?.hasAnswer != true,
+                !gossip.hosts.isProven(key, at: address.host, now)
+            else { return nil }
             return .init(key: key, address: address, witnesses: metWitnesses(of: relay.record.record))
         }
         let chosen = strangerProbes.next(

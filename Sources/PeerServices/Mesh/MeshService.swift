@@ -23,6 +23,8 @@ public final class MeshService {
         public var isWidened: Bool
         /// From the IP table, each judged already.
         public var records: [SignedRecord]
+        /// Nodes that a former process met, and where.
+        public var met: [(NodeKey, NodeAddress)]
         public var lastIssue: UInt64
         public var process: ProcessStart
         /// What the user says of this node.
@@ -30,7 +32,7 @@ public final class MeshService {
 
         public init(
             name: String, software: String, port: UInt16, isRelay: Bool, isWidened: Bool, records: [SignedRecord],
-            lastIssue: UInt64, process: ProcessStart, note: String
+            met: [(NodeKey, NodeAddress)], lastIssue: UInt64, process: ProcessStart, note: String
         ) {
             self.name = name
             self.software = software
@@ -38,6 +40,7 @@ public final class MeshService {
             self.isRelay = isRelay
             self.isWidened = isWidened
             self.records = records
+            self.met = met
             self.lastIssue = lastIssue
             self.process = process
             self.note = note
@@ -165,7 +168,9 @@ public final class MeshService {
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
         let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
         (gossip, author, reach, desk, plan) = machines
-        gossip.restore(setup.records, areJudged: true, at: EventLoop.clock(), wall: .now)
+        let now = EventLoop.clock()
+        gossip.restore(setup.records, areJudged: true, at: now, wall: .now)
+        for (key, address) in setup.met { gossip.hosts.answered(key, at: address, now) }
         noticeRelays(setup.records)
     }
 
