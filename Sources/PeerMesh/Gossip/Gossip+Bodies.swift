@@ -10,7 +10,8 @@ extension Gossip {
     /// What this node has in the buckets that differ, and in one that is drawn: sums can be made alike on purpose.
     ///
     /// Tables that somebody fills differ in more buckets than an answer has room for. So the caller's own bucket comes
-    /// first, for nobody else can tell its news yet, and then those with records that were renewed lately.
+    /// first, for nobody else can tell its news yet, and then those with records that were renewed lately. Who knows few
+    /// is told first of nodes that have answered this one: what he finds among thousands of rows may all be made up.
     mutating func lists(for digest: GossipDigest, from caller: NodeKey, time: Int64) -> GossipDifference {
         let bits = digest.bucketBits
         let sums = table.digestSums(bits: bits)
@@ -18,11 +19,11 @@ extension Gossip {
         var differing = sums.indices.filter { sums[$0] != digest.sums[$0] || $0 == drawn }
         // From anywhere on, so that what finds no room today comes first some other time.
         if !differing.isEmpty { differing.rotate(by: Int(random.next() % UInt64(differing.count))) }
-        if differing.count * 8 > limits.listedEntries {
-            let first = ([caller.tag] + news.tags).map { GossipDigest.bucket(of: $0, bits: bits) }
+        let first = worthTelling(digest, caller)
+        if !first.isEmpty {
             var seen: Set<Int> = []
-            let ahead = first.filter { (sums[$0] != digest.sums[$0]) && seen.insert($0).inserted }
-                .prefix(limits.listedEntries / 16)
+            let ahead = first.map { GossipDigest.bucket(of: $0, bits: bits) }
+                .filter { sums[$0] != digest.sums[$0] && seen.insert($0).inserted }.prefix(limits.listedEntries / 16)
             differing = ahead + differing.filter { !ahead.contains($0) }
         }
         var answer = GossipDifference(time: time, room: UInt32(limits.recordBytes))
@@ -33,7 +34,9 @@ extension Gossip {
             if !isWhole {
                 guard answer.lists.isEmpty || room > 16 else { break }
                 tags.rotate(by: Int(random.next() % UInt64(tags.count)))
-                tags = Array(tags.prefix(room))
+                var listed: Set<UInt64> = []
+                let ahead = first.filter { GossipDigest.bucket(of: $0, bits: bits) == bucket }
+                tags = Array((ahead + tags).filter { listed.insert($0).inserted }.prefix(room))
             }
             room -= tags.count
             var entries: [GossipDifference.Entry] = []
@@ -46,6 +49,14 @@ extension Gossip {
                 .init(bits: UInt8(bits), bucket: UInt16(bucket), isWhole: isWhole, entries: entries))
         }
         return answer
+    }
+
+    /// Tags of records that come first where not all can be listed.
+    private mutating func worthTelling(_ digest: GossipDigest, _ caller: NodeKey) -> [UInt64] {
+        guard table.count > limits.listedEntries else { return [] }
+        let knowsFew = Int(digest.records) * 2 < table.count
+        let contacts = knowsFew ? book.provenKeys.shuffled(using: &random).prefix(limits.contactsForNewcomers) : []
+        return ([caller.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }
     }
 
     /// The asker's second step: what is newer here goes, what is newer there is wanted.

@@ -41,6 +41,8 @@ public struct GossipLimits: Hashable, Sendable {
 
     /// Entries listed in the answer to a digest.
     public var listedEntries = 256
+    /// Of these, nodes that have answered, for who knows few.
+    public var contactsForNewcomers = 32
     /// Of records, in one step of an exchange.
     public var recordBytes = 6_144
     /// What is asked for while much is missing, in rounds that have one partner then.

@@ -26,6 +26,9 @@ public struct PartnerBook: Sendable {
     public private(set) var seeds: [String] = []
     /// Nodes that answered, also those whose records have expired since: after a long cut they are the way back.
     public private(set) var proven: [Partner] = []
+    var provenKeys: [NodeKey] {
+        proven.compactMap { if case .node(let key, _) = $0 { key } else { nil } }
+    }
     private var hasSeedAnswered = false
     private var failures: [Partner: Failure] = [:]
     private var nextSeed = 0

@@ -67,10 +67,13 @@ final class Attacker: @unchecked Sendable {
         }.get()
     }
 
-    /// A digest that says it is that time, and lacks everything.
+    /// A digest that says it is that time, and lacks everything; again while the node is busy.
     func ask(_ host: String, _ key: NodeKey, time: Int64) async throws -> GossipDifference {
         let digest = GossipDigest(time: time, records: 0, sums: [0])!
-        return try GossipDifference(try await post(digest.bytes, to: host, key).body)
+        return try await eventually("\(host) answers", within: .seconds(10), every: .milliseconds(60)) {
+            let answer = try await post(digest.bytes, to: host, key)
+            return answer.status == 200 ? try GossipDifference(answer.body) : nil
+        }
     }
 
     /// Records that name an address where no node is, each of a key of its own, with the word of two friends for it.
