@@ -19,6 +19,7 @@ struct Scenario: Sendable {
         Scenario(name: "frames", operations: 2_000, prepare: frames),
         Scenario(name: "start", operations: 200_000, prepare: start),
         Scenario(name: "timers", operations: 200_000, prepare: timers),
+        Scenario(name: "mesh-round", operations: 2_000, prepare: meshRound),
     ]
 
     /// 64 bytes to the service and back.
