@@ -271,6 +271,8 @@ final class RelayLane {
 
     /// What is wanted takes the place of what is not.
     private func admitsChannel(of pool: Pool, _ load: ReserveGate.Load) -> Bool {
+        // Nearly always: each visitor's channel comes back here, and counting takes as long as a membership has sessions.
+        if policy.reserve.hasPlenty(at: load) { return true }
         guard pool.ready.count < pool.demand.wanted else {
             return policy.reserve.admits(.channel(idle: (pool.member?.idle ?? 0) * policy.lanes), at: load)
         }

@@ -71,6 +71,11 @@ public struct ReserveGate: Hashable, Sendable {
         descriptors.left(load.descriptors) < Self.descriptorsOfVisitor
     }
 
+    /// Whether as much is left as is in use: then nobody's unused channels are too many.
+    public func hasPlenty(at load: Load) -> Bool {
+        descriptors.left(load.descriptors) >= max(1, load.descriptors) && buffers.left(load.buffered) > 0
+    }
+
     /// How many visitors there is room for at the most.
     public var visitors: Int { descriptors.left(0) / Self.descriptorsOfVisitor }
 
