@@ -5,6 +5,9 @@ public struct HostAddress: Hashable, Sendable, CustomStringConvertible {
     /// From the left: an IPv4 address is in the first 32 bits and the rest is 0, so that prefixes of both are alike.
     let bits: UInt128
 
+    /// The first 64 bits: an IPv4 address is in the upper half of them.
+    public var leadingBits: UInt64 { UInt64(truncatingIfNeeded: bits >> 64) }
+
     /// How many bits it has.
     public var width: Int { isIPv6 ? 128 : 32 }
 

@@ -19,7 +19,8 @@ extension Gossip {
         var differing = sums.indices.filter { sums[$0] != digest.sums[$0] || $0 == drawn }
         // From anywhere on, so that what finds no room today comes first some other time.
         if !differing.isEmpty { differing.rotate(by: Int(random.next() % UInt64(differing.count))) }
-        let first = worthTelling(digest, caller)
+        let isMore = differing.count * table.count > limits.listedEntries * sums.count
+        let first = isMore ? worthTelling(digest, caller) : []
         if !first.isEmpty {
             var seen: Set<Int> = []
             let ahead = first.map { GossipDigest.bucket(of: $0, bits: bits) }
@@ -53,7 +54,6 @@ extension Gossip {
 
     /// Tags of records that come first where not all can be listed.
     private mutating func worthTelling(_ digest: GossipDigest, _ caller: NodeKey) -> [UInt64] {
-        guard table.count > limits.listedEntries else { return [] }
         let knowsFew = Int(digest.records) * 2 < table.count
         let contacts = knowsFew ? book.provenKeys.shuffled(using: &random).prefix(limits.contactsForNewcomers) : []
         return ([caller.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }

@@ -90,7 +90,7 @@ public struct Gossip: Sendable {
     private var steps: FairRate
     private var posted: RateBucket
     /// Sources that forged, and until when nothing is heard of them.
-    private var barred: [Network: Instant] = [:]
+    private var barred: [Forger: Instant] = [:]
 
     /// - Parameters:
     ///   - seed: random; partners are drawn from it.
@@ -194,15 +194,28 @@ public struct Gossip: Sendable {
         }
     }
 
-    /// An answer came, from the node with this key at this host.
-    public mutating func answered(
+    /// Records of an answer that would be taken if their signatures are right.
+    public mutating func unjudged(
         _ number: UInt64, _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
+    ) -> [SignedRecord] {
+        guard exchanges[number] != nil else { return [] }
+        return unjudged(difference.records, from: caller, clock.time(at: wall), now)
+    }
+
+    /// An answer came, from the node with this key at this host.
+    ///
+    /// - Parameter judged: which of its records are genuine, as far as that was judged before; others are judged now.
+    public mutating func answered(
+        _ number: UInt64, _ difference: GossipDifference, by caller: Caller, judged: [SignedRecord: Bool] = [:],
+        at now: Instant, wall: WallTime
     ) -> [Action] {
         guard var exchange = exchanges[number] else { return [] }
         if exchange.key == nil { clock.heard(difference.time, at: caller.host, own: wall, now: now) }
         let time = clock.time(at: wall)
         noteAnswer(exchange.partner, caller, now)
-        guard take(difference.records, from: caller, time, now) else { return failed(number, at: now, wall: wall) }
+        guard take(difference.records, from: caller, judged, time, now) else {
+            return failed(number, at: now, wall: wall)
+        }
         meet(caller)
         guard exchange.key == nil else {
             exchanges[number] = nil
@@ -251,14 +264,48 @@ public struct Gossip: Sendable {
     public mutating func asked(
         _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
     ) -> Answer {
-        guard admits(caller, now) else { return .busy }
-        let time = clock.time(at: wall)
-        guard take(offered(in: difference, now), from: caller, time, now) else {
-            bar(caller.host, now)
+        guard let posted = posted(difference, by: caller, looksAtSignatures: false, at: now, wall: wall) else {
             return .busy
         }
-        meet(caller)
-        return .difference(records(for: difference, time: time))
+        return asked(posted, judged: [:], at: now, wall: wall)
+    }
+
+    /// Records that somebody posted, and what is wanted for them; to be answered once the signatures are judged.
+    public struct Posted: Sendable {
+        let caller: Caller
+        let wanted: GossipDifference
+        let records: [SignedRecord]
+        /// Records that would be taken if their signatures are right.
+        public let unjudged: [SignedRecord]
+    }
+
+    /// `nil`: busy.
+    ///
+    /// - Parameter looksAtSignatures: whether it is looked for `unjudged` ones.
+    public mutating func posted(
+        _ difference: GossipDifference, by caller: Caller, looksAtSignatures: Bool = true, at now: Instant,
+        wall: WallTime
+    ) -> Posted? {
+        guard admits(caller, now) else { return nil }
+        var wanted = difference
+        wanted.records = []
+        let records = offered(in: difference, now)
+        return Posted(
+            caller: caller, wanted: wanted, records: records,
+            unjudged: looksAtSignatures ? unjudged(records, from: caller, clock.time(at: wall), now) : [])
+    }
+
+    /// - Parameter judged: which of the records are genuine, as far as that was judged before; others are judged now.
+    public mutating func asked(
+        _ posted: Posted, judged: [SignedRecord: Bool], at now: Instant, wall: WallTime
+    ) -> Answer {
+        let time = clock.time(at: wall)
+        guard take(posted.records, from: posted.caller, judged, time, now) else {
+            bar(posted.caller, now)
+            return .busy
+        }
+        meet(posted.caller)
+        return .difference(records(for: posted.wanted, time: time))
     }
 
     /// What is taken of records that were posted: as much as was offered room for, and as all of them together may cost.
@@ -272,17 +319,28 @@ public struct Gossip: Sendable {
     }
 
     private mutating func admits(_ caller: Caller, _ now: Instant) -> Bool {
-        caller.key != own && !isBarred(caller.host, now) && steps.take(from: caller.host, at: now)
+        caller.key != own && !isBarred(caller, now) && steps.take(from: caller.host, at: now)
     }
 
-    /// Forged records came from there: nothing more is heard for a while. Keys cost nothing, so all of the source is meant.
-    private mutating func bar(_ host: HostAddress, _ now: Instant) {
+    /// Who sends forged records is not heard for a while.
+    private enum Forger: Hashable, Sendable {
+        /// Keys cost nothing, so all that comes from there is meant.
+        case source(Network)
+        /// Where the user has many nodes behind one address.
+        case key(NodeKey)
+    }
+
+    private func forger(_ caller: Caller) -> Forger {
+        hosts.byPort ? .key(caller.key) : .source(SourceGate.source(of: caller.host))
+    }
+
+    private mutating func bar(_ caller: Caller, _ now: Instant) {
         if barred.count >= limits.barred { barred = barred.filter { now < $0.value } }
-        if barred.count < limits.barred { barred[SourceGate.source(of: host)] = now + limits.barredSpan }
+        if barred.count < limits.barred { barred[forger(caller)] = now + limits.barredSpan }
     }
 
-    private func isBarred(_ host: HostAddress, _ now: Instant) -> Bool {
-        !barred.isEmpty && barred[SourceGate.source(of: host)].map { now < $0 } ?? false
+    private func isBarred(_ caller: Caller, _ now: Instant) -> Bool {
+        !barred.isEmpty && barred[forger(caller)].map { now < $0 } ?? false
     }
 
     // MARK: Taking records in
@@ -293,14 +351,35 @@ public struct Gossip: Sendable {
 
     /// - Returns: whether none of them was forged: no honest node passes on what it has not judged, so the first one ends it.
     private mutating func take(
-        _ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant
+        _ records: [SignedRecord], from caller: Caller, _ judged: [SignedRecord: Bool], _ time: Int64, _ now: Instant
     ) -> Bool {
         let source = SourceGate.source(of: caller.host)
         for record in records {
-            let verdict = take(record, from: source, time, now, isCallers: record.key == caller.key)
+            let verdict = take(
+                record, from: source, time, now, isCallers: record.key == caller.key, isGenuine: judged[record])
             if verdict == .refused(.forged) { return false }
         }
         return true
+    }
+
+    /// Everything that speaks against a record is looked at but its signature.
+    private mutating func unjudged(
+        _ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant
+    ) -> [SignedRecord] {
+        let source = SourceGate.source(of: caller.host)
+        var unjudged: [SignedRecord] = []
+        for record in records where record.key != own {
+            // What is not genuine changes nothing.
+            let isGenuine: (SignedRecord) -> Bool = { record in
+                if unjudged.last != record { unjudged.append(record) }
+                return false
+            }
+            _ =
+                record.key == caller.key
+                ? table.takeOwn(record, from: source, time: time, at: now, isGenuine: isGenuine)
+                : table.take(record, from: source, time: time, at: now, isGenuine: isGenuine)
+        }
+        return unjudged
     }
 
     private mutating func meet(_ caller: Caller) {
@@ -313,13 +392,14 @@ public struct Gossip: Sendable {
     }
 
     private mutating func take(
-        _ record: SignedRecord, from source: Network, _ time: Int64, _ now: Instant, isCallers: Bool = false
+        _ record: SignedRecord, from source: Network, _ time: Int64, _ now: Instant, isCallers: Bool = false,
+        isGenuine known: Bool? = nil
     ) -> RecordTable.Verdict {
         if record.key == own { return takeOwnFromOthers(record) }
         var judged = 0
         let judge: (SignedRecord) -> Bool = { [isGenuine] record in
             judged += 1
-            return isGenuine(record)
+            return known ?? isGenuine(record)
         }
         let verdict =
             isCallers

@@ -9,10 +9,14 @@ struct RecentNews: Sendable {
     var tags: [UInt64] { entries.reversed().map(\.tag) }
 
     mutating func add(_ tag: UInt64, from source: SourceKey) {
-        entries.removeAll { $0.tag == tag }
-        let alike = entries.indices.filter { entries[$0].near == source.near }
-        if alike.count >= Self.ofNetwork { entries.remove(at: alike[0]) }
+        let near = source.near
+        if let place = entries.firstIndex(where: { $0.tag == tag }) { entries.remove(at: place) }
+        if entries.count(where: { $0.near == near }) >= Self.ofNetwork,
+            let place = entries.firstIndex(where: { $0.near == near })
+        {
+            entries.remove(at: place)
+        }
         if entries.count >= Self.capacity { entries.removeFirst() }
-        entries.append((tag, source.near))
+        entries.append((tag, near))
     }
 }

@@ -43,7 +43,8 @@ public struct DialledHosts: Sendable {
     }
 
     public let limits: Limits
-    private let byPort: Bool
+    /// Each port of a host counts by itself.
+    public let byPort: Bool
     private var proven: [HostAddress: [NodeKey: Instant]] = [:]
     private var strangers: [Place: Stranger] = [:]
     /// Networks in which nobody has answered, with the failures there and when the last of them was.
@@ -102,6 +103,8 @@ public struct DialledHosts: Sendable {
 
     /// The key was proven there.
     public mutating func answered(_ key: NodeKey, at address: NodeAddress, _ now: Instant) {
+        // A partner answers every few seconds.
+        if let last = proven[address.host]?[key], now - last < limits.provenSpan / 60 { return }
         strangers[place(address)] = nil
         silent[NetworkSteps(of: address.host).near] = nil
         if proven[address.host] == nil, proven.count >= limits.hosts {

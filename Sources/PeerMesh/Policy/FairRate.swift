@@ -56,8 +56,10 @@ public struct FairRate: Sendable {
     public mutating func take(from host: HostAddress, at now: Instant) -> Bool {
         let source = SourceKey(host)
         guard sources.take(source, now) else { return false }
-        let (near, wide) = (nears.take(source.near, now), wides.take(source.wide, now))
-        guard all.available(at: now) > half || near && wide else { return false }
+        if all.available(at: now) <= half {
+            let (near, wide) = (nears.take(source.near, now), wides.take(source.wide, now))
+            guard near && wide else { return false }
+        }
         return all.take(1, at: now)
     }
 }

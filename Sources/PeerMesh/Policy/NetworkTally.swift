@@ -6,7 +6,7 @@ struct SourceKey: Hashable, Sendable {
     /// An IPv4 address in the lower half, or the upper half of an IPv6 address; ::/64 is nobody's.
     fileprivate let bits: UInt64
 
-    init(_ host: HostAddress) { bits = host.bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+    init(_ host: HostAddress) { bits = host.isIPv6 ? host.leadingBits : host.leadingBits >> 32 }
     private init(bits: UInt64) { self.bits = bits }
 
     private var isIPv4: Bool { bits >> 32 == 0 }
@@ -65,11 +65,11 @@ struct NetworkTally: Sendable {
 /// Counts, and which is the largest.
 private struct Heaviest: Sendable {
     private var entries: [SourceKey: (count: Int, place: Int)] = [:]
-    /// Those with 1, 2 and so on; the last one is never empty.
-    private var byCount: [[SourceKey]] = []
+    private var byCount: [Int: [SourceKey]] = [:]
+    private var largest = 0
 
     var isEmpty: Bool { entries.isEmpty }
-    var heaviest: SourceKey? { byCount.last?.first }
+    var heaviest: SourceKey? { byCount[largest]?.first }
 
     func count(_ key: SourceKey) -> Int { entries[key]?.count ?? 0 }
 
@@ -80,21 +80,23 @@ private struct Heaviest: Sendable {
         if count > 0 { move(key, to: count - 1) }
     }
 
+    /// One more or one less.
     private mutating func move(_ key: SourceKey, to count: Int) {
-        if let former = entries[key] {
-            let last = byCount[former.count - 1].removeLast()
+        if let former = entries[key], var alike = byCount.removeValue(forKey: former.count) {
+            let last = alike.removeLast()
             if last != key {
-                byCount[former.count - 1][former.place] = last
+                alike[former.place] = last
                 entries[last]?.place = former.place
             }
+            if !alike.isEmpty { byCount[former.count] = alike }
         }
         if count == 0 {
             entries[key] = nil
         } else {
-            if byCount.count < count { byCount.append([]) }
-            entries[key] = (count, byCount[count - 1].count)
-            byCount[count - 1].append(key)
+            entries[key] = (count, byCount[count]?.count ?? 0)
+            byCount[count, default: []].append(key)
         }
-        while byCount.last?.isEmpty == true { byCount.removeLast() }
+        // Where the largest one became less, nobody has more than it has now.
+        largest = byCount[max(largest, count)] == nil ? count : max(largest, count)
     }
 }

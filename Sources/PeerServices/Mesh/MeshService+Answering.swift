@@ -59,7 +59,8 @@ extension MeshService {
         guard admits(question) else { return reply(.stranger) }
         guard mayAsk(question.source.host) else { return reply(.busy) }
         switch question.body.first {
-        case GossipDigest.kind, GossipDifference.kind: reply(gossipAnswer(question))
+        case GossipDigest.kind: reply(digestAnswer(question))
+        case GossipDifference.kind: recordsAnswer(question, reply)
         case DialBackRequest.kind: dialBack(question, reply)
         case MeshProbe.requestKind: reply(probeAnswer(question))
         case Vouch.requestKind: reply(vouched(question))
@@ -85,20 +86,39 @@ extension MeshService {
         .answer(bytes, proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()))
     }
 
-    private func gossipAnswer(_ question: MeshQuestion) -> MeshResponse {
+    private func digestAnswer(_ question: MeshQuestion) -> MeshResponse {
+        guard let digest = try? GossipDigest(question.body) else { return .malformed }
         let caller = Gossip.Caller(key: question.key, host: question.source.host)
-        let now = EventLoop.clock()
-        let response: Gossip.Answer
-        do throws(WireError) {
-            response =
-                question.body.first == GossipDigest.kind
-                ? gossip.asked(try GossipDigest(question.body), by: caller, at: now, wall: .now)
-                : gossip.asked(try GossipDifference(question.body), by: caller, at: now, wall: .now)
-        } catch { return .malformed }
-        takeChanges()
-        lookForForeignOwn()
-        guard case .difference(let difference) = response else { return .busy }
-        return answer(difference.bytes, to: question.key)
+        return response(gossip.asked(digest, by: caller, at: EventLoop.clock(), wall: .now), to: question.key)
+    }
+
+    private func recordsAnswer(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
+        guard let difference = try? GossipDifference(question.body) else { return reply(.malformed) }
+        let caller = Gossip.Caller(key: question.key, host: question.source.host)
+        guard let posted = gossip.posted(difference, by: caller, at: EventLoop.clock(), wall: .now) else {
+            return reply(.busy)
+        }
+        judge(posted.unjudged) { [weak self] judged in
+            guard let self, let judged else { return reply(.busy) }
+            let answer = gossip.asked(posted, judged: judged, at: EventLoop.clock(), wall: .now)
+            takeChanges()
+            lookForForeignOwn()
+            reply(response(answer, to: question.key))
+            arm()
+        }
+    }
+
+    private func response(_ answer: Gossip.Answer, to key: NodeKey) -> MeshResponse {
+        guard case .difference(let difference) = answer else { return .busy }
+        return self.answer(difference.bytes, to: key)
+    }
+
+    /// Judges signatures on another thread, where it is more than one. `nil`: there is too much to judge already.
+    func judge(_ records: [SignedRecord], _ done: @escaping ([SignedRecord: Bool]?) -> Void) {
+        guard records.count > 1 else { return done([:]) }
+        let bound = LoopBound(done, on: loop)
+        let isTaken = recordJudge.judge(records) { [loop] judged in loop.execute { bound.value(judged) } }
+        if !isTaken { done(nil) }
     }
 
     private func probeAnswer(_ question: MeshQuestion) -> MeshResponse {

@@ -84,6 +84,7 @@ extension MeshService {
         case .failure(let failure):
             // Its key may have changed; the next time it is asked who it is.
             if let seed, failure.kind == .stranger, pinned(seed) == nil { seedKeys[seed] = nil }
+            if seed == nil, failure.kind != .crowded { noteSilence(of: key) }
             return failed(number, failure.description, seed: seed)
         case .success(let success): answer = success
         }
@@ -95,7 +96,13 @@ extension MeshService {
             if let endpoint = exchanges[number]?.endpoint { met(key, at: endpoint) }
             noteRefresh { $0.answered.formUnion($0.pending.contains(number) ? [number] : []) }
             let caller = Gossip.Caller(key: key, host: answer.remote.host)
-            run(gossip.answered(number, difference, by: caller, at: EventLoop.clock(), wall: .now))
+            let unjudged = gossip.unjudged(number, difference, by: caller, at: EventLoop.clock(), wall: .now)
+            judge(unjudged) { [weak self] judged in
+                guard let self else { return }
+                guard let judged else { return failed(number, "too much is to be judged here already") }
+                run(gossip.answered(number, difference, by: caller, judged: judged, at: EventLoop.clock(), wall: .now))
+                arm()
+            }
         } catch { failed(number, "\(error)", seed: seed) }
         arm()
     }

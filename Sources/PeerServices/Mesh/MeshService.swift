@@ -75,6 +75,7 @@ public final class MeshService {
     var desk: DialBackDesk
     var plan: ProbePlan
     var strangerProbes = StrangerProbes()
+    let recordJudge = RecordJudge()
     var vouchPlan = VouchPlan()
     /// How often each source may ask.
     private var callers = FairRate(
@@ -205,6 +206,7 @@ public final class MeshService {
         timer?.cancel()
         for dialBack in dialBacks.values { dialBack.reply(.busy) }
         dialBacks = [:]
+        recordJudge.stop()
         client.stop()
     }
 
