@@ -54,9 +54,10 @@ extension Gossip {
 
     /// Tags of records that come first where not all can be listed.
     private mutating func worthTelling(_ digest: GossipDigest, _ caller: NodeKey) -> [UInt64] {
+        // Who asks has met this node, and its word counts once its record is there.
         let knowsFew = Int(digest.records) * 2 < table.count
         let contacts = knowsFew ? book.provenKeys.shuffled(using: &random).prefix(limits.contactsForNewcomers) : []
-        return ([caller.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }
+        return ([caller.tag, own.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }
     }
 
     /// The asker's second step: what is newer here goes, what is newer there is wanted.

@@ -138,26 +138,5 @@ extension LaboratoryTests {
                 #expect(changes <= 1, "\(all)")
             }
         }
-
-        @Test("a home that starts before its relays goes back to them, with the number that it had")
-        func startsFirst() async throws {
-            try await scenario { s in
-                let town = try await MeshTown(s, relays: [10, 12, 14].map { .init($0) }, isNamed: false)
-                let before = Set(try await town.settled().prefix(2).map(MeshTown.address))
-                for node in [town.homes[0], town.relays[0], town.relays[1]] { node.program.kill() }
-                for node in [town.homes[0], town.relays[0], town.relays[1]] { _ = try await node.program.exit() }
-                try await town.homes[0].restart()
-                try await eventually("somebody serves meanwhile", within: .seconds(30)) { try await !town.verified().isEmpty }
-                try await town.relays[0].restart()
-                try await town.relays[1].restart()
-                let took = try await milliseconds {
-                    try await eventually("it is back", within: .seconds(90), every: .milliseconds(250)) {
-                        let now = try await town.verified().map(MeshTown.address)
-                        return now.count >= 2 && Set(now.prefix(2)) == before
-                    }
-                }
-                s.note("back after \(took) ms")
-            }
-        }
     }
 }
