@@ -136,11 +136,9 @@ public struct DialledHosts: Sendable {
             silent = silent.filter { now - $0.value.at < limits.longestPause }
             guard silent.count < limits.hosts else { return }
         }
-        silent[near] = (silent[near, default: (0, now)].failures + 1, now)
+        let former = silent[near].flatMap { now - $0.at < limits.longestPause ? $0.failures : nil } ?? 0
+        silent[near] = (former + 1, now)
     }
-
-    /// It was not dialled after all: for a reason of this node's own.
-    public mutating func spared(_ key: NodeKey, at address: NodeAddress) { strangers[place(address)]?.since = nil }
 
     private func place(_ address: NodeAddress) -> Place {
         byPort ? address : NodeAddress(host: address.host, port: 1) ?? address
