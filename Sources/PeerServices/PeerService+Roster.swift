@@ -38,21 +38,25 @@ extension PeerService {
             return outcomes
         }
         roster.former = { [unowned self] found in
-            let named = Set(relays.filter(\.isNamed).map(\.endpoint.description))
-            let former = Set(lastRelays).subtracting(named)
+            let former = formerRelays
             guard !former.isEmpty else { return ([], []) }
             let there = found.filter { former.contains($0.endpoint.description) }
-            return (
-                Set(there.map(\.key)),
-                outlooks(former.subtracting(there.map(\.endpoint.description))).filter { !namedKeys.contains($0.key) }
-                    .map(\.value)
-            )
+            let others = outlooks(former.subtracting(there.map(\.endpoint.description)))
+                .filter { !namedKeys.contains($0.key) }
+            return (Set(there.map(\.key)).union(others.keys), Array(others.values))
         }
         roster.waitsForNamed = { [unowned self] in
             relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
         }
         roster.perform = { [unowned self] action in perform(action) }
         roster.start()
+    }
+
+    /// Relays that nobody named, and that this node's visitors were served at when the last process ended: host:port.
+    /// Empty when they count no more.
+    public var formerRelays: Set<String> {
+        guard !lastRelays.isEmpty, roster.isLoyal else { return [] }
+        return Set(lastRelays).subtracting(relays.filter(\.isNamed).map(\.endpoint.description))
     }
 
     private var namedKeys: Set<NodeKey> {

@@ -37,11 +37,13 @@ final class RelayRoster {
     var measured: () -> [NodeKey: Instant.Span] = { [:] }
     /// What visitors get at relays with a session.
     var outcomes: () -> [NodeKey: RelayOutcome] = { [:] }
-    /// Of these candidates those that this node had sessions to when its last process ended, and what may come of others
-    /// of them; asked for during the first seconds.
+    /// Relays that this node had sessions to when its last process ended, of these candidates and others, and what may
+    /// come of the others; asked for during the first minutes.
     var former: ([RelayCandidate]) -> (keys: Set<NodeKey>, outlooks: [FirstChoice.Outlook]) = { _ in ([], []) }
     /// Whether relays that the user named were not yet heard of.
     var waitsForNamed: () -> Bool = { false }
+    /// Whether relays of last time count for more than others.
+    var isLoyal: Bool { !choice.isOver(at: EventLoop.clock()) }
     var perform: (Failover.Action) -> Void = { _ in }
     private var known: [NodeKey: RelayCandidate] = [:]
 

@@ -82,6 +82,7 @@ extension Assembled {
         }
         mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
         mesh.isNamed = { [unowned core] key in core.peer.isNamed(key) }
+        mesh.former = { [unowned core] in core.peer.formerRelays }
         mesh.held = { [unowned core] in
             core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
         }

@@ -110,7 +110,7 @@ public struct Failover: Sendable {
     public private(set) var published: [NodeKey] = []
     private var firstPlace = FirstPlace()
     private var ranked: [(key: NodeKey, cost: Instant.Span)] = []
-    /// Sessions that are kept for relays of last time which may yet come, and those of them that have.
+    /// Sessions that are kept for relays of last time which may yet come, and all of those relays.
     private var kept = 0
     private var former: Set<NodeKey> = []
     /// Relays that serve in the place of those.
@@ -170,7 +170,7 @@ public struct Failover: Sendable {
     ///
     /// - Parameters:
     ///   - kept: sessions that none of these is to have: relays of last time are about to come (`FirstChoice`).
-    ///   - former: which of these are such relays. They take the places of those that stood in for them.
+    ///   - former: all such relays, for as long as they count. They take the places of those that stood in for them.
     public mutating func ranked(
         _ usable: [(key: NodeKey, cost: Instant.Span)], kept: Int = 0, former: Set<NodeKey> = [], at now: Instant
     ) -> [Action] {
@@ -311,8 +311,7 @@ public struct Failover: Sendable {
         let coming = members.values.count { !$0.isLive }
         let serving = serving
         standIns = standIns.filter { members[$0] != nil && (!former.isEmpty || serving.count > limits.sessions) }
-        let back = ranked.count { former.contains($0.key) && mayConnect($0.key, now) }
-        var missing = limits.sessions - serving.count - coming - kept + min(back, serving.count { standIns.contains($0) })
+        var missing = limits.sessions - serving.count - coming - kept + comeBack(costs, now)
         let isCalm = coming == 0 && lastMove + limits.calm <= now
         if missing <= 0, isCalm, serving.count == limits.sessions,
             let last = serving.last(where: { members[$0]?.isFixed == false }),
@@ -340,11 +339,22 @@ public struct Failover: Sendable {
                 }
             }
             members[key] = Member(since: now, lastHeard: now)
-            if kept > 0, !former.contains(key) { standIns.insert(key) }
+            if !former.contains(key), former.contains(where: { members[$0] == nil }) { standIns.insert(key) }
             actions.append(.connect(key))
             missing -= 1
         }
         return actions
+    }
+
+    /// How many relays of last time may take the places of those that stood in for them: all that are not clearly worse.
+    private func comeBack(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> Int {
+        let standing = serving.filter { standIns.contains($0) }
+        guard let last = standing.last else { return 0 }
+        let back = ranked.count { key, cost in
+            former.contains(key) && mayConnect(key, now)
+                && !(costs[last].map { Ranking.isClearlyBetter($0, than: cost) } ?? false)
+        }
+        return min(back, standing.count)
     }
 
     /// Spare ones serve already: those that are needed again, and those that are clearly better again.

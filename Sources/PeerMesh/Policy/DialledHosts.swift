@@ -45,7 +45,13 @@ public struct DialledHosts: Sendable {
     public let limits: Limits
     /// Each port of a host counts by itself.
     public let byPort: Bool
-    private var proven: [HostAddress: [NodeKey: Instant]] = [:]
+    private struct Met: Sendable {
+        var at: Instant
+        /// The last question to it came to nothing.
+        var isMissing = false
+    }
+
+    private var proven: [HostAddress: [NodeKey: Met]] = [:]
     private var strangers: [Place: Stranger] = [:]
     /// Networks in which nobody has answered, with the failures there and when the last of them was.
     private var silent: [Network: (failures: Int, at: Instant)] = [:]
@@ -58,12 +64,20 @@ public struct DialledHosts: Sendable {
 
     /// Keys that were proven at a host lately.
     public func keys(at host: HostAddress, _ now: Instant) -> [NodeKey] {
-        proven[host, default: [:]].filter { now - $0.value < limits.provenSpan }.map(\.key)
+        proven[host, default: [:]].filter { now - $0.value.at < limits.provenSpan }.map(\.key)
     }
 
     public func isProven(_ key: NodeKey, at host: HostAddress, _ now: Instant) -> Bool {
-        proven[host]?[key].map { now - $0 < limits.provenSpan } ?? false
+        proven[host]?[key].map { now - $0.at < limits.provenSpan } ?? false
     }
+
+    /// Whether it was proven there, and answered when it was last asked.
+    public func isThere(_ key: NodeKey, at host: HostAddress, _ now: Instant) -> Bool {
+        proven[host]?[key].map { now - $0.at < limits.provenSpan && !$0.isMissing } ?? false
+    }
+
+    /// Something that it was asked was not answered.
+    public mutating func missed(_ key: NodeKey, at host: HostAddress) { proven[host]?[key]?.isMissing = true }
 
     /// Hosts that have answered, for tests of the bound and for who wants to know how well this node is connected.
     public var provenCount: Int { proven.count }
@@ -104,19 +118,19 @@ public struct DialledHosts: Sendable {
     /// The key was proven there.
     public mutating func answered(_ key: NodeKey, at address: NodeAddress, _ now: Instant) {
         // A partner answers every few seconds.
-        if let last = proven[address.host]?[key], now - last < limits.provenSpan / 60 { return }
+        if let last = proven[address.host]?[key], !last.isMissing, now - last.at < limits.provenSpan / 60 { return }
         strangers[place(address)] = nil
         silent[NetworkSteps(of: address.host).near] = nil
         if proven[address.host] == nil, proven.count >= limits.hosts {
-            proven = proven.filter { $0.value.contains { now - $0.value < limits.provenSpan } }
+            proven = proven.filter { $0.value.contains { now - $0.value.at < limits.provenSpan } }
             guard proven.count < limits.hosts else { return }
         }
         var keys = proven[address.host, default: [:]]
         if keys[key] == nil, keys.count >= limits.keysPerHost {
-            guard let oldest = keys.min(by: { $0.value < $1.value }) else { return }
+            guard let oldest = keys.min(by: { $0.value.at < $1.value.at }) else { return }
             keys[oldest.key] = nil
         }
-        keys[key] = now
+        keys[key] = Met(at: now)
         proven[address.host] = keys
     }
 

@@ -21,6 +21,8 @@ public struct ProbePlan: Sendable {
         /// After a probe without an answer; doubled each time.
         public var firstPause = Instant.Span.seconds(5)
         public var longestPause = Instant.Span.seconds(600)
+        /// The same for a relay that is waited for.
+        public var awaitedPause = Instant.Span.seconds(2)
         public var probeLimit = Instant.Span.seconds(3)
 
         public init() {}
@@ -43,6 +45,7 @@ public struct ProbePlan: Sendable {
         var failures: UInt64 = 0
         var since: Instant?
         var interval: Instant.Span
+        var isAwaited = false
     }
 
     public let limits: Limits
@@ -66,9 +69,11 @@ public struct ProbePlan: Sendable {
     /// - Parameters:
     ///   - candidates: relays that are proven and have answered, the best first; of others see `StrangerProbes`.
     ///   - held: relays with a session.
+    ///   - awaited: candidates that are likely to answer again soon, and are used when they do.
     ///   - isUrgent: the relay in use got worse: the alternates are measured at once.
     public mutating func update(
-        _ candidates: [NodeKey], held: Set<NodeKey>, isUrgent: Bool = false, at now: Instant
+        _ candidates: [NodeKey], held: Set<NodeKey>, awaited: Set<NodeKey> = [], isUrgent: Bool = false,
+        at now: Instant
     ) {
         var kept = candidates
         if candidates.count > limits.candidates {
@@ -88,9 +93,10 @@ public struct ProbePlan: Sendable {
             if isAlternate { alternates += 1 }
             let interval = held.contains(key) ? limits.held : isAlternate ? limits.alternate : limits.other
             guard var entry = entries[key] else {
-                entries[key] = Entry(due: now, interval: interval)
+                entries[key] = Entry(due: now, interval: interval, isAwaited: awaited.contains(key))
                 continue
             }
+            entry.isAwaited = awaited.contains(key)
             let isCloser = interval < entry.interval
             entry.interval = interval
             if entry.failures == 0, entry.since == nil {
@@ -123,7 +129,12 @@ public struct ProbePlan: Sendable {
         entry.rounds += 1
         entry.failures = answered ? 0 : entry.failures + 1
         var pause = entry.rounds == 1 ? limits.second : entry.interval
-        if !answered { pause = min(limits.longestPause, limits.firstPause * (1 << min(entry.failures - 1, 16))) }
+        if !answered {
+            pause =
+                entry.isAwaited
+                ? limits.awaitedPause
+                : min(limits.longestPause, limits.firstPause * (1 << min(entry.failures - 1, 16)))
+        }
         entry.due = now + pause * UInt64.random(in: 80...120, using: &random) / 100
         entries[key] = entry
     }

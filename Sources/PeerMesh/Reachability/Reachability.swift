@@ -15,15 +15,21 @@ public struct Reachability: Sendable {
     /// Witnesses asked in a row, and remembered.
     public static let asked = 4
     public static let remembered = 16
+    /// Those that gave no answer, remembered.
+    static let maximumSilent = 256
     /// Words that came unasked and are remembered: in all, of one network, of a wide one (`NetworkSteps`).
     public static let maximumVouches = 16
     public static let vouchesOfNear = 4
     public static let vouchesOfWide = 8
     /// After that a witness's word is old. Its statement stands in the record as long (`RelayProof.lifetime`).
     public static let lifetime = Instant.Span.seconds(1_800)
-    /// Between two askings while nothing is decided, and afterwards.
+    /// Between two askings while nothing is decided, twice as long each time up to the second one; and afterwards.
     public static let firstPause = Instant.Span.seconds(1)
+    public static let undecidedPause = Instant.Span.seconds(20)
     public static let longestPause = Instant.Span.seconds(600)
+    /// Who got through is not asked again before: a witness has four dials a minute for each source (`DialBackDesk`),
+    /// and after a restart they are needed.
+    static let rest = Instant.Span.seconds(60)
     /// A witness that did not answer is given up.
     public static let askLimit = Instant.Span.seconds(8)
 
@@ -66,6 +72,7 @@ public struct Reachability: Sendable {
     public private(set) var standing = Standing.unknown
     private(set) var words: [NodeKey: Word] = [:]
     private var pending: [NodeKey: Pending] = [:]
+    private var silent: Set<NodeKey> = []
     private var nextAsking = Instant.zero
     private var pause = Reachability.firstPause
     private let isGenuine: @Sendable (DialBackStatement, NodeKey) -> Bool
@@ -120,6 +127,7 @@ public struct Reachability: Sendable {
     public mutating func networkChanged(at now: Instant) -> [Action] {
         words = [:]
         pending = [:]
+        silent = []
         pause = Self.firstPause
         nextAsking = now
         return judge(now)
@@ -139,12 +147,15 @@ public struct Reachability: Sendable {
     public mutating func timePassed(
         at now: Instant, partners: [NodeKey], using random: inout some RandomNumberGenerator
     ) -> [Action] {
-        pending = pending.filter { now < $0.value.since + Self.askLimit }
+        for (late, _) in pending.filter({ now >= $0.value.since + Self.askLimit }) { failed(late) }
         var actions = judge(now)
         guard now >= nextAsking else { return actions }
         nextAsking = now + pause
-        pause = standing == .unknown ? min(pause * 2, Self.longestPause) : Self.longestPause
-        let others = partners.filter { $0 != own && pending[$0] == nil }.shuffled(using: &random)
+        pause = standing == .unknown ? min(pause * 2, Self.undecidedPause) : Self.longestPause
+        let rested = partners.filter { partner in
+            !(words[partner].map { $0.statement != nil && now - $0.at < Self.rest } ?? false)
+        }
+        let others = rested.filter { $0 != own && pending[$0] == nil }.shuffled(using: &random)
         let known = Set(words.keys)
         let order = others.filter { !known.contains($0) } + others.filter { known.contains($0) }
         for partner in order.prefix(Self.asked - min(Self.asked, pending.count)) {
@@ -170,6 +181,7 @@ public struct Reachability: Sendable {
     public mutating func answered(
         _ answer: DialBackAnswer, by witness: NodeKey, from host: HostAddress? = nil, available: Int, at now: Instant
     ) -> [Action] {
+        silent.remove(witness)
         guard let asked = pending.removeValue(forKey: witness) else { return [] }
         askable = available
         switch answer.outcome {
@@ -185,7 +197,13 @@ public struct Reachability: Sendable {
         return judge(now)
     }
 
-    public mutating func failed(_ witness: NodeKey) { pending[witness] = nil }
+    public mutating func failed(_ witness: NodeKey) {
+        pending[witness] = nil
+        if silent.count < Self.maximumSilent { silent.insert(witness) }
+    }
+
+    /// Whether that one was asked, and last time gave no answer: it is not waited for.
+    public func isSilent(_ witness: NodeKey) -> Bool { silent.contains(witness) }
 
     /// A node that holds a session here says where it reached this one. It counts only as long as nobody who was asked
     /// has said anything: those were chosen by this node, and these come by themselves.

@@ -22,9 +22,11 @@ public enum RelayProof {
     ///   - others: how many other nodes there are that could bear witness, without the relay and this node.
     ///   - isKnown: whether a witness is a node that this one has a record of, or itself: a key alone costs nothing.
     ///   - didReach: whether this node has dialled the relay at that address itself: it is a witness then.
+    ///   - hasServed: whether this node's own visitors were served there a while ago: that says more than any witness.
     public static func judge(
         _ record: NodeRecord, time: Int64, others: Int, isKnown: (NodeKey) -> Bool,
-        didReach: (NodeAddress) -> Bool, mayDial: (HostAddress) -> Bool,
+        didReach: (NodeAddress) -> Bool, hasServed: (NodeAddress) -> Bool = { _ in false },
+        mayDial: (HostAddress) -> Bool,
         isGenuine: (DialBackStatement, NodeKey) -> Bool = { $0.isGenuine(of: $1) }
     ) -> Verdict {
         guard record.roles.contains(.relay) else { return .notOffered }
@@ -43,7 +45,7 @@ public enum RelayProof {
             // about visitors.
             if reachedByThisNode, others == 0 { keys.insert(record.key) }
             best = max(best, keys.count)
-            guard keys.count >= needed else { continue }
+            guard keys.count >= needed || hasServed(address) else { continue }
             guard mayDial(address.host), DialPolicy.allows(port: address.port, for: .node) else {
                 refused = refused ?? address
                 continue

@@ -164,8 +164,14 @@ extension MeshService {
         client.send(request) { [loop] result in
             loop.execute {
                 let (mesh, done) = bound.value
-                if case .success(let answer) = result {
+                switch result {
+                case .success(let answer):
                     mesh.gossip.hosts.answered(answer.key, at: answer.remote, EventLoop.clock())
+                case .failure(let failure) where failure.kind != .crowded:
+                    if let key = request.key, let host = HostAddress(request.host) {
+                        mesh.gossip.hosts.missed(key, at: host)
+                    }
+                case .failure: break
                 }
                 done(result)
             }

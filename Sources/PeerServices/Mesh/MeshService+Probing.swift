@@ -125,8 +125,9 @@ extension MeshService {
             if case .notProven = row.verdict { return false }
             return logs[row.key]?.hasAnswer ?? false
         }
+        let held = Set(current.filter { relays[$0] != nil })
         plan.update(
-            measurable.map(\.key) + metBefore(now), held: Set(current.filter { relays[$0] != nil }), at: now)
+            measurable.map(\.key) + metBefore(now), held: held, awaited: comingBack(now).subtracting(held), at: now)
         logs = logs.filter { relays[$0.key] != nil }
     }
 
@@ -140,6 +141,19 @@ extension MeshService {
         }.sorted { $0.tag < $1.tag }
     }
 
+    /// Relays of last time: as soon as one is up again, visitors are to find what they look for where they look.
+    private func comingBack(_ now: Instant) -> Set<NodeKey> {
+        let former = former()
+        guard !former.isEmpty else { return [] }
+        return Set(
+            relays.compactMap { key, relay in
+                guard case .proven(let address) = relay.verdict, former.contains(address.description),
+                    gossip.hosts.isProven(key, at: address.host, now)
+                else { return nil }
+                return key
+            })
+    }
+
     /// Where this node has met those that say they reached it: their word is worth something.
     private func metWitnesses(of record: NodeRecord) -> [NetworkSteps] {
         record.witnesses.compactMap { statement in
@@ -151,13 +165,15 @@ extension MeshService {
         let due = relays.filter { $0.value.until <= now }
         guard !due.isEmpty else { return }
         let witnesses = witnesses(now)
+        let former = former()
         let (table, own, judge) = (gossip.table, identity.key, judge)
         for (key, relay) in due {
             let others = sources(of: witnesses.filter { $0.key != key }.values)
             var statements = relay.statements
             let verdict = RelayProof.judge(
                 relay.record.record, time: time, others: others, isKnown: { $0 == own || table[$0] != nil },
-                didReach: { _ in self.logs[key]?.hasAnswer == true }, mayDial: { judge.allows($0) },
+                didReach: { _ in self.logs[key]?.hasAnswer == true },
+                hasServed: { former.contains($0.description) }, mayDial: { judge.allows($0) },
                 isGenuine: { statement, subject in
                     if let known = statements[statement] { return known }
                     let isGenuine = statement.isGenuine(of: subject)

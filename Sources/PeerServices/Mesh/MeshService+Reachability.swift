@@ -32,7 +32,8 @@ extension MeshService {
             return run(reach.expire(at: now))
         }
         let byKey = Dictionary(contacts.map { ($0.key, $0) }) { first, _ in first }
-        let available = max(1, setup.isWidened ? known.count : Set(known.map(\.endpoint.host)).count)
+        let there = known.filter { !reach.isSilent($0.key) }
+        let available = max(1, setup.isWidened ? there.count : Set(there.map(\.endpoint.host)).count)
         reach.knows(available: available, at: now)
         for action in reach.timePassed(at: now, partners: Array(byKey.keys), using: &random) {
             guard case .ask(let key, let request) = action, let contact = byKey[key] else {
@@ -106,14 +107,15 @@ extension MeshService {
         reach.knows(available: max(sources(of: witnesses(now).values), 1), at: now)
     }
 
-    /// Nodes that could bear witness, and where: this node has dialled them, and others have reached them. Counted anew
-    /// every few seconds.
+    /// Nodes that could bear witness, and where: they answer this node, and others have reached them. Counted anew every
+    /// few seconds.
     func witnesses(_ now: Instant) -> [NodeKey: HostAddress] {
         if let witnessedNodes, now - witnessedNodes.at < .seconds(3) { return witnessedNodes.places }
         var places: [NodeKey: HostAddress] = [:]
         for tag in gossip.table.contacts {
             guard let record = gossip.table.record(tag: tag), record.key != identity.key,
-                let address = provenAddress(of: record, now), isWitnessed(record)
+                let address = provenAddress(of: record, now), gossip.hosts.isThere(record.key, at: address.host, now),
+                isWitnessed(record)
             else { continue }
             places[record.key] = address.host
         }

@@ -139,6 +139,8 @@ public final class MeshService {
     public var pinned: (String) -> NodeKey? = { _ in nil }
     /// Whether the user named that relay.
     public var isNamed: (NodeKey) -> Bool = { _ in false }
+    /// Relays that visitors were served at when the last process ended, for as long as that counts: host:port.
+    public var former: () -> Set<String> = { [] }
     /// Relays with a session, the one in use first.
     public var held: () -> [NodeKey] = { [] }
     /// 0 to 1, for those who ask.

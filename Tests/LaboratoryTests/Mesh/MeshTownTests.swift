@@ -138,5 +138,57 @@ extension LaboratoryTests {
                 #expect(changes <= 1, "\(all)")
             }
         }
+
+        @Test(
+            "a home that starts before its relays goes back to them, with the number that it had",
+            arguments: Scale.pick([0], long: [0, 60]))
+        func startsFirst(seconds: Int) async throws {
+            try await scenario { s in
+                let town = try await MeshTown(s, relays: [10, 12, 14].map { .init($0) }, isNamed: false)
+                let before = Set(try await town.settled().prefix(2).map(MeshTown.address))
+                for node in [town.homes[0], town.relays[0], town.relays[1]] { node.program.signal(SIGKILL) }
+                for node in [town.homes[0], town.relays[0], town.relays[1]] { _ = try await node.program.exit() }
+                try await town.homes[0].restart()
+                try await eventually("somebody serves meanwhile", within: .seconds(30)) { try await !town.verified().isEmpty }
+                try await pass(.seconds(seconds), because: "their machines take so long to start")
+                try await town.relays[0].restart()
+                try await town.relays[1].restart()
+                let took = try await milliseconds {
+                    try await eventually("it is back", within: .seconds(30), every: .milliseconds(250)) {
+                        let now = try await town.verified().map(MeshTown.address)
+                        return now.count >= 2 && Set(now.prefix(2)) == before
+                    }
+                }
+                s.note("back after \(took) ms")
+            }
+        }
+
+        @Test("of two relays that died the one that comes back is proven and used, though the other one stays away")
+        func oneOfTwo() async throws {
+            try await scenario { s in
+                let town = try await MeshTown(
+                    s, relays: [20, 4, 6].map { .init($0) }, homes: 2, isNamed: false, late: (homes: 1, relays: 0))
+                try await town.settled()
+                for relay in town.relays.dropFirst() {
+                    relay.program.signal(SIGKILL)
+                    _ = try await relay.program.exit()
+                }
+                try await eventually("the home is at the one that is left", within: .seconds(30)) {
+                    try await town.verified().map(\.address) == [town.lab.relayAddress(0)]
+                }
+                try await town.relays[1].restart()
+                let took = try await milliseconds {
+                    try await eventually("the home is back at the nearer one", within: .seconds(30)) {
+                        try await town.verified().first?.address == town.lab.relayAddress(1)
+                    }
+                }
+                let fresh = try await milliseconds {
+                    try await town.startHome()
+                    try await town.settled(1)
+                }
+                s.note("back after \(took) ms, a new home at both after \(fresh) ms")
+                try #require(fresh < 15_000)
+            }
+        }
     }
 }

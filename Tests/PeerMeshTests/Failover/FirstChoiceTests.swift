@@ -38,12 +38,13 @@ import Testing
             }
         }
         for at in stride(from: UInt64(0), to: seconds * 1_000, by: 100) {
+            let isLoyal = !choice.isOver(at: .at(at))
             let there = arrivals.filter { $0.at <= at }
             let found = there.map { (key: Self.key($0.key), cost: Instant.Span.milliseconds($0.cost)) }
                 .sorted { $0.cost < $1.cost }
             let outlooks = arrivals.filter { $0.at > at && former.contains($0.key) }.compactMap(\.before)
             let offer = choice.offer(
-                found, former: Set(former.map(Self.key)), outlooks: outlooks, waitsForNamed: false, at: .at(at))
+                found, former: isLoyal ? Set(former.map(Self.key)) : [], outlooks: outlooks, waitsForNamed: false, at: .at(at))
             for key in failover.held { _ = failover.heard(key, at: .at(at)) }
             take(failover.ranked(offer.ranked, kept: offer.kept, former: offer.former, at: .at(at)), at)
             take(failover.timePassed(at: .at(at)), at)
@@ -96,6 +97,24 @@ import Testing
         #expect(chosen.map(\.key) == [Self.key(3), Self.key(1), Self.key(2)])
         #expect(chosen.map(\.at) == [3_000, 6_000, 7_000])
         #expect(Set(found.published) == [Self.key(1), Self.key(2)])
+    }
+
+    @Test func `those that come up a minute later take their places back, unless whoever stood in is clearly better`() {
+        let found = Found()
+        func play(_ cost: UInt64, at: UInt64) -> [NodeKey] {
+            self.play(
+                [
+                    .init(key: 1, cost: cost, at: at), .init(key: 2, cost: 12, at: at + 1_000),
+                    .init(key: 3, cost: 11, at: 500), .init(key: 4, cost: 11, at: 500),
+                ], former: [1, 2], found, seconds: 300
+            ).map(\.key)
+        }
+        #expect(play(14, at: 60_000) == [3, 4, 1, 2].map(Self.key))
+        #expect(Set(found.published) == [Self.key(1), Self.key(2)])
+        #expect(play(60, at: 60_000) == [3, 4, 2].map(Self.key))
+        #expect(found.published.contains(Self.key(2)) && !found.published.contains(Self.key(1)))
+        // After three minutes they count like any other.
+        #expect(play(14, at: 200_000) == [3, 4].map(Self.key))
     }
 
     @Test func `one that is being measured is waited for, also where it is the only one that is wanted`() {

@@ -53,6 +53,20 @@ import Testing
         #expect(hosts.keys(at: .v4(7), .at(3_600_000)).isEmpty)
     }
 
+    @Test func `who did not answer the last time is known and not there, until he answers`() {
+        var hosts = DialledHosts()
+        let (key, host) = (Seal(1).key, HostAddress.v4(7))
+        hosts.missed(key, at: host)
+        #expect(!hosts.isThere(key, at: host, .zero))
+        hosts.answered(key, at: .number(7), .zero)
+        #expect(hosts.isThere(key, at: host, .zero))
+        hosts.missed(key, at: host)
+        #expect(!hosts.isThere(key, at: host, .at(1_000)) && hosts.isProven(key, at: host, .at(1_000)))
+        hosts.answered(key, at: .number(7), .at(2_000))
+        #expect(hosts.isThere(key, at: host, .at(2_000)))
+        #expect(!hosts.isThere(key, at: host, .at(3_602_000)))
+    }
+
     @Test func `a network where nobody answers sees sixteen dials an hour`() {
         var hosts = DialledHosts()
         var random = SeededGenerator(seed: 1)

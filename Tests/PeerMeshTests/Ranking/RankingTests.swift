@@ -256,6 +256,22 @@ import Testing
         #expect((8...18).contains(times.count), "\(times)")
     }
 
+    @Test func `what is waited for is asked every two seconds until it answers`() {
+        var plan = ProbePlan(seed: 1)
+        var times: [UInt64] = []
+        for tick in UInt64(0)..<120 {
+            let now = Instant.at(tick * 500)
+            plan.update([.number(1)], held: [], awaited: tick < 40 ? [.number(1)] : [], at: now)
+            for probe in plan.timePassed(at: now) {
+                times.append(tick * 500)
+                plan.ended(probe.key, answered: tick >= 20, at: now)
+            }
+        }
+        let silent = times.filter { $0 <= 12_000 }
+        #expect((5...7).contains(silent.count) && zip(silent, silent.dropFirst()).allSatisfy { $1 - $0 <= 2_500 })
+        #expect((1...3).contains(times.count - silent.count), "\(times)")
+    }
+
     @Test func `candidates and probes at once are bounded, and everybody's turn comes`() {
         var plan = ProbePlan(seed: 1)
         let keys = (0..<250).map { NodeKey(bytes: .seed(UInt64($0)))! }

@@ -208,6 +208,50 @@ import Testing
         #expect(other.standing == .unknown)
     }
 
+    @Test func `while too few have got through, those who have are not asked again, and the others every 20 s`() {
+        var reach = Self.fresh()
+        var random = SeededGenerator(seed: 5)
+        var asked: [NodeKey: [UInt64]] = [:]
+        for second in UInt64(0)..<120 {
+            let now = Instant.at(second * 1_000)
+            reach.knows(available: 2, at: now)
+            for case .ask(let witness, let request) in reach.timePassed(
+                at: now, partners: [Seal(1).key, Seal(2).key], using: &random)
+            {
+                asked[witness, default: []].append(second)
+                let observed = NodeAddress.number(77, port: 50_000)
+                var answer = DialBackAnswer(.busy, observed: observed)!
+                if witness == Seal(1).key {
+                    accepted(reach.arrived(nonce: request.nonce, from: witness))
+                    let content = DialBackStatement.Content(
+                        subject: Self.own.key, witness: witness, time: 1_800_000_000, address: .number(77))
+                    answer = DialBackAnswer(observed: observed, statement: Seal(1).sign(content))
+                }
+                _ = reach.answered(answer, by: witness, available: 2, at: now)
+            }
+        }
+        #expect(asked[Seal(1).key]?.count == 2)
+        #expect(asked[Seal(2).key] == [0, 1, 3, 7, 15, 31, 51, 71, 91, 111])
+    }
+
+    @Test func `one that gave no answer is not waited for until it gives one`() throws {
+        var reach = Self.fresh()
+        var random = SeededGenerator(seed: 5)
+        let (there, gone) = (Seal(1).key, Seal(2).key)
+        let asked = reach.timePassed(at: .zero, partners: [there, gone], using: &random)
+        #expect(asked.count == 2 && !reach.isSilent(gone))
+        reach.failed(gone)
+        #expect(reach.isSilent(gone) && !reach.isSilent(there))
+        let answer = DialBackAnswer(.busy, observed: .number(77, port: 50_000))!
+        _ = reach.answered(answer, by: gone, available: 1, at: .at(100))
+        #expect(!reach.isSilent(gone))
+        // Nor is one whose answer never came.
+        _ = reach.timePassed(at: .zero + Reachability.askLimit, partners: [], using: &random)
+        #expect(reach.isSilent(there))
+        _ = reach.networkChanged(at: .at(20_000))
+        #expect(!reach.isSilent(there))
+    }
+
     @Test func `more nodes that could be asked are asked at once, not in ten minutes`() {
         var reach = Self.fresh()
         _ = Self.ask(&reach, partners: 1, isOpen: true, rounds: 4)
@@ -380,18 +424,25 @@ import Testing
 
     static func judge(
         _ witnesses: [DialBackStatement], roles: NodeRecord.Roles = .relay, addresses: [NodeAddress] = [address],
-        others: Int = 10, known: Set<Int> = [1, 2, 3], didReach: Bool = false, mayDial: Bool = true
+        others: Int = 10, known: Set<Int> = [1, 2, 3], didReach: Bool = false,
+        hasServed: Bool = false, mayDial: Bool = true
     ) -> RelayProof.Verdict {
         let record = relay.record(roles: roles, addresses: addresses, witnesses: witnesses).record
         return RelayProof.judge(
             record, time: time, others: others, isKnown: { key in known.contains { Seal($0).key == key } },
-            didReach: { _ in didReach }, mayDial: { _ in mayDial }, isGenuine: Seal.isStatement)
+            didReach: { _ in didReach }, hasServed: { _ in hasServed }, mayDial: { _ in mayDial }, isGenuine: Seal.isStatement)
     }
 
     @Test func `two known witnesses prove a relay`() {
         #expect(Self.judge([Self.statement(1), Self.statement(2)]) == .proven(Self.address))
         #expect(Self.judge([Self.statement(1)], others: 1) == .proven(Self.address))
         #expect(Self.judge([], others: 0, didReach: true) == .proven(Self.address))
+    }
+
+    @Test func `that visitors were served there is enough, at the address that it still claims`() {
+        #expect(Self.judge([], hasServed: true) == .proven(Self.address))
+        #expect(Self.judge([], addresses: [], hasServed: true) == .tooFewWitnesses(0, of: 2))
+        #expect(Self.judge([], hasServed: true, mayDial: false) == .notDialled(Self.address))
     }
 
     @Test func `claims prove nothing`() {
