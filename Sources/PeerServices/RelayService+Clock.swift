@@ -18,11 +18,11 @@ extension RelayService {
         log.info("\(whose) run out by this machine's clock; unless the peer comes, the ports are given back in an hour")
     }
 
+    /// To the nearest whole one: a clock set two days ahead reads 47:59:59 by the time that it is looked at.
     private static func text(_ seconds: UInt64) -> String {
-        switch seconds {
-        case ..<7_200: "\(seconds / 60) minutes"
-        case ..<172_800: "\(seconds / 3_600) hours"
-        default: "\(seconds / 86_400) days"
-        }
+        let (minute, hour, day): (UInt64, UInt64, UInt64) = (60, 3_600, 86_400)
+        func text(_ unit: UInt64, _ name: String) -> String { "\((seconds + unit / 2) / unit) \(name)" }
+        return seconds < 2 * hour - minute
+            ? text(minute, "minutes") : seconds < 2 * day - hour ? text(hour, "hours") : text(day, "days")
     }
 }
