@@ -18,6 +18,23 @@ public enum RelayProof {
         case notDialled(NodeAddress)
     }
 
+    /// For how long a verdict holds at most, where the record is the same.
+    public static let longestSpan = Instant.Span.seconds(15)
+    private static let firstSpan = Instant.Span.seconds(1)
+
+    /// For how long a verdict holds, where the record is the same.
+    ///
+    /// A witness may be heard of a moment after the record that names it. So where witnesses are wanting it is judged
+    /// again soon, after twice as long each time; a record that names none waits for one that does.
+    ///
+    /// - Parameters:
+    ///   - named: statements in the record.
+    ///   - count: how often it was judged with this verdict before.
+    public static func span(of verdict: Verdict, named: Int, judged count: Int) -> Instant.Span {
+        guard case .tooFewWitnesses = verdict, named > 0 else { return longestSpan }
+        return min(longestSpan, firstSpan * (1 << UInt64(min(count, 16))))
+    }
+
     /// - Parameters:
     ///   - others: how many other nodes there are that could bear witness, without the relay and this node.
     ///   - isKnown: whether a witness is a node that this one has a record of, or itself: a key alone costs nothing.

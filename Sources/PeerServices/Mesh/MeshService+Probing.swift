@@ -24,8 +24,6 @@ public struct MeshRelay: Sendable {
 }
 
 extension MeshService {
-    /// For how long a verdict on a relay holds, where nothing has changed.
-    private static let verdictSpan = Instant.Span.seconds(15)
     /// Relays whose samples are kept, and that are listed.
     static let maximumRelays = 1_024
     /// A SYN that got no answer is repeated after a second.
@@ -183,7 +181,10 @@ extension MeshService {
             let hasChanged = verdict != relay.verdict
             relays[key]?.verdict = verdict
             relays[key]?.statements = statements
-            relays[key]?.until = now + Self.verdictSpan
+            let count = hasChanged ? 0 : relay.judged
+            relays[key]?.judged = count + 1
+            relays[key]?.until =
+                now + RelayProof.span(of: verdict, named: relay.record.record.witnesses.count, judged: count)
             if hasChanged { onChange?() }
         }
     }

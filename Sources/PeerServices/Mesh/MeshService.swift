@@ -55,6 +55,8 @@ public final class MeshService {
         var statements: [DialBackStatement: Bool] = [:]
         /// When it is to be judged anew.
         var until: Instant
+        /// How often it was judged as it is.
+        var judged = 0
     }
 
     static let path = "/v1/mesh"

@@ -445,6 +445,23 @@ import Testing
         #expect(Self.judge([], hasServed: true, mayDial: false) == .notDialled(Self.address))
     }
 
+    @Test func `a witness that is heard of after the record that names it counts within as much time as has passed`() {
+        // Judged when it comes, and then again and again.
+        var (moment, moments) = (Instant.Span.zero, [Instant.Span.zero])
+        for count in 0..<8 {
+            let named = [Self.statement(1)]
+            let verdict = Self.judge(named, others: 1, known: [])
+            #expect(verdict == .tooFewWitnesses(0, of: 1))
+            moment = moment + RelayProof.span(of: verdict, named: named.count, judged: count)
+            moments.append(moment)
+        }
+        #expect(moments == [0, 1, 3, 7, 15, 30, 45, 60, 75].map { .seconds($0) })
+        // Without a witness, and with enough of them, nothing changes but by another record, or by time.
+        #expect(RelayProof.span(of: Self.judge([]), named: 0, judged: 0) == .seconds(15))
+        #expect(RelayProof.span(of: .proven(Self.address), named: 2, judged: 0) == .seconds(15))
+        #expect(RelayProof.span(of: .tooFewWitnesses(1, of: 2), named: 1, judged: .max) == .seconds(15))
+    }
+
     @Test func `claims prove nothing`() {
         let few = RelayProof.Verdict.tooFewWitnesses(1, of: 2)
         #expect(Self.judge([]) == .tooFewWitnesses(0, of: 2))
