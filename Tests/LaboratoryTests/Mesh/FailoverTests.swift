@@ -6,33 +6,10 @@ extension LaboratoryTests {
     /// Relays that go away, in every way in which they can.
     @Suite(.serialized, .enabled(if: DistantLab.isAvailable), .timeLimit(.minutes(60)))
     struct FailoverTests {
-        enum Misfortune: String, CaseIterable, CustomTestStringConvertible {
-            case killed, stopped, unplugged, swallowed
-            var testDescription: String { rawValue }
-        }
-
-        private func strike(_ misfortune: Misfortune, _ town: MeshTown, _ index: Int) throws {
-            switch misfortune {
-            case .killed: town.relays[index].program.kill()
-            case .stopped: town.relays[index].program.signal(SIGSTOP)
-            case .unplugged: try town.lab.setPlugged(relay: index, false)
-            case .swallowed: try town.lab.setBlackHole(ofRelay: index, true)
-            }
-        }
-
-        private func mend(_ misfortune: Misfortune, _ town: MeshTown, _ index: Int) async throws {
-            switch misfortune {
-            case .killed: try await town.relays[index].restart()
-            case .stopped: town.relays[index].program.signal(SIGCONT)
-            case .unplugged: try town.lab.setPlugged(relay: index, true)
-            case .swallowed: try town.lab.setBlackHole(ofRelay: index, false)
-            }
-        }
-
         @Test(
             "a visitor with the list of addresses is never long without an answer, and never gets another service's",
-            arguments: Misfortune.allCases)
-        func visitor(_ misfortune: Misfortune) async throws {
+            arguments: MeshTown.Misfortune.allCases)
+        func visitor(_ misfortune: MeshTown.Misfortune) async throws {
             try await scenario { s in
                 let town = try await MeshTown(s, relays: [4, 6, 8, 10].map { .init($0) }, homes: 2)
                 try await town.settled(1)
@@ -49,7 +26,7 @@ extension LaboratoryTests {
                     let options = ["--addresses", addresses, "--expect", town.bodies[0]]
                     let visitor = try s.startVisitor("list-visitor", options, seconds: 120, in: town.lab.visitor)
                     try await visitor.line(containing: "\"first answer\"")
-                    try strike(misfortune, town, victim)
+                    try town.strike(misfortune, victim)
                     try await town.settled(within: .seconds(60), without: rows[0].address)
                     visitor.closeInput()
                     try #require(try await visitor.exit() == 0, "\(visitor.stdout)")
@@ -58,7 +35,7 @@ extension LaboratoryTests {
                     s.note("round \(round), relay\(victim): \(told)")
                     try #require(told["wrong"] as? Int == 0)
                     gaps.append(told["longestGap"] as? Int ?? 99_999)
-                    try await mend(misfortune, town, victim)
+                    try await town.mend(misfortune, victim)
                 }
                 gaps.sort()
                 // Of 50 the 50th is as near to the 99th of 100 as it gets.

@@ -4,6 +4,16 @@ import TestSupport
 /// Relays at distances that know each other from the first one's address, homes that expose a service each, and hosts
 /// that claim to be relays behind a firewall.
 final class MeshTown {
+    /// What a node is told of the first relay.
+    enum Way {
+        /// To use it.
+        case named
+        /// Its address, and no more: such a node chooses.
+        case seed
+        /// Its join link.
+        case joined
+    }
+
     static let ports = 20000...20999
     static let local = 8080
 
@@ -12,10 +22,15 @@ final class MeshTown {
     private(set) var relays: [Node] = []
     private(set) var homes: [Node] = []
     private(set) var walls: [Node] = []
+    /// Nodes that neither relay nor expose anything.
+    private(set) var members: [Node] = []
+    /// When each home's process was begun.
+    private(set) var began: [ContinuousClock.Instant] = []
     /// What the service of each home answers.
     let bodies: [String]
     private let config: String?
-    private let isNamed: Bool
+    private let way: Way
+    private var joinLink = ""
 
     /// Starts everything at once after the first relay, the seed of all.
     ///
@@ -23,72 +38,127 @@ final class MeshTown {
     ///   - config: of each home.
     ///   - closed: relays whose firewall lets nobody in to their public ports.
     ///   - isNamed: homes are told to use the seed as their relay; otherwise they only know it, and choose.
+    ///   - isJoined: every node has the join link of the first relay.
+    ///   - members: hosts that everybody reaches, and walled ones, with nodes that neither relay nor expose anything.
+    ///   - hard: of the homes, how many have a router of the worst kind.
     ///   - late: of the homes and of the relays, how many are not started yet.
+    ///   - awaitsHomes: until they listen.
     init(
         _ s: Scenario, relays distances: [DistantLab.Distance], homes homeCount: Int = 1, walls wallCount: Int = 0,
-        config: String? = nil, closed: [Int] = [], isNamed: Bool = true, late: (homes: Int, relays: Int) = (0, 0)
+        config: String? = nil, closed: [Int] = [], isNamed: Bool = true, isJoined: Bool = false,
+        members memberCount: (hosts: Int, walls: Int) = (0, 0), hard: Int = 0,
+        late: (homes: Int, relays: Int) = (0, 0), addressing: DistantLab.Addressing = .oneNetwork,
+        awaitsHomes: Bool = true
     ) async throws {
         scenario = s
-        lab = try await s.distantLab(relays: distances, homes: homeCount, walls: wallCount)
+        lab = try await s.distantLab(
+            relays: distances, homes: homeCount, walls: wallCount + memberCount.walls, hosts: memberCount.hosts,
+            hard: hard, addressing: addressing)
         self.config = config
-        self.isNamed = isNamed
+        way = isJoined ? .joined : isNamed ? .named : .seed
         bodies = (0..<homeCount).map { "home \($0)" }
         for (index, body) in bodies.enumerated() {
             _ = try await s.service("http", port: Self.local, ["--body", body], in: lab.home(index))
         }
         try await startRelay()
         try await relays[0].listening()
+        let link = try await relays[0].command(["mesh-key", "link"])
+        joinLink = link.stdout.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+        guard joinLink.hasPrefix("p2prc://") else { throw Failure("no join link: \(link.stdout)\(link.stderr)") }
         for _ in 1..<max(1, distances.count - late.relays) { try await startRelay() }
         for index in 0..<wallCount {
             walls.append(try await relay("wall\(index)", in: lab.wall(index), knowsSeed: true))
         }
+        for index in 0..<memberCount.hosts { try await startMember("host\(index)", in: lab.host(index)) }
+        for index in 0..<memberCount.walls {
+            try await startMember("member\(index)", in: lab.wall(wallCount + index))
+        }
         for index in closed { try lab.setOpen(Self.ports, ofRelay: index, false) }
         for _ in 0..<homeCount - late.homes { try await startHome() }
-        for node in relays + walls + homes { try await node.listening() }
+        for node in relays + walls + members + (awaitsHomes ? homes : []) { try await node.listening() }
     }
 
-    private func introduce(_ place: Place, _ home: String) async throws {
-        let words = ["--as", "\(lab.relayAddress(0)):8088", "--home", home]
-        let added = try await scenario.run("add", Binaries.product(), words, in: place)
+    /// A node that knows this address when it is started.
+    private func introduce(_ place: Place, _ home: String, to endpoint: String? = nil, by product: String? = nil) async throws {
+        let words = ["--as", endpoint ?? lab.relayEndpoint(0), "--home", home]
+        let added = try await scenario.run("add", product ?? Binaries.product(), words, in: place)
         guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }
         scenario.forget(added.program)
     }
 
-    private func relay(_ name: String, in place: Place, knowsSeed: Bool) async throws -> Node {
+    private func relay(
+        _ name: String, in place: Place, knowsSeed: Bool, product: String? = nil
+    ) async throws -> Node {
         var settings = NodeSettings(name)
         settings.place = place
         settings.bind = nil
         settings.serverPort = 8088
         settings.ports = Self.ports
         settings.nodeName = name
+        settings.product = product
         let home = "\(scenario.folder)/home-\(name)"
-        // Known, and not used as a relay: a relay has no need of others.
-        if knowsSeed { try await introduce(place, home) }
+        if knowsSeed, way == .joined {
+            settings.meshKey = nil
+            settings.relays = [joinLink]
+        } else if knowsSeed {
+            // Known, and not used as a relay: a relay has no need of others.
+            try await introduce(place, home, by: product)
+        }
         return try scenario.node(settings, home: home)
     }
 
+    private func startMember(_ name: String, in place: Place) async throws {
+        var settings = NodeSettings(name)
+        settings.place = place
+        settings.bind = nil
+        settings.serverPort = 8088
+        settings.nodeName = name
+        settings.meshKey = way == .joined ? nil : settings.meshKey
+        settings.relays = way == .joined ? [joinLink] : []
+        let home = "\(scenario.folder)/home-\(name)"
+        if way != .joined { try await introduce(place, home) }
+        members.append(try scenario.node(settings, home: home))
+    }
+
     /// The next relay.
+    ///
+    /// - Parameter product: the program; nil: the one under test.
     @discardableResult
-    func startRelay() async throws -> Node {
+    func startRelay(product: String? = nil) async throws -> Node {
         let index = relays.count
-        relays.append(try await relay("relay\(index)", in: lab.relay(index), knowsSeed: index > 0))
+        relays.append(
+            try await relay("relay\(index)", in: lab.relay(index), knowsSeed: index > 0, product: product))
         return relays[index]
     }
 
     /// The next home.
+    ///
+    /// - Parameters:
+    ///   - way: what it is told; nil: as all.
+    ///   - seed: where another node is that it knows instead of the first relay.
     @discardableResult
-    func startHome() async throws -> Node {
-        let index = homes.count
+    func startHome(
+        _ own: Way? = nil, seed: String? = nil, config ownConfig: String? = nil, product: String? = nil
+    ) async throws -> Node {
+        let (index, way) = (homes.count, own ?? way)
         var settings = NodeSettings("home\(index)")
         settings.place = lab.home(index)
         settings.bind = nil
         settings.serverPort = 8088
-        settings.relays = isNamed ? [lab.relayAddress(0)] : []
+        switch way {
+        case .named: settings.relays = [lab.relayEndpoint(0)]
+        case .joined:
+            settings.relays = [joinLink]
+            settings.meshKey = nil
+        case .seed: break
+        }
         settings.mappings = ["\(Self.local)"]
         settings.nodeName = "home\(index)"
-        settings.config = config
+        settings.config = ownConfig ?? config
+        settings.product = product
         let home = "\(scenario.folder)/home-home\(index)"
-        if !isNamed { try await introduce(settings.place, home) }
+        if way == .seed { try await introduce(settings.place, home, to: seed, by: product) }
+        began.append(.now)
         homes.append(try scenario.node(settings, home: home))
         return homes[index]
     }

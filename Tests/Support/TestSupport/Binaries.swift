@@ -19,6 +19,11 @@ public enum Binaries {
         throw Failure("no p2prc to test: run `swift build -c release --product p2prc`, or set P2PRC_BINARY")
     }
 
+    /// A released program that the one under test has to get on with: `P2PRC_OLD_BINARY`.
+    public static let former = ProcessInfo.processInfo.environment["P2PRC_OLD_BINARY"].flatMap {
+        isProgram($0) ? $0 : nil
+    }
+
     /// Beside the test bundle, else in the build folder.
     public static func labtool() throws -> String {
         let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""

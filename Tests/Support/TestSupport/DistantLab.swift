@@ -9,6 +9,9 @@ import Foundation
 ///   .11         .12                                     10.77.1.1
 ///                                                       home1 10.77.1.2
 ///
+/// Beside walls there may be hosts (`host1` …, .151) that everybody reaches. `Addressing` has them all in networks of
+/// their own instead, or in IPv6 alone, where a home's router filters and translates nothing.
+///
 /// Everything to and from a relay passes its delay line: a pair of TAP devices and the process between them
 /// (`labtool delay-line`), one process for all. Its numbers may be changed while it runs.
 public final class DistantLab: @unchecked Sendable {
@@ -31,6 +34,14 @@ public final class DistantLab: @unchecked Sendable {
         }
     }
 
+    public enum Addressing: Sendable {
+        /// Relays, hosts and routers in one /24, as in a lab or an office.
+        case oneNetwork
+        /// Each in a /16 of its own.
+        case spread
+        case ipv6
+    }
+
     public static let whyNot: String? = {
         if let reason = Lab.whyNot { return reason }
         if Binaries.find("ping") == nil { return "the laboratory needs ping, which is not installed" }
@@ -42,29 +53,55 @@ public final class DistantLab: @unchecked Sendable {
     public let relayCount: Int
     public let homeCount: Int
     public let wallCount: Int
+    public let hostCount: Int
+    public let addressing: Addressing
+    /// How many homes, the last ones, are behind a router that gives each connection a port by chance.
+    private let hardCount: Int
     private let prefix: String
     private let folder: String
     private let distances: Locked<[Distance]>
     private var line: Program?
 
     public func relay(_ index: Int) -> Place { place("relay\(index + 1)") }
-    public func relayAddress(_ index: Int) -> String { "7.13.0.\(11 + index)" }
+    public func relayAddress(_ index: Int) -> String { address(11 + index) }
+    /// With the server port that all nodes have.
+    public func relayEndpoint(_ index: Int) -> String { endpoint(relayAddress(index)) }
     public func home(_ index: Int) -> Place { place("home\(index + 1)") }
     public func wall(_ index: Int) -> Place { place("wall\(index + 1)") }
-    public func wallAddress(_ index: Int) -> String { "7.13.0.\(201 + index)" }
+    public func wallAddress(_ index: Int) -> String { address(201 + index) }
+    public func host(_ index: Int) -> Place { place("host\(index + 1)") }
+    public func hostEndpoint(_ index: Int) -> String { endpoint(address(151 + index)) }
     public var visitor: Place { place("visitor") }
     /// How many namespaces it has.
     public var size: Int { places.count }
+
+    private func endpoint(_ address: String) -> String {
+        addressing == .ipv6 ? "[\(address)]:8088" : "\(address):8088"
+    }
+
+    private func address(_ number: Int) -> String {
+        switch addressing {
+        case .oneNetwork: "7.13.0.\(number)"
+        case .spread: "7.\(number).0.\(number)"
+        case .ipv6: "2a0d:13::\(number)"
+        }
+    }
 
     private func place(_ name: String) -> Place { Place(namespace: "\(prefix)-\(name)") }
 
     private var places: [String] {
         ["net", "visitor"] + (1...max(1, relayCount)).map { "relay\($0)" }
             + (0..<homeCount).flatMap { ["nat\($0 + 1)", "home\($0 + 1)"] } + (0..<wallCount).map { "wall\($0 + 1)" }
+            + (0..<hostCount).map { "host\($0 + 1)" }
     }
 
-    fileprivate init(_ scenario: Scenario, relays: [Distance], homes: Int, walls: Int) async throws {
+    fileprivate init(
+        _ scenario: Scenario, relays: [Distance], homes: Int, walls: Int, hosts: Int, hard: Int, addressing: Addressing
+    ) async throws {
         if let reason = DistantLab.whyNot { throw Failure(reason) }
+        hostCount = hosts
+        hardCount = hard
+        self.addressing = addressing
         relayCount = relays.count
         homeCount = homes
         wallCount = walls
@@ -89,6 +126,7 @@ public final class DistantLab: @unchecked Sendable {
         try await program.line(containing: "\"lines\":\(relayCount)")
         let net = "\(prefix)-net"
         let veths = ["visitor"] + (0..<homeCount).map { "nat\($0 + 1)" } + (0..<wallCount).map { "wall\($0 + 1)" }
+            + (0..<hostCount).map { "host\($0 + 1)" }
         try batch(
             veths.map { "link add \($0) netns \(net) type veth peer name wan netns \(prefix)-\($0)" }
                 + (0..<homeCount).map {
@@ -105,23 +143,42 @@ public final class DistantLab: @unchecked Sendable {
             try host("wall\(index + 1)", 201 + index)
             try nft("wall\(index + 1)", Self.wallRules)
         }
+        for index in 0..<hostCount { try host("host\(index + 1)", 151 + index) }
     }
 
     private func host(_ name: String, _ number: Int, _ more: [String] = []) throws {
-        try batch(
-            ["link set lo up", "addr add 7.13.0.\(number)/24 dev wan", "link set wan up"] + more, in: name)
+        let own = address(number)
+        let lines =
+            switch addressing {
+            case .oneNetwork: ["addr add \(own)/24 dev wan", "link set wan up"]
+            case .spread: ["addr add \(own)/32 dev wan", "link set wan up", "route add 7.0.0.0/8 dev wan"]
+            case .ipv6:
+                ["addr add \(own)/64 dev wan nodad", "link set wan up"]
+                    + (0..<homeCount).filter { name != "nat\($0 + 1)" }.map {
+                        "route add \(Self.lan6($0))::/64 via \(address(101 + $0))"
+                    }
+            }
+        try batch(["link set lo up"] + lines + more, in: name)
     }
 
+    private static func lan6(_ index: Int) -> String { "2a0d:77:\(index + 1):1" }
+
     private func buildHome(_ index: Int) throws {
-        let (nat, lan) = ("nat\(index + 1)", "10.77.\(index + 1)")
-        try host(nat, 101 + index, ["addr add \(lan).1/24 dev lan", "link set lan up"])
+        let (nat, is6) = ("nat\(index + 1)", addressing == .ipv6)
+        let lan = is6 ? "\(Self.lan6(index))::" : "10.77.\(index + 1)."
+        let length = is6 ? "64 nodad" : "24"
+        try host(nat, 101 + index, ["addr add \(lan)1/\(length) dev lan", "link set lan up"])
         try batch(
-            ["link set lo up", "addr add \(lan).2/24 dev eth0", "link set eth0 up", "route add default via \(lan).1"],
+            [
+                "link set lo up", "addr add \(lan)2/\(length) dev eth0", "link set eth0 up",
+                "route add default via \(lan)1",
+            ],
             in: "home\(index + 1)")
-        try nft(nat, Self.natRules)
-        let command = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        let isHard = index >= homeCount - hardCount
+        try nft(nat, Self.natRules(is6 ? nil : isHard ? "masquerade random,fully-random" : "masquerade"))
+        let command = "echo 1 > /proc/sys/net/\(is6 ? "ipv6/conf/all/forwarding" : "ipv4/ip_forward")"
         let result = try Ran(["ip", "netns", "exec", "\(prefix)-\(nat)", "sh", "-c", command])
-        guard result.status == 0 else { throw Failure("ip_forward: \(result.words)") }
+        guard result.status == 0 else { throw Failure("forwarding: \(result.words)") }
     }
 
     private static let wallRules = """
@@ -130,11 +187,14 @@ public final class DistantLab: @unchecked Sendable {
                 type filter hook input priority filter; policy drop;
                 iifname "lo" accept
                 ct state established,related accept
+                icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
             }
         }
         """
 
-    private static let natRules = """
+    /// - Parameter translation: of what leaves; `nil`: as it is.
+    private static func natRules(_ translation: String?) -> String {
+        """
         table inet lab {
             chain forwarded {
                 type filter hook forward priority filter; policy drop;
@@ -145,13 +205,15 @@ public final class DistantLab: @unchecked Sendable {
                 type filter hook input priority filter; policy drop;
                 iifname { "lo", "lan" } accept
                 ct state established,related accept
+                icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
             }
             chain leaving {
                 type nat hook postrouting priority srcnat; policy accept;
-                oifname "wan" masquerade
+                \(translation.map { "oifname \"wan\" \($0)" } ?? "")
             }
         }
         """
+    }
 
     // MARK: Distance and misfortune
 
@@ -222,10 +284,14 @@ extension Scenario {
     ///   - relays: how far each is.
     ///   - homes: nodes behind a NAT router of their own.
     ///   - walls: hosts with a public address that drop what is new from outside.
+    ///   - hosts: with a public address that everybody reaches.
+    ///   - hard: of the homes, how many have a router that gives each connection a port by chance (the last ones).
     public func distantLab(
-        relays: [DistantLab.Distance], homes: Int = 1, walls: Int = 0
+        relays: [DistantLab.Distance], homes: Int = 1, walls: Int = 0, hosts: Int = 0, hard: Int = 0,
+        addressing: DistantLab.Addressing = .oneNetwork
     ) async throws -> DistantLab {
-        let lab = try await DistantLab(self, relays: relays, homes: homes, walls: walls)
+        let lab = try await DistantLab(
+            self, relays: relays, homes: homes, walls: walls, hosts: hosts, hard: hard, addressing: addressing)
         atEnd { lab.remove() }
         return lab
     }

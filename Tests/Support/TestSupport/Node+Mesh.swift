@@ -78,6 +78,21 @@ extension Node {
         return Set(table.ip_table.filter { ["record", "self"].contains($0.Source) }.compactMap(\.Key))
     }
 
+    /// What the nodes in its IP table call themselves, by key.
+    public func names() async throws -> [String: String] {
+        struct Table: Decodable {
+            struct Row: Decodable {
+                let Key: String?
+                let Name: String?
+            }
+            let ip_table: [Row]
+        }
+        let table = try JSONDecoder().decode(Table.self, from: await json(["--ls"]))
+        return table.ip_table.reduce(into: [:]) { names, row in
+            if let key = row.Key { names[key] = row.Name }
+        }
+    }
+
     /// Bytes a second to nodes that were measured.
     public func bandwidths() async throws -> [(key: String, down: UInt64, up: UInt64)] {
         struct Table: Decodable {

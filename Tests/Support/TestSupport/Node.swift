@@ -38,6 +38,8 @@ public struct NodeSettings: Sendable {
     public var environment: [String: String] = [:]
     /// Words before the program: something that becomes it in the end, with the same process number.
     public var wrapper: [String] = []
+    /// The program; nil: the one under test.
+    public var product: String?
     /// What the node calls itself, in a config.toml of its home; nil: as the machine is called.
     public var nodeName: String?
     /// More lines for that file.
@@ -92,7 +94,7 @@ public final class Node: @unchecked Sendable {
             let text = name + (settings.config.map { "\($0)\n" } ?? "")
             try Data(text.utf8).write(to: URL(filePath: "\(home)/config.toml"))
         }
-        let words = try settings.wrapper + [Binaries.product()] + settings.arguments(home: home)
+        let words = try settings.wrapper + [settings.product ?? Binaries.product()] + settings.arguments(home: home)
         return try scenario.start(
             settings.name, words[0], Array(words[1...]), environment: settings.environment, in: settings.place)
     }
@@ -112,8 +114,8 @@ public final class Node: @unchecked Sendable {
     /// Runs `p2prc <words> --home <this home>`.
     public func command(_ words: [String], within limit: Duration = .seconds(30)) async throws -> Finished {
         try await scenario.run(
-            "\(settings.name)-command", Binaries.product(), words + ["--home", home], in: settings.place,
-            within: limit)
+            "\(settings.name)-command", settings.product ?? Binaries.product(), words + ["--home", home],
+            in: settings.place, within: limit)
     }
 
     public func viewRPM() async throws -> [MappingRow] {
