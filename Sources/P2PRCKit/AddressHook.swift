@@ -26,8 +26,8 @@ final class AddressHook: Sendable {
                 let addresses = latest.withLock { $0 }
                 // Before the first address there is nothing to tell.
                 guard addresses != told else { continue }
-                let isLoss = !Set(told.rows).isSubset(of: addresses.rows)
-                let span = pace.wait(isLoss: isLoss, at: EventLoop.clock())
+                let loss = told.loss(in: addresses)
+                let span = pace.wait(loss, at: EventLoop.clock())
                 guard span == .zero else {
                     timer = Task {
                         // One that was cancelled must not wake whoever has just set the next.
@@ -36,7 +36,7 @@ final class AddressHook: Sendable {
                     }
                     continue
                 }
-                pace.ran(isLoss: isLoss, at: EventLoop.clock())
+                pace.ran(loss, at: EventLoop.clock())
                 told = addresses
                 let outcome = await Self.run(command, addresses, stopping)
                 if let complaint = Self.complaint(outcome) { log.warning("the hook \(complaint): \(command)") }

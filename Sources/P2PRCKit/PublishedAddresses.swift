@@ -50,6 +50,14 @@ struct PublishedAddresses: Hashable, Sendable {
     /// The user gave up a relay: nobody is sent there any more, whatever else works.
     mutating func forget(_ relay: Endpoint) { rows.removeAll { $0.relay == relay } }
 
+    /// What is gone of these, where later ones are published.
+    func loss(in later: PublishedAddresses) -> HookPace.Loss {
+        let left = Set(later.rows)
+        let kept = rows.filter(left.contains)
+        guard kept.count < rows.count else { return .nothing }
+        return Set(rows.map(\.mapping)).isSubset(of: kept.map(\.mapping)) ? .some : .all
+    }
+
     private static func rows(_ mapping: ExposedMapping) -> [(row: Row, standing: PeerPortAgreement.Standing)] {
         guard let host = mapping.host, let ports = mapping.ports, isPlain(host) else { return [] }
         return Documents.transports(mapping.wish.protocols).flatMap { transport in

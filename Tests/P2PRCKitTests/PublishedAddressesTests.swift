@@ -72,6 +72,22 @@ import Testing
         mapping("a.example", 1, [works]), mapping("b.example", 1, [works], at: "other"),
     ])
 
+    @Test func `what is gone is told from what is gone altogether`() {
+        let one = Self.published([Self.mapping("a.example", 1, [Self.works])])
+        let other = Self.published([Self.mapping("b.example", 1, [Self.works], at: "other")])
+        #expect(Self.both.loss(in: Self.both) == .nothing && one.loss(in: Self.both) == .nothing)
+        #expect(Self.both.loss(in: one) == .some)
+        #expect(one.loss(in: other) == .all && Self.both.loss(in: PublishedAddresses()) == .all)
+        #expect(PublishedAddresses().loss(in: one) == .nothing)
+        // Of one mapping all, though another one has what it had.
+        let more = Self.mapping("a.example", 9, [Self.works], id: 2)
+        let (former, later) = (
+            Self.published([Self.mapping("a.example", 1, [Self.works]), more]),
+            Self.published([Self.mapping("b.example", 1, [Self.works], at: "other"), more])
+        )
+        #expect(former.loss(in: later) == .all)
+    }
+
     @Test(arguments: [MappingState.active, .targetDown])
     func `what worked stays while its service rests or it is looked at again`(state: MappingState) {
         let all = Self.published(
