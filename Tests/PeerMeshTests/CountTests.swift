@@ -87,6 +87,10 @@ import Testing
             ("", "all", "\(Reachability.maximumVouches)"),
             ("dial-backs under way", both, "\(desk.atOnceOfNear) and \(desk.atOnceOfWide)"),
             ("", "networks whose last dial was slow", "1 each, \(desk.atOnceOfSlow) together"),
+            (
+                "", "of nodes that this one has dialled there: \(both)",
+                "\(desk.atOnceOfNearMet) and \(desk.atOnceOfWideMet) besides"
+            ),
             ("", "all", "\(desk.atOnce)"),
             ("dial-backs in \(Self.seconds(desk.span)) s", "source, key", "\(desk.dialsPerSource)"),
             ("", both, "\(desk.dialsPerNear) and \(desk.dialsPerWide)"),

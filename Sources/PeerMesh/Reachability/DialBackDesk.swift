@@ -10,7 +10,9 @@ public import PeerWire
 /// dialled here either.
 ///
 /// And nobody can keep it busy for the others: places and dials are counted by network in two steps. A network whose
-/// last dial ran into its limit has one place at a time for a minute, and all such networks together have few.
+/// last dial ran into its limit has one place at a time for a minute, and all such networks together have few. Whom
+/// this node itself has dialled there lately has places of his own: so in an office or a lab, where all share one
+/// network, those that cannot be reached keep none of its relays waiting.
 public struct DialBackDesk: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Dials for one source address within `span`, and for one key.
@@ -27,6 +29,9 @@ public struct DialBackDesk: Sendable {
         public var atOnceOfNear = 4
         public var atOnceOfWide = 8
         public var atOnceOfSlow = 4
+        /// For nodes that this one has dialled where they ask from: of a network, and of a wide one, besides.
+        public var atOnceOfNearMet = 2
+        public var atOnceOfWideMet = 4
         /// A dial that takes longer, TLS included, has failed.
         public var dialLimit = Instant.Span.seconds(4)
         /// Sources and keys that are counted each for itself; while there are more, further ones are refused.
@@ -43,11 +48,14 @@ public struct DialBackDesk: Sendable {
         public var observed: NodeAddress
         /// Whether it came to this node's own port, not through a relay.
         public var isDirect: Bool
+        /// Whether this node has dialled that key at that host lately, and was answered the last time.
+        public var isMet: Bool
 
-        public init(key: NodeKey, observed: NodeAddress, isDirect: Bool) {
+        public init(key: NodeKey, observed: NodeAddress, isDirect: Bool, isMet: Bool = false) {
             self.key = key
             self.observed = observed
             self.isDirect = isDirect
+            self.isMet = isMet
         }
     }
 
@@ -112,7 +120,7 @@ public struct DialBackDesk: Sendable {
         let payers = [
             Payer.source(SourceGate.source(of: asker.observed.host)), .near(place.near), .wide(place.wide), .key(asker.key),
         ]
-        guard hasRoom(for: asker.observed.host, place, now), mayPay(payers, now), all.take(1, at: now) else {
+        guard hasRoom(for: asker, place, now), mayPay(payers, now), all.take(1, at: now) else {
             return .answer(.busy, observed: asker.observed)
         }
         for payer in payers { recent[payer, default: []].append(now) }
@@ -133,14 +141,17 @@ public struct DialBackDesk: Sendable {
 
     private func isSlow(_ network: Network, _ now: Instant) -> Bool { slow[network].map { now < $0 } ?? false }
 
-    private func hasRoom(for host: HostAddress, _ place: NetworkSteps, _ now: Instant) -> Bool {
-        let near = dials.values.filter { $0.place.near == place.near }
-        guard dials.count < limits.atOnce, near.count < limits.atOnceOfNear,
-            !near.contains(where: { $0.asker.observed.host == host }),
-            dials.values.count(where: { $0.place.wide == place.wide }) < limits.atOnceOfWide
+    private func hasRoom(for asker: Asker, _ place: NetworkSteps, _ now: Instant) -> Bool {
+        guard dials.count < limits.atOnce,
+            !dials.values.contains(where: { $0.asker.observed.host == asker.observed.host })
         else { return false }
+        let alike = dials.values.filter { $0.asker.isMet == asker.isMet }
+        let near = alike.count { $0.place.near == place.near }
+        let wide = alike.count { $0.place.wide == place.wide }
+        if asker.isMet { return near < limits.atOnceOfNearMet && wide < limits.atOnceOfWideMet }
+        guard near < limits.atOnceOfNear, wide < limits.atOnceOfWide else { return false }
         guard isSlow(place.near, now) else { return true }
-        return near.isEmpty && dials.values.count { isSlow($0.place.near, now) } < limits.atOnceOfSlow
+        return near == 0 && alike.count { isSlow($0.place.near, now) } < limits.atOnceOfSlow
     }
 
     private mutating func noteSlow(_ network: Network, _ now: Instant) {

@@ -135,7 +135,8 @@ extension MeshService {
     private func dialBack(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
         guard let request = DialBackRequest(question.body) else { return reply(.malformed) }
         let asker = DialBackDesk.Asker(
-            key: question.key, observed: question.source, isDirect: !judge.isOwn(question.source.host))
+            key: question.key, observed: question.source, isDirect: !judge.isOwn(question.source.host),
+            isMet: gossip.hosts.isThere(question.key, at: question.source.host, EventLoop.clock()))
         switch desk.asked(request, by: asker, at: EventLoop.clock()) {
         case .answer(let outcome, let observed):
             reply(response(.answer(outcome, observed: observed), to: question.key))

@@ -140,6 +140,49 @@ import Testing
         return 1 - Double(served) / Double(asked)
     }
 
+    /// Where a whole mesh is in one /24, and most of it behind firewalls: how many times a relay that asks every second
+    /// is dialled, before and after its witness has met it.
+    @Test func `in one network those that cannot be reached keep no relay waiting that the witness has met`() {
+        func dialled(isMet: Bool) -> Int {
+            var desk = Self.desk()
+            var count = 0
+            for step in 0..<400 {
+                let now = Instant.at(UInt64(step) * 10)
+                for (number, _) in desk.timePassed(at: now) { _ = desk.dialled(number, reached: false, at: .start) }
+                for host in 1...20 {
+                    let place = NodeAddress(host: HostAddress("203.0.113.\(host)")!, port: 50_000)!
+                    _ = desk.asked(
+                        Self.request, by: .init(key: Seal(500 + host).key, observed: place, isDirect: true), at: now)
+                }
+                guard step % 100 == 50 else { continue }
+                let relay = NodeAddress(host: HostAddress("203.0.113.200")!, port: 50_000)!
+                let asker = DialBackDesk.Asker(key: Seal(7).key, observed: relay, isDirect: true, isMet: isMet)
+                guard let number = Self.isDial(desk.asked(Self.request, by: asker, at: now)) else { continue }
+                count += 1
+                _ = desk.dialled(number, reached: true, at: .start)
+            }
+            return count
+        }
+        #expect(dialled(isMet: false) == 0)
+        #expect(dialled(isMet: true) == 4)
+    }
+
+    @Test func `those that a witness has met take no more than their own places when they fall silent`() {
+        var desk = Self.desk()
+        func ask(_ host: String, isMet: Bool) -> Bool {
+            let place = NodeAddress(host: HostAddress(host)!, port: 50_000)!
+            let key = Seal(Int(place.host.bytes[2]) * 256 + Int(place.host.bytes[3])).key
+            let asker = DialBackDesk.Asker(key: key, observed: place, isDirect: true, isMet: isMet)
+            return Self.isDial(desk.asked(Self.request, by: asker, at: .zero)) != nil
+        }
+        #expect((1...9).count { ask("203.0.113.\($0)", isMet: true) } == 2)
+        #expect((1...9).count { ask("203.0.\($0).1", isMet: true) } == 2)
+        #expect((11...19).count { ask("203.0.113.\($0)", isMet: false) } == 4)
+        #expect((11...19).count { ask("203.0.\($0).1", isMet: false) } == 4)
+        // One at a time for each host, whoever it is.
+        #expect(!ask("203.0.113.1", isMet: false))
+    }
+
     @Test func `who has dials run into their limits keeps nobody else waiting`() {
         // A /56 with all its /64s; 200 addresses of one /24; 60 networks of one /16; 30 networks of their own.
         #expect(Self.busyShare(of: (0..<256).map { "2001:db8:7:\(String($0, radix: 16))::1" }) == 0)
