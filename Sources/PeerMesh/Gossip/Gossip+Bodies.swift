@@ -57,7 +57,8 @@ extension Gossip {
         // Who asks has met this node, and its word counts once its record is there.
         let knowsFew = Int(digest.records) * 2 < table.count
         let contacts = knowsFew ? book.provenKeys.shuffled(using: &random).prefix(limits.contactsForNewcomers) : []
-        return ([caller.tag, own.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }
+        // The caller's own comes even where its record is not here: only a whole bucket tells it that.
+        return [caller.tag] + ([own.tag] + contacts.map(\.tag) + news.tags).filter { table.record(tag: $0) != nil }
     }
 
     /// The asker's second step: what is newer here goes, what is newer there is wanted.
@@ -81,7 +82,12 @@ extension Gossip {
                 if entry.issue > issue { wants.append(entry.tag) }
                 if entry.issue < issue { newer.append(entry.tag) }
             }
-            guard list.isWhole else { continue }
+            guard list.isWhole else {
+                // Whether the own record is there is not said. Who is new has few rows, so its lists are cut short until it
+                // has hundreds: nobody would know it meanwhile.
+                if own.tag.isIn(list), !list.entries.contains(where: { $0.tag == own.tag }) { newer.append(own.tag) }
+                continue
+            }
             let here = table.tags(inBucket: Int(list.bucket), bits: Int(list.bits))
             // Mostly nothing is missing there.
             guard here.count > common else { continue }
@@ -120,6 +126,13 @@ extension Gossip {
             records.append(record)
         }
         return records
+    }
+}
+
+extension UInt64 {
+    /// Whether a record with this tag would be in that bucket.
+    fileprivate func isIn(_ list: GossipDifference.List) -> Bool {
+        GossipDigest.bucket(of: self, bits: Int(list.bits)) == Int(list.bucket)
     }
 }
 

@@ -70,6 +70,20 @@ import Testing
         #expect(one.table.count > 10_000)
     }
 
+    @Test(arguments: [500, 4_000, 12_000])
+    func `a newcomer is known to whoever has thousands of rows after its first exchange`(_ count: Int) {
+        for newcomer in 1...8 {
+            var (new, full) = (Self.gossip(newcomer), Self.gossip(9))
+            Self.fill(&full, 100..<(100 + count))
+            // What it has heard elsewhere makes its buckets narrower.
+            Self.fill(&new, 30_000..<(30_000 + newcomer * 40))
+            new.publish(Seal(newcomer).record(), at: .zero, wall: Self.wall)
+            _ = new.book.add(seed: "full")
+            Self.exchange(&new, &full, at: .at(5_000))
+            #expect(full.table.isMet(Seal(newcomer).key), "\(newcomer) at \(full.table.count) rows")
+        }
+    }
+
     @Test func `whoever asks too often is told so, and nothing is done for him`() {
         var gossip = Self.gossip(1)
         let digest = GossipDigest(time: Self.wall.seconds, records: 0, sums: [0])!
