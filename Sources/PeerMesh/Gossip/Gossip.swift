@@ -257,17 +257,22 @@ public struct Gossip: Sendable {
     public mutating func asked(
         _ digest: GossipDigest, by caller: Caller, at now: Instant, wall: WallTime
     ) -> Answer {
-        guard admits(caller, now) else { return .busy }
+        guard admits(caller, at: now) else { return .busy }
         return .difference(lists(for: digest, from: caller.key, time: clock.time(at: wall)))
     }
 
     public mutating func asked(
         _ difference: GossipDifference, by caller: Caller, at now: Instant, wall: WallTime
     ) -> Answer {
-        guard let posted = posted(difference, by: caller, looksAtSignatures: false, at: now, wall: wall) else {
-            return .busy
-        }
+        guard admits(caller, at: now) else { return .busy }
+        let posted = posted(difference, by: caller, looksAtSignatures: false, at: now, wall: wall)
         return asked(posted, judged: [:], at: now, wall: wall)
+    }
+
+    /// Whether somebody may ask for one more step; it is counted. To be asked before what he posted is read, so that
+    /// whoever is told `busy` costs no more than that.
+    public mutating func admits(_ caller: Caller, at now: Instant) -> Bool {
+        caller.key != own && !isBarred(caller, now) && steps.take(from: caller.host, at: now)
     }
 
     /// Records that somebody posted, and what is wanted for them; to be answered once the signatures are judged.
@@ -279,14 +284,13 @@ public struct Gossip: Sendable {
         public let unjudged: [SignedRecord]
     }
 
-    /// `nil`: busy.
+    /// What was posted by somebody who was admitted (`admits`).
     ///
     /// - Parameter looksAtSignatures: whether it is looked for `unjudged` ones.
     public mutating func posted(
         _ difference: GossipDifference, by caller: Caller, looksAtSignatures: Bool = true, at now: Instant,
         wall: WallTime
-    ) -> Posted? {
-        guard admits(caller, now) else { return nil }
+    ) -> Posted {
         var wanted = difference
         wanted.records = []
         let records = offered(in: difference, now)
@@ -316,10 +320,6 @@ public struct Gossip: Sendable {
             return room >= 0
         }
         return Array(fitting.prefix(posted.take(upTo: fitting.count, at: now)))
-    }
-
-    private mutating func admits(_ caller: Caller, _ now: Instant) -> Bool {
-        caller.key != own && !isBarred(caller, now) && steps.take(from: caller.host, at: now)
     }
 
     /// Who sends forged records is not heard for a while.

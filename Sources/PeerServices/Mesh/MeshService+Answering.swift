@@ -93,11 +93,13 @@ extension MeshService {
     }
 
     private func recordsAnswer(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
-        guard let difference = try? GossipDifference(question.body) else { return reply(.malformed) }
         let caller = Gossip.Caller(key: question.key, host: question.source.host)
-        guard let posted = gossip.posted(difference, by: caller, at: EventLoop.clock(), wall: .now) else {
-            return reply(.busy)
+        guard gossip.admits(caller, at: EventLoop.clock()) else { return reply(.busy) }
+        // As many records as there was room for; to read four hundred takes a millisecond.
+        guard let difference = try? GossipDifference(question.body, recordBytes: gossip.limits.recordBytes) else {
+            return reply(.malformed)
         }
+        let posted = gossip.posted(difference, by: caller, at: EventLoop.clock(), wall: .now)
         judge(posted.unjudged) { [weak self] judged in
             guard let self, let judged else { return reply(.busy) }
             let answer = gossip.asked(posted, judged: judged, at: EventLoop.clock(), wall: .now)

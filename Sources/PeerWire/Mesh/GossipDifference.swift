@@ -96,7 +96,9 @@ public struct GossipDifference: Hashable, Sendable {
     }
 
     /// A record that cannot be read ends the whole: whoever sent it has passed on what it did not judge.
-    public init(_ bytes: [UInt8]) throws(WireError) {
+    ///
+    /// - Parameter recordBytes: of records; from the first one that goes beyond it, they are left out unread.
+    public init(_ bytes: [UInt8], recordBytes: Int = .max) throws(WireError) {
         guard bytes.count <= Self.maximumByteCount else {
             throw WireError(
                 .frameTooLong, "a difference of \(bytes.count) bytes; \(Self.maximumByteCount) is the longest")
@@ -113,11 +115,13 @@ public struct GossipDifference: Hashable, Sendable {
             guard let tag = reader.read(UInt64.self) else { throw Self.cut("wants") }
             wants.append(tag)
         }
+        var left = recordBytes
         for _ in 0..<(try Self.count(&reader, atMost: Self.maximumRecords, "records")) {
             guard let length = reader.read(UInt16.self), let record = reader.read(count: Int(length)) else {
                 throw Self.cut("records")
             }
-            records.append(try SignedRecord(Array(record)))
+            left -= record.count + 2
+            if left >= 0 { records.append(try SignedRecord(Array(record))) }
         }
         guard reader.isAtEnd else {
             throw WireError(.malformedFrame, "a difference with \(reader.count) bytes too many")

@@ -71,6 +71,28 @@ import Testing
         for record in difference.records { #expect(record.isGenuine) }
     }
 
+    @Test func `records of a difference beyond the room for them are left out unread`() throws {
+        let (_, bytes) = try VectorTests.row("difference", in: Self.file)
+        let difference = try GossipDifference(bytes)
+        let record = try #require(difference.records.first)
+        let size = record.bytes.count + 2
+        var broken = GossipDifference(
+            time: difference.time, room: 0, wants: difference.wants, records: [record, record]
+        ).bytes
+        #expect(try GossipDifference(broken).records.count == 2)
+        // The version of the last record.
+        broken[broken.count - record.bytes.count] = 0xff
+        #expect(throws: WireError.self) { try GossipDifference(broken) }
+        #expect(throws: WireError.self) { try GossipDifference(broken, recordBytes: size * 2) }
+        for (room, records) in [(size, [record]), (size * 2 - 1, [record]), (size - 1, []), (0, [])] {
+            let read = try GossipDifference(broken, recordBytes: room)
+            #expect(read.records == records && read.wants == difference.wants)
+        }
+        // It is as long as it says all the same.
+        #expect(throws: WireError.self) { try GossipDifference(Array(broken.dropLast()), recordBytes: size) }
+        #expect(throws: WireError.self) { try GossipDifference(broken + [0], recordBytes: size) }
+    }
+
     @Test func `a committed vouch is understood and written the same, and nothing shorter or longer is one`() throws {
         let (_, bytes) = try VectorTests.row("vouch", in: Self.file)
         let vouch = try #require(Vouch(bytes))
