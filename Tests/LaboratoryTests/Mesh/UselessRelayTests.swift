@@ -51,6 +51,63 @@ extension LaboratoryTests {
             }
         }
 
+        @Test(
+            "the nearest relay's ports are open to its peer alone: they are never verified or published, and another relay serves within 10 s",
+            arguments: [2, 3])
+        func openToItsPeer(_ count: Int) async throws {
+            try await scenario { s in
+                let file = "\(s.folder)/hook"
+                let town = try await MeshTown(
+                    s, relays: [10, 4, 20].prefix(count).map { .init($0) }, walls: 1,
+                    config: "hook = 'echo $P2PRC_HOSTS >> \(file)'", isNamed: false, late: (homes: 1, relays: 0))
+                try town.lab.setOpen(MeshTown.ports, ofRelay: 1, false, but: town.lab.homeAddress(0))
+                let (good, bad) = (town.lab.relayAddress(0), town.lab.relayAddress(1))
+                for index in 0...1 {
+                    try await eventually("relay\(index) is proven", within: .seconds(40), every: .milliseconds(200)) {
+                        try await town.walls[0].candidates().contains { $0.name == "relay\(index)" && $0.isProven }
+                    }
+                }
+                let home = try await town.startHome()
+                try await home.listening()
+                var seen: Set<String> = []
+                func isNowhereWrong() async throws -> [MappingRow] {
+                    let rows = try await home.viewRPM().filter { $0.leads(to: MeshTown.local) }
+                    let there = rows.filter { $0.address == bad }
+                    seen.formUnion(there.map { "\($0.state ?? "-"), \($0.reason ?? "-")" })
+                    try #require(!there.contains { $0.state == "verified" }, "\(there)")
+                    return rows
+                }
+                let took = try await milliseconds {
+                    try await eventually("it is verified at another one", within: .seconds(20), every: .milliseconds(20))
+                    {
+                        try await isNowhereWrong().contains { $0.state == "verified" }
+                    }
+                }
+                s.note("verified at another one \(took) ms after the node listened")
+                #expect(took < 10_000, "it took \(took) ms")
+                // Where there is a third one, it is left before another has said what is wrong there.
+                try await eventually("it is said what is wrong", within: .seconds(40), every: .milliseconds(50)) {
+                    let rows = try await isNowhereWrong().filter { $0.address == bad }
+                    if rows.contains(where: { $0.reason?.contains("from this node's own address alone") == true }) {
+                        return true
+                    }
+                    return try await home.candidates().contains {
+                        $0.address.hasPrefix(bad) && $0.reason.hasPrefix("left: visitors were not served there")
+                    }
+                }
+                // Others are asked again meanwhile, and in the long form that relay is tried again.
+                try await throughout(.seconds(Scale.pick(20, long: 150)), "it is not verified") {
+                    try await isNowhereWrong().contains { $0.address == good && $0.state == "verified" }
+                }
+                s.note("there it was \(seen.sorted())")
+                #expect(home.verifiedLines().allSatisfy { $0.host != bad } && !home.verifiedLines().isEmpty)
+                let runs = told(file)
+                #expect(!runs.isEmpty && runs.allSatisfy { !$0.isEmpty && !$0.contains(Substring(bad)) }, "\(runs)")
+                let first = try #require(try await isNowhereWrong().first)
+                #expect(try await s.curl("http://\(MeshTown.address(first))/", in: town.lab.visitor) == "home 0")
+            }
+        }
+
         // A mapping that was verified is looked at again after two minutes.
         @Test(
             "a relay whose ports are closed later is replaced, and is back when they are open again",

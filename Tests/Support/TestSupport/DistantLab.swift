@@ -68,6 +68,8 @@ public final class DistantLab: @unchecked Sendable {
     public func relayEndpoint(_ index: Int) -> String { endpoint(relayAddress(index)) }
     public func home(_ index: Int) -> Place { place("home\(index + 1)") }
     public func wall(_ index: Int) -> Place { place("wall\(index + 1)") }
+    /// Where a home's router comes from.
+    public func homeAddress(_ index: Int) -> String { address(101 + index) }
     public func wallAddress(_ index: Int) -> String { address(201 + index) }
     public func host(_ index: Int) -> Place { place("host\(index + 1)") }
     public func hostEndpoint(_ index: Int) -> String { endpoint(address(151 + index)) }
@@ -236,15 +238,18 @@ public final class DistantLab: @unchecked Sendable {
     }
 
     /// Has a relay's firewall drop who comes new to these ports, or lets them in again.
-    public func setOpen(_ ports: ClosedRange<Int>, ofRelay index: Int, _ isOpen: Bool) throws {
+    ///
+    /// - Parameter friend: whoever comes from this address is let in all the same.
+    public func setOpen(_ ports: ClosedRange<Int>, ofRelay index: Int, _ isOpen: Bool, but friend: String? = nil) throws {
         let name = "relay\(index + 1)"
         guard !isOpen else { return try nft(name, "delete table inet closed") }
+        let others = friend.map { "ip saddr != \($0) " } ?? ""
         try nft(
             name,
             """
             add table inet closed
             add chain inet closed input { type filter hook input priority 0; }
-            add rule inet closed input iifname != "lo" tcp dport \(ports.lowerBound)-\(ports.upperBound) ct state new drop
+            add rule inet closed input iifname != "lo" \(others)tcp dport \(ports.lowerBound)-\(ports.upperBound) ct state new drop
             """)
     }
 
