@@ -57,10 +57,12 @@ final class Attacker: @unchecked Sendable {
     }
 
     /// Posts to a node's mesh; its answer, whatever that is.
-    func post(_ body: [UInt8], to host: String, _ key: NodeKey) async throws -> NodeAnswer {
+    ///
+    /// - Parameter isAlone: over a connection of its own.
+    func post(_ body: [UInt8], to host: String, _ key: NodeKey, isAlone: Bool = true) async throws -> NodeAnswer {
         let request = NodeRequest(
             host: host, port: 8088, key: key, path: "/v1/mesh", body: body,
-            proof: MemberProof.text(of: self.key, to: key, with: [Self.meshKey]), isAlone: true,
+            proof: MemberProof.text(of: self.key, to: key, with: [Self.meshKey]), isAlone: isAlone,
             limits: .init(total: .seconds(8)))
         return try await withCheckedContinuation { continuation in
             client.send(request) { continuation.resume(returning: $0) }
@@ -94,13 +96,35 @@ final class Attacker: @unchecked Sendable {
         }
     }
 
+    /// As many records as a body has room for, each of a key that is drawn, all with one signature, which is nobody's.
+    static func forged() throws -> GossipDifference {
+        var random = SeededGenerator(seed: 37)
+        let now = Int64(Date.now.timeIntervalSince1970)
+        let signature = (0..<NodeKey.signatureByteCount).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+        var difference = GossipDifference(time: now, room: 0)
+        while true {
+            let key = NodeKey(bytes: (0..<NodeKey.byteCount).map { _ in .random(in: 0 ... .max, using: &random) })!
+            let record = try SignedRecord(
+                NodeRecord(
+                    key: key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
+                    lifetime: 3_600, name: "forged"),
+                signature: { _ in signature })
+            guard difference.byteCount + record.bytes.count + 2 <= GossipDifference.maximumByteCount else {
+                return difference
+            }
+            difference.records.append(record)
+        }
+    }
+
     /// A record without addresses, as a node behind NAT has it.
-    func plainRecord() throws -> SignedRecord {
+    ///
+    /// - Parameter lifetime: in seconds.
+    func plainRecord(lifetime: UInt32 = 3_600) throws -> SignedRecord {
         let now = Int64(Date.now.timeIntervalSince1970)
         return try SignedRecord(
             NodeRecord(
                 key: key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
-                lifetime: 3_600, name: "member"),
+                lifetime: lifetime, name: "member"),
             by: identity)
     }
 }
