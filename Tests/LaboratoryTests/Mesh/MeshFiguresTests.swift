@@ -43,20 +43,23 @@ extension LaboratoryTests {
             }
         }
 
-        /// Milliseconds until each home's addresses are as wanted.
+        /// Milliseconds until each home's addresses are as wanted, in each of these ways.
         private func times(
-            _ town: MeshTown, _ what: String, _ isSo: (Int, [MappingRow]) -> Bool
-        ) async throws -> [Int] {
+            _ town: MeshTown, _ what: String, _ ways: [(Int, [MappingRow]) -> Bool]
+        ) async throws -> [[Int]] {
             let start = ContinuousClock.now
-            var times: [Int: Int] = [:]
+            var times = ways.map { _ in town.homes.map { _ in -1 } }
             try await eventually(what, within: .seconds(90), every: .milliseconds(50)) {
-                for home in town.homes.indices where times[home] == nil {
+                for home in town.homes.indices where times.contains(where: { $0[home] < 0 }) {
                     let rows = try await town.verified(home)
-                    if isSo(home, rows) { times[home] = (ContinuousClock.now - start).inMilliseconds }
+                    let passed = (ContinuousClock.now - start).inMilliseconds
+                    for (way, isSo) in ways.enumerated() where times[way][home] < 0 && isSo(home, rows) {
+                        times[way][home] = passed
+                    }
                 }
-                return times.count == town.homes.count
+                return times.allSatisfy { !$0.contains(-1) }
             }
-            return Array(times.values)
+            return times
         }
 
         @Test("the nearest of five is first; one that becomes slow is left soon, and is first again when it is fast")
@@ -74,9 +77,9 @@ extension LaboratoryTests {
                 for round in 0..<3 {
                     // One that was left twice is first again only after a while: that is another test.
                     if round > 0 { for home in 0..<3 { try await town.restart(home) } }
-                    let chosen = try await times(town, "the nearest is first everywhere") { home, rows in
-                        rows.first?.address == near && rows.count >= counts[home]
-                    }
+                    let chosen = try await times(
+                        town, "the nearest is first everywhere",
+                        [{ home, rows in rows.first?.address == near && rows.count >= counts[home] }])[0]
                     if round == 0 {
                         s.note("b: the nearest first after \(Self.spread(chosen))")
                         try await eventually("the second is the next best", within: .seconds(30)) {
@@ -84,22 +87,26 @@ extension LaboratoryTests {
                         }
                     }
                     try town.lab.setDistance(ofRelay: 2, .init(65))
-                    let start = ContinuousClock.now
-                    order += try await times(town, "another is first") { _, rows in
-                        rows.first.map { $0.address != near } ?? false
-                    }
-                    let passed = (ContinuousClock.now - start).inMilliseconds
-                    left += try await times(town, "the slow one is replaced") { home, rows in
-                        rows.count >= counts[home] && !rows.prefix(counts[home]).contains { $0.address == near }
-                    }.map { $0 + passed }
+                    let moves = try await times(
+                        town, "another is first, and the slow one is replaced",
+                        [
+                            { _, rows in rows.first.map { $0.address != near } ?? false },
+                            { home, rows in
+                                rows.count >= counts[home]
+                                    && !rows.prefix(counts[home]).contains { $0.address == near }
+                            },
+                        ])
+                    order += moves[0]
+                    left += moves[1]
                     try town.lab.setDistance(ofRelay: 2, .init(5))
-                    back += try await times(town, "the nearest is first again") { _, rows in
-                        rows.first?.address == near
-                    }
+                    back += try await times(
+                        town, "the nearest is first again", [{ _, rows in rows.first?.address == near }])[0]
                 }
                 s.note("b: 5→65 ms: order \(Self.spread(order)), replaced \(Self.spread(left))")
                 s.note("b: 65→5 ms: \(Self.spread(back))")
-                #expect(order.allSatisfy { $0 <= 12_000 } && left.allSatisfy { $0 <= 20_000 }, "\(order) \(left)")
+                // A ping on its way while the distance changes is neither short nor long, and counts for another 8 s.
+                #expect(order.allSatisfy { $0 <= 20_000 } && left.allSatisfy { $0 <= 40_000 }, "\(order) \(left)")
+                #expect(order.sorted()[4] <= 12_000 && left.sorted()[4] <= 14_000, "\(order) \(left)")
                 #expect(back.allSatisfy { $0 <= 3_000 }, "\(back)")
             }
         }
