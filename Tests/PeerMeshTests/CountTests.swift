@@ -11,7 +11,7 @@ import Testing
     private static func rows() throws -> [String] {
         let text = try String(contentsOf: page, encoding: .utf8)
         let part = try #require(text.components(separatedBy: "### What is counted, by what, and the bound\n").last)
-        return part.components(separatedBy: "\n## ")[0].split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
+        return part.components(separatedBy: "\n##")[0].split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
             .map(String.init)
     }
 

@@ -108,6 +108,44 @@ extension LaboratoryTests {
             }
         }
 
+        @Test(
+            "a relay whose session pings while none of its data channels gets through is left for another one within 30 s",
+            arguments: ["drop", "reject with tcp reset"])
+        func carriesNothing(_ verdict: String) async throws {
+            try await scenario { s in
+                let file = "\(s.folder)/hook"
+                let town = try await MeshTown(
+                    s, relays: [10, 4, 20].map { .init($0) }, config: "hook = 'echo $P2PRC_HOSTS >> \(file)'",
+                    isNamed: false)
+                let near = town.lab.relayAddress(1)
+                let rows = try await town.settled()
+                let row = try #require(rows.first { $0.address == near }, "\(rows)")
+                try await eventually("the hook names both", within: .seconds(20)) { told(file).last?.count == 2 }
+                let line = try await town.relays[1].program.line(containing: "session of home0")
+                let session = try #require(line.split(separator: ":").last.flatMap { Int($0) }, "\(line)")
+                try town.lab.leaveAlone(session, of: 0, atRelay: 1, by: verdict)
+                let isOn = Locked(true)
+                let (url, place) = ("http://\(MeshTown.address(row))/", town.lab.visitor)
+                let visitors = (0..<4).map { _ in
+                    Task { while isOn.with({ $0 }) { _ = try? await s.curl(url, in: place) } }
+                }
+                let took = try await milliseconds {
+                    try await eventually("the hook names two others", within: .seconds(60)) {
+                        let last = told(file).last ?? []
+                        return last.count == 2 && !last.contains(Substring(near))
+                    }
+                }
+                isOn.with { $0 = false }
+                for task in visitors { await task.value }
+                s.note("left after \(took) ms")
+                #expect(took < 30_000, "it took \(took) ms")
+                #expect(town.homes[0].program.find("carries no visitors") != nil)
+                for row in try await town.settled(without: near) {
+                    #expect(try await s.curl("http://\(MeshTown.address(row))/", in: town.lab.visitor) == "home 0")
+                }
+            }
+        }
+
         // A mapping that was verified is looked at again after two minutes.
         @Test(
             "a relay whose ports are closed later is replaced, and is back when they are open again",

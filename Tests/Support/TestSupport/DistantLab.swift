@@ -253,6 +253,18 @@ public final class DistantLab: @unchecked Sendable {
             """)
     }
 
+    /// What a home sends to a relay's server port does not arrive, unless its router sends it from that port: of all
+    /// connections one session is left. `verdict` is what nft does with the others.
+    public func leaveAlone(_ port: Int, of home: Int, atRelay index: Int, by verdict: String) throws {
+        try nft(
+            "relay\(index + 1)",
+            """
+            add table inet alone
+            add chain inet alone input { type filter hook input priority 0; }
+            add rule inet alone input ip saddr \(homeAddress(home)) tcp dport 8088 tcp sport != \(port) \(verdict)
+            """)
+    }
+
     private var file: String { "\(folder)/\(prefix)-lines" }
 
     private func writeLines() throws {
