@@ -6,10 +6,10 @@ import Testing
 
 extension LaboratoryTests {
     /// What a node spends on those who attack it. Whoever connects makes it pay for a handshake; that is told apart, by
-    /// as many questions that are refused at their first byte.
+    /// as many questions that are refused at their first byte. Most of it takes minutes, and runs in the long form.
     @Suite(.serialized, .enabled(if: DistantLab.isAvailable), .timeLimit(.minutes(10)))
     struct AttackCostTests {
-        private static let span = Duration.seconds(Scale.pick(6, long: 20))
+        private static let span = Duration.seconds(20)
         /// Of a core: what the mesh may cost under attack beside connections.
         private static let bound = 0.05
 
@@ -35,7 +35,8 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "forged bodies, clocks and dial-backs, each fifty times a second: a relay spends nearly nothing on them beside connections"
+            "forged bodies, clocks and dial-backs, each fifty times a second: a relay spends nearly nothing on them beside connections",
+            .enabled(if: Scale.isLong)
         )
         func questions() async throws {
             try await scenario { s in
@@ -108,7 +109,9 @@ extension LaboratoryTests {
             }
         }
 
-        @Test("fifteen hundred made-up relays in its table: a relay spends nearly nothing on them")
+        @Test(
+            "fifteen hundred made-up relays in its table: a relay spends nearly nothing on them",
+            .enabled(if: Scale.isLong))
         func rows() async throws {
             try await scenario { s in
                 let town = try await MeshTown(s, relays: [4, 6].map { .init($0) }, homes: 0)
