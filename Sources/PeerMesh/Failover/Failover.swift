@@ -346,12 +346,13 @@ public struct Failover: Sendable {
         return actions
     }
 
-    /// How many relays of last time may take the places of those that stood in for them: all that are not clearly worse.
+    /// How many relays of last time may take the places of those that stood in for them: all that are not clearly worse,
+    /// and have not turned out to serve nobody.
     private func comeBack(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> Int {
         let standing = serving.filter { standIns.contains($0) }
         guard let last = standing.last else { return 0 }
         let back = ranked.count { key, cost in
-            former.contains(key) && mayConnect(key, now)
+            former.contains(key) && mayConnect(key, now) && failures[key]?.isUseless != true
                 && !(costs[last].map { Ranking.isClearlyBetter($0, than: cost) } ?? false)
         }
         return min(back, standing.count)

@@ -150,6 +150,8 @@ public struct Reachability: Sendable {
         for (late, _) in pending.filter({ now >= $0.value.since + Self.askLimit }) { failed(late) }
         var actions = judge(now)
         guard now >= nextAsking else { return actions }
+        // Those that are gone for good make room.
+        silent.formIntersection(partners)
         nextAsking = now + pause
         pause = standing == .unknown ? min(pause * 2, Self.undecidedPause) : Self.longestPause
         let rested = partners.filter { partner in

@@ -13,7 +13,9 @@ import Testing
         var outcomes: [NodeKey: @Sendable (_ stoodFor: Instant.Span) -> [MappingOutcome]] = [:]
         /// Their data channels do not stand.
         var broken: Set<NodeKey> = []
-        let ranked: [(key: NodeKey, cost: Instant.Span)]
+        /// Relays of last time.
+        var former: Set<NodeKey> = []
+        var ranked: [(key: NodeKey, cost: Instant.Span)]
         var now = Instant.zero
         var since: [NodeKey: Instant] = [:]
         var doubted: [NodeKey] = []
@@ -55,7 +57,7 @@ import Testing
                     let carriesNothing = broken.contains(key)
                     told[key] = RelayOutcome(outcomes[key]?(now - start) ?? [], carriesNothing: carriesNothing)
                 }
-                take(failover.ranked(ranked, at: now))
+                take(failover.ranked(ranked, former: former, at: now))
                 take(failover.served(told, at: now))
                 take(failover.timePassed(at: now))
             }
@@ -106,6 +108,20 @@ import Testing
         play.outcomes[Self.key(2)] = Self.good
         play.run(seconds: 400, step: 500)
         #expect(play.failover.published == [Self.key(2)])
+    }
+
+    @Test func `a relay of last time that serves nobody any more is waited for no longer, and nobody moves for it`() {
+        var play = Play(8)
+        play.former = [Self.key(1), Self.key(2)]
+        play.outcomes[Self.key(1)] = Self.closed
+        for number in UInt8(2)...8 { play.outcomes[Self.key(number)] = Self.good }
+        let all = play.ranked
+        play.ranked.removeFirst()
+        play.run(seconds: 5)
+        play.ranked = all
+        play.run(seconds: 175)
+        #expect(play.connected.map(\.key) == [Self.key(2), Self.key(3), Self.key(1)], "\(play.connected)")
+        #expect(Set(play.failover.published) == [Self.key(2), Self.key(3)])
     }
 
     @Test func `where nobody serves all are tried in turn, ever less often, and none is named as proven`() {

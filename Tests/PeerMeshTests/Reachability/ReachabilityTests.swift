@@ -289,10 +289,14 @@ import Testing
         _ = reach.answered(answer, by: gone, available: 1, at: .at(100))
         #expect(!reach.isSilent(gone))
         // Nor is one whose answer never came.
-        _ = reach.timePassed(at: .zero + Reachability.askLimit, partners: [], using: &random)
+        _ = reach.timePassed(at: .zero + Reachability.askLimit, partners: [there], using: &random)
         #expect(reach.isSilent(there))
-        _ = reach.networkChanged(at: .at(20_000))
+        // Who is no partner any more takes no place.
+        _ = reach.timePassed(at: .at(30_000), partners: [gone], using: &random)
         #expect(!reach.isSilent(there))
+        reach.failed(gone)
+        _ = reach.networkChanged(at: .at(40_000))
+        #expect(!reach.isSilent(gone))
     }
 
     @Test func `more nodes that could be asked are asked at once, not in ten minutes`() {
