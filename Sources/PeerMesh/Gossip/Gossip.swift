@@ -410,7 +410,9 @@ public struct Gossip: Sendable {
         switch verdict {
         case .added, .renewed:
             counts.accepted += 1
-            if verdict == .renewed, let place = table.source(of: record.tag) { news.add(record.tag, from: place) }
+            if verdict == .renewed, let (source, renewals) = table.renewals(of: record.tag) {
+                news.add(record.tag, from: source, renewals: renewals)
+            }
             // Bounded by what a round takes in, as long as somebody takes the changes.
             if changes.count < limits.capacity { changes.append(.stored(record)) }
         case .known: break

@@ -96,8 +96,8 @@ public struct RecordTable: Sendable {
         guard let note = notes[key.tag], note.standing == .met, all[key.tag]?.key == key else { return nil }
         return note.source.host.map { NetworkSteps(of: $0) }
     }
-    /// Where a record came from first.
-    func source(of tag: UInt64) -> SourceKey? { notes[tag]?.source }
+    /// Where a record came from first, and how often it was renewed in the present `renewalSpan`.
+    func renewals(of tag: UInt64) -> (source: SourceKey, count: UInt16)? { notes[tag].map { ($0.source, $0.renewals) } }
     /// Nodes that were met.
     public var metCount: Int { met.tally.count }
 
