@@ -29,37 +29,37 @@ struct DialPlace: Sendable, CustomStringConvertible {
     ]
 
     static let all = [
-        DialPlace(path: "PeerReactor/Connector.swift", call: "connect(", cause: .mechanism),
-        DialPlace(path: "PeerReactor/Resolver.swift", call: "getaddrinfo(", cause: .mechanism),
-        DialPlace(path: "PeerReactor/UnixExchange.swift", call: "connect(", cause: .user("the control socket")),
-        DialPlace(path: "P2PRCKit/Control.swift", call: "UnixExchange.exchange(", cause: .user("the control socket")),
-        DialPlace(path: "PeerServices/APIGateway.swift", call: "Connector.openUnix(", cause: .user("the API's socket")),
+        DialPlace(path: "PeerReactor/Sockets/Connector.swift", call: "connect(", cause: .mechanism),
+        DialPlace(path: "PeerReactor/Loop/Resolver.swift", call: "getaddrinfo(", cause: .mechanism),
+        DialPlace(path: "PeerReactor/Streams/UnixExchange.swift", call: "connect(", cause: .user("the control socket")),
+        DialPlace(path: "P2PRCKit/Control/Control.swift", call: "UnixExchange.exchange(", cause: .user("the control socket")),
+        DialPlace(path: "PeerServices/Doorway/APIGateway.swift", call: "Connector.openUnix(", cause: .user("the API's socket")),
         DialPlace(
-            path: "PeerServices/TargetWatch.swift", call: "Connector(", cause: .user("the targets that he mapped")),
+            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: "Connector(", cause: .user("the targets that he mapped")),
         DialPlace(
-            path: "PeerServices/TargetWatch.swift", call: ".resolve(", cause: .user("the targets that he mapped")),
+            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: ".resolve(", cause: .user("the targets that he mapped")),
         DialPlace(
-            path: "PeerServices/PeerLane.swift", call: "Connector.open(", cause: .user("the targets that he mapped")),
+            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector.open(", cause: .user("the targets that he mapped")),
         DialPlace(
-            path: "PeerServices/PeerLane.swift", call: "Connector(",
+            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector(",
             cause: .itself("a relay wants data channels: to the address that its session stands on")),
-        DialPlace(path: "PeerServices/RelayDialler.swift", call: "Connector(", cause: .mechanism),
-        DialPlace(path: "PeerServices/RelayDialler.swift", call: ".resolve(", cause: .mechanism),
+        DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: ".resolve(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/PeerService.swift", call: "RelayDialler(",
+            path: "PeerServices/Peer/PeerService.swift", call: "RelayDialler(",
             cause: .judged("relays that the user named; others by their records", by: "mayDial(")),
-        DialPlace(path: "PeerServices/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(path: "PeerServices/Peer/Targets/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/PeerService+Checks.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Peer/PeerService+Checks.swift", call: "ReachabilityProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
         DialPlace(
-            path: "PeerServices/PeerService+ToldName.swift", call: ".resolve(",
+            path: "PeerServices/Peer/PeerService+ToldName.swift", call: ".resolve(",
             cause: .lookUp("the name that a relay tells visitors, once a minute")),
         DialPlace(
-            path: "PeerServices/RelayService+Checks.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Relay/RelayService+Checks.swift", call: "ReachabilityProbe(",
             cause: .judged("a peer wants a port of another relay looked at", by: "dialJudge.allows(")),
         DialPlace(path: "CCurl/CCurl.c", call: "curl_multi_add_handle(", cause: .mechanism),
-        DialPlace(path: "P2PRCKit/Node.swift", call: "NodeClient(", cause: .mechanism),
+        DialPlace(path: "P2PRCKit/Node/Node.swift", call: "NodeClient(", cause: .mechanism),
         DialPlace(
             path: "PeerServices/Mesh/MeshService+Gossip.swift", call: "client.send(",
             cause: .judged("records, seeds, dial-backs, probes, vouches", by: "isAllowed(")),

@@ -48,6 +48,16 @@ struct StyleTests {
         }
     }
 
+    @Test("lie in rooms: a folder with more than a dozen of them has more than one subject")
+    func rooms() {
+        let folders = Dictionary(grouping: SourceTree.sources + SourceTree.tests) { file in
+            file.path.split(separator: "/").dropLast().joined(separator: "/")
+        }
+        for (folder, files) in folders.sorted(by: { $0.key < $1.key }) where files.count > 12 {
+            Issue.record("\(folder) has \(files.count) files: give it rooms, named by their subjects")
+        }
+    }
+
     /// A warning: a line that is a little too long breaks nothing.
     @Test("keep within 120 columns")
     func width() {
