@@ -31,7 +31,7 @@ test: ## Run every test that fits in about 25 minutes
 	@scripts/setup test
 	$(RELEASE) --product p2prc
 	$(SWIFT) build --build-tests
-	@$(MAKE) --no-print-directory lint-c test-unit test-process test-laboratory bench-check
+	@$(MAKE) --no-print-directory lint lint-c test-unit test-process test-laboratory bench-check
 
 # Of a crash the last lines say where it was, not which libraries there were.
 test-unit: export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
@@ -115,7 +115,7 @@ format: ## Format the sources
 	$(SWIFT) format format --in-place --recursive --parallel Sources Tests Package.swift
 
 lint: ## Check the format of the sources
-	$(SWIFT) format lint --recursive --parallel Sources Tests Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
 C_MODULES = CCurl CLinux COpenSSL CRecords
 C_WARNINGS = -Wall -Wextra -Wconversion -Wsign-conversion -Wvla -Werror

@@ -49,7 +49,8 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh",
+                "PeerWire",
                 "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -110,7 +111,8 @@ let package = Package(
             name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
-            name: "PeerWireTests", dependencies: ["TestSupport", "FuzzParsers", "PeerWire"], exclude: ["P2PRC/Fixtures"],
+            name: "PeerWireTests", dependencies: ["TestSupport", "FuzzParsers", "PeerWire"],
+            exclude: ["P2PRC/Fixtures"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
@@ -127,7 +129,8 @@ let package = Package(
         .testTarget(
             name: "PeerServicesTests",
             dependencies: [
-                "PeerServices", "PeerMesh", "PeerReactor", "PeerStorage", .product(name: "Logging", package: "swift-log"),
+                "PeerServices", "PeerMesh", "PeerReactor", "PeerStorage",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
         .testTarget(
@@ -139,14 +142,16 @@ let package = Package(
         .testTarget(
             name: "PeerAPITests",
             dependencies: [
-                "TestSupport", "PeerAPI", "PeerWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                "TestSupport", "PeerAPI", "PeerWire",
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
         .testTarget(
             name: "P2PRCKitTests",
             dependencies: [
-                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerMesh", "PeerWire",
+                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerMesh",
+                "PeerWire",
             ],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),

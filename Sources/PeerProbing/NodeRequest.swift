@@ -51,7 +51,8 @@ public struct NodeRequest: Hashable, Sendable {
 
     /// With brackets around an IPv6 address; `nil` where the host has a character that would make another URL of it.
     var url: String? {
-        let isHost = !host.isEmpty && host.utf8.count <= 253
+        let isHost =
+            !host.isEmpty && host.utf8.count <= 253
             && host.utf8.allSatisfy { byte in
                 switch byte {
                 case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),

@@ -55,7 +55,9 @@ public struct StorageError: Error, Hashable, Sendable, CustomStringConvertible {
             case EAGAIN, EBUSY: .busy
             default: .failed
             }
-        let advice = code == EMFILE || code == ENFILE ? "raise the limit of open files (ulimit -n, LimitNOFILE=) and try again" : nil
+        let advice =
+            code == EMFILE || code == ENFILE
+            ? "raise the limit of open files (ulimit -n, LimitNOFILE=) and try again" : nil
         self.init(kind, path: path, detail: "cannot \(what): \(Self.text(of: code))", advice: advice)
     }
 

@@ -27,7 +27,8 @@ struct Completion: ParsableCommand {
 }
 
 struct Version: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print the version, and the commit that it was built from, where the build was told.")
+    static let configuration = CommandConfiguration(
+        abstract: "Print the version, and the commit that it was built from, where the build was told.")
     @ParentCommand var parent: P2PRC
 
     mutating func run() throws {

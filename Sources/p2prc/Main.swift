@@ -43,7 +43,8 @@ enum Main {
         let text = P2PRC.message(for: error)
         switch P2PRC.exitCode(for: error) {
         case .validationFailure where !text.isEmpty:
-            Output.error("p2prc: \(Mistakes.line(text, P2PRC.fullMessage(for: error), CommandLine.arguments.dropFirst()))")
+            Output.error(
+                "p2prc: \(Mistakes.line(text, P2PRC.fullMessage(for: error), CommandLine.arguments.dropFirst()))")
             leave(ExitCode.validationFailure)
         // As long as no terminal wraps the line.
         case .success where text.hasPrefix("OVERVIEW: \(P2PRC.configuration.abstract.prefix(40))"):

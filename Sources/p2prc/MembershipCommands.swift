@@ -8,13 +8,15 @@ struct Join: AsyncParsableCommand {
             The link is a secret. To keep it off the command line, where others on this machine can see it, give - and \
             type it, or put it into a file (mode 0600) or into $P2PRC_JOIN_LINK.
             """)
-    @Argument(help: ArgumentHelp("A join link or an address; - for standard input.", valueName: "link | host[:port] | -"))
+    @Argument(
+        help: ArgumentHelp("A join link or an address; - for standard input.", valueName: "link | host[:port] | -"))
     var link: String?
     @Option(help: ArgumentHelp("Read the join link from this file.", valueName: "file"), completion: .file())
     var file: String?
     @Option(
         name: .customLong("token-file"),
-        help: ArgumentHelp("Read a token of that reverse proxy from this file; - for standard input.", valueName: "file"),
+        help: ArgumentHelp(
+            "Read a token of that reverse proxy from this file; - for standard input.", valueName: "file"),
         completion: .file())
     var tokenFile: String?
     @Flag(name: .customLong("accept-open"), help: "It may take anybody and prove nothing but its key.")

@@ -14,7 +14,8 @@ enum Mistakes {
         let command = find(path).command
         for beginning in ["Unknown option '", "Unexpected argument '", " unexpected arguments: '"] {
             guard let word = between(beginning, "'", in: first) else { continue }
-            let what = beginning.hasPrefix("Unknown") ? "there is no option \(word)" : "there is no command \(word) here"
+            let what =
+                beginning.hasPrefix("Unknown") ? "there is no option \(word)" : "there is no command \(word) here"
             let advice = nearMiss(of: command).advice(for: word) ?? "\(help) lists what there is"
             return "\(what); \(advice)"
         }
@@ -46,7 +47,9 @@ enum Mistakes {
     private static func find(_ words: some Sequence<String>) -> (command: any ParsableCommand.Type, rest: [String]) {
         var command: any ParsableCommand.Type = P2PRC.self
         var rest = Array(words)
-        while let word = rest.first, let next = command.configuration.subcommands.first(where: { $0._commandName == word }) {
+        while let word = rest.first,
+            let next = command.configuration.subcommands.first(where: { $0._commandName == word })
+        {
             command = next
             rest.removeFirst()
         }

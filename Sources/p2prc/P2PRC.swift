@@ -18,7 +18,8 @@ struct P2PRC: AsyncParsableCommand {
         version: P2PRCVersion.full,
         subcommands: [
             Status.self, Unmap.self, Release.self, Join.self, Leave.self, Drain.self, Trust.self, MeshKey.self,
-            NodeKey.self, Token.self, ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self, Version.self,
+            NodeKey.self, Token.self, ReceiptCommand.self, Export.self, Import.self, Netcheck.self, Completion.self,
+            Version.self,
         ])
 
     @Flag(
@@ -32,7 +33,8 @@ struct P2PRC: AsyncParsableCommand {
     @Option(
         name: .customLong("connect-reverse-proxy"),
         help: ArgumentHelp(
-            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link | auto"))
+            "Expose services through this reverse proxy; may be repeated.", valueName: "host[:port] | join link | auto")
+    )
     var connectReverseProxy: [String] = []
 
     @Flag(
@@ -110,7 +112,8 @@ struct P2PRC: AsyncParsableCommand {
     @Option(help: ArgumentHelp("With --reverse-proxy: the address that visitors are told.", valueName: "addr"))
     var advertise: String?
 
-    @Option(help: ArgumentHelp(
+    @Option(
+        help: ArgumentHelp(
             "With --reverse-proxy: the public ports to give out, ranges with commas between.", valueName: "low-high,…"))
     var ports: [String] = []
 
@@ -131,7 +134,8 @@ struct P2PRC: AsyncParsableCommand {
             (target != nil, "--target"), (tell != nil, "--tell"), (onDemand != nil, "--on-demand"),
             (name != nil, "--name"), (temporary, "--temporary"),
             (viewServers, "--view-rps"), (explain, "--explain"),
-            (viewMappings, "--view-rpm"), (wide, "--wide"), (bind != nil, "--bind"), (serverPort != nil, "--server-port"),
+            (viewMappings, "--view-rpm"), (wide, "--wide"), (bind != nil, "--bind"),
+            (serverPort != nil, "--server-port"),
             (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
             (isOpen, "--open"), (plain, "--plain"),
         ] + networks.ofRelay + networks.ofMapping + table.given where !shared.contains(flag) {
@@ -141,7 +145,8 @@ struct P2PRC: AsyncParsableCommand {
 
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
-        let asked = [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
+        let asked =
+            [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
             .compactMap { $0 } + table.asked
         guard asked.count <= 1 else {
             throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
@@ -156,7 +161,8 @@ struct P2PRC: AsyncParsableCommand {
             try refuse(json, "--json", "with -s")
             return .run(try settings(home))
         }
-        let ofRelay = [(advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (isOpen, "--open")] + networks.ofRelay
+        let ofRelay =
+            [(advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (isOpen, "--open")] + networks.ofRelay
         let ofNode = [
             (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
             (serverPort != nil, "--server-port"), (plain, "--plain"),
@@ -193,7 +199,8 @@ struct P2PRC: AsyncParsableCommand {
         }
         if json || common.home != nil {
             let flag = json ? "--json" : "--home"
-            throw ValidationError("\(flag) alone asks for nothing; add what to do, such as: p2prc status \(flag)\(json ? "" : " DIR")")
+            throw ValidationError(
+                "\(flag) alone asks for nothing; add what to do, such as: p2prc status \(flag)\(json ? "" : " DIR")")
         }
         throw CleanExit.helpRequest(self)
     }
@@ -202,7 +209,8 @@ struct P2PRC: AsyncParsableCommand {
     private func startsNode(_ flag: String, isForRelay: Bool) -> ValidationError {
         let added = ["-s"] + (isForRelay && !reverseProxy ? ["--reverse-proxy"] : [])
         let line = CommandText.line(["p2prc"] + added + CommandLine.arguments.dropFirst())
-        let running = isForRelay || mapPort.isEmpty ? "" : " (at one that runs: p2prc join LINK, and p2prc --mp by itself)"
+        let running =
+            isForRelay || mapPort.isEmpty ? "" : " (at one that runs: p2prc join LINK, and p2prc --mp by itself)"
         return ValidationError("\(flag) is for starting a node\(running); add \(added.joined(separator: " ")): \(line)")
     }
 

@@ -3,7 +3,8 @@ import P2PRCKit
 
 /// Flags that every command takes.
 struct Common: ParsableArguments {
-    @Option(help: ArgumentHelp("Where the node keeps its files (default: $P2PRC, else ~/.p2prc).", valueName: "dir"),
+    @Option(
+        help: ArgumentHelp("Where the node keeps its files (default: $P2PRC, else ~/.p2prc).", valueName: "dir"),
         completion: .directory)
     var home: String?
 
@@ -36,7 +37,9 @@ struct Networks: ParsableArguments {
         help: ArgumentHelp("With --reverse-proxy: do not let these nodes come; may be repeated.", valueName: "cidr"))
     var denyPeers: [String] = []
 
-    @Option(help: ArgumentHelp("With --mp: let only these use its public port, or any again; may be repeated.", valueName: "cidr"))
+    @Option(
+        help: ArgumentHelp(
+            "With --mp: let only these use its public port, or any again; may be repeated.", valueName: "cidr"))
     var allow: [String] = []
 
     @Option(help: ArgumentHelp("With --mp: do not let these; may be repeated.", valueName: "cidr"))

@@ -21,7 +21,9 @@ struct Token: ParsableCommand {
         @Option(name: .customLong("protocol"), help: ArgumentHelp("Only tcp so far.", valueName: "tcp"))
         var protocols: [String] = []
 
-        @Option(help: ArgumentHelp("For names that are to come: it limits nothing yet; may be repeated.", valueName: "name"))
+        @Option(
+            help: ArgumentHelp("For names that are to come: it limits nothing yet; may be repeated.", valueName: "name")
+        )
         var domains: [String] = []
 
         @Option(name: .customLong("max-connections"), help: ArgumentHelp("Visitors at once.", valueName: "n"))
@@ -44,7 +46,8 @@ struct Token: ParsableCommand {
             help: ArgumentHelp("The only node that may use it (default: the first that does).", valueName: "node-key"))
         var node: String?
 
-        @Option(help: ArgumentHelp("Write it into this new file (mode 0600), and print where.", valueName: "file"),
+        @Option(
+            help: ArgumentHelp("Write it into this new file (mode 0600), and print where.", valueName: "file"),
             completion: .file())
         var out: String?
 
@@ -60,7 +63,8 @@ struct Token: ParsableCommand {
                 name: name, ports: ports + parent.ports, protocols: protocols, domains: domains,
                 maxConnections: maxConnections, rate: rate, mappings: mappings, leases: leases, expires: expires,
                 node: node)
-            try Execution.end(with: await TokenCommands(home: common.homePath, json: common.json).issue(request, to: out))
+            try Execution.end(
+                with: await TokenCommands(home: common.homePath, json: common.json).issue(request, to: out))
         }
     }
 

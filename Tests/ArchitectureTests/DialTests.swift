@@ -32,14 +32,20 @@ struct DialPlace: Sendable, CustomStringConvertible {
         DialPlace(path: "PeerReactor/Sockets/Connector.swift", call: "connect(", cause: .mechanism),
         DialPlace(path: "PeerReactor/Loop/Resolver.swift", call: "getaddrinfo(", cause: .mechanism),
         DialPlace(path: "PeerReactor/Streams/UnixExchange.swift", call: "connect(", cause: .user("the control socket")),
-        DialPlace(path: "P2PRCKit/Control/Control.swift", call: "UnixExchange.exchange(", cause: .user("the control socket")),
-        DialPlace(path: "PeerServices/Doorway/APIGateway.swift", call: "Connector.openUnix(", cause: .user("the API's socket")),
         DialPlace(
-            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: "Connector(", cause: .user("the targets that he mapped")),
+            path: "P2PRCKit/Control/Control.swift", call: "UnixExchange.exchange(", cause: .user("the control socket")),
         DialPlace(
-            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: ".resolve(", cause: .user("the targets that he mapped")),
+            path: "PeerServices/Doorway/APIGateway.swift", call: "Connector.openUnix(", cause: .user("the API's socket")
+        ),
         DialPlace(
-            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector.open(", cause: .user("the targets that he mapped")),
+            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: "Connector(",
+            cause: .user("the targets that he mapped")),
+        DialPlace(
+            path: "PeerServices/Peer/Targets/TargetWatch.swift", call: ".resolve(",
+            cause: .user("the targets that he mapped")),
+        DialPlace(
+            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector.open(",
+            cause: .user("the targets that he mapped")),
         DialPlace(
             path: "PeerServices/Lanes/PeerLane.swift", call: "Connector(",
             cause: .itself("a relay wants data channels: to the address that its session stands on")),
@@ -79,7 +85,9 @@ struct DialTests {
         for file in SourceTree.sources + SourceTree.cSources {
             let path = String(file.path.dropFirst("Sources/".count))
             for (_, text) in file.code {
-                for call in DialPlace.calls where Self.calls(call, in: text) { found.insert(Found(path: path, call: call)) }
+                for call in DialPlace.calls where Self.calls(call, in: text) {
+                    found.insert(Found(path: path, call: call))
+                }
             }
         }
         return found
@@ -95,7 +103,9 @@ struct DialTests {
             rest = rest[place.upperBound...]
             if call.first != ".", former.isLetter || former == "_" || former.isNumber { continue }
             if before.hasSuffix("func ") || before.hasSuffix("class ") { continue }
-            if call == "connect(", !rest.contains("$0") && !rest.contains("sockaddr") && !rest.hasPrefix("fd") { continue }
+            if call == "connect(", !rest.contains("$0") && !rest.contains("sockaddr") && !rest.hasPrefix("fd") {
+                continue
+            }
             return true
         }
         return false

@@ -44,7 +44,8 @@ struct Layer: Sendable, CustomStringConvertible {
         Layer(
             name: "P2PRCKit",
             allowed: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh",
+                "PeerWire",
                 "CLinux", "Logging", "Glibc", "Synchronization", "FoundationEssentials",
             ],
             reason: "the one place that names concrete parts; it talks to the database through PeerStorage only"),
@@ -86,7 +87,8 @@ struct LayerTests {
                 for word in words where Self.forbidden.contains(word) {
                     Issue.record("\(file):\(number) says \(word): time, chance and the world come in as arguments")
                 }
-                let drawsItself = text.contains(".random(") && !text.contains("using:")
+                let drawsItself =
+                    text.contains(".random(") && !text.contains("using:")
                     || text.contains(".randomElement()") || text.contains(".shuffled()") || text.contains(".shuffle()")
                 if drawsItself {
                     Issue.record("\(file):\(number) draws from the system's random numbers; take a generator instead")

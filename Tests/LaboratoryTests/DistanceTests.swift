@@ -81,7 +81,8 @@ extension LaboratoryTests {
                 var text = ""
                 let took = try await milliseconds {
                     text = try await s.shell(
-                        "curl -sS -m 60 \(url) | sha256sum | head -c 64", in: lab.home(0), within: .seconds(70)).stdout
+                        "curl -sS -m 60 \(url) | sha256sum | head -c 64", in: lab.home(0), within: .seconds(70)
+                    ).stdout
                 }
                 #expect(text + "\n" == wanted)
                 let rate = Double(size) * 8 / Double(took) / 1000

@@ -93,7 +93,8 @@ extension LaboratoryTests {
                 for node in relays { s.note("\(node.settings.name): \(try await netcheck(node))") }
                 let text = try await homes[1].command(["netcheck"])
                 try #require(
-                    text.stdout.contains("mapping endpoint-dependent, ports change; incoming connections are filtered; "),
+                    text.stdout.contains(
+                        "mapping endpoint-dependent, ports change; incoming connections are filtered; "),
                     "\(text.stdout)")
             }
         }

@@ -87,7 +87,8 @@ struct P2PRCTests {
             let start = try #require(chunked.range(of: "\r\n\r\n")).upperBound
             let content = Array(chunked[start...].utf8)
             let pieces = stride(from: 0, to: content.count, by: 7).map { Array(content[$0...].prefix(7)) }
-            let inChunks = String(chunked[..<start])
+            let inChunks =
+                String(chunked[..<start])
                 + pieces.map { "\(String($0.count, radix: 16))\r\n\(String(decoding: $0, as: UTF8.self))\r\n" }.joined()
                 + "0\r\n\r\n"
             for request in [whole, inChunks, Self.post(json, "application/json")] {

@@ -96,7 +96,9 @@ import Testing
             ("", both, "\(desk.dialsPerNear) and \(desk.dialsPerWide)"),
             ("dial-backs a second", "all", "\(desk.dialsPerSecond)"),
         ]
-        let written = expected.map { count, by, bound in count.isEmpty ? "| | \(by) | \(bound) |" : "| \(count) | \(by) | \(bound) |" }
+        let written = expected.map { count, by, bound in
+            count.isEmpty ? "| | \(by) | \(bound) |" : "| \(count) | \(by) | \(bound) |"
+        }
         #expect(try Self.rows() == written)
         #expect(hosts.longestPause == .seconds(3_600) && probes.doubtSpan == .seconds(3_600))
         #expect(desk.dialsPerSource == desk.dialsPerKey)

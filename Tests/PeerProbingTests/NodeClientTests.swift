@@ -81,10 +81,12 @@ struct NodeClientTests {
         }
     }
 
-    @Test("cuts an answer that drips, and one that never comes, at its limit of time", arguments: [
-        OtherNode.Manner.drips("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", every: .milliseconds(50)),
-        .drips("HTTP/1.1 200 OK\r\nX: ", every: .milliseconds(50)), .isSilent, .isDead,
-    ])
+    @Test(
+        "cuts an answer that drips, and one that never comes, at its limit of time",
+        arguments: [
+            OtherNode.Manner.drips("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", every: .milliseconds(50)),
+            .drips("HTTP/1.1 200 OK\r\nX: ", every: .milliseconds(50)), .isSilent, .isDead,
+        ])
     func slow(_ manner: OtherNode.Manner) async throws {
         try await withClient { client, loop in
             let other = try OtherNode(9, on: loop, manner)

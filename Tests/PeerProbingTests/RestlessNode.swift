@@ -74,7 +74,10 @@ final class SlowPort: Sendable {
                     _ = connect(one, at, length)
                     return one
                 }
-                return (at.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) }, filling)
+                return (
+                    at.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { UInt16(bigEndian: $0.pointee.sin_port) },
+                    filling
+                )
             }
         }
         listening = fd

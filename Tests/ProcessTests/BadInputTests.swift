@@ -43,7 +43,10 @@ extension ProcessTests {
                 (["--view-rps", "--reverse-proxy"], "--reverse-proxy"),
                 (["unmap"], "<mapping>"), (["unmap"], "see p2prc unmap --help"),
                 (["--reverse-proxy"], "add -s: p2prc -s --reverse-proxy"),
-                (["--connect-reverse-proxy", "198.51.100.1", "--mp", "8080"], "add -s: p2prc -s --connect-reverse-proxy"),
+                (
+                    ["--connect-reverse-proxy", "198.51.100.1", "--mp", "8080"],
+                    "add -s: p2prc -s --connect-reverse-proxy"
+                ),
                 (["--ports", "1024-2000"], "add -s --reverse-proxy: p2prc -s --reverse-proxy --ports 1024-2000"),
                 (["-s", "--open"], "add it"),
                 (["--json"], "--json alone"),
@@ -86,7 +89,8 @@ extension ProcessTests {
             let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJmcmllbmQtNWU1ZTVlNWU1ZTVlNWUifQ.c2lnbmF0dXJlNWU1ZTVl"
             for words in [
                 ["--connect-reverse-proxy", link, "--mp", "8080"], ["--connect-reverse-proxy", " \(link) "], [link],
-                ["-s", "--connect-reverse-proxy", "x\(link)"], ["-s", "--connect-reverse-proxy", String(link.dropLast())],
+                ["-s", "--connect-reverse-proxy", "x\(link)"],
+                ["-s", "--connect-reverse-proxy", String(link.dropLast())],
                 ["status", link], ["join", key], ["join", "\(key)/\(key)"], ["-s", "--bind", link], ["leave", link],
                 ["join", "relay", "--token-file", link], ["status", token], ["-s", "--mp", token],
             ] {
@@ -94,7 +98,8 @@ extension ProcessTests {
                     let home = ["--home", "\(s.folder)/home"]
                     let result = try await s.run("p2prc", Binaries.product(), words + home, within: .seconds(5))
                     try #require(result.status != 0, "\(words)")
-                    try #require(!result.stderr.contains("5e5e5e5e") && !result.stderr.contains("NWU1ZTVl"), "\(result.stderr)")
+                    try #require(
+                        !result.stderr.contains("5e5e5e5e") && !result.stderr.contains("NWU1ZTVl"), "\(result.stderr)")
                 }
             }
         }
@@ -159,7 +164,8 @@ extension ProcessTests {
                 let foreign = try await s.service("echo", ["--bind", "127.0.0.1"])
                 let node = try s.node(settings(serverPort: foreign.port))
                 try #require(try await node.program.exit() == ExitCode.serverPortInUse)
-                try expectOneLine(node, naming: "port \(foreign.port) is in use by PID \(foreign.program.pid) (labtool)")
+                try expectOneLine(
+                    node, naming: "port \(foreign.port) is in use by PID \(foreign.program.pid) (labtool)")
             }
         }
 
@@ -304,7 +310,8 @@ extension ProcessTests {
                 let line = try "mount --make-rprivate / && umount -l /proc && exec \(Binaries.product()) status"
                 let asked = try await s.run("unshare", "unshare", ["-m", "sh", "-c", line])
                 try #require(asked.status == 1 && asked.stdout.isEmpty, "\(asked.stdout)")
-                try #require(asked.stderr.split(separator: "\n").count == 1 && asked.stderr.contains("/proc"), "\(asked.stderr)")
+                try #require(
+                    asked.stderr.split(separator: "\n").count == 1 && asked.stderr.contains("/proc"), "\(asked.stderr)")
             }
         }
 

@@ -24,7 +24,8 @@ extension ProcessTests {
                 let ended = try await bench(
                     s, ["--rows", rows.joined(separator: ","), "--subjects", "direct,p2prc-plain", "--json", file])
                 #expect(ended.status == 0, "\(ended.stdout)\(ended.stderr)")
-                let check = "import json, sys, jsonschema; jsonschema.validate(*[json.load(open(f)) for f in sys.argv[1:]])"
+                let check =
+                    "import json, sys, jsonschema; jsonschema.validate(*[json.load(open(f)) for f in sys.argv[1:]])"
                 let schema = Self.root.appending(path: "json/schema/bench.schema.json").path
                 let verdict = try await s.run("python3", "/usr/bin/python3", ["-c", check, file, schema])
                 #expect(verdict.status == 0, "\(verdict.stderr)")
@@ -40,7 +41,8 @@ extension ProcessTests {
         func gate() async throws {
             try await scenario { s in
                 let bounds = s.folder + "/bounds.json"
-                let bound = #"{"bounds": [{"row": "ping-1", "figure": "p50_us", "subject": "direct", "at_most": 0.001}]}"#
+                let bound =
+                    #"{"bounds": [{"row": "ping-1", "figure": "p50_us", "subject": "direct", "at_most": 0.001}]}"#
                 try bound.write(toFile: bounds, atomically: true, encoding: .utf8)
                 let words = ["--rows", "ping-1", "--subjects", "direct", "--bounds", bounds]
                 for (more, status) in [([], 0), (["--gate"], 1)] {

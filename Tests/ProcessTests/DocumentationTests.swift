@@ -10,7 +10,8 @@ extension ProcessTests {
             .deletingLastPathComponent().deletingLastPathComponent()
 
         private static let subcommands = [
-            ["status"], ["netcheck"], ["unmap"], ["release"], ["join"], ["leave"], ["drain"], ["trust"], ["mesh-key", "link"], ["mesh-key", "rotate"],
+            ["status"], ["netcheck"], ["unmap"], ["release"], ["join"], ["leave"], ["drain"], ["trust"],
+            ["mesh-key", "link"], ["mesh-key", "rotate"],
             ["token", "issue"], ["token", "list"], ["token", "revoke"],
             ["token", "rotate-key"], ["receipt", "show"], ["receipt", "verify"],
             ["export", "ip-table"], ["import", "ip-table"], ["completion"], ["version"],
@@ -33,7 +34,9 @@ extension ProcessTests {
             var subcommands: [Command]?
 
             var flags: Set<String> {
-                let own = (arguments ?? []).flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map { "--\($0.name)" }
+                let own = (arguments ?? []).flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map {
+                    "--\($0.name)"
+                }
                 return (subcommands ?? []).reduce(into: Set(own)) { $0.formUnion($1.flags) }
             }
         }
@@ -84,7 +87,9 @@ extension ProcessTests {
             #expect(try await p2prc(["token", "issue", "--help"]).stdout.contains("--ports"))
         }
 
-        @Test("p2prc completion makes a script that its shell takes, with every subcommand", arguments: ["bash", "zsh", "fish"])
+        @Test(
+            "p2prc completion makes a script that its shell takes, with every subcommand",
+            arguments: ["bash", "zsh", "fish"])
         func completion(_ shell: String) async throws {
             let script = try await p2prc(["completion", shell])
             #expect(script.status == 0 && script.stderr.isEmpty)
@@ -95,7 +100,8 @@ extension ProcessTests {
             }
             if Ran.isInstalled(shell, "--version") { #expect(try await reads(shell, script.stdout)) }
             guard shell == "bash" else { return }
-            let asked = "COMP_WORDS=(p2prc unm); COMP_CWORD=1; COMP_LINE='p2prc unm'; COMP_POINT=9; _p2prc p2prc unm p2prc"
+            let asked =
+                "COMP_WORDS=(p2prc unm); COMP_CWORD=1; COMP_LINE='p2prc unm'; COMP_POINT=9; _p2prc p2prc unm p2prc"
             let candidates = try await bash("\(script.stdout)\n\(asked); echo ${COMPREPLY[@]}\n")
             #expect(candidates == "unmap\n", "\(candidates)")
         }
@@ -115,7 +121,8 @@ extension ProcessTests {
         func version() async throws {
             let said = try await p2prc(["version"])
             #expect(said.stdout == (try await p2prc(["--version"]).stdout) && said.status == 0)
-            #expect(said.stdout.wholeMatch(of: #/\d+\.\d+\.\d+( \([0-9a-f]{7,40}(-dirty)?\))?\n/#) != nil, "\(said.stdout)")
+            #expect(
+                said.stdout.wholeMatch(of: #/\d+\.\d+\.\d+( \([0-9a-f]{7,40}(-dirty)?\))?\n/#) != nil, "\(said.stdout)")
             var made: [String] = []
             try await scenario { s in
                 // As make does it, with a compiler that just says what it was told; and once where no repository is.
@@ -185,7 +192,8 @@ extension ProcessTests {
             "every test that docs/security.md names exists, and no threat and no cost goes without one",
             arguments: [("Threats", 20), ("What others can make a node do", 18)])
         func threats(_ heading: String, _ count: Int) throws {
-            let table = try #require(try text("docs/security.md").split(separator: "\n## ").first { $0.hasPrefix(heading) })
+            let table = try #require(
+                try text("docs/security.md").split(separator: "\n## ").first { $0.hasPrefix(heading) })
             let rows = table.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
             try #require(rows.count >= count)
             var files: [String: String] = [:]

@@ -6,7 +6,8 @@ extension ProcessTests {
     /// A mapping's receipt, from the agreement of two processes to the check with other tools.
     @Suite(.serialized, .timeLimit(.minutes(2)))
     struct ReceiptTests {
-        @Test("a mapping's receipt appears in the peer's home, verifies offline and with openssl alone, and goes with it")
+        @Test(
+            "a mapping's receipt appears in the peer's home, verifies offline and with openssl alone, and goes with it")
         func exchanged() async throws {
             try await scenario { s in
                 let http = try await s.service("http", ["--body", "hello\n"])
@@ -65,9 +66,11 @@ extension ProcessTests {
     /// What listings say of `--plain`.
     @Suite(.serialized, .timeLimit(.minutes(2)))
     struct EncryptionListingTests {
-        @Test("listings of both ends say whether data channels are encrypted", arguments: [
-            (true, true), (true, false), (false, true), (false, false),
-        ])
+        @Test(
+            "listings of both ends say whether data channels are encrypted",
+            arguments: [
+                (true, true), (true, false), (false, true), (false, false),
+            ])
         func listed(_ plainAtRelay: Bool, _ plainAtPeer: Bool) async throws {
             try await scenario { s in
                 let http = try await s.service("http", ["--body", "hello\n"])

@@ -116,9 +116,11 @@ extension ProcessTests {
             try await scenario { s in
                 let relay = try await s.relay(ports: try FreePorts.range(5))
                 let order = ["token", "issue", "--name", "box", "--expires", "1h"]
-                let odd = try await relay.command(order + ["--ports", "81,\(relay.settings.ports?.lowerBound ?? 0)", "--domains", "a.example"])
+                let odd = try await relay.command(
+                    order + ["--ports", "81,\(relay.settings.ports?.lowerBound ?? 0)", "--domains", "a.example"])
                 try #require(odd.status == ExitCode.fine)
-                try #require(odd.stderr.contains("--ports 81: nobody") && odd.stderr.contains("--domains limits nothing"))
+                try #require(
+                    odd.stderr.contains("--ports 81: nobody") && odd.stderr.contains("--domains limits nothing"))
                 try #require(odd.stderr.split(separator: "\n").count == 2, "\(odd.stderr)")
 
                 let peer = try await s.peer(of: relay)
@@ -127,7 +129,9 @@ extension ProcessTests {
                 // Nodes of a scenario are given the key of one mesh; a home that was never a relay's has none of its own.
                 try FileManager.default.removeItem(atPath: peer.home + "/mesh.key")
                 let stopped = try await peer.command(order)
-                try #require(stopped.status == ExitCode.notFound && stopped.stderr.contains("never a relay"), "\(stopped.stderr)")
+                try #require(
+                    stopped.status == ExitCode.notFound && stopped.stderr.contains("never a relay"), "\(stopped.stderr)"
+                )
                 try #require(stopped.stdout.isEmpty)
             }
         }

@@ -36,13 +36,17 @@ public enum CommandText {
         for index in text.indices {
             if text[index...].hasPrefix(JoinLink.scheme) {
                 let start = text.index(index, offsetBy: JoinLink.scheme.count)
-                let end = text[start...].firstIndex { !($0.isASCII && ($0.isLetter || $0.isNumber || "./:[]-%_".contains($0))) }
+                let end = text[start...].firstIndex {
+                    !($0.isASCII && ($0.isLetter || $0.isNumber || "./:[]-%_".contains($0)))
+                }
                 // A colon or a stop behind it is the sentence's.
                 if end ?? text.endIndex > start { return start..<(end ?? text.endIndex) }
             }
             // The header of a token is an object of JSON, in base64url.
             if text[index...].hasPrefix("eyJ") {
-                let end = text[index...].firstIndex { !($0.isASCII && ($0.isLetter || $0.isNumber || ".-_".contains($0))) }
+                let end = text[index...].firstIndex {
+                    !($0.isASCII && ($0.isLetter || $0.isNumber || ".-_".contains($0)))
+                }
                 let word = text[index..<(end ?? text.endIndex)]
                 if word.contains("."), word.utf8.count > 40 { return index..<word.endIndex }
             }

@@ -50,7 +50,9 @@ extension Commands {
         try await through(.leave(relay)) { (memberships, table) throws(CommandError) in
             let joined: [JoinedRelay]
             let nodes: [KnownNode]
-            do throws(StorageError) { (joined, nodes) = (try await table.joinedRelays(), try await table.nodes()) } catch {
+            do throws(StorageError) {
+                (joined, nodes) = (try await table.joinedRelays(), try await table.nodes())
+            } catch {
                 throw CommandError(error)
             }
             let places = joined.compactMap { Endpoint($0.address, defaultPort: NodeSettings.defaultServerPort) }
@@ -74,7 +76,8 @@ extension Commands {
             let known = memberships[found.description]
             let keepsMeshKey = memberships.leave(
                 found.description, usesOthers: places.contains { $0 != found })
-            return Change("\(found) is left\(known.forgotten(keepsMeshKey: keepsMeshKey))") { table throws(StorageError) in
+            return Change("\(found) is left\(known.forgotten(keepsMeshKey: keepsMeshKey))") {
+                table throws(StorageError) in
                 // As it was typed.
                 for row in joined where Endpoint(row.address, defaultPort: NodeSettings.defaultServerPort) == found {
                     try await table.removeJoinedRelay(row.address)
@@ -113,7 +116,8 @@ extension Commands {
     /// - Parameter keep: for how long the former key still counts, as `Age` reads it.
     public func rotateMeshKey(keep: String) throws(CommandError) -> ExitStatus {
         guard let seconds = Age.seconds(keep) else {
-            throw CommandError(.usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 7d or 12h")
+            throw CommandError(
+                .usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 7d or 12h")
         }
         return finish(try ask(.rotateMeshKey(keepSeconds: seconds)))
     }

@@ -30,7 +30,8 @@ public struct RelayChoice: Hashable, Sendable {
             if reading == .mistyped {
                 throw CommandError(
                     .usage,
-                    "\(what): a digit of this join link is wrong; copy all of it again, capital letters as capital letters")
+                    "\(what): a digit of this join link is wrong; copy all of it again, capital letters as capital letters"
+                )
             }
             guard case .link(let link) = reading,
                 let endpoint = Endpoint(link.address, defaultPort: NodeSettings.defaultServerPort)
@@ -42,7 +43,8 @@ public struct RelayChoice: Hashable, Sendable {
             self.endpoint = endpoint
         } else {
             guard text.utf8.count < 64 || text.contains(where: { $0 != "/" && !$0.isHexDigit }) else {
-                throw CommandError(.usage, "\(what): this is a key, or a piece of a join link; copy all of it, from p2prc:// on")
+                throw CommandError(
+                    .usage, "\(what): this is a key, or a piece of a join link; copy all of it, from p2prc:// on")
             }
             guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
                 throw CommandError(

@@ -39,7 +39,8 @@ struct MappingTable {
         columns += [Column("TARGET") { runs[$0]?.target ?? $0.target }, Column("STATE") { $0.state.rawValue }]
         columns += counters(for: rows)
         if isWide || rows.contains(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
-            columns.append(Column("VISITORS FROM") { NetworkFilter(allow: $0.allow, deny: $0.deny).words ?? "everywhere" })
+            columns.append(
+                Column("VISITORS FROM") { NetworkFilter(allow: $0.allow, deny: $0.deny).words ?? "everywhere" })
         }
         if isWide {
             columns += [

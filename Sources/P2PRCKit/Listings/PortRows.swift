@@ -54,6 +54,7 @@ struct PortRows {
     var reason: String? {
         guard let reason = first.reason, count > 1, reason.hasPrefix(first.target) else { return first.reason }
         let rest = String(reason.dropFirst(first.target.count))
-        return target + (rest.hasPrefix(Self.silence.one) ? Self.silence.many + rest.dropFirst(Self.silence.one.count) : rest)
+        return target
+            + (rest.hasPrefix(Self.silence.one) ? Self.silence.many + rest.dropFirst(Self.silence.one.count) : rest)
     }
 }

@@ -55,7 +55,9 @@ struct MappingNames {
 
     /// Those that lead to the same service, or to a part of it.
     func siblings(of target: MappingWish.Target, count: Int) -> [MappingWish] {
-        guard case .service(let host, let port) = target, let local = PortRange(first: port, count: count) else { return [] }
+        guard case .service(let host, let port) = target, let local = PortRange(first: port, count: count) else {
+            return []
+        }
         return wishes.filter { wish in
             guard case .service(host, _) = wish.target else { return false }
             return Self.localPorts(wish)?.overlaps(local) == true

@@ -97,7 +97,9 @@ extension NodeCore {
             guard case .exactly(let ports) = request.wish else { return false }
             return names.exposed.contains { $0.wish.id == wish.id && $0.ports == ports }
         }
-        return alike.min { ($0.ports == request.wish ? 0 : 1, $0.id.value) < ($1.ports == request.wish ? 0 : 1, $1.id.value) }
+        return alike.min {
+            ($0.ports == request.wish ? 0 : 1, $0.id.value) < ($1.ports == request.wish ? 0 : 1, $1.id.value)
+        }
     }
 
     /// Why a request cannot be meant: its name is another service's.
@@ -105,7 +107,8 @@ extension NodeCore {
         guard let name = request.name, !name.isEmpty, let named = peer.allWishes.first(where: { $0.name == name }),
             named.target != request.target || named.ports.count != request.count
         else { return nil }
-        return "--name \(name): that is \(PeerService.text(named.target)) already; choose another name, or take that one "
+        return
+            "--name \(name): that is \(PeerService.text(named.target)) already; choose another name, or take that one "
             + "back: p2prc unmap \(name)"
     }
 

@@ -32,14 +32,16 @@ extension NodeCore {
             let keys = found.map(\.short).sorted().joined(separator: ", ")
             return answer(
                 ControlReply(
-                    status: .notFound, text: "\(found.count) nodes could be meant by \(name); name one by its key: \(keys)",
+                    status: .notFound,
+                    text: "\(found.count) nodes could be meant by \(name); name one by its key: \(keys)",
                     document: nil))
         }
         let leases = relay.leases.filter { $0.key == key }
         relay.sendAway(key)
         let ports = leases.map(\.ports.description).sorted().joined(separator: ", ")
         let ended = leases.isEmpty ? "it had no lease" : "its leases end: \(ports)"
-        finish(leases, "\(names[key] ?? "") (\(key.short)) is sent away for 10 minutes, \(ended). \(Self.forGood)", answer)
+        finish(
+            leases, "\(names[key] ?? "") (\(key.short)) is sent away for 10 minutes, \(ended). \(Self.forGood)", answer)
     }
 
     private func release(_ port: UInt16, _ relay: RelayService, _ answer: @escaping (ControlReply) -> Void) {
@@ -47,12 +49,14 @@ extension NodeCore {
         guard !leases.isEmpty else {
             return answer(
                 ControlReply(
-                    status: .notFound, text: "port \(port) is leased to nobody; --view-rpm lists what is", document: nil))
+                    status: .notFound, text: "port \(port) is leased to nobody; --view-rpm lists what is", document: nil
+                ))
         }
         for lease in leases { relay.release(Claim(key: lease.key, mapping: lease.mapping)) }
         let words = leases.map { "\($0.ports) is taken back from \($0.peerName) (\($0.key.short))" }
         finish(
-            leases, words.joined(separator: "; ") + ", which is refused it for 10 minutes; "
+            leases,
+            words.joined(separator: "; ") + ", which is refused it for 10 minutes; "
                 + "to send the node away: p2prc release \(leases[0].key.short)", answer)
     }
 
@@ -85,7 +89,8 @@ extension NodeCore {
                 loop.execute {
                     standing.value.settled(error) { error in
                         guard let error else { return written }
-                        let rest = "It could not be written down yet and is tried again: \(error). If the relay is "
+                        let rest =
+                            "It could not be written down yet and is tried again: \(error). If the relay is "
                             + "restarted before that, the leases are there again"
                         return ControlReply(status: .homeUnusable, text: "\(text). \(rest)", document: nil)
                     }

@@ -64,7 +64,9 @@ extension NodeCore {
         }
     }
 
-    private func netcheck(_ observations: [NATKind.Observation], _ spans: [NodeSpan], since first: Int64) -> ControlReply {
+    private func netcheck(_ observations: [NATKind.Observation], _ spans: [NodeSpan], since first: Int64)
+        -> ControlReply
+    {
         guard let mesh else { return ControlReply(status: .failure, text: "the mesh has ended", document: nil) }
         let kind = NATKind.judge(observations, standing: mesh.standing)
         var at: [NodeAddress] = []
@@ -109,7 +111,9 @@ extension NodeCore {
 extension TextTable {
     static func netcheck(_ document: NetcheckDocument) -> String {
         let nat = document.Nat
-        let reachable = document.Reachable == "yes" ? "yes, at \(document.Reachable_at.joined(separator: ", "))" : document.Reachable
+        let reachable =
+            document.Reachable == "yes"
+            ? "yes, at \(document.Reachable_at.joined(separator: ", "))" : document.Reachable
         let seen = nat.Seen_at.isEmpty ? "nobody was asked" : nat.Seen_at.joined(separator: ", ")
         let ports = nat.Keeps_ports.map { $0 ? ", ports stay the same" : ", ports change" } ?? ""
         let filtering =
@@ -126,12 +130,15 @@ extension TextTable {
             "IPv6       \(document.IPv6.isEmpty ? "no public address" : document.IPv6.joined(separator: ", "))",
             "nodes      \(document.Nodes) in the IP table",
         ]
-        guard !document.Relays.isEmpty else { return (lines + ["relays     none that the mesh tells of"]).joined(separator: "\n") }
+        guard !document.Relays.isEmpty else {
+            return (lines + ["relays     none that the mesh tells of"]).joined(separator: "\n")
+        }
         let rows = document.Relays.map { relay in
             let row = relay.Candidate
             return [
                 row.Server_name.isEmpty ? String(row.Key.prefix(16)) : row.Server_name, row.Address, text(row.Latency),
-                percent(row.Loss), text(row.Cost), row.Connected ? "yes" : "no", sparkline(relay.Last_hours), row.Reason,
+                percent(row.Loss), text(row.Cost), row.Connected ? "yes" : "no", sparkline(relay.Last_hours),
+                row.Reason,
             ]
         }
         lines += ["", table(["SERVER", "ADDRESS", "LATENCY", "LOSS", "COST", "SESSION", "LAST 3 HOURS", "WHY"], rows)]
@@ -145,8 +152,9 @@ extension TextTable {
         guard let least = known.min(), let most = known.max() else { return "" }
         // A tenth of a millisecond is no mountain.
         let width = max(most - least, 1)
-        return String(values.map { value in
-            value.map { bars[min(bars.count - 1, Int(($0 - least) / width * Double(bars.count - 1) + 0.5))] } ?? "·"
-        })
+        return String(
+            values.map { value in
+                value.map { bars[min(bars.count - 1, Int(($0 - least) / width * Double(bars.count - 1) + 0.5))] } ?? "·"
+            })
     }
 }

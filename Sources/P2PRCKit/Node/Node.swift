@@ -200,7 +200,8 @@ struct NodeState: Sendable {
             let asked = settings.relays.reduce(into: memberships) { known, choice in choice.apply(to: &known) }
             let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
             let membershipFile = MembershipFile(in: home, saved: memberships)
-            let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) { memberships throws(StorageError) in
+            let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) {
+                memberships throws(StorageError) in
                 try await membershipFile.save(memberships)
             }
             let now = WallTime.now
@@ -230,14 +231,16 @@ struct NodeState: Sendable {
                 home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
                 isTableNew: !tableWarnings.isEmpty, writer: TableWriter(table, log: log),
-                receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log), publisher: Self.publisher(servers, mappings, log),
+                receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log),
+                publisher: Self.publisher(servers, mappings, log),
                 hook: settings.config.hook.map { AddressHook($0, log) },
                 tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 tokenHolders: try await table.tokenHolders(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),
                 relays: try await table.joinedRelays(), client: client, seeds: try await table.seeds(),
-                records: kept.records.map(\.record), met: try await table.metAddresses(), lastIssue: try await table.lastIssue(),
+                records: kept.records.map(\.record), met: try await table.metAddresses(),
+                lastIssue: try await table.lastIssue(),
                 process: try await Self.begin(in: table, log), note: try await table.ownNote())
         } catch {
             throw CommandError(error)
@@ -310,7 +313,8 @@ struct Assembled: Sendable {
         let peer = PeerService(
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
             memberships: state.memberships,
-            wantsPlain: settings.isPlain, name: settings.name, software: software, server: server, serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
+            wantsPlain: settings.isPlain, name: settings.name, software: software, server: server,
+            serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
             judge: judge, openFiles: SystemFacts.descriptorLimit, log: log)
         let core = NodeCore(
@@ -329,7 +333,8 @@ struct Assembled: Sendable {
         peer.onSuperseded = { _ in endings.yield(.superseded) }
         peer.start()
         FreedMemory(on: control).start()
-        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0) }
+        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0)
+        }
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
         let tokens = state.tokens
         peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
@@ -372,7 +377,8 @@ struct Assembled: Sendable {
         }
         if settings.isOpen {
             log.warning(
-                "this relay is OPEN: anybody may take its public ports and its traffic; leave --open out to admit members only")
+                "this relay is OPEN: anybody may take its public ports and its traffic; leave --open out to admit members only"
+            )
         } else if state.isMeshKeyNew {
             Output.result("join link, a secret (whoever has it is a member): \(core.joinLink.text)")
         } else {
@@ -402,7 +408,8 @@ struct Assembled: Sendable {
         }
         if !settings.isRelay, !state.leases.isEmpty {
             core.log.warning(
-                "this home was a relay's: \(state.leases.count) leases wait until it is started with --reverse-proxy again")
+                "this home was a relay's: \(state.leases.count) leases wait until it is started with --reverse-proxy again"
+            )
         }
         for relay in state.relays {
             if let endpoint = Endpoint(relay.address, defaultPort: NodeSettings.defaultServerPort) {

@@ -48,7 +48,8 @@ extension NodeCore {
         _ answer: @escaping (ControlReply) -> Void
     ) {
         relay.drainStanding(besides: otherRelays) { [weak self] standing in
-            guard let self, relay.isDraining, (standing.sessions, standing.visitors) == known, EventLoop.clock() < limit else {
+            guard let self, relay.isDraining, (standing.sessions, standing.visitors) == known, EventLoop.clock() < limit
+            else {
                 return answer(Self.reply(standing, isDraining: relay.isDraining))
             }
             loop.schedule(after: Self.drainTick) { self.awaitNews(besides: known, until: limit, relay, answer) }
@@ -72,7 +73,9 @@ extension NodeCore {
         if standing.isEmpty { return emptiness + "; it can be stopped" + relays }
         var left: [String] = []
         if !standing.peers.isEmpty { left.append("no other relay yet: \(names(standing.peers))") }
-        if standing.visitors > 0 { left.append("\(standing.visitors) visitor\(standing.visitors == 1 ? "" : "s") still here") }
+        if standing.visitors > 0 {
+            left.append("\(standing.visitors) visitor\(standing.visitors == 1 ? "" : "s") still here")
+        }
         return "waiting; \(left.joined(separator: "; "))" + relays
     }
 

@@ -124,7 +124,8 @@ extension NodeCore {
         let endpoint = waiter.choice.endpoint
         guard joinWaiters[ObjectIdentifier(waiter)] != nil,
             let settled = JoinSettlement.settled(
-                endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp, hasLink: waiter.choice.link != nil,
+                endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp,
+                hasLink: waiter.choice.link != nil,
                 isTemporary: waiter.isTemporary, waited: EventLoop.clock() - waiter.since)
         else { return }
         joinWaiters[ObjectIdentifier(waiter)] = nil
@@ -166,7 +167,9 @@ extension NodeCore {
         let endpoint = choice.endpoint
         var pending: ((ControlReply) -> Void)? = answer
         let timer = loop.schedule(after: Self.renewalLimit) {
-            pending?(ControlReply(status: .timedOut, text: "\(endpoint) does not answer; the token before stays", document: nil))
+            pending?(
+                ControlReply(
+                    status: .timedOut, text: "\(endpoint) does not answer; the token before stays", document: nil))
             pending = nil
         }
         peer.renew(token: token, at: endpoint) { [weak self] reason in
@@ -217,19 +220,23 @@ extension NodeCore {
         mesh?.remove(seed: endpoint)
         var forgotten = ""
         let taught = onLoop { (core: NodeCore, ofSecrets: StorageError?) in
-            core.forget(endpoint, done: core.onLoop { core, ofRelay in
-                if let ofRelay {
-                    let how = ofSecrets == nil ? "asked again, without what let this node in," : "used again"
-                    return answer(.unwritten("\(endpoint) is left now, but will be \(how) after a restart", ofRelay))
-                }
-                if let ofSecrets {
-                    return answer(.unwritten("\(endpoint) is left, but what was kept of it is not forgotten", ofSecrets))
-                }
-                answer(
-                    ControlReply(
-                        status: .success, text: "\(endpoint) is left\(forgotten)",
-                        document: Self.reply(core.documents().servers).document))
-            })
+            core.forget(
+                endpoint,
+                done: core.onLoop { core, ofRelay in
+                    if let ofRelay {
+                        let how = ofSecrets == nil ? "asked again, without what let this node in," : "used again"
+                        return answer(
+                            .unwritten("\(endpoint) is left now, but will be \(how) after a restart", ofRelay))
+                    }
+                    if let ofSecrets {
+                        return answer(
+                            .unwritten("\(endpoint) is left, but what was kept of it is not forgotten", ofSecrets))
+                    }
+                    answer(
+                        ControlReply(
+                            status: .success, text: "\(endpoint) is left\(forgotten)",
+                            document: Self.reply(core.documents().servers).document))
+                })
         }
         let usesOthers = !peer.relayStandings.isEmpty
         peer.change(endpoint, done: taught) { memberships in
@@ -271,7 +278,8 @@ extension Memberships.Relay {
     /// For the answer to `leave`: which secrets are gone.
     func forgotten(keepsMeshKey: Bool) -> String {
         let gone = [token == nil ? nil : "token", meshKey == nil || keepsMeshKey ? nil : "mesh key"].compactMap { $0 }
-        var text = gone.isEmpty ? "" : "; its \(gone.joined(separator: " and ")) \(gone.count > 1 ? "are" : "is") forgotten"
+        var text =
+            gone.isEmpty ? "" : "; its \(gone.joined(separator: " and ")) \(gone.count > 1 ? "are" : "is") forgotten"
         if meshKey != nil, keepsMeshKey { text += "; its mesh key stays, for the other relays that this node uses" }
         return text
     }

@@ -30,7 +30,8 @@ extension NodeCore {
     func showJoinLink() -> ControlReply {
         guard relay != nil else {
             return ControlReply(
-                status: .notFound, text: "this node is not a relay, so nobody can join through it; start it with --reverse-proxy",
+                status: .notFound,
+                text: "this node is not a relay, so nobody can join through it; start it with --reverse-proxy",
                 document: nil)
         }
         let link = joinLink.text
@@ -68,7 +69,8 @@ extension NodeCore {
     }
 
     func rotateMeshKey(keepSeconds: Int64) -> ControlReply {
-        guard let former = meshKey, let key = MeshKey(bytes: SystemRandomNumberGenerator.bytes(MeshKey.byteCount)) else {
+        guard let former = meshKey, let key = MeshKey(bytes: SystemRandomNumberGenerator.bytes(MeshKey.byteCount))
+        else {
             return ControlReply(
                 status: .notFound, text: "this node has no mesh key of its own; a relay makes one", document: nil)
         }
@@ -79,7 +81,9 @@ extension NodeCore {
         }
         meshKey = renewed
         useMeshKeys(at: now)
-        let rest = keepSeconds > 0 ? "the former one counts for \(Age.text(keepSeconds)) more" : "the former one counts no more"
+        let rest =
+            keepSeconds > 0
+            ? "the former one counts for \(Age.text(keepSeconds)) more" : "the former one counts no more"
         return ControlReply(
             status: .success, text: "the mesh has a new key; \(rest). New join link, a secret: \(joinLink.text)",
             document: Self.document(["Join_link": joinLink.text]), remarks: remarkOnAddress.map { ["warning: \($0)"] })

@@ -81,8 +81,10 @@ final class NodeCore {
     }
 
     init(
-        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, history: KeyHistory, channelKeys: ChannelKeys,
-        server: NodeServer, relay: RelayService?, peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?, home: Home, log: Logger
+        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, history: KeyHistory,
+        channelKeys: ChannelKeys,
+        server: NodeServer, relay: RelayService?, peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?,
+        home: Home, log: Logger
     ) {
         self.loop = loop
         self.settings = settings
@@ -110,7 +112,11 @@ final class NodeCore {
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
 
     func documents() -> Documents {
-        let own = relay.map { Documents.OwnRelay(endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain, ports: settings.relayPolicy.ports.usual) }
+        let own = relay.map {
+            Documents.OwnRelay(
+                endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain,
+                ports: settings.relayPolicy.ports.usual)
+        }
         var documents = Documents(
             name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(),
@@ -185,7 +191,8 @@ final class NodeCore {
         guard !toldClosedPorts else { return }
         toldClosedPorts = true
         log.warning(
-            "\(first.peerName) does not reach its public port \(port) here, and visitors will not either: \(Documents.opening(settings.relayPolicy.ports.usual))")
+            "\(first.peerName) does not reach its public port \(port) here, and visitors will not either: \(Documents.opening(settings.relayPolicy.ports.usual))"
+        )
     }
 
     /// A reverse proxy that nobody reaches, and what to do about it.
@@ -258,7 +265,8 @@ final class NodeCore {
         let changes = adoption.toWrite
         if !changes.isEmpty {
             writer.write(
-                "a mapping", { table throws(StorageError) in for wish in changes { try table.save(wish) } }, done: written)
+                "a mapping", { table throws(StorageError) in for wish in changes { try table.save(wish) } },
+                done: written)
         } else if adoption.isTemporary {
             written(nil)
         } else {

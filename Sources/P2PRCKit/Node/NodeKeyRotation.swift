@@ -42,12 +42,14 @@ struct NodeKeyRotation {
 
     private static func text(_ key: NodeKey, keepSeconds: Int64, end: Int64, isRelay: Bool) -> String {
         guard keepSeconds > 0 else {
-            return "this node has the key \(key), and nothing connects it with the former one: its ports and tokens are "
+            return
+                "this node has the key \(key), and nothing connects it with the former one: its ports and tokens are "
                 + "another node's now, and whoever pinned the former key must accept this one (p2prc trust)"
         }
         let end = RFC3339.text(unixSeconds: end)
         let members = isRelay ? ", and members that connect by then (later: p2prc trust)" : ""
-        return "this node has the key \(key); relays that it comes to by \(end) move its ports to it and refuse the former "
+        return
+            "this node has the key \(key); relays that it comes to by \(end) move its ports to it and refuse the former "
             + "one\(members) follow; the former private key is gone from this home"
     }
 }
@@ -60,7 +62,8 @@ extension NodeCore {
             rotation = try NodeKeyRotation.carryOut(
                 in: home, from: identity, history, keepSeconds: keepSeconds, isRelay: relay != nil)
             do throws(TLSFailure) { renewed = try TLSContext(seed: rotation.seed, keys: channelKeys) } catch {
-                throw CommandError(.failure, "the new key is written down, but cannot be used: \(error); restart the node")
+                throw CommandError(
+                    .failure, "the new key is written down, but cannot be used: \(error); restart the node")
             }
         } catch { return ControlReply(status: error.status, text: error.text, document: nil) }
         identity = rotation.identity
@@ -83,7 +86,8 @@ extension Commands {
     /// - Parameter keep: for how long the former key's name counts, as `Age` reads it.
     public func rotateNodeKey(keep: String) async throws(CommandError) -> ExitStatus {
         guard let seconds = Age.seconds(keep) else {
-            throw CommandError(.usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 30d or 12h")
+            throw CommandError(
+                .usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 30d or 12h")
         }
         guard try inspect() != nil else {
             throw CommandError(.notRunning, "no node ever ran with the home \(home); start one: p2prc -s")

@@ -107,7 +107,8 @@ struct P2PRCAdapter: Sendable {
     /// Where P2PRC nodes reach this one, as far as that is known here.
     private static func ownAddress(_ settings: NodeSettings, _ port: UInt16) -> NodeAddress? {
         let bound = settings.p2prcCompat.flatMap { $0.isUnspecified ? nil : $0.hostText }
-        let host = settings.advertised.flatMap { HostAddress($0) } ?? bound.flatMap { HostAddress($0) }
+        let host =
+            settings.advertised.flatMap { HostAddress($0) } ?? bound.flatMap { HostAddress($0) }
             ?? AttachedNetworks.likeliestOwnHost.flatMap { HostAddress($0) }
         return host.flatMap { NodeAddress(host: $0, port: port) }
     }

@@ -78,7 +78,9 @@ extension ImportDocument {
         var words = Added == 1 ? "1 seed is added" : "\(Added) seeds are added"
         if Known > 0 { words += ", \(Known) were there already" }
         if Refused > 0 { words += ", \(Refused) found no room (\(IPTable.seedLimit) are the most)" }
-        if Unusable > 0 { words += "; \(Unusable == 1 ? "1 row names" : "\(Unusable) rows name") no address that can be dialled" }
+        if Unusable > 0 {
+            words += "; \(Unusable == 1 ? "1 row names" : "\(Unusable) rows name") no address that can be dialled"
+        }
         return words
     }
 }

@@ -10,7 +10,8 @@ enum Age {
     static func seconds(_ text: String) -> Int64? {
         let digits = text.dropLast()
         // Not `Int64` alone, which takes a sign.
-        guard let unit = units.first(where: { $0.letter == text.last }), digits.allSatisfy({ $0.isASCII && $0.isNumber }),
+        guard let unit = units.first(where: { $0.letter == text.last }),
+            digits.allSatisfy({ $0.isASCII && $0.isNumber }),
             let count = Int64(digits)
         else { return nil }
         let (seconds, isTooLong) = count.multipliedReportingOverflow(by: unit.seconds)

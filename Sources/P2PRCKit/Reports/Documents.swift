@@ -160,7 +160,8 @@ struct Documents: Sendable {
 
     /// The target of the n-th port of a range.
     static func target(_ text: String, _ offset: Int) -> String {
-        guard offset > 0, let (host, first) = HostText.parts(text), let port = UInt16(exactly: Int(first) + offset) else {
+        guard offset > 0, let (host, first) = HostText.parts(text), let port = UInt16(exactly: Int(first) + offset)
+        else {
             return text
         }
         return Endpoint(host: host, port: port).description

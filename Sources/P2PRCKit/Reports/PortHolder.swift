@@ -34,7 +34,8 @@ enum PortHolder {
         let folder = "/proc/\(process)/fd"
         guard let files = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return false }
         return files.contains { file in
-            (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(file)")).map(sockets.contains) ?? false
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\(file)")).map(sockets.contains)
+                ?? false
         }
     }
 }

@@ -30,7 +30,8 @@ struct PortOutcome {
             return nil
         }
         let status: ExitStatus =
-            states.contains(.unreachable) ? .unreachable : isPending ? .timedOut : states.contains(.targetDown) ? .targetDown : .success
+            states.contains(.unreachable)
+            ? .unreachable : isPending ? .timedOut : states.contains(.targetDown) ? .targetDown : .success
         return ControlReply(
             status: status, text: complaints.joined(separator: "\n"), results: working, document: nil)
     }

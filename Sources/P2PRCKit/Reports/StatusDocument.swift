@@ -72,7 +72,8 @@ struct StatusDocument: Codable {
             + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
         Strangers = Turned_away(
             Foreign: strangers.foreign, Silent: strangers.silent, Other_version: strangers.otherVersion,
-            Crowded: strangers.crowded, Filtered: strangers.filtered, Unproven: strangers.unproven, Broken_TLS: strangers.brokenTLS,
+            Crowded: strangers.crowded, Filtered: strangers.filtered, Unproven: strangers.unproven,
+            Broken_TLS: strangers.brokenTLS,
             Broken_handshakes: strangers.brokenHandshakes)
     }
 

@@ -31,7 +31,9 @@ enum TextTable {
             "key \(status.Key)", "home \(status.Home), server port \(status.Server_port)",
             "data channels encrypted by \(status.Encryption)",
         ]
-        if let ports = status.Public_ports { lines.append("gives out ports \(ports); \(status.Sessions) session\(status.Sessions == 1 ? "" : "s")") }
+        if let ports = status.Public_ports {
+            lines.append("gives out ports \(ports); \(status.Sessions) session\(status.Sessions == 1 ? "" : "s")")
+        }
         if status.Draining == true {
             lines.append("draining: takes no new peers; \(status.Sessions) still here; to stay: p2prc drain --undo")
         }
@@ -54,9 +56,13 @@ enum TextTable {
     /// there is to say, may be longer.
     static func table(_ header: [String], _ rows: [[String]]) -> String {
         let last = header.count - 1
-        let all = [header] + rows.map { row in
-            row.enumerated().map { TerminalText.cell($1, limit: $0 == last ? longestRemark : TerminalText.widestCell) }
-        }
+        let all =
+            [header]
+            + rows.map { row in
+                row.enumerated().map {
+                    TerminalText.cell($1, limit: $0 == last ? longestRemark : TerminalText.widestCell)
+                }
+            }
         let widths = header.indices.map { column in all.map { TerminalText.columns($0[column]) }.max() ?? 0 }
         return all.map { row in
             var line = zip(row, widths).map { TerminalText.padded($0, to: $1) }.joined(separator: "  ")

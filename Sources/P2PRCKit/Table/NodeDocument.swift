@@ -39,11 +39,12 @@ struct NodeDocument: Encodable {
         // Beside the row, not in it as well.
         Node.Mappings = nil
         Mappings = record?.mappings.map { TableDocument.Mapping($0) } ?? []
-        Witnesses = record?.witnesses.map { statement in
-            Witness(
-                Key: statement.witness.description, Address: statement.address.description,
-                Time: WallTime(seconds: statement.time).rfc3339)
-        } ?? []
+        Witnesses =
+            record?.witnesses.map { statement in
+                Witness(
+                    Key: statement.witness.description, Address: statement.address.description,
+                    Time: WallTime(seconds: statement.time).rfc3339)
+            } ?? []
         Met_at = met.map {
             Met(Address: $0.address, First_seen: $0.firstSeen.wallTime.rfc3339, Last_seen: $0.lastSeen.wallTime.rfc3339)
         }

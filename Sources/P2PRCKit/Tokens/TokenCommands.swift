@@ -15,7 +15,8 @@ public struct TokenCommands: Sendable {
         self.json = json
     }
 
-    static let noRelay = "this home was never a relay's, so nobody could use a token of it; start one: p2prc -s --reverse-proxy"
+    static let noRelay =
+        "this home was never a relay's, so nobody could use a token of it; start one: p2prc -s --reverse-proxy"
 
     /// - Parameter path: where the token goes (0600) instead of standard output. Nothing there is replaced, and a token
     ///   that cannot be written there is revoked.

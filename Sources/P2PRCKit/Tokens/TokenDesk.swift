@@ -52,7 +52,9 @@ actor TokenDesk {
     /// What a token that a peer shows in its session is worth. The first node key to show one is bound to it here.
     ///
     /// - Throws: when the table cannot be read or written. Then nobody knows, and the token opens nothing.
-    func judge(_ token: String, from node: NodeKey, formerly: [NodeKey] = [], at now: WallTime) async throws(StorageError) -> TokenVerdict {
+    func judge(_ token: String, from node: NodeKey, formerly: [NodeKey] = [], at now: WallTime)
+        async throws(StorageError) -> TokenVerdict
+    {
         guard let authority = try authority() else { return .refused(.unknownKey("none was ever made here")) }
         let table = table
         return try await authority.judge(

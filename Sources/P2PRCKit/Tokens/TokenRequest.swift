@@ -71,7 +71,9 @@ public struct TokenRequest: Hashable, Sendable, Codable {
     func warnings(_ relay: PublicPorts) -> [String] {
         let lost = (scope.ports ?? []).filter { range in !relay.ranges.contains { $0.overlaps(range) } }
         var lines = lost.map { "--ports \($0): nobody gets that here, this relay gives out \(relay)" }
-        if scope.domains != nil { lines.append("--domains limits nothing yet: names are not there yet, only ports are") }
+        if scope.domains != nil {
+            lines.append("--domains limits nothing yet: names are not there yet, only ports are")
+        }
         return lines
     }
 

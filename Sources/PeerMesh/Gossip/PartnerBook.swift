@@ -71,7 +71,8 @@ public struct PartnerBook: Sendable {
         }
         if count >= Self.patience { proven.removeAll { $0 == partner } }
         // Without a partner there is nothing but the seeds.
-        let longest = proven.isEmpty && seeds.contains(where: { partner == .seed($0) })
+        let longest =
+            proven.isEmpty && seeds.contains(where: { partner == .seed($0) })
             ? limits.firstPause * 2 : limits.longestPause
         let pause = min(longest, limits.firstPause * (1 << min(count - 1, 16)))
         failures[partner] = Failure(count: count, until: now + pause)

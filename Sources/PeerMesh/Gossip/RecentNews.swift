@@ -21,7 +21,8 @@ struct RecentNews: Sendable {
             defer { ofNetwork[entry.near, default: 0] += 1 }
             return (entry: entry, rank: ofNetwork[entry.near] ?? 0, age: age)
         }
-        return ranked.sorted { ($0.entry.renewals, $0.rank, $0.age) < ($1.entry.renewals, $1.rank, $1.age) }.map(\.entry.tag)
+        return ranked.sorted { ($0.entry.renewals, $0.rank, $0.age) < ($1.entry.renewals, $1.rank, $1.age) }.map(
+            \.entry.tag)
     }
 
     mutating func add(_ tag: UInt64, from source: SourceKey, renewals: UInt16) {

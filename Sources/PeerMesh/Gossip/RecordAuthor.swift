@@ -35,7 +35,7 @@ public struct RecordAuthor: Sendable {
             self.mappings = NodeRecord.fitting(mappings)
             self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
             let note = PlainText.cleaned(note)
-        self.note = NodeRecord.isNote(note) ? note : ""
+            self.note = NodeRecord.isNote(note) ? note : ""
         }
     }
 

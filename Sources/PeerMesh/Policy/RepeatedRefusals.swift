@@ -25,7 +25,9 @@ public struct RepeatedRefusals: Sendable {
             return nil
         }
         let untold = told[key].map { $0.reason == reason ? $0.untold : 0 } ?? 0
-        if told[key] == nil, told.count >= Self.maximumNodes, let oldest = told.min(by: { $0.value.at < $1.value.at })?.key {
+        if told[key] == nil, told.count >= Self.maximumNodes,
+            let oldest = told.min(by: { $0.value.at < $1.value.at })?.key
+        {
             told[oldest] = nil
         }
         told[key] = Told(reason: reason, at: now)

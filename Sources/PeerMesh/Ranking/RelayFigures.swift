@@ -54,7 +54,8 @@ public struct RelayFigures: Hashable, Sendable {
         load = said > 0 ? min(1, said) : 0
         answers = answered.count
         samples = current.count
-        isSilent = current.count >= Self.silentLosses
+        isSilent =
+            current.count >= Self.silentLosses
             && current.suffix(Self.silentLosses).allSatisfy { $0.roundTrip == nil }
     }
 

@@ -118,7 +118,8 @@ public struct DialBackDesk: Sendable {
         else { return .answer(.notDialled, observed: asker.observed) }
         let place = NetworkSteps(of: asker.observed.host)
         let payers = [
-            Payer.source(SourceGate.source(of: asker.observed.host)), .near(place.near), .wide(place.wide), .key(asker.key),
+            Payer.source(SourceGate.source(of: asker.observed.host)), .near(place.near), .wide(place.wide),
+            .key(asker.key),
         ]
         guard hasRoom(for: asker, place, now), mayPay(payers, now), all.take(1, at: now) else {
             return .answer(.busy, observed: asker.observed)

@@ -243,7 +243,9 @@ public struct Reachability: Sendable {
 
     private mutating func remember(_ witness: NodeKey, _ word: Word) {
         let source = word.host.map(SourceGate.source)
-        words = words.filter { $0.value.voucher == nil && (source == nil || $0.value.host.map(SourceGate.source) != source) }
+        words = words.filter {
+            $0.value.voucher == nil && (source == nil || $0.value.host.map(SourceGate.source) != source)
+        }
         words[witness] = word
         if words.count > Self.remembered, let oldest = words.min(by: { $0.value.at < $1.value.at }) {
             words[oldest.key] = nil

@@ -47,6 +47,8 @@ public struct AddressVote: Sendable {
     /// The most first.
     private static func counted(_ hosts: [HostAddress]) -> [(host: HostAddress, votes: Int)] {
         let counts = Dictionary(hosts.map { ($0, 1) }, uniquingKeysWith: +)
-        return counts.map { ($0.key, $0.value) }.sorted { ($1.votes, $0.host.description) < ($0.votes, $1.host.description) }
+        return counts.map { ($0.key, $0.value) }.sorted {
+            ($1.votes, $0.host.description) < ($0.votes, $1.host.description)
+        }
     }
 }

@@ -159,7 +159,8 @@ public struct PeerHandshake: Sendable {
                 welcome.isPlain ? .plain(secrets.plainSecret) : .encrypted(secrets.channelKey)
             return .established(
                 SessionTerms(
-                    session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name), ground: ground,
+                    session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name),
+                    ground: ground,
                     formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports, meshKey: meshKey),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)

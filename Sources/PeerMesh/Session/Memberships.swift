@@ -81,11 +81,14 @@ public struct Memberships: Hashable, Sendable {
         let relay = self[address]
         var keys: [MeshKey] = []
         let others = relays.sorted { $0.key < $1.key }.compactMap(\.value.meshKey)
-        for key in [relay.meshKey, relay.formerMeshKey].compactMap({ $0 }) + own + others where !keys.contains(key) { keys.append(key) }
+        for key in [relay.meshKey, relay.formerMeshKey].compactMap({ $0 }) + own + others where !keys.contains(key) {
+            keys.append(key)
+        }
         var names = [key]
         if isPinned || relay.key == key { names += [relay.key].compactMap { $0 } + relay.formerKeys }
         return PeerHandshake.Credentials(
-            meshKeys: keys, token: relay.token.flatMap { token in names.contains { isTokenFor(token, $0) } ? token : nil },
+            meshKeys: keys,
+            token: relay.token.flatMap { token in names.contains { isTokenFor(token, $0) } ? token : nil },
             isKeyKnown: relay.key == key, acceptsOpen: relay.acceptsOpen, history: history)
     }
 

@@ -215,7 +215,9 @@ public struct RelayLink: Sendable {
         // A session that drops as soon as it stands is no success: without this, both ends would spin.
         if stood >= SessionTiming.longestBackoff { backoff.reset() }
         if stood >= SessionTiming.steadySession { unsteady.reset() }
-        var pause = self.refusal?.isLasting == true ? backoff.next(atMost: SessionTiming.longestUnwantedBackoff) : backoff.next()
+        var pause =
+            self.refusal?.isLasting == true
+            ? backoff.next(atMost: SessionTiming.longestUnwantedBackoff) : backoff.next()
         if wasEstablished { pause = max(pause, unsteady.next(atMost: SessionTiming.longestUnsteadyBackoff)) }
         // Counted from the start of the attempt: an attempt that timed out has waited long enough already.
         state = .waiting(until: wasEstablished ? now + pause : max(now, attemptStarted + pause))

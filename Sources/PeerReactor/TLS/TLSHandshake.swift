@@ -61,7 +61,8 @@ public final class TLSHandshake: EventSource {
         tls = ssl.map { TLSConnection($0) }
         self.stream = consume stream
         super.init()
-        timer = loop.schedule(after: limit) { [self] in fail(TLSFailure(description: "the TLS handshake took too long")) }
+        timer = loop.schedule(after: limit) { [self] in fail(TLSFailure(description: "the TLS handshake took too long"))
+        }
     }
 
     /// - Parameter isRegistered: the stream is known to the loop under another source.

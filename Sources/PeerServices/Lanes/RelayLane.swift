@@ -422,7 +422,8 @@ final class RelayLane {
             seat = given
         }
         let visitor = WaitingVisitor(
-            stream: stream, address: address, claim: claim, offset: newcomer.offset, isCheckOnly: !isAdmitted, seat: seat)
+            stream: stream, address: address, claim: claim, offset: newcomer.offset, isCheckOnly: !isAdmitted,
+            seat: seat)
         carry(visitor, session)
     }
 

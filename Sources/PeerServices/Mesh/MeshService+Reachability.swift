@@ -44,7 +44,8 @@ extension MeshService {
             // The witness dials for four seconds.
             var limits = NodeRequest.Limits()
             if contact.stranger != nil { limits.connect = Self.firstConnect }
-            ask(self.request(request.bytes, to: contact.endpoint, key, limits: limits), on: contact.word) { [weak self] result in
+            ask(self.request(request.bytes, to: contact.endpoint, key, limits: limits), on: contact.word) {
+                [weak self] result in
                 guard let self else { return }
                 if let address = contact.stranger, case .failure = result {
                     gossip.hosts.failed(key, at: address, EventLoop.clock())
@@ -72,7 +73,8 @@ extension MeshService {
         guard case .reachable(let addresses) = standing else {
             guard setup.isRelay else { return log.info("other nodes cannot reach this node") }
             return log.warning(
-                "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(setup.port) in its firewall, or have it forwarded")
+                "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(setup.port) in its firewall, or have it forwarded"
+            )
         }
         let places = addresses.map(\.description).joined(separator: ", ")
         log.info("other nodes reach this node at \(places)")

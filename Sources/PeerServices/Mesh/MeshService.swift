@@ -254,7 +254,9 @@ public final class MeshService {
     /// a public network, or of one that this machine is part of now.
     public func seedsChanged(_ seeds: [Seed]) {
         tableRows = seeds
-        let wanted = Set(seeds.filter { seed in seed.source.isUsers || Endpoint(seed.address).map(isAllowed) ?? false }.map(\.address))
+        let wanted = Set(
+            seeds.filter { seed in seed.source.isUsers || Endpoint(seed.address).map(isAllowed) ?? false }.map(
+                \.address))
         for gone in tableSeeds.subtracting(wanted).subtracting(joined) { gossip.book.remove(seed: gone) }
         let new = wanted.subtracting(tableSeeds)
         tableSeeds = wanted
@@ -348,7 +350,9 @@ public final class MeshService {
     func arm() {
         guard !isStopped else { return }
         var deadline = min(gossip.nextDeadline, nextTick, max(reach.nextDeadline, nextReach))
-        for other in [desk.nextDeadline, plan.nextDeadline, strangerProbes.nextDeadline].compactMap({ $0 }) { deadline = min(deadline, other) }
+        for other in [desk.nextDeadline, plan.nextDeadline, strangerProbes.nextDeadline].compactMap({ $0 }) {
+            deadline = min(deadline, other)
+        }
         timer?.cancel()
         // A machine whose deadline has passed must not keep the loop busy.
         let span = max(deadline - EventLoop.clock(), .milliseconds(20))
@@ -394,7 +398,8 @@ public final class MeshService {
         // A relay's first record says where it is, if that shows soon: there are four a minute at most.
         let isEarly = setup.isRelay && reach.standing == .unknown && EventLoop.clock() - started < Self.firstWord
         guard !isEarly || gossip.ownRecord != nil else { return }
-        guard !isWriting, let record = author.write(content, time: time, own: WallTime.now.seconds, force: mustWrite) else { return }
+        guard !isWriting, let record = author.write(content, time: time, own: WallTime.now.seconds, force: mustWrite)
+        else { return }
         mustWrite = false
         let signed: SignedRecord
         do throws(WireError) { signed = try SignedRecord(record, by: identity) } catch {

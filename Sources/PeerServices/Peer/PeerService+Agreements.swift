@@ -48,7 +48,8 @@ extension PeerService {
         for wish in wishes.values {
             guard case .any = wish.ports else { continue }
             let standing = places.compactMap { relay -> OneNumber.Place? in
-                guard let key = relay.terms?.key, let agreement = relay.agreements[wish.id], let ports = agreement.ports,
+                guard let key = relay.terms?.key, let agreement = relay.agreements[wish.id],
+                    let ports = agreement.ports,
                     agreement.stage == .active
                 else { return nil }
                 return OneNumber.Place(relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports])
@@ -70,7 +71,8 @@ extension PeerService {
         let former = relay.agreements[id]?.ports
         let session = relay.terms?.session
         log.about(relay.endpoint).info(
-            "relay \(relay.endpoint) is asked for port \(ports) instead of \(former?.description ?? "?"), as it is elsewhere")
+            "relay \(relay.endpoint) is asked for port \(ports) instead of \(former?.description ?? "?"), as it is elsewhere"
+        )
         send(.report(id, state: .targetDown, isLeaving: true), to: relay)
         loop.schedule(after: Self.farewell) { [weak self, weak relay] in
             guard let self, let relay, relay.terms?.session == session, !relay.isLeaving,

@@ -78,7 +78,8 @@ extension PeerService {
                 let elsewhere = isTold ? nil : address.hostText
                 let asksOthers = elsewhere == nil && !others(than: relay).isEmpty
                 handle(
-                    .checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere, asksOthers: asksOthers), id, relay)
+                    .checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere, asksOthers: asksOthers), id,
+                    relay)
                 // Of many ports others look at one.
                 guard relay.agreements[id]?.firstWorking?.offset == check.offset else { return }
                 let isFirst = relay.askedAbout.insert(id).inserted
@@ -99,7 +100,9 @@ extension PeerService {
     /// Where that is dialled, and whether it is the host that visitors are told; `nil` where it is not made now. What the
     /// user's configuration names (`[mesh] dial`) is dialled as it was told.
     private func place(of check: Check, at relay: Relay) -> (SocketAddress, isTold: Bool)? {
-        guard let remote = relay.channel?.remoteAddress, let own = HostAddress(bytes: remote.hostBytes) else { return nil }
+        guard let remote = relay.channel?.remoteAddress, let own = HostAddress(bytes: remote.hostBytes) else {
+            return nil
+        }
         let told = HostAddress(check.host)
         var address = remote
         address.port = check.port

@@ -53,7 +53,8 @@ extension PeerService {
     public func contradiction(to link: JoinLink, at endpoint: Endpoint) -> String? {
         let address = endpoint.description
         if let key = memberships.contradiction(to: link, at: address) {
-            return "this link names the key \(link.relay.short), the relay proved \(key.short); copy the link again. If "
+            return
+                "this link names the key \(link.relay.short), the relay proved \(key.short); copy the link again. If "
                 + "the relay has another key by now, leave it first: p2prc leave \(address)"
         }
         guard let wanted = link.meshKey, let proven = prospect(of: endpoint)?.terms?.meshKey, wanted != proven,
@@ -67,7 +68,8 @@ extension PeerService {
         let known = memberships[address]
         if known.source == .joinLink, !known.isProven {
             // Nothing was ever known but what the link says, and nobody should get used to trusting.
-            return "the join link names the key \(pinned.short), the relay proved \(key.short); copy the link again (if it "
+            return
+                "the join link names the key \(pinned.short), the relay proved \(key.short); copy the link again (if it "
                 + "is the same, somebody may be in between)"
         }
         return "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "

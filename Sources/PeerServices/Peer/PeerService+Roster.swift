@@ -98,7 +98,9 @@ extension PeerService {
     /// of what they gave: the last comes last. Written anew only where that is another one than it was.
     private func noteRelaysInUse() {
         let known = Set(remembered.map(\.relay))
-        let used = order(relays).map(\.endpoint.description).filter { publishedRelays.contains($0) && known.contains($0) }
+        let used = order(relays).map(\.endpoint.description).filter {
+            publishedRelays.contains($0) && known.contains($0)
+        }
         guard !used.isEmpty, Set(remembered.lastRelays(used.count)) != Set(used) else { return }
         for relay in used.reversed() {
             let rows = remembered.filter { $0.relay == relay }
@@ -182,7 +184,8 @@ extension PeerService {
         // One that is silent has other troubles, and of a chosen one the roster tells.
         if relay.isNamed {
             log.about(relay.endpoint).warning(
-                "relay \(relay.endpoint) \(relay.channels.carriesNothing ? (.carriesNothing as MappingOutcome.Failure?).text : "carries visitors again")")
+                "relay \(relay.endpoint) \(relay.channels.carriesNothing ? (.carriesNothing as MappingOutcome.Failure?).text : "carries visitors again")"
+            )
         }
         roster.outcomesChanged()
         onChange?()

@@ -51,7 +51,8 @@ extension PeerService {
 
     /// At once, and then at most every few seconds what has become of it since.
     private func tellLog(of id: MappingID, _ error: String) {
-        guard let wish = wishes[id], case .service(let host, let port) = wish.target, let now = routes[id]?.targets else {
+        guard let wish = wishes[id], case .service(let host, let port) = wish.target, let now = routes[id]?.targets
+        else {
             return
         }
         var log = targetLogs[id, default: TargetLog()]

@@ -515,7 +515,9 @@ public final class PeerService {
             handle(.activated(attempt: attempt, host: host), mapping, relay)
         case .refusal(let mapping, .withdrawn, _) where relay.agreements[mapping].map({ $0.stage == .offline }) ?? true:
             // Leased to this node, and not asked for in this session: the relay says so once.
-            if wishes[mapping] == nil, releasesUnknown, !resting.contains(mapping) { send(.release(mapping), to: relay) }
+            if wishes[mapping] == nil, releasesUnknown, !resting.contains(mapping) {
+                send(.release(mapping), to: relay)
+            }
         case .refusal(let mapping, let reason, let detail):
             tellRefusal(of: mapping, detail, relay)
             handle(.refused(reason, detail: detail), mapping, relay)

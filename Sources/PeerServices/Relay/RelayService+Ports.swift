@@ -66,7 +66,8 @@ extension RelayService {
         }
         onLane(of: claim) { lane in
             lane.listen(
-                claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter, others: others)
+                claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter,
+                others: others)
         }
     }
 

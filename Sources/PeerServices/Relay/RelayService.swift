@@ -553,7 +553,8 @@ public final class RelayService {
         let who = "\(session.name) (\(session.key.short))"
         guard session.lanes.isEmpty else { return log(about: session).info("session of \(who) ended: \(why)") }
         guard let untold = refusals.note(session.key, why, at: EventLoop.clock()) else { return }
-        log(about: session).info("\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
+        log(about: session).info(
+            "\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
     }
 
     private func welcome(_ id: SessionID) {

@@ -79,7 +79,9 @@ public final class TableWriter: Sendable {
         wake = continuation
         let waiting = waiting
         worker = Task {
-            var work = Work(table: table, log: log, pauses: pauses) { Self.append(.tryAgain, for: .own, waiting, continuation) }
+            var work = Work(table: table, log: log, pauses: pauses) {
+                Self.append(.tryAgain, for: .own, waiting, continuation)
+            }
             for await _ in stream {
                 while let turn = waiting.withLock({ $0.turns.popFirst() }) { await work.take(turn) }
             }

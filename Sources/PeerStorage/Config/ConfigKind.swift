@@ -86,7 +86,9 @@ extension ConfigKind<PublicPorts> {
         let wanted = "ports from 1 to 65535, such as \"20000-29999\" or \"80, 443, 20000-29999\""
         return Self { (found) throws(ConfigRefusal) in
             guard case .text(let text) = found.kind else { throw refuse(found, wanted) }
-            guard let ports = PublicPorts(text) else { throw ConfigRefusal(text: "\"\(text)\" is no range; write \(wanted)") }
+            guard let ports = PublicPorts(text) else {
+                throw ConfigRefusal(text: "\"\(text)\" is no range; write \(wanted)")
+            }
             return ports
         }
     }

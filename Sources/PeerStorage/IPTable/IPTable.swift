@@ -108,8 +108,9 @@ public actor IPTable {
     var isHeld: Bool { home != nil }
 
     func note(_ damage: TableDamage) {
-        let isFirst = damagedRows.updateValue(
-            damagedRows[damage.table, default: 0] + damage.rows, forKey: damage.table) == nil
+        let isFirst =
+            damagedRows.updateValue(
+                damagedRows[damage.table, default: 0] + damage.rows, forKey: damage.table) == nil
         if isFirst { onDamage(damage) }
     }
 

@@ -31,7 +31,8 @@ public struct MeshKeyFile: Hashable, Sendable {
         guard let file = MeshKeyFile(String(decoding: bytes, as: UTF8.self)) else {
             throw StorageError(
                 .damaged, path: path, detail: "this is no mesh key (64 hexadecimal digits a line)",
-                advice: "put it back from a backup, or move it away to make a new mesh that everybody has to join again")
+                advice: "put it back from a backup, or move it away to make a new mesh that everybody has to join again"
+            )
         }
         return file
     }
@@ -72,7 +73,8 @@ public struct MeshKeyFile: Hashable, Sendable {
 
     init?(_ text: String) {
         let lines = text.split(whereSeparator: \.isNewline).filter { !$0.allSatisfy { $0 == " " || $0 == "\t" } }
-        guard let first = lines.first, let current = MeshKey(String(first)), lines.count <= Self.maximumFormer + 1 else {
+        guard let first = lines.first, let current = MeshKey(String(first)), lines.count <= Self.maximumFormer + 1
+        else {
             return nil
         }
         var former: [Former] = []

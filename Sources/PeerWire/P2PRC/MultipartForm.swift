@@ -39,7 +39,8 @@ public enum MultipartForm {
         guard contentType.utf8.count <= 256, contentType.lowercased().hasPrefix("multipart/form-data"),
             let boundary = parameter("boundary", in: contentType.dropFirst("multipart/form-data".count))
         else { return nil }
-        let isBoundary = (1...longestBoundary).contains(boundary.utf8.count)
+        let isBoundary =
+            (1...longestBoundary).contains(boundary.utf8.count)
             && boundary.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7f }
         return isBoundary ? boundary : nil
     }

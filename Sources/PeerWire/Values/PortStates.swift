@@ -48,7 +48,11 @@ public struct PortStates: Hashable, Sendable {
     }
 
     private mutating func append(_ state: MappingState, _ count: Int) {
-        if runs.last?.state == state { runs[runs.count - 1].count += count } else { runs.append(Run(state: state, count: count)) }
+        if runs.last?.state == state {
+            runs[runs.count - 1].count += count
+        } else {
+            runs.append(Run(state: state, count: count))
+        }
     }
 
     var bytes: [UInt8] {
@@ -67,7 +71,9 @@ public struct PortStates: Hashable, Sendable {
         for start in stride(from: 0, to: bytes.count, by: Self.runByteCount) {
             let count = Int(bytes[start + 1]) << 8 | Int(bytes[start + 2])
             total += count
-            guard let state = MappingState(rawValue: bytes[start]), count > 0, total <= Self.maximumPorts else { return nil }
+            guard let state = MappingState(rawValue: bytes[start]), count > 0, total <= Self.maximumPorts else {
+                return nil
+            }
             append(state, count)
         }
     }

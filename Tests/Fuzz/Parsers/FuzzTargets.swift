@@ -111,7 +111,8 @@ extension FuzzTarget {
         guard let part = MultipartForm.part(named: "json", in: body, contentType: type) else { return .refused }
         let head = Array("--fuzz/of/forms\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n".utf8)
         let form = head + part + Array("\r\n--fuzz/of/forms--\r\n".utf8)
-        let again = MultipartForm.part(named: "json", in: form, contentType: "multipart/form-data; boundary=fuzz/of/forms")
+        let again = MultipartForm.part(
+            named: "json", in: form, contentType: "multipart/form-data; boundary=fuzz/of/forms")
         return again == part ? .accepted : .flawed("the part \(part) comes back as \(String(describing: again))")
     }
 

@@ -220,7 +220,8 @@ extension LaboratoryTests {
         }
 
         /// A node of that number posts its own record, for a day, until it is taken; the statuses of the answers.
-        private static func introduce(_ number: UInt64, in place: Place, to host: String, _ key: NodeKey) async -> [Int] {
+        private static func introduce(_ number: UInt64, in place: Place, to host: String, _ key: NodeKey) async -> [Int]
+        {
             guard let node = try? Attacker(number, in: place), let record = try? node.plainRecord(lifetime: 86_400)
             else { return [] }
             let now = Int64(Date.now.timeIntervalSince1970)

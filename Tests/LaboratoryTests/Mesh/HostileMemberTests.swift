@@ -12,7 +12,9 @@ extension LaboratoryTests {
 
         private var now: Int64 { Int64(Date.now.timeIntervalSince1970) }
 
-        @Test("thirty-four keys that say it is ten years later move no node's clock, nor a record's number over a restart")
+        @Test(
+            "thirty-four keys that say it is ten years later move no node's clock, nor a record's number over a restart"
+        )
         func clock() async throws {
             try await scenario { s in
                 let town = try await MeshTown(s, relays: [4, 6, 8].map { .init($0) })
@@ -31,7 +33,8 @@ extension LaboratoryTests {
                 try await town.relays[0].restart()
                 // Others take what it writes from then on.
                 let other = try await key(of: town.relays[1])
-                try await eventually("another node has its new record", within: .seconds(20), every: .milliseconds(250)) {
+                try await eventually("another node has its new record", within: .seconds(20), every: .milliseconds(250))
+                {
                     let lists = try await witness.ask(town.lab.relayAddress(1), other, time: now).lists
                     let issue = lists.flatMap(\.entries).first { $0.tag == victim.tag }?.issue ?? 0
                     return issue >= UInt64(restarted) * 1_000 && issue < UInt64(now + 300) * 1_000
@@ -47,7 +50,8 @@ extension LaboratoryTests {
             init(at place: Place) throws {
                 self.place = place
                 try run([
-                    "nft", "add table inet syns; "
+                    "nft",
+                    "add table inet syns; "
                         + "add set inet syns seen { type ipv4_addr; size 1024; flags dynamic; counter; }; "
                         + "add chain inet syns coming { type filter hook prerouting priority -300; }; "
                         + "add rule inet syns coming tcp flags & (syn|ack) == syn tcp dport 443 update @seen { ip saddr }",
@@ -73,7 +77,9 @@ extension LaboratoryTests {
             }
         }
 
-        @Test("fifteen hundred made-up relays: a stranger's host is left alone, newcomers are proven and served as before")
+        @Test(
+            "fifteen hundred made-up relays: a stranger's host is left alone, newcomers are proven and served as before"
+        )
         func madeUp() async throws {
             try await scenario { s in
                 let town = try await MeshTown(
@@ -111,7 +117,9 @@ extension LaboratoryTests {
                 let relay = try await town.startRelay()
                 let proven = try await milliseconds {
                     try await eventually("the new relay is proven", within: .seconds(60), every: .milliseconds(100)) {
-                        try await town.homes[0].candidates().contains { $0.name == relay.settings.nodeName && $0.isProven }
+                        try await town.homes[0].candidates().contains {
+                            $0.name == relay.settings.nodeName && $0.isProven
+                        }
                     }
                 }
                 let after = try await milliseconds {
@@ -120,13 +128,17 @@ extension LaboratoryTests {
                 }
                 try await Task.sleep(for: .seconds(Scale.isLong ? 780 : 45))
                 let syns = try counter.bySource
-                s.note("auto: two verified after \(before) ms without, \(after) ms with; the relay proven after \(proven) ms; SYNs \(syns)")
+                s.note(
+                    "auto: two verified after \(before) ms without, \(after) ms with; the relay proven after \(proven) ms; SYNs \(syns)"
+                )
                 // What is due is looked at once a second.
                 #expect(after < before * 3 / 2 + 1_000, "\(before) ms before, \(after) ms with made-up rows")
                 #expect(proven < 20_000)
                 #expect(syns.values.allSatisfy { $0 <= 5 }, "\(syns)")
                 let listed = try await town.homes[2].command(["--view-rps", "--explain"]).stdout
-                #expect(listed.split(separator: "\n").prefix(6).count { $0.contains("7.13.0.1") } >= 3, "\(listed.prefix(600))")
+                #expect(
+                    listed.split(separator: "\n").prefix(6).count { $0.contains("7.13.0.1") } >= 3,
+                    "\(listed.prefix(600))")
             }
         }
 

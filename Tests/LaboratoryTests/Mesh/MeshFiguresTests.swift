@@ -235,7 +235,8 @@ extension LaboratoryTests {
                     // A relay that was lost is left alone ever longer; a new process knows nothing of that.
                     try await town.restart(0)
                 }
-                s.note("c: both \(misfortune.rawValue): \(seen.description); the hook moved after \(Self.spread(moved))")
+                s.note(
+                    "c: both \(misfortune.rawValue): \(seen.description); the hook moved after \(Self.spread(moved))")
                 #expect(seen.wrong == 0)
                 #expect(seen.gaps.allSatisfy { $0 <= (misfortune == .killed ? 1_000 : 2_000) }, "\(seen.gaps)")
             }

@@ -79,7 +79,9 @@ final class MeshTown {
     }
 
     /// A node that knows this address when it is started.
-    private func introduce(_ place: Place, _ home: String, to endpoint: String? = nil, by product: String? = nil) async throws {
+    private func introduce(_ place: Place, _ home: String, to endpoint: String? = nil, by product: String? = nil)
+        async throws
+    {
         let words = ["--as", endpoint ?? lab.relayEndpoint(0), "--home", home]
         let added = try await scenario.run("add", product ?? Binaries.product(), words, in: place)
         guard added.status == 0 else { throw Failure("--as: \(added.stderr)") }

@@ -54,7 +54,8 @@ extension LaboratoryTests {
             }
         }
 
-        @Test("the nearest of five is used first; when it becomes slow it is left within 30 s, and the next best is used")
+        @Test(
+            "the nearest of five is used first; when it becomes slow it is left within 30 s, and the next best is used")
         func nearest() async throws {
             try await scenario { s in
                 // The seed is one of the far ones.
@@ -96,7 +97,8 @@ extension LaboratoryTests {
             try await scenario { s in
                 let file = "\(s.folder)/hook"
                 let town = try await MeshTown(
-                    s, relays: [25, 5].map { .init($0) }, config: "hook = 'echo $P2PRC_HOSTS >> \(file)'", isNamed: false)
+                    s, relays: [25, 5].map { .init($0) }, config: "hook = 'echo $P2PRC_HOSTS >> \(file)'",
+                    isNamed: false)
                 try await town.settled()
                 let near = town.lab.relayAddress(1)
                 try await eventually("the nearer one is first", within: .seconds(40)) {
@@ -149,7 +151,9 @@ extension LaboratoryTests {
                 for node in [town.homes[0], town.relays[0], town.relays[1]] { node.program.signal(SIGKILL) }
                 for node in [town.homes[0], town.relays[0], town.relays[1]] { _ = try await node.program.exit() }
                 try await town.homes[0].restart()
-                try await eventually("somebody serves meanwhile", within: .seconds(30)) { try await !town.verified().isEmpty }
+                try await eventually("somebody serves meanwhile", within: .seconds(30)) {
+                    try await !town.verified().isEmpty
+                }
                 try await pass(.seconds(seconds), because: "their machines take so long to start")
                 try await town.relays[0].restart()
                 try await town.relays[1].restart()

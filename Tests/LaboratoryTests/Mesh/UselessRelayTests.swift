@@ -78,8 +78,9 @@ extension LaboratoryTests {
                     return rows
                 }
                 let took = try await milliseconds {
-                    try await eventually("it is verified at another one", within: .seconds(20), every: .milliseconds(20))
-                    {
+                    try await eventually(
+                        "it is verified at another one", within: .seconds(20), every: .milliseconds(20)
+                    ) {
                         try await isNowhereWrong().contains { $0.state == "verified" }
                     }
                 }

@@ -22,7 +22,9 @@ import Testing
         #expect(settled(waited: .seconds(9)) == nil)
         let silent = try #require(settled(0, "no answer within 2 s", waited: .seconds(10)))
         #expect(silent.keeps && silent.reply.status == .relayUnavailable)
-        #expect(silent.reply.text.contains("no answer within 2 s") && silent.reply.text.contains("p2prc leave 203.0.113.11:8088"))
+        #expect(
+            silent.reply.text.contains("no answer within 2 s")
+                && silent.reply.text.contains("p2prc leave 203.0.113.11:8088"))
         #expect(settled(1, "refused", waited: .seconds(2)) == nil)
         #expect(settled(2, "refused", waited: .milliseconds(200)) == nil)
         #expect(settled(2, "refused", waited: .seconds(1))?.keeps == true)

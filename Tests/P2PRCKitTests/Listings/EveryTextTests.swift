@@ -70,15 +70,21 @@ import Testing
         let wish = MappingWish(
             id: mapping, target: .service(host: "127.0.0.1", port: 80), protocols: .tcp, ports: .any(count: 2))
         let exposed = ExposedMapping(
-            wish: wish, targetText: "127.0.0.1:80", relay: Endpoint(host: "relay.example", port: 8_088), relayName: name,
+            wish: wish, targetText: "127.0.0.1:80", relay: Endpoint(host: "relay.example", port: 8_088),
+            relayName: name,
             state: .verified, reason: name,
-            standings: Array(repeating: .init(state: .verified, reason: name, verifiedBy: [name]), count: 2), refusal: nil,
-            host: host, ports: PortRange(first: 30_000, count: 2)!, receipt: nil, isPlain: false, failures: 0, traffic: TrafficCounters())
+            standings: Array(repeating: .init(state: .verified, reason: name, verifiedBy: [name]), count: 2),
+            refusal: nil,
+            host: host, ports: PortRange(first: 30_000, count: 2)!, receipt: nil, isPlain: false, failures: 0,
+            traffic: TrafficCounters())
         let relay = RelayStanding(
             endpoint: Endpoint(host: "relay.example", port: 8_088), name: name, key: key, state: .refused, reason: name,
             latency: nil, lastHeard: nil, isPlain: nil)
         return Documents(
-            name: "me", key: key, own: .init(endpoint: Endpoint(host: "192.0.2.1", port: 8_088), carried: [carried], ports: PortRange(first: 20_000, count: 1_000)!),
+            name: "me", key: key,
+            own: .init(
+                endpoint: Endpoint(host: "192.0.2.1", port: 8_088), carried: [carried],
+                ports: PortRange(first: 20_000, count: 1_000)!),
             relays: [relay], exposed: [exposed], now: WallTime(seconds: 1_900_000_000))
     }
 
@@ -109,7 +115,8 @@ import Testing
             #expect(TextTable.servers(documents.servers).split(separator: "\n").count == 3)
             #expect(Self.isClean(StderrLog.shown("session of \(name ?? "") ended")))
             let hook = PublishedAddresses(
-                documents.exposed, of: [], at: ["relay.example:8088"]).environment
+                documents.exposed, of: [], at: ["relay.example:8088"]
+            ).environment
             #expect(hook["P2PRC_MAPPINGS"]?.contains(where: { "$`\"\\;&|<>".contains($0) }) == false)
             #expect(hook.values.allSatisfy { Self.isClean($0) })
         }
@@ -119,8 +126,10 @@ import Testing
     @Test func `a row that an earlier version let in costs itself and no other`() throws {
         for (target, host) in [("", "192.0.2.1"), ("192.0.2.9:80", "a/b"), ("192.0.2.9:80", "")] {
             var documents = Self.documents(target: target, host: host, name: "home")
-            documents.mappings.mappings.append(contentsOf: Self.documents(
-                target: "192.0.2.9:80", host: "192.0.2.1", name: "home").mappings.mappings)
+            documents.mappings.mappings.append(
+                contentsOf: Self.documents(
+                    target: "192.0.2.9:80", host: "192.0.2.1", name: "home"
+                ).mappings.mappings)
             #expect(!documents.leaveOutMisfits().isEmpty)
             #expect(documents.mappings.mappings.count >= 4)
             #expect(throws: Never.self) { try documents.mappings.json() }

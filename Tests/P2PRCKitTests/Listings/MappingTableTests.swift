@@ -7,7 +7,8 @@ import Testing
 
 @Suite struct MappingTableTests {
     static func row(
-        _ id: UInt64, _ target: String, _ address: String?, _ port: UInt16?, state: MappingRegistry.Mapping.State = .verified,
+        _ id: UInt64, _ target: String, _ address: String?, _ port: UInt16?,
+        state: MappingRegistry.Mapping.State = .verified,
         relay: String? = "relay1:8088", role: MappingRegistry.Mapping.Role = .peer, name: String? = nil,
         deny: [Network] = []
     ) -> MappingRegistry.Mapping {
@@ -25,8 +26,10 @@ import Testing
         let lines = Self.lines(
             MappingTable(),
             [
-                Self.row(3, "server port", "203.0.113.11", 30_003), Self.row(9, "127.0.0.1:9000", "203.0.113.11", 30_001),
-                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000), Self.row(3, "server port", "203.0.113.12", 30_003),
+                Self.row(3, "server port", "203.0.113.11", 30_003),
+                Self.row(9, "127.0.0.1:9000", "203.0.113.11", 30_001),
+                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000),
+                Self.row(3, "server port", "203.0.113.12", 30_003),
                 Self.row(9, "127.0.0.1:9000", "203.0.113.12", 30_001),
                 Self.row(1, "127.0.0.1:8080", "203.0.113.12", 30_000),
             ])
@@ -62,7 +65,8 @@ import Testing
         let lines = Self.lines(
             MappingTable(traffic: traffic),
             [
-                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000), Self.row(1, "127.0.0.1:8080", "203.0.113.12", 30_000),
+                Self.row(1, "127.0.0.1:8080", "203.0.113.11", 30_000),
+                Self.row(1, "127.0.0.1:8080", "203.0.113.12", 30_000),
             ])
         #expect(lines[0].contains("STATE     VISITORS  FROM THEM  TO THEM  REMARK"))
         #expect(lines[1].hasSuffix("verified  2         40 B       2.0 KiB"))

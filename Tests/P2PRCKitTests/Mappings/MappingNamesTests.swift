@@ -7,7 +7,9 @@ import Testing
 @testable import PeerServices
 
 @Suite struct MappingNamesTests {
-    static func wish(_ id: UInt64, _ port: UInt16, count: Int = 1, name: String = "", deny: [Network] = []) -> MappingWish {
+    static func wish(_ id: UInt64, _ port: UInt16, count: Int = 1, name: String = "", deny: [Network] = [])
+        -> MappingWish
+    {
         MappingWish(
             id: MappingID(value: id), target: .service(host: "127.0.0.1", port: port), protocols: .tcp,
             ports: .any(count: count), deny: deny, name: name)
@@ -27,13 +29,15 @@ import Testing
     static let names = MappingNames(
         wishes: [web, second, range], exposed: [exposed(web, 31_766), exposed(second, 26_001), exposed(range, 31_000)])
 
-    @Test(arguments: [
-        ("web", [1]), ("0000000000000002", [2]), ("8080", [1, 2]), ("127.0.0.1:8080", [1, 2]), ("31766", [1]),
-        ("203.0.113.11:26001", [2]), ("5000-5003", [3]), ("5001", [3]), ("5001-5002", [3]), ("31003", [3]),
-        ("31000-31003", [3]), ("127.0.0.1:5003", [3]), ("203.0.113.11:31002", [3]), ("5004", []), ("5002-5004", []),
-        ("server port", []), ("", []), ("0", []), ("Web", []),
-    ] as [(String, [UInt64])])
-    func `a mapping is called by its name, its id, or a port or address at either end`(_ text: String, _ ids: [UInt64]) {
+    @Test(
+        arguments: [
+            ("web", [1]), ("0000000000000002", [2]), ("8080", [1, 2]), ("127.0.0.1:8080", [1, 2]), ("31766", [1]),
+            ("203.0.113.11:26001", [2]), ("5000-5003", [3]), ("5001", [3]), ("5001-5002", [3]), ("31003", [3]),
+            ("31000-31003", [3]), ("127.0.0.1:5003", [3]), ("203.0.113.11:31002", [3]), ("5004", []), ("5002-5004", []),
+            ("server port", []), ("", []), ("0", []), ("Web", []),
+        ] as [(String, [UInt64])])
+    func `a mapping is called by its name, its id, or a port or address at either end`(_ text: String, _ ids: [UInt64])
+    {
         #expect(Self.names.called(text).map(\.id.value) == ids)
     }
 
@@ -55,7 +59,9 @@ import Testing
     }
 
     @Test func `a name is a word that no port, range, address or id looks like`() {
-        for name in ["web", "W", "a-b_c.1", "cafe", String(repeating: "a", count: 32)] { #expect(MappingWish.isName(name)) }
+        for name in ["web", "W", "a-b_c.1", "cafe", String(repeating: "a", count: 32)] {
+            #expect(MappingWish.isName(name))
+        }
         for text in [
             "", "1", "80", "5000-5003", "1web", "a b", "a:1", "büro", "server port", "abcdefabcdefabcd", "a/b",
             String(repeating: "a", count: 33),

@@ -63,7 +63,8 @@ import Testing
         #expect(unused(2, in: &demand, intervals: 17...30).allSatisfy { $0 == 0 })
     }
 
-    @Test func `what is wanted and 64 more are kept, and after many visitors as many as they were, for half a minute`() {
+    @Test func `what is wanted and 64 more are kept, and after many visitors as many as they were, for half a minute`()
+    {
         var demand = ChannelDemand(at: .zero)
         #expect(demand.kept == ChannelDemand.minimum + 64)
         demand.taken(left: 0, carried: 200)

@@ -42,7 +42,8 @@ import Testing
         #expect(!trouble.carriesNothing)
     }
 
-    @Test func `what a relay was seen to serve does not count while it carries nothing, and what rests is no failure`() {
+    @Test func `what a relay was seen to serve does not count while it carries nothing, and what rests is no failure`()
+    {
         let broken = RelayOutcome([.works, .pending], carriesNothing: true)
         #expect(broken.failure == .carriesNothing && broken.working == 0 && broken.pending == 0)
         #expect(RelayOutcome([.fails(.refused)], carriesNothing: true).failure == .carriesNothing)

@@ -44,7 +44,8 @@ import Testing
                 .sorted { $0.cost < $1.cost }
             let outlooks = arrivals.filter { $0.at > at && former.contains($0.key) }.compactMap(\.before)
             let offer = choice.offer(
-                found, former: isLoyal ? Set(former.map(Self.key)) : [], outlooks: outlooks, waitsForNamed: false, at: .at(at))
+                found, former: isLoyal ? Set(former.map(Self.key)) : [], outlooks: outlooks, waitsForNamed: false,
+                at: .at(at))
             for key in failover.held { _ = failover.heard(key, at: .at(at)) }
             take(failover.ranked(offer.ranked, kept: offer.kept, former: offer.former, at: .at(at)), at)
             take(failover.timePassed(at: .at(at)), at)

@@ -33,7 +33,9 @@ import Testing
                 if let milliseconds { log.add(ProbeSample(at: now, roundTrip: .milliseconds(milliseconds))) }
                 for key in relays where key != relays[0] || milliseconds != nil { take(failover.heard(key, at: now)) }
                 let cost = RelayFigures(log, at: now).cost ?? .milliseconds(5)
-                take(failover.ranked([(relays[0], cost), (relays[1], .milliseconds(25))].sorted { $0.1 < $1.1 }, at: now))
+                take(
+                    failover.ranked(
+                        [(relays[0], cost), (relays[1], .milliseconds(25))].sorted { $0.1 < $1.1 }, at: now))
                 take(failover.timePassed(at: now))
             }
         }
@@ -58,7 +60,8 @@ import Testing
         #expect(road.changes[0].at <= 60_000 + 9_000 && road.changes[1].at <= 120_000 + 1_000, "\(road.changes)")
     }
 
-    @Test func `one that loses the first place again and again waits twice as long each time, and five minutes at most`() {
+    @Test
+    func `one that loses the first place again and again waits twice as long each time, and five minutes at most`() {
         var road = Road()
         var waits: [UInt64] = []
         for _ in 0..<6 {

@@ -242,7 +242,8 @@ import Testing
             return
         }
         let list = GossipDifference.List(bits: 0, bucket: 0, isWhole: true, entries: [])
-        let lists = [list] + [GossipDifference.List](repeating: list, count: 1_024)
+        let lists =
+            [list] + [GossipDifference.List](repeating: list, count: 1_024)
             + (0..<64).map { GossipDifference.List(bits: 6, bucket: $0, isWhole: true, entries: []) }
         let answer = GossipDifference(time: Self.wall.seconds, room: 6_144, lists: lists)
         let caller = Gossip.Caller(key: Seal(9).key, host: .v4(9))
@@ -305,10 +306,13 @@ import Testing
 
     @Test func `many keys of one network have one vote, and a wider one has few`() {
         var clock = MeshClock()
-        for number in 0..<200 { clock.heard(Self.wall.seconds + 7_200, at: HostAddress("203.0.113.\(number)")!, own: Self.wall, now: .zero) }
+        for number in 0..<200 {
+            clock.heard(Self.wall.seconds + 7_200, at: HostAddress("203.0.113.\(number)")!, own: Self.wall, now: .zero)
+        }
         #expect(clock.correction == 0)
         for number in 0..<200 {
-            clock.heard(Self.wall.seconds + 7_200, at: HostAddress("2001:db8:7::\(number)")!, own: Self.wall, now: .zero)
+            clock.heard(
+                Self.wall.seconds + 7_200, at: HostAddress("2001:db8:7::\(number)")!, own: Self.wall, now: .zero)
         }
         #expect(clock.correction == 0)
         // 200 networks of one /16 against five honest ones.

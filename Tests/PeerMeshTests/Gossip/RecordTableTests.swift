@@ -142,7 +142,8 @@ import Testing
         #expect(table.count <= 40)
     }
 
-    @Test func `a network that is met without end gives way to whoever comes from elsewhere, and leaves room for hearsay`() {
+    @Test
+    func `a network that is met without end gives way to whoever comes from elsewhere, and leaves room for hearsay`() {
         var table = Self.small(100, reserved: 40)
         func meet(_ number: Int, at host: HostAddress) -> RecordTable.Verdict {
             table.takeOwn(
@@ -170,7 +171,8 @@ import Testing
             for number in 0..<500 { _ = Self.take(&table, Seal(number).record(), from: 7 << 16 | 1 << width) }
             #expect(table.count == 40)
             for number in 1_000..<1_015 {
-                #expect(Self.take(&table, Seal(number).record(), from: 7 << 16 | (number & 127 | 128) << width) == .added)
+                #expect(
+                    Self.take(&table, Seal(number).record(), from: 7 << 16 | (number & 127 | 128) << width) == .added)
             }
             for number in 2_000..<2_500 { _ = Self.take(&table, Seal(number).record(), from: 7 << 16 | 1 << width) }
             for number in 1_000..<1_015 { #expect(table[Seal(number).key] != nil) }

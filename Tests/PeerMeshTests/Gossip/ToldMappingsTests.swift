@@ -16,8 +16,9 @@ import Testing
 
     @Test func `each is told where it is reached best before one is told twice`() {
         #expect(Self.places([]) == [])
-        #expect(Self.places([Self.at("best", "a", "b"), Self.at("next", "a", "b", "c"), Self.at("last", "c", "a")])
-            == ["a best", "b best", "c next", "a next", "b next", "c last", "a last"])
+        #expect(
+            Self.places([Self.at("best", "a", "b"), Self.at("next", "a", "b", "c"), Self.at("last", "c", "a")])
+                == ["a best", "b best", "c next", "a next", "b next", "c last", "a last"])
     }
 
     @Test func `of many at two relays each is in the record`() {

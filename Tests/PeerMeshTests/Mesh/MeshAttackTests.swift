@@ -50,7 +50,8 @@ import Testing
 
         // From the time on when all have been there for half a minute they have company.
         world.advance(seconds: 40)
-        let attack = MeshAttack(world, [MeshAttack.manyKeys, MeshAttack.manyNetworks, MeshAttack.patient], rows: rows, seed: seed)
+        let attack = MeshAttack(
+            world, [MeshAttack.manyKeys, MeshAttack.manyNetworks, MeshAttack.patient], rows: rows, seed: seed)
         world.eachSecond { attack.second($0) }
         world.advance(seconds: 45)
         let author = try #require(world.honest.dropFirst(world.honest.count / 2).first { $0.gossip.ownRecord != nil })

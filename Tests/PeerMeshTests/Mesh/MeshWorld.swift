@@ -61,7 +61,8 @@ final class MeshWorld {
             let isBoaster = !isLiar && number % 100 == 11
             let isHollow = isPublic && number > 0 && number % 100 == plan.publicShare - 1 && number / 100 < plan.hollow
             let kind: MeshNode.Kind =
-                isHollow ? .hollow : isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
+                isHollow
+                ? .hollow : isLiar ? kinds[(number / 100 + number) % kinds.count] : isBoaster ? .boaster : .honest
             let isPeer = !isPublic && !isLiar && (number + 13) % (plan.nodes / plan.peers) == 0
             let place = isHollow ? (75, 75) : (Double(any(150)), Double(any(150)))
             let address = plan.isSpread ? NodeAddress(host: Self.spread(number), port: 8_088)! : .number(number)
@@ -120,10 +121,12 @@ final class MeshWorld {
     func call(_ records: [SignedRecord], from caller: Gossip.Caller) -> Bool {
         let publics = nodes.count(where: \.isPublic)
         var index = any(publics)
-        guard let node = nodes.first(where: { node in
-            defer { if node.isPublic { index -= 1 } }
-            return node.isPublic && index == 0
-        }), node.isUp else { return false }
+        guard
+            let node = nodes.first(where: { node in
+                defer { if node.isPublic { index -= 1 } }
+                return node.isPublic && index == 0
+            }), node.isUp
+        else { return false }
         let difference = GossipDifference(time: wall.seconds, room: 0, records: records)
         let answer = node.gossip.asked(difference, by: caller, at: now, wall: wall(of: node))
         noticeRelays(node)

@@ -10,7 +10,8 @@ import Testing
 
     @Test mutating func `while there is room everybody is admitted, but for what is kept for the known ones`() throws {
         for id in 0..<12 {
-            #expect(table.arrived(id, from: try address("198.51.\(id).1"), isKnown: false, isSilent: quiet) == .admitted)
+            #expect(
+                table.arrived(id, from: try address("198.51.\(id).1"), isKnown: false, isSilent: quiet) == .admitted)
         }
         for id in 12..<16 {
             #expect(table.arrived(id, from: try address("203.0.113.9"), isKnown: true, isSilent: quiet) == .admitted)
@@ -19,20 +20,26 @@ import Testing
     }
 
     @Test mutating func `a network that has most gives a place up, its oldest silent one first`() throws {
-        for id in 0..<10 { _ = table.arrived(id, from: try address("198.51.100.\(id)"), isKnown: false, isSilent: quiet) }
+        for id in 0..<10 {
+            _ = table.arrived(id, from: try address("198.51.100.\(id)"), isKnown: false, isSilent: quiet)
+        }
         _ = table.arrived(10, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet)
         _ = table.arrived(11, from: try address("192.0.2.2"), isKnown: false, isSilent: quiet)
         let spoken: Set = [0, 1, 2]
         let verdict = table.arrived(12, from: try address("203.0.113.7"), isKnown: false) { !spoken.contains($0) }
         #expect(verdict == .admittedInPlace(of: 3))
-        #expect(table.arrived(13, from: try address("198.51.100.99"), isKnown: false) { _ in false } == .admittedInPlace(of: 0))
+        #expect(
+            table.arrived(13, from: try address("198.51.100.99"), isKnown: false) { _ in false }
+                == .admittedInPlace(of: 0))
         #expect(table.count == 12)
     }
 
     @Test mutating func `networks are counted in two steps, so a wide one pays with its own`() throws {
         // Eight /24s of one /16 with one place each, against three places in one /24 elsewhere.
         for id in 0..<8 { _ = table.arrived(id, from: try address("198.51.\(id).1"), isKnown: false, isSilent: quiet) }
-        for id in 8..<12 { _ = table.arrived(id, from: try address("203.0.113.\(id)"), isKnown: false, isSilent: quiet) }
+        for id in 8..<12 {
+            _ = table.arrived(id, from: try address("203.0.113.\(id)"), isKnown: false, isSilent: quiet)
+        }
         for id in 12..<16 {
             let verdict = table.arrived(id, from: try address("192.0.2.\(id)"), isKnown: false, isSilent: quiet)
             guard case .admittedInPlace(let loser) = verdict else {
@@ -50,13 +57,16 @@ import Testing
     }
 
     @Test mutating func `strangers never take what is kept, and the known ones take from strangers first`() throws {
-        for id in 0..<100 { _ = table.arrived(id, from: try address("198.51.\(id % 50).\(id)"), isKnown: false, isSilent: quiet) }
+        for id in 0..<100 {
+            _ = table.arrived(id, from: try address("198.51.\(id % 50).\(id)"), isKnown: false, isSilent: quiet)
+        }
         #expect(table.count == 12)
         for id in 100..<104 {
             #expect(table.arrived(id, from: try address("203.0.113.9"), isKnown: true, isSilent: quiet) == .admitted)
         }
-        guard case .admittedInPlace(let loser) = table.arrived(
-            104, from: try address("203.0.113.9"), isKnown: true, isSilent: quiet)
+        guard
+            case .admittedInPlace(let loser) = table.arrived(
+                104, from: try address("203.0.113.9"), isKnown: true, isSilent: quiet)
         else {
             Issue.record("a known one is let in")
             return
@@ -66,7 +76,9 @@ import Testing
 
     @Test mutating func `where the known ones have all of them a stranger takes one of theirs`() throws {
         for id in 0..<16 { _ = table.arrived(id, from: try address("203.0.113.9"), isKnown: true, isSilent: quiet) }
-        #expect(table.arrived(16, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet) == .admittedInPlace(of: 0))
+        #expect(
+            table.arrived(16, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet)
+                == .admittedInPlace(of: 0))
     }
 
     @Test mutating func `who has left has no place, and leaving twice frees one only`() throws {
@@ -74,7 +86,9 @@ import Testing
         table.left(3)
         table.left(3)
         #expect(table.arrived(20, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet) == .admitted)
-        #expect(table.arrived(21, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet) == .admittedInPlace(of: 0))
+        #expect(
+            table.arrived(21, from: try address("192.0.2.1"), isKnown: false, isSilent: quiet)
+                == .admittedInPlace(of: 0))
     }
 
     @Test mutating func `one newcomer of an honest network stays while forty addresses come again and again`() throws {

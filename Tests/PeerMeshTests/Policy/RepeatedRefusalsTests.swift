@@ -9,7 +9,9 @@ import Testing
         var refusals = RepeatedRefusals()
         var lines: [Int] = []
         for second in UInt64(0)..<1_200 {
-            if let untold = refusals.note(.number(1), "sent away", at: .zero + .seconds(second)) { lines.append(untold) }
+            if let untold = refusals.note(.number(1), "sent away", at: .zero + .seconds(second)) {
+                lines.append(untold)
+            }
         }
         #expect(lines == [0, 599])
     }

@@ -41,7 +41,8 @@ import Testing
         }
     }
 
-    @Test func `of fifteen hundred at as many hosts an honest one is found soon, and their witnesses believed no more`() {
+    @Test func `of fifteen hundred at as many hosts an honest one is found soon, and their witnesses believed no more`()
+    {
         let (first, second) = (9 << 16, 10 << 16)
         let made = (0..<1_500).map { Self.candidate(1_000 + $0, at: 100 + $0 << 8, [first, second]) }
         for seed in UInt64(0)..<5 {

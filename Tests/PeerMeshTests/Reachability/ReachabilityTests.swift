@@ -99,7 +99,9 @@ import Testing
         var desk = Self.desk()
         var dials = 0
         for step in 0..<1_000 {
-            if Self.isDial(desk.asked(Self.request, by: Self.far(step), at: .at(UInt64(step) * 10))) != nil { dials += 1 }
+            if Self.isDial(desk.asked(Self.request, by: Self.far(step), at: .at(UInt64(step) * 10))) != nil {
+                dials += 1
+            }
         }
         #expect(dials == 16)
         #expect(desk.nextDeadline == .at(4_000))
@@ -126,7 +128,8 @@ import Testing
             for offset in 0..<4 {
                 let host = HostAddress(hosts[(step * 4 + offset) % hosts.count])!
                 let rude = DialBackDesk.Asker(
-                    key: Seal(20_000 + step * 4 + offset).key, observed: NodeAddress(host: host, port: 50_000)!, isDirect: true)
+                    key: Seal(20_000 + step * 4 + offset).key, observed: NodeAddress(host: host, port: 50_000)!,
+                    isDirect: true)
                 if let number = isDial(desk.asked(request, by: rude, at: now)) { under.append(number) }
             }
             // Somebody honest comes along every second, after the first ten.
@@ -370,7 +373,8 @@ import Testing
                 address: address))
         let given = DialBackStatement(
             statement.content(of: ReachabilityTests.own.key), signature: statement.signature)
-        return reach.vouched(given, by: Seal(witness).key, from: .v4((host ?? witness) << 16), at: .at(second * 1_000)).counts
+        return reach.vouched(given, by: Seal(witness).key, from: .v4((host ?? witness) << 16), at: .at(second * 1_000))
+            .counts
     }
 
     @Test func `a single one has to do where nobody else is, and its statement goes into the record`() {
@@ -477,7 +481,8 @@ import Testing
         let record = relay.record(roles: roles, addresses: addresses, witnesses: witnesses).record
         return RelayProof.judge(
             record, time: time, others: others, isKnown: { key in known.contains { Seal($0).key == key } },
-            didReach: { _ in didReach }, hasServed: { _ in hasServed }, mayDial: { _ in mayDial }, isGenuine: Seal.isStatement)
+            didReach: { _ in didReach }, hasServed: { _ in hasServed }, mayDial: { _ in mayDial },
+            isGenuine: Seal.isStatement)
     }
 
     @Test func `two known witnesses prove a relay`() {

@@ -2,7 +2,8 @@ import PeerMesh
 import Testing
 
 @Suite struct DrainWordTests {
-    @Test func `a relay that goes and one that stays after all are believed at once, and what is said twice is no news`() {
+    @Test
+    func `a relay that goes and one that stays after all are believed at once, and what is said twice is no news`() {
         var word = DrainWord()
         #expect(word.heard(false, at: .at(100_000)) == nil)
         #expect(word.heard(true, at: .at(100_000)) == true)

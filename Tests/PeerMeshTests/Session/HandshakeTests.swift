@@ -125,7 +125,8 @@ extension RelayLink {
     }
 
     @Test func `a former mesh key still counts and is told apart`() {
-        var pair = HandshakePair(door: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey], isOpen: false))
+        var pair = HandshakePair(
+            door: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey], isOpen: false))
         guard case .established(_, .mesh(isFormer: true), _) = pair.run() else {
             Issue.record("not established with a former key")
             return
@@ -215,7 +216,10 @@ extension RelayLink {
     @Test func `a token is judged and its grant carried on, and a bad one refused with the reason`() {
         let grant = Grant(membership: .token(id: "t1"), limits: .init(connections: 3))
         var good = HandshakePair(credentials: .init(token: "abc"))
-        guard case .established(let terms, .token(let given), _) = good.run(judge: { token in (token == "abc" ? grant : nil, "") })
+        guard
+            case .established(let terms, .token(let given), _) = good.run(judge: { token in
+                (token == "abc" ? grant : nil, "")
+            })
         else {
             Issue.record("the token did not let the peer in")
             return

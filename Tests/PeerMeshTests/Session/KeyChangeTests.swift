@@ -13,7 +13,8 @@ import Testing
     /// A handshake with the relay under its new key, with a peer that knew the old one.
     static func run(
         _ history: KeyHistory = history, at now: WallTime = .start, pinned: NodeKey = old.key,
-        door: RelayHandshake.Door? = nil, credentials: PeerHandshake.Credentials = .init(meshKeys: [HandshakePair.meshKey])
+        door: RelayHandshake.Door? = nil,
+        credentials: PeerHandshake.Credentials = .init(meshKeys: [HandshakePair.meshKey])
     ) -> (failure: HandshakeFailure?, terms: SessionTerms?, saw: [Message]) {
         let secrets = HandshakePair.secrets(0)
         var peer = PeerHandshake(
@@ -67,7 +68,8 @@ import Testing
     @Test func `a history of another relay's key convinces nobody`() {
         let other = NodeIdentity(seed: .seed(9))!
         let foreign = KeyHistory([
-            KeySuccession(from: Self.old, to: other, made: WallTime.start.seconds, until: WallTime.start.seconds + 1_000)
+            KeySuccession(
+                from: Self.old, to: other, made: WallTime.start.seconds, until: WallTime.start.seconds + 1_000)
         ])
         // The relay sends what it has, the peer asks for the key that it proves.
         #expect(Self.run(foreign).failure == .keyChanged("its key changed"))
@@ -116,7 +118,9 @@ import Testing
         #expect(shown.token == "t" && shown.isKeyKnown)
         let strange = memberships.credentials(for: .number(8), at: "relay:1", own: []) { $1 == Self.new.key }
         #expect(strange.token == nil && !strange.isKeyKnown)
-        let asked = memberships.credentials(for: .number(8), at: "relay:1", own: [], isPinned: true) { $1 == Self.old.key }
+        let asked = memberships.credentials(for: .number(8), at: "relay:1", own: [], isPinned: true) {
+            $1 == Self.old.key
+        }
         #expect(asked.token == "t" && !asked.isKeyKnown)
         let foreign = memberships.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == .number(7) }
         #expect(foreign.token == nil)

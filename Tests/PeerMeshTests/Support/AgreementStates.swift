@@ -19,11 +19,13 @@ enum AgreementStates {
 
     static let events: [(name: String, event: PeerPortAgreement.Event)] = [
         ("sessionReady", .sessionReady), ("sessionLost", .sessionLost), ("offered", .offered(offer)),
-        ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken), ("activated", .activated(attempt: 3, host: "relay")),
+        ("ownPortBound", .ownPortBound), ("ownPortTaken", .ownPortTaken),
+        ("activated", .activated(attempt: 3, host: "relay")),
         ("refused", .refused(.noPortFree, detail: "none is free")), ("targetAnswers", .targets(answers)),
         ("targetSilent", .targets(silence)), ("checkPassed", .checkPassed(0, by: "this node")),
         ("checkFailed", .checkFailed(0, reason: "refused")),
-        ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))), ("exchange", .exchange(PortRange(first: 5_000, count: 1)!)), ("timePassed", .timePassed),
+        ("receiptOffered", .receiptOffered(draft, relay: relay.key, peer: .number(6))),
+        ("exchange", .exchange(PortRange(first: 5_000, count: 1)!)), ("timePassed", .timePassed),
     ]
 
     static let answers = TargetStates.answering(1)

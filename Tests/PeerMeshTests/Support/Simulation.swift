@@ -453,10 +453,13 @@ final class Simulation {
             after(pause + delay()) { [self] in
                 guard let link, process.link === link else { return }
                 let claim = Claim(key: process.home.key, mapping: id)
-                let isOpen = !link.isCut && relay?.listening[claim] == link.id && relay?.held[claim]?.ports.first == port - offset
+                let isOpen =
+                    !link.isCut && relay?.listening[claim] == link.id
+                    && relay?.held[claim]?.ports.first == port - offset
                     && relay?.refusing[claim, default: []].contains(offset) != true
                 handle(
-                    isOpen ? .checkPassed(offset, by: "this node") : .checkFailed(offset, reason: "refused"), id, process)
+                    isOpen ? .checkPassed(offset, by: "this node") : .checkFailed(offset, reason: "refused"), id,
+                    process)
             }
         case .countersign(let draft):
             let receipt = draft.countersigned(byPeer: process.home.identity)

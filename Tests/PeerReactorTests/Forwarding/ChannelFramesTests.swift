@@ -118,7 +118,8 @@ struct ChannelFramesTests {
         }
     }
 
-    @Test("breaks off at a breach, and closes the channel",
+    @Test(
+        "breaks off at a breach, and closes the channel",
         arguments: ["a start", "no kind", "alive", "ready", "FIN", "RST", "raw, then RST"])
     func breach(_ what: String) throws {
         try withLoop { loop in
@@ -169,9 +170,11 @@ struct ChannelFramesTests {
                     }
                 }
             }
-            let isSame = payload == (0..<8_000_000 / 50_000).flatMap { index in
-                pattern.withBytes(at: index * 50_000, 50_000) { Array($0) }
-            }
+            let isSame =
+                payload
+                == (0..<8_000_000 / 50_000).flatMap { index in
+                    pattern.withBytes(at: index * 50_000, 50_000) { Array($0) }
+                }
             #expect(isRaw && isSame)
             end.other.send(ChannelFrame.end)
             #expect(try end.ended.next("end") == "clean")

@@ -5,7 +5,8 @@ import Testing
 
 /// A visitor who is reset, at one end of a channel with frames, with a test as the other node.
 extension ChannelFramesTests {
-    @Test("a visitor's reset is told, what still comes for him is passed over, and the channel comes back",
+    @Test(
+        "a visitor's reset is told, what still comes for him is passed over, and the channel comes back",
         arguments: ["at once", "after bytes", "cut", "said end before", "had ended himself"])
     func visitorResets(_ how: String) throws {
         try withLoop { loop in
@@ -41,7 +42,8 @@ extension ChannelFramesTests {
         }
     }
 
-    @Test("at the peer, a visitor who was reset resets his target, and the next one is asked for",
+    @Test(
+        "at the peer, a visitor who was reset resets his target, and the next one is asked for",
         arguments: [true, false])
     func toldOfReset(_ hasTargetEnded: Bool) throws {
         try withLoop { loop in
@@ -92,7 +94,8 @@ extension ChannelFramesTests {
         }
     }
 
-    @Test("a reset that cannot be told or is not answered in time, or too late, closes the channel",
+    @Test(
+        "a reset that cannot be told or is not answered in time, or too late, closes the channel",
         arguments: ["had ended himself", "no answer", "too much", "breach", "raw", "FIN"])
     func notRecovered(_ what: String) throws {
         try withLoop { loop in

@@ -53,7 +53,8 @@ struct ForwarderChannelTests {
         }
     }
 
-    @Test("gives bulk over plaintext to splice, and the channel with it; over TLS the channel comes back",
+    @Test(
+        "gives bulk over plaintext to splice, and the channel with it; over TLS the channel comes back",
         arguments: Protection.allCases, [true, false])
     func bulk(_ protection: Protection, _ isUpload: Bool) throws {
         try used(protection) { channel in
@@ -99,7 +100,8 @@ struct ForwarderChannelTests {
         }
     }
 
-    @Test("carries a reset through as a reset; the channel serves the next one, unless the first had said that he ends",
+    @Test(
+        "carries a reset through as a reset; the channel serves the next one, unless the first had said that he ends",
         arguments: [true, false], ["at rest", "after bytes", "half closed"])
     func reset(_ isVisitorFirst: Bool, _ moment: String) throws {
         for protection in Protection.allCases {
@@ -129,7 +131,8 @@ struct ForwarderChannelTests {
         }
     }
 
-    @Test("breaks off what the other side has ended already",
+    @Test(
+        "breaks off what the other side has ended already",
         arguments: Protection.allCases, [true, false])
     func resetAfterTheOthersEnd(_ protection: Protection, _ isVisitorFirst: Bool) throws {
         try used(protection) { channel in

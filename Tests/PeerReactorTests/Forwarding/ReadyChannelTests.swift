@@ -57,7 +57,8 @@ struct ReadyChannelTests {
     func wrongBegin() throws {
         let loop = try EventLoop.started()
         defer { loop.stop() }
-        let (other, _, words) = try open(on: loop, expecting: 43, isPossible: { [1, 2, 3, 4].starts(with: $0.prefix(4)) })
+        let (other, _, words) = try open(
+            on: loop, expecting: 43, isPossible: { [1, 2, 3, 4].starts(with: $0.prefix(4)) })
         other.send([1, 2])
         try loop.run {}
         #expect(words.count == 0)

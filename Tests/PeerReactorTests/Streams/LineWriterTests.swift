@@ -29,7 +29,8 @@ struct LineWriterTests {
 
     private func writer(_ descriptor: Int32, capacity: Int = 8_192) -> LineWriter {
         LineWriter(
-            descriptor, capacity: capacity, budget: LineBudget(), prefix: { "now " }, notice: { "\($0) lines were lost" })
+            descriptor, capacity: capacity, budget: LineBudget(), prefix: { "now " },
+            notice: { "\($0) lines were lost" })
     }
 
     @Test("nobody waits for a pipe that nobody reads, and the reader learns how many lines were lost")

@@ -86,7 +86,8 @@ final class ReusedChannel: @unchecked Sendable {
             guard pattern.write(size, to: end, chunks: 1...9_000, seed: 3) else { return false }
             end.endWriting()
         }
-        let isWhole = try atService.next("end at the service") == Pattern.Reading(bytes: size)
+        let isWhole =
+            try atService.next("end at the service") == Pattern.Reading(bytes: size)
             && atVisitor.next("end at the visitor") == Pattern.Reading(bytes: size)
         return try isWhole && carriage.ended.next("end") == "clean" && comesBack()
     }

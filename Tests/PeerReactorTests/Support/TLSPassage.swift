@@ -26,7 +26,8 @@ final class TLSPassage: Sendable {
         let peerEnded = peerEnded
         let relayEnded = relayEnded
         try loop.run {
-            let forwarder = ToldForwarder(on: loop, left: channel.peer.open()!, right: serviceStream.open()!) { _, ending in
+            let forwarder = ToldForwarder(on: loop, left: channel.peer.open()!, right: serviceStream.open()!) {
+                _, ending in
                 peerEnded.tell(Passage.text(ending))
             }
             forwarder.start(isLeftRegistered: true)
@@ -34,7 +35,8 @@ final class TLSPassage: Sendable {
         relayLoop = lane ?? loop
         let moved = try lane == nil ? channel.relay : channel.relay.leaving(loop)
         forwarder = try relayLoop.run { [relayLoop] in
-            let forwarder = ToldForwarder(on: relayLoop, left: visitorStream.open()!, right: moved.open()!) { _, ending in
+            let forwarder = ToldForwarder(on: relayLoop, left: visitorStream.open()!, right: moved.open()!) {
+                _, ending in
                 relayEnded.tell(Passage.text(ending))
             }
             forwarder.start(isLeftRegistered: false, isRightRegistered: lane == nil)

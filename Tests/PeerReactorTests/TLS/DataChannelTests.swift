@@ -56,7 +56,8 @@ struct DataChannelTests {
         let stranger = try #require(try loop.secureBoth(peer, as: .session, relay).client.facts?.secrets)
         let wrongKey = try loop.secureBoth(peer, as: .data(group, stranger.channelKey), relay)
         #expect(!wrongKey.client.isSecured && !wrongKey.server.isSecured)
-        let unknown = try loop.secureBoth(peer, as: .data(ChannelGroup(session: SessionID(value: 9), number: 3), atPeer.channelKey), relay)
+        let unknown = try loop.secureBoth(
+            peer, as: .data(ChannelGroup(session: SessionID(value: 9), number: 3), atPeer.channelKey), relay)
         #expect(!unknown.client.isSecured && !unknown.server.isSecured)
         relay.channelKeys.remove(session)
         let over = try loop.secureBoth(peer, as: .data(group, atPeer.channelKey), relay)

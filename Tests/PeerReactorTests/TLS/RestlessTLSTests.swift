@@ -42,7 +42,9 @@ struct RestlessTLSTests {
         return told
     }
 
-    @Test(arguments: [(ForeignTLS.End.client, ForeignTLS.Restlessness.keyUpdates), (.server, .keyUpdates), (.server, .tickets)])
+    @Test(arguments: [
+        (ForeignTLS.End.client, ForeignTLS.Restlessness.keyUpdates), (.server, .keyUpdates), (.server, .tickets),
+    ])
     func `forty messages in a row that bring no byte end a connection, and twenty do not`(
         _ end: ForeignTLS.End, _ kind: ForeignTLS.Restlessness
     ) throws {

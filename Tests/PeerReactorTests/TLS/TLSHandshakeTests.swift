@@ -20,7 +20,8 @@ struct TLSHandshakeTests {
     /// Whether the two ends hold the same secrets.
     private func agree(_ one: SessionSecrets?, _ other: SessionSecrets?) throws -> (all: Bool, any: Bool) {
         let (one, other) = (try #require(one), try #require(other))
-        let hello = DataChannelHello(group: ChannelGroup(session: SessionID(value: 1), number: 0), number: 1, secret: one.plainSecret)
+        let hello = DataChannelHello(
+            group: ChannelGroup(session: SessionID(value: 1), number: 0), number: 1, secret: one.plainSecret)
         let same = [
             one.channelKey.bytes == other.channelKey.bytes,
             Self.meshKey.proof(by: .peer, over: one.binding) == Self.meshKey.proof(by: .peer, over: other.binding),
@@ -102,7 +103,8 @@ struct TLSHandshakeTests {
         let told = Awaited<Bool>()
         try loop.run { [loop, relay] in
             let handshake = TLSHandshake(on: loop, stream.open()!, relay.context, as: .session, limit: .seconds(15)) {
-                outcome in told.tell(true)
+                outcome in
+                told.tell(true)
                 _ = consume outcome
             }
             handshake.start(isRegistered: false)

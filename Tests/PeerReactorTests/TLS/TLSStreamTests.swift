@@ -14,7 +14,8 @@ struct TLSStreamTests {
     init() throws { loop = try EventLoop.started() }
 
     @Test(arguments: [(1, 1), (70_000, 16_384), (3_000_000, 2_500_000)], [false, true])
-    func `every byte arrives both ways at once, and both ends end cleanly`(_ sizes: (Int, Int), _ isMoved: Bool) throws {
+    func `every byte arrives both ways at once, and both ends end cleanly`(_ sizes: (Int, Int), _ isMoved: Bool) throws
+    {
         let lane = try EventLoop.started()
         defer {
             loop.stop()
@@ -107,9 +108,12 @@ struct TLSStreamTests {
         let pattern = Pattern(seed: 7)
         passage.visitor.send([1, 2, 3])
         #expect(passage.service.receive(exactly: 3) == [1, 2, 3])
-        let writing = isAtRest ? nil : inBackground {
-            pattern.write(1 << 30, to: passage.service, chunks: 70_000...70_000, seed: 1)
-        }
+        let writing =
+            isAtRest
+            ? nil
+            : inBackground {
+                pattern.write(1 << 30, to: passage.service, chunks: 70_000...70_000, seed: 1)
+            }
         if !isAtRest { #expect(passage.visitor.receive(exactly: 500_000).count == 500_000) }
         // Who reads nothing more would hold the relay up before it comes to the cut.
         let reading = inBackground { passage.visitor.drain().end == .reset }
@@ -117,7 +121,11 @@ struct TLSStreamTests {
         #expect(try passage.relayEnded.next("end at the relay") == "aborted")
         #expect(try passage.peerEnded.next("end at the peer") == "aborted")
         #expect(try reading.next("end of reading"))
-        if let writing { #expect(try !writing.next("end of writing")) } else { #expect(passage.service.drain().end == .reset) }
+        if let writing {
+            #expect(try !writing.next("end of writing"))
+        } else {
+            #expect(passage.service.drain().end == .reset)
+        }
     }
 
     /// A data channel whose middle is the test itself: one socket to each end.
@@ -195,7 +203,9 @@ struct TLSStreamTests {
             let writer = channel.peer.open()!
             let isFirstSent = writer.sendAtOnce([UInt8](repeating: 1, count: 10_000))
             var taken = 0
-            if case .bytes(let count) = reader.read(into: UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<1_000])) {
+            if case .bytes(let count) = reader.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<1_000]))
+            {
                 taken += count
             }
             let isSecondSent = writer.sendAtOnce([2, 2, 2])

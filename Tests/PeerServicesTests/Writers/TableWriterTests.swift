@@ -103,13 +103,17 @@ import Testing
 
     private func retirement(_ number: Int, isPossessed: Bool) -> Retirement {
         func key(_ byte: UInt8) -> NodeKey {
-            NodeKey(bytes: [byte] + withUnsafeBytes(of: UInt64(number)) { Array($0) } + [UInt8](repeating: 1, count: 23))!
+            NodeKey(
+                bytes: [byte] + withUnsafeBytes(of: UInt64(number)) { Array($0) } + [UInt8](repeating: 1, count: 23))!
         }
         return Retirement(
             former: key(1), next: key(2), account: .mesh(network: "192.0.2.0/24"), hadPossessions: isPossessed)
     }
 
-    @Test func `changes of key are written together, a lease before those that moved nothing, and the last word counts`() async throws {
+    @Test
+    func `changes of key are written together, a lease before those that moved nothing, and the last word counts`()
+        async throws
+    {
         let account = Grant.Membership.mesh(network: "192.0.2.0/24")
         // The table is busy until all of it waits.
         let isOpen = Mutex(false)

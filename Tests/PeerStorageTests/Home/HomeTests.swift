@@ -152,7 +152,8 @@ import Testing
 
     @Test func `each error is one line with the path and a way on`() {
         let errors: [HomeError] = [
-            .missing(path: "/h"), .anothers(path: "/h"), .notADirectory(path: "/h"), .cannotCreate(path: "/h", reason: "r"),
+            .missing(path: "/h"), .anothers(path: "/h"), .notADirectory(path: "/h"),
+            .cannotCreate(path: "/h", reason: "r"),
             .notWritable(path: "/h", reason: "r"), .tooDeep(path: "/h", socket: "/h/control.sock"),
             .inUse(path: "/h", pid: 7), .inUse(path: "/h", pid: nil), .cannotLock(path: "/h", reason: "r"),
         ]

@@ -192,7 +192,8 @@ struct DamagedRowsTests {
         #expect(try Ran(["sqlite3", path, "SELECT count(*) FROM seed"]).output.hasPrefix("2"))
     }
 
-    @Test func `what this node says of itself is written anew, where it is spoiled and where it is gone`() async throws {
+    @Test func `what this node says of itself is written anew, where it is spoiled and where it is gone`() async throws
+    {
         let home = try folder.home()
         for harm in [
             "UPDATE own_record SET issue = 'x', note = x'ff', began = 'y', bytes = 'z'", "DELETE FROM own_record",

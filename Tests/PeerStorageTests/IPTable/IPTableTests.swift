@@ -60,12 +60,14 @@ import Testing
         try await table.record(sample(1, at: 30, microseconds: 3))
         try await table.record(sample(1, at: 10, microseconds: 1))
         try await table.record(sample(2, at: 20, microseconds: 2))
-        #expect(try await table.latestLatencies() == [
-            .number(1): sample(1, at: 30, microseconds: 3), .number(2): sample(2, at: 20, microseconds: 2),
-        ])
-        #expect(try await table.samples(since: .someday + 20) == [
-            sample(2, at: 20, microseconds: 2), sample(1, at: 30, microseconds: 3),
-        ])
+        #expect(
+            try await table.latestLatencies() == [
+                .number(1): sample(1, at: 30, microseconds: 3), .number(2): sample(2, at: 20, microseconds: 2),
+            ])
+        #expect(
+            try await table.samples(since: .someday + 20) == [
+                sample(2, at: 20, microseconds: 2), sample(1, at: 30, microseconds: 3),
+            ])
     }
 
     @Test func `a round trip is kept to the microsecond`() async throws {

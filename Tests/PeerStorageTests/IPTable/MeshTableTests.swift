@@ -177,7 +177,9 @@ import Testing
     }
 
     @Test func `probes of one moment are all kept, lost ones too`() async throws {
-        let samples = [probe(1, at: 5, 300, setUp: 900), probe(1, at: 5, nil), probe(1, at: 5, 310), probe(2, at: 1, 7)]
+        let samples = [
+            probe(1, at: 5, 300, setUp: 900), probe(1, at: 5, nil), probe(1, at: 5, 310), probe(2, at: 1, 7),
+        ]
         try await table.record(samples)
         #expect(try await table.probes(since: .someday) == samples)
         #expect(try await table.probes(of: .number(2), since: .someday) == [samples[3]])
@@ -190,10 +192,11 @@ import Testing
         try await table.record([probe(1, at: length, nil)])
         // Spans begin at multiples of five minutes; someday is 100 s into one.
         let start = UnixTime.someday + -100_000
-        #expect(try await table.spans(of: .number(1), since: start) == [
-            NodeSpan(node: .number(1), start: start, answers: 2, lost: 1, best: .microseconds(250)),
-            NodeSpan(node: .number(1), start: start + length, answers: 0, lost: 1, best: nil),
-        ])
+        #expect(
+            try await table.spans(of: .number(1), since: start) == [
+                NodeSpan(node: .number(1), start: start, answers: 2, lost: 1, best: .microseconds(250)),
+                NodeSpan(node: .number(1), start: start + length, answers: 0, lost: 1, best: nil),
+            ])
     }
 
     @Test func `no node keeps more probes than the limit, and the newest stay`() async throws {
@@ -219,7 +222,8 @@ import Testing
 
     @Test func `the latest bandwidth is known for each direction, and few are kept`() async throws {
         for number in 0..<Int64(IPTable.bandwidthsPerNode + 5) {
-            try await table.record(BandwidthSample(node: .number(1), at: .someday + number, down: UInt64(number), up: nil))
+            try await table.record(
+                BandwidthSample(node: .number(1), at: .someday + number, down: UInt64(number), up: nil))
         }
         try await table.record(BandwidthSample(node: .number(1), at: .someday + 1_000, down: nil, up: .max))
         let latest = try #require(try await table.latestBandwidths()[.number(1)])
@@ -269,5 +273,7 @@ import Testing
 }
 
 extension WallTime {
-    fileprivate static func + (time: WallTime, seconds: Int) -> WallTime { WallTime(seconds: time.seconds + Int64(seconds)) }
+    fileprivate static func + (time: WallTime, seconds: Int) -> WallTime {
+        WallTime(seconds: time.seconds + Int64(seconds))
+    }
 }

@@ -13,7 +13,10 @@ import Testing
     @Test func `a missing key is made once and read ever after`() throws {
         #expect(try KeyFile.load(at: path) == nil)
         #expect(try KeyFile.loadOrCreate(at: path) { seed } == seed)
-        #expect(try KeyFile.loadOrCreate(at: path) { Issue.record("a second seed"); return [] } == seed)
+        #expect(
+            try KeyFile.loadOrCreate(at: path) {
+                Issue.record("a second seed"); return []
+            } == seed)
         #expect(try KeyFile.load(at: path) == seed)
         #expect(folder.names == ["node.key"])
     }
@@ -26,12 +29,13 @@ import Testing
     @Test func `the file is PKCS#8 in PEM`() throws {
         _ = try KeyFile.loadOrCreate(at: path) { seed }
         let text = String(decoding: bytes(of: path)!, as: UTF8.self)
-        #expect(text == """
-            -----BEGIN PRIVATE KEY-----
-            MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g
-            -----END PRIVATE KEY-----
+        #expect(
+            text == """
+                -----BEGIN PRIVATE KEY-----
+                MC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g
+                -----END PRIVATE KEY-----
 
-            """)
+                """)
     }
 
     @Test(.enabled(if: Ran.isInstalled("openssl", "version"), "needs openssl"))
@@ -74,7 +78,9 @@ import Testing
     @Test(arguments: damaged) func `a damaged key is refused and never replaced`(text: String) throws {
         write(text, to: path, mode: 0o600)
         let error = #expect(throws: StorageError.self) {
-            try KeyFile.loadOrCreate(at: path) { Issue.record("made a new identity"); return seed }
+            try KeyFile.loadOrCreate(at: path) {
+                Issue.record("made a new identity"); return seed
+            }
         }
         #expect(error?.kind == .damaged)
         #expect(error?.description.contains(path) == true)

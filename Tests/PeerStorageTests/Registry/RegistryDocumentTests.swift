@@ -9,30 +9,31 @@ import Testing
             .example(1),
             .init(name: "", address: "a:1", latency: nil, state: .isSelf, key: nil, reason: "why", lastSeen: nil),
         ])
-        #expect(try String(decoding: document.json(), as: UTF8.self) == """
-            {
-              "reverse_proxy_servers": [
+        #expect(
+            try String(decoding: document.json(), as: UTF8.self) == """
                 {
-                  "Server_name": "relay 1",
-                  "Address": "[2001:db8::1]:8088",
-                  "Latency": 12.345,
-                  "State": "connected",
-                  "Key": "\(NodeKey.number(1))",
-                  "Last_seen": "2030-03-17T17:46:40Z"
-                },
-                {
-                  "Server_name": "",
-                  "Address": "a:1",
-                  "Latency": null,
-                  "State": "self",
-                  "Key": null,
-                  "Reason": "why",
-                  "Last_seen": null
+                  "reverse_proxy_servers": [
+                    {
+                      "Server_name": "relay 1",
+                      "Address": "[2001:db8::1]:8088",
+                      "Latency": 12.345,
+                      "State": "connected",
+                      "Key": "\(NodeKey.number(1))",
+                      "Last_seen": "2030-03-17T17:46:40Z"
+                    },
+                    {
+                      "Server_name": "",
+                      "Address": "a:1",
+                      "Latency": null,
+                      "State": "self",
+                      "Key": null,
+                      "Reason": "why",
+                      "Last_seen": null
+                    }
+                  ]
                 }
-              ]
-            }
 
-            """)
+                """)
         #expect(try ServerRegistry(json: document.json()) == document)
     }
 
@@ -41,46 +42,47 @@ import Testing
         (bare.address, bare.blindPort, bare.reason, bare.leaseExpires, bare.verifiedBy) = (nil, nil, nil, nil, [])
         (bare.peerName, bare.type, bare.state) = ("p", .tcp, .requested)
         let document = MappingRegistry(mappings: [.example(65_535), bare])
-        #expect(try String(decoding: document.json(), as: UTF8.self) == #"""
-            {
-              "reverse_proxy_mappings": [
+        #expect(
+            try String(decoding: document.json(), as: UTF8.self) == #"""
                 {
-                  "Server_name": "relay",
-                  "Address": "203.0.113.7",
-                  "Type": "UDP",
-                  "blind_port": 65535,
-                  "State": "target-down",
-                  "Target": "server port",
-                  "Mapping": "00000000000000ff",
-                  "Relay": "203.0.113.7:8088",
-                  "Role": "relay",
-                  "Peer_name": "lap\u001btop \"ü\"\\\n",
-                  "Peer_key": "\#(NodeKey.number(1))",
-                  "Verified_by": [
-                    "a",
-                    "b"
-                  ],
-                  "Reason": "nobody listens",
-                  "Lease_expires": "2030-03-17T17:46:40Z"
-                },
-                {
-                  "Server_name": "relay",
-                  "Address": null,
-                  "Type": "TCP",
-                  "blind_port": null,
-                  "State": "requested",
-                  "Target": "server port",
-                  "Mapping": "00000000000000ff",
-                  "Relay": "203.0.113.7:8088",
-                  "Role": "relay",
-                  "Peer_name": "p",
-                  "Peer_key": "\#(NodeKey.number(1))",
-                  "Verified_by": []
+                  "reverse_proxy_mappings": [
+                    {
+                      "Server_name": "relay",
+                      "Address": "203.0.113.7",
+                      "Type": "UDP",
+                      "blind_port": 65535,
+                      "State": "target-down",
+                      "Target": "server port",
+                      "Mapping": "00000000000000ff",
+                      "Relay": "203.0.113.7:8088",
+                      "Role": "relay",
+                      "Peer_name": "lap\u001btop \"ü\"\\\n",
+                      "Peer_key": "\#(NodeKey.number(1))",
+                      "Verified_by": [
+                        "a",
+                        "b"
+                      ],
+                      "Reason": "nobody listens",
+                      "Lease_expires": "2030-03-17T17:46:40Z"
+                    },
+                    {
+                      "Server_name": "relay",
+                      "Address": null,
+                      "Type": "TCP",
+                      "blind_port": null,
+                      "State": "requested",
+                      "Target": "server port",
+                      "Mapping": "00000000000000ff",
+                      "Relay": "203.0.113.7:8088",
+                      "Role": "relay",
+                      "Peer_name": "p",
+                      "Peer_key": "\#(NodeKey.number(1))",
+                      "Verified_by": []
+                    }
+                  ]
                 }
-              ]
-            }
 
-            """#)
+                """#)
         #expect(try MappingRegistry(json: document.json()) == document)
     }
 
@@ -118,7 +120,9 @@ import Testing
         (host.address, target.target) = ("a/b", "")
         var document = MappingRegistry(mappings: [host, .example(3), target])
         #expect(
-            document.leaveOutMisfits().map(\.field) == ["reverse_proxy_mappings.Address", "reverse_proxy_mappings.Target"])
+            document.leaveOutMisfits().map(\.field) == [
+                "reverse_proxy_mappings.Address", "reverse_proxy_mappings.Target",
+            ])
         #expect(document == MappingRegistry(mappings: [.example(3)]))
         #expect(document.leaveOutMisfits().isEmpty)
         #expect(try MappingRegistry(json: document.json()) == document)

@@ -58,10 +58,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        [0], [1, 0, 0, 39], [2, 0, 0, 0], [2, 0, 0xff, 0xfd], [2, 1, 0, 0], [3, 0, 0, 1], [4, 0, 1, 0], [5, 1, 0, 0],
-        [6, 0, 0, 1], [7, 0, 0, 1], [8, 0, 0, 0], [0x16, 3, 1, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0], [1, 0, 0, 39], [2, 0, 0, 0], [2, 0, 0xff, 0xfd], [2, 1, 0, 0], [3, 0, 0, 1], [4, 0, 1, 0],
+            [5, 1, 0, 0],
+            [6, 0, 0, 1], [7, 0, 0, 1], [8, 0, 0, 0], [0x16, 3, 1, 0],
+        ] as [[UInt8]])
     func `what is no frame of a visitor is a breach, and stays one`(bytes: [UInt8]) {
         #expect(pieces([ChannelFrame.framed([1]) + bytes]) == ["[1]", "breach"])
         #expect(pieces((ChannelFrame.framed([1]) + bytes).map { [$0] }) == ["[1]", "breach"])

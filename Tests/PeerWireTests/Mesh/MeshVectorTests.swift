@@ -44,7 +44,9 @@ import Testing
     }
 
     // What is signed is not compared with what is signed now: a library may add randomness to its signatures.
-    @Test(arguments: [("record", Samples.record), ("record-plain", Samples.plainRecord), ("record-noted", Samples.notedRecord)])
+    @Test(arguments: [
+        ("record", Samples.record), ("record-plain", Samples.plainRecord), ("record-noted", Samples.notedRecord),
+    ])
     func `a committed record is understood, genuine, and passed on as it is`(
         name: String, expected: NodeRecord
     ) throws {

@@ -40,15 +40,18 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "application/json", "multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\"\"",
+        "", "application/json", "multipart/form-data", "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\"\"",
         "multipart/form-data; boundary=\(String(repeating: "b", count: 71))", "multipart/mixed; boundary=b0undary",
     ]) func `what is no form is none`(type: String) { #expect(part("json", Self.body, type) == nil) }
 
     @Test func `parts and heads are bounded`() {
         func form(_ parts: Int, head: Int) -> [UInt8] {
             let more = "X: " + String(repeating: "x", count: head) + "\r\n"
-            let before = (0..<parts).map { "--b\r\nContent-Disposition: form-data; name=\"p\($0)\"\r\n\r\nx\r\n" }.joined()
-            return Array((before + "--b\r\n\(more)Content-Disposition: form-data; name=\"json\"\r\n\r\nx\r\n--b--").utf8)
+            let before = (0..<parts).map { "--b\r\nContent-Disposition: form-data; name=\"p\($0)\"\r\n\r\nx\r\n" }
+                .joined()
+            return Array(
+                (before + "--b\r\n\(more)Content-Disposition: form-data; name=\"json\"\r\n\r\nx\r\n--b--").utf8)
         }
         let type = "multipart/form-data; boundary=b"
         #expect(part("json", form(15, head: 1), type) == "x")

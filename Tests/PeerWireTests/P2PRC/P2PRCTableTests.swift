@@ -76,7 +76,8 @@ import Testing
     @Test func `bounds hold before anything is built`() throws {
         let row = #"{"Name":"a","IPV4":"192.0.2.1"}"#
         func rows(_ count: Int) -> [UInt8] {
-            Array(#"{"ip_address":["#.utf8) + Array(repeatElement(row, count: count).joined(separator: ",").utf8) + Array("]}".utf8)
+            Array(#"{"ip_address":["#.utf8) + Array(repeatElement(row, count: count).joined(separator: ",").utf8)
+                + Array("]}".utf8)
         }
         #expect(try P2PRCTable(json: rows(10), maximumRows: 10).rows.count == 10)
         #expect(throws: P2PRCFault.self) { try P2PRCTable(json: rows(11), maximumRows: 10) }
@@ -90,7 +91,8 @@ import Testing
     }
 
     @Test func `a long text is cut where a character ends`() throws {
-        let table = try Self.table(#"{"ip_address":[{"CustomInformation":""# + "a" + String(repeating: "ü", count: 2_000) + #""}]}"#)
+        let table = try Self.table(
+            #"{"ip_address":[{"CustomInformation":""# + "a" + String(repeating: "ü", count: 2_000) + #""}]}"#)
         let text = try #require(table.rows.first?.customInformation)
         #expect(text.utf8.count == P2PRCTable.maximumText - 1)
         #expect(text.hasSuffix("ü"))

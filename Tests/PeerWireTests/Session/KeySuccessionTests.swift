@@ -11,13 +11,19 @@ import Testing
         KeySuccession(from: nodes[former], to: nodes[next], made: start, until: start + days * day)
     }
 
-    static func former(_ steps: [KeySuccession], of node: Int, at now: Int64 = start) -> Result<[NodeKey], KeyHistoryFault> {
-        do throws(KeyHistoryFault) { return .success(try KeyHistory(steps).formerKeys(of: nodes[node].key, at: now)) } catch {
+    static func former(_ steps: [KeySuccession], of node: Int, at now: Int64 = start) -> Result<
+        [NodeKey], KeyHistoryFault
+    > {
+        do throws(KeyHistoryFault) {
+            return .success(try KeyHistory(steps).formerKeys(of: nodes[node].key, at: now))
+        } catch {
             return .failure(error)
         }
     }
 
-    static func keys(_ numbers: Int...) -> Result<[NodeKey], KeyHistoryFault> { .success(numbers.map { nodes[$0].key }) }
+    static func keys(_ numbers: Int...) -> Result<[NodeKey], KeyHistoryFault> {
+        .success(numbers.map { nodes[$0].key })
+    }
 
     @Test func `a key that was handed over is a former key of the new one, and of no other`() {
         #expect(Self.former([Self.step(0, 1)], of: 1) == Self.keys(0))

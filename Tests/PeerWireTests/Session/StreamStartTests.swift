@@ -89,7 +89,8 @@ import Testing
             var other = bytes
             other[index] ^= 0x40
             for count in 0...bytes.count {
-                #expect(VisitorStart.mayBegin(with: Array(other.prefix(count))) == (count <= index), "\(index) \(count)")
+                #expect(
+                    VisitorStart.mayBegin(with: Array(other.prefix(count))) == (count <= index), "\(index) \(count)")
             }
         }
         for value in UInt8.min ... .max {

@@ -19,10 +19,12 @@ enum Samples {
         ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
     /// Two changes of key; what stands in place of the signatures is made up, for a library may add randomness to them.
     static let history = KeyHistory([
-        KeySuccession(bytes: [UInt8].counting(from: 1) + relay.key.bytes + [UInt8](repeating: 0, count: 16)
-            + .counting(from: 9, 128))!,
-        KeySuccession(bytes: relay.key.bytes + peer.key.bytes + [UInt8](repeating: 1, count: 16)
-            + .counting(from: 19, 128))!,
+        KeySuccession(
+            bytes: [UInt8].counting(from: 1) + relay.key.bytes + [UInt8](repeating: 0, count: 16)
+                + .counting(from: 9, 128))!,
+        KeySuccession(
+            bytes: relay.key.bytes + peer.key.bytes + [UInt8](repeating: 1, count: 16)
+                + .counting(from: 19, 128))!,
     ])
     static let limits: Receipt.Terms.Limits = {
         var limits = Receipt.Terms.Limits()

@@ -80,7 +80,8 @@ func described(_ message: Message) -> [String: String] {
         ]
     case .receiptSigned(let mapping, let signature):
         ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
-    case .channelsWanted(let count, let group): ["count": "\(count)"].merging(group != 0 ? ["group": "\(group)"] : [:]) { $1 }
+    case .channelsWanted(let count, let group):
+        ["count": "\(count)"].merging(group != 0 ? ["group": "\(group)"] : [:]) { $1 }
     case .draining(let isDraining): ["isDraining": "\(isDraining)"]
     case .checkWanted(let request):
         [
@@ -159,7 +160,8 @@ private func bigEndian(_ number: UInt64) -> [UInt8] {
 func described(_ history: KeyHistory) -> [String: String] {
     var fields: [String: String] = [:]
     for (index, succession) in history.successions.enumerated() {
-        fields["succession \(index + 1)"] = "\(succession.former) to \(succession.next), made \(succession.made), until "
+        fields["succession \(index + 1)"] =
+            "\(succession.former) to \(succession.next), made \(succession.made), until "
             + "\(succession.until), \(Hex.encode(succession.formerSignature)), \(Hex.encode(succession.nextSignature))"
     }
     return fields

@@ -25,7 +25,8 @@ import Testing
         for host in Self.others where host != "[::1]" { #expect(!HostText.isTarget("\(host):80", count: 1), "\(host)") }
         #expect(HostText.isTarget("server port", count: 1))
         #expect(HostText.isTarget("a:65535", count: 1) && !HostText.isTarget("a:65535", count: 2))
-        for text in ["", "a", "a:", "a:0", "a:65536", "a:+1", "a:80 ", "server port ", "127.0.0.1:7001  verified  tls"] {
+        for text in ["", "a", "a:", "a:0", "a:65536", "a:+1", "a:80 ", "server port ", "127.0.0.1:7001  verified  tls"]
+        {
             #expect(!HostText.isTarget(text, count: 1), "\(text)")
         }
     }
@@ -44,7 +45,9 @@ import Testing
 
     @Test func `an honest name with a joiner in it comes in without it`() throws {
         let frame = Samples.messages.first { $0.name == "introduction" }!.message.frame
-        guard case .introduction(let introduction) = try decoded(MessageTests.frame(frame, 2, Array("👩\u{200d}💻 home".utf8)))
+        guard
+            case .introduction(let introduction) = try decoded(
+                MessageTests.frame(frame, 2, Array("👩\u{200d}💻 home".utf8)))
         else { return #expect(Bool(false)) }
         #expect(introduction.name == "👩💻 home")
     }

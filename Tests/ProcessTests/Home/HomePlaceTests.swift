@@ -28,7 +28,9 @@ extension ProcessTests {
                 let relay = try await s.relay(home: home)
                 let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
                 try await peer.verified(echo.port)
-                let expected = ["ip_table.sqlite", "reverse_proxy_server.json", "reverse_proxy_mapping.json", "node.key", "lock"]
+                let expected = [
+                    "ip_table.sqlite", "reverse_proxy_server.json", "reverse_proxy_mapping.json", "node.key", "lock",
+                ]
                 try await eventually("all of them are written", within: .seconds(5)) {
                     Set(try FileManager.default.contentsOfDirectory(atPath: home)).isSuperset(of: expected)
                 }
@@ -49,7 +51,9 @@ extension ProcessTests {
                 try await relay.restart()
                 try await peer.verified(echo.port)
                 for name in ["ip_table.sqlite", "reverse_proxy_mapping.json"] {
-                    try await eventually("\(name) is private", within: .seconds(3)) { try mode("\(home)/\(name)") == 0o600 }
+                    try await eventually("\(name) is private", within: .seconds(3)) {
+                        try mode("\(home)/\(name)") == 0o600
+                    }
                 }
             }
         }
@@ -58,7 +62,9 @@ extension ProcessTests {
         func removed() async throws {
             try await scenario { s in
                 let relay = try await s.relay()
-                try await eventually("it has begun", within: .seconds(5)) { try await relay.command(["status"]).status == 0 }
+                try await eventually("it has begun", within: .seconds(5)) {
+                    try await relay.command(["status"]).status == 0
+                }
                 try FileManager.default.moveItem(atPath: relay.home, toPath: "\(s.folder)/moved")
                 let line = try await relay.program.line(containing: "was removed", within: .seconds(15))
                 try #require(line.contains("error: the home \(relay.home)"), "\(line)")
@@ -102,7 +108,8 @@ extension ProcessTests {
                 }
                 // Root has none of its own here, and may mean another's.
                 let root = try await run(s, ["status"], environment: ["HOME=\(s.folder)"])
-                try #require(root.status == ExitCode.noNode && root.stderr.contains("sudo -u USER p2prc"), "\(root.stderr)")
+                try #require(
+                    root.status == ExitCode.noNode && root.stderr.contains("sudo -u USER p2prc"), "\(root.stderr)")
             }
         }
     }

@@ -128,10 +128,14 @@ extension ProcessTests {
                 try await throughout(.seconds(4), "one line for all of its attempts") {
                     relay.program.stderr.split(separator: "\n").count { $0.contains("is not let in") } <= 1
                 }
-                try #require(relay.program.find("home (") != nil && relay.program.find("is not let in: it was revoked") != nil)
+                try #require(
+                    relay.program.find("home (") != nil && relay.program.find("is not let in: it was revoked") != nil)
                 relay.program.kill()
                 try await relay.restart()
-                try #require(try await rows(relay).allSatisfy { $0["blind_port"] as? Int != row.port || $0["State"] as? String != "offline" })
+                try #require(
+                    try await rows(relay).allSatisfy {
+                        $0["blind_port"] as? Int != row.port || $0["State"] as? String != "offline"
+                    })
             }
         }
 

@@ -31,9 +31,12 @@ extension ProcessTests {
                 #expect(complaints.count == 2, "\(made.stderr)")
                 #expect(complaints.first?.contains("127.0.0.1:\(local.lowerBound) does not answer") == true)
                 #expect(
-                    complaints.last?.contains("127.0.0.1:\(local.lowerBound + 2)-\(local.upperBound) do not answer") == true)
+                    complaints.last?.contains("127.0.0.1:\(local.lowerBound + 2)-\(local.upperBound) do not answer")
+                        == true)
                 try await s.expectEcho("127.0.0.1", open.lowerBound + 1)
-                for port in open where port != open.lowerBound + 1 { try await s.expectRefused("127.0.0.1", port, times: 1) }
+                for port in open where port != open.lowerBound + 1 {
+                    try await s.expectRefused("127.0.0.1", port, times: 1)
+                }
                 let down: [String?] = ["target-down", "verified", "target-down", "target-down", "target-down"]
                 for node in [peer, relay] {
                     #expect(try await states(node) == down)
@@ -79,9 +82,12 @@ extension ProcessTests {
                 // It goes while somebody is there, so that visitors are the first to notice.
                 dying.program.kill()
                 for _ in 0..<30 {
-                    try await s.visit("expect-refused", ["--port", "\(open.lowerBound + 30)", "--times", "1"], seconds: 10)
-                    _ = try await s.startVisitor("garbage", ["--port", "\(open.lowerBound + 50)", "--kind", "silence"], seconds: 5)
-                        .exit(within: .seconds(10))
+                    try await s.visit(
+                        "expect-refused", ["--port", "\(open.lowerBound + 30)", "--times", "1"], seconds: 10)
+                    _ = try await s.startVisitor(
+                        "garbage", ["--port", "\(open.lowerBound + 50)", "--kind", "silence"], seconds: 5
+                    )
+                    .exit(within: .seconds(10))
                 }
                 let end = try await good.exit(within: .seconds(60))
                 try #require(end == 0, "\(good.stdout)\(good.stderr)")
@@ -100,7 +106,8 @@ extension ProcessTests {
                 let ports = 31_100...32_123
                 let (local, open) = (ports, ports)
                 let relay = try await s.relay(ports: open) { $0.bind = "127.0.0.4" }
-                let echo = try await s.service("echo", port: local.lowerBound, ["--count", "1024", "--bind", "127.0.0.1"])
+                let echo = try await s.service(
+                    "echo", port: local.lowerBound, ["--count", "1024", "--bind", "127.0.0.1"])
                 let peer = try await s.peer(of: relay) { $0.relays = ["127.0.0.4:\(relay.settings.serverPort ?? 0)"] }
                 let idle = try relay.program.facts().descriptors
                 let made = try await peer.command(["--mp", mapping(local, open)])
@@ -138,7 +145,8 @@ extension ProcessTests {
                     "momentary", ["--data", "\(ports.lowerBound + 1)", "--bind", "127.0.0.2"])
                 let peer = try await s.peer(of: relay)
                 try #require(
-                    try await peer.command(["--mp", "\(control.port):\(ports.lowerBound)", "--target", "127.0.0.2"]).status
+                    try await peer.command(["--mp", "\(control.port):\(ports.lowerBound)", "--target", "127.0.0.2"])
+                        .status
                         == ExitCode.fine)
                 let data = (ports.lowerBound + 1)...ports.upperBound
                 let words = ["--mp", mapping(data, data), "--on-demand", "--target", "127.0.0.2"]
@@ -152,7 +160,9 @@ extension ProcessTests {
                 try await peer.restart()
                 try await peer.verified(data.lowerBound)
                 try await s.visit("fetch", ["--port", "\(ports.lowerBound)", "--times", "5"])
-                let back = try await peer.command(["--mp", mapping(data, data), "--no-on-demand", "--target", "127.0.0.2"])
+                let back = try await peer.command([
+                    "--mp", mapping(data, data), "--no-on-demand", "--target", "127.0.0.2",
+                ])
                 #expect(back.status == ExitCode.targetDown)
                 try await s.expectRefused("127.0.0.1", data.lowerBound)
             }
@@ -166,7 +176,8 @@ extension ProcessTests {
                 let peer = try await s.peer(of: relay)
                 let asked = try await peer.command(["--mp", "\(echo.port)"])
                 #expect(asked.status == ExitCode.targetDown)
-                let hint = "127.0.0.1:\(echo.port) does not answer, [::1]:\(echo.port) does: --target '[::1]:\(echo.port)'"
+                let hint =
+                    "127.0.0.1:\(echo.port) does not answer, [::1]:\(echo.port) does: --target '[::1]:\(echo.port)'"
                 #expect(asked.stderr.contains(hint), "\(asked.stderr)")
                 let row = try #require(try await peer.viewRPM().first { $0.leads(to: echo.port) })
                 #expect(row.reason == hint)

@@ -17,7 +17,8 @@ extension ProcessTests {
                 let row = try #require(try await peer.viewRPM().first { $0.target == "127.0.0.1:\(echo.port)" })
                 let port = try #require(row.port)
                 #expect(made.stdout == "192.0.2.77:\(port) -> 127.0.0.1:\(echo.port) active\n")
-                #expect(made.stderr.contains("works at 127.0.0.1") && made.stderr.contains("192.0.2.77"), "\(made.stderr)")
+                #expect(
+                    made.stderr.contains("works at 127.0.0.1") && made.stderr.contains("192.0.2.77"), "\(made.stderr)")
                 #expect(row.state == "active" && row.address == "192.0.2.77")
                 let table = try await peer.command(["--view-rpm"])
                 #expect(table.stdout.contains("works at 127.0.0.1"), "\(table.stdout)")
@@ -33,7 +34,9 @@ extension ProcessTests {
                 let relay = try await s.relay { $0.advertise = "localhost" }
                 let peer = try await s.peer(of: relay)
                 let made = try await peer.command(["--mp", "\(echo.port)"])
-                #expect(made.status == ExitCode.fine && made.stdout.hasSuffix(" verified\n"), "\(made.stdout)\(made.stderr)")
+                #expect(
+                    made.status == ExitCode.fine && made.stdout.hasSuffix(" verified\n"), "\(made.stdout)\(made.stderr)"
+                )
                 #expect(made.stdout.hasPrefix("localhost:"))
             }
         }
@@ -45,7 +48,8 @@ extension ProcessTests {
                 let relay = try await s.relay { $0.advertise = "relay.invalid" }
                 let peer = try await s.peer(of: relay)
                 let made = try await peer.command(["--mp", "\(echo.port)"])
-                #expect(made.status == ExitCode.fine && made.stdout.hasSuffix(" active\n"), "\(made.stdout)\(made.stderr)")
+                #expect(
+                    made.status == ExitCode.fine && made.stdout.hasSuffix(" active\n"), "\(made.stdout)\(made.stderr)")
             }
         }
     }

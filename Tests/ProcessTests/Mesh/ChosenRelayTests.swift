@@ -55,7 +55,9 @@ extension ProcessTests {
                 try #require(try await peer.program.terminate() == 0)
                 for name in ["second", other] {
                     let left = try await peer.command(["leave", name])
-                    try #require(left.status == ExitCode.notFound && left.stderr.contains("found it by itself"), "\(left.stderr)")
+                    try #require(
+                        left.status == ExitCode.notFound && left.stderr.contains("found it by itself"), "\(left.stderr)"
+                    )
                 }
                 try #require(try await peer.command(["leave", "first"]).status == 0)
             }

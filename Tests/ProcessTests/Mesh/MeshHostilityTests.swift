@@ -246,9 +246,11 @@ extension ProcessTests {
             while True: threading.Thread(target=serve, args=(door.accept()[0],), daemon=True).start()
             """
 
-        @Test("an answer of a gigabyte, and one that comes by the minute, are cut, and the mesh goes on", arguments: [
-            ("flood", "longer than anybody needs"), ("drip", "timed out"),
-        ])
+        @Test(
+            "an answer of a gigabyte, and one that comes by the minute, are cut, and the mesh goes on",
+            arguments: [
+                ("flood", "longer than anybody needs"), ("drip", "timed out"),
+            ])
         func endless(_ manner: String, _ complaint: String) async throws {
             try await scenario { s in
                 try await s.makeStranger()

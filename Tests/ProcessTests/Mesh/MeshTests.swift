@@ -87,7 +87,8 @@ extension ProcessTests {
 
         /// What the two new documents say fits their schemas.
         private func validate(_ s: Scenario, _ node: Node) async throws {
-            let python = "import json,sys,jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))"
+            let python =
+                "import json,sys,jsonschema; jsonschema.validate(json.load(sys.stdin), json.load(open(sys.argv[1])))"
             for (words, schema) in [(["--view-rps", "--explain"], "explain"), (["netcheck"], "netcheck")] {
                 let document = "\(s.folder)/\(schema).json"
                 try await node.json(words).write(to: URL(filePath: document))

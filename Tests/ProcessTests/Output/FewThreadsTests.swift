@@ -8,7 +8,9 @@ extension ProcessTests {
         .serialized, .timeLimit(.minutes(1)),
         .enabled(if: geteuid() == 0, "needs root, to be a user whose processes are limited"))
     struct FewThreadsTests {
-        @Test("without the threads that it needs a node says so and ends, before it promises anything", arguments: [1, 8, 14])
+        @Test(
+            "without the threads that it needs a node says so and ends, before it promises anything",
+            arguments: [1, 8, 14])
         func few(_ limit: Int) async throws {
             try await scenario { s in
                 // Limits do not hold for root; they count all processes of a user, so it is one that has no others.

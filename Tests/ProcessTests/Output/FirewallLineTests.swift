@@ -19,9 +19,11 @@ extension ProcessTests {
                 }
                 let line = try await peer.program.line(containing: "cannot be reached from outside")
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
-                try #require(line.contains("warning: 127.0.0.77:") && line.contains("-> 127.0.0.1:\(echo.port)"), "\(line)")
                 try #require(
-                    line.hasSuffix("open TCP ports \(ports.lowerBound)-\(ports.upperBound) in the firewall of relay \(address)"),
+                    line.contains("warning: 127.0.0.77:") && line.contains("-> 127.0.0.1:\(echo.port)"), "\(line)")
+                try #require(
+                    line.hasSuffix(
+                        "open TCP ports \(ports.lowerBound)-\(ports.upperBound) in the firewall of relay \(address)"),
                     "\(line)")
                 let asked = try await peer.command(["--mp", "\(echo.port)"])
                 try #require(asked.status == ExitCode.unreachable)

@@ -12,7 +12,8 @@ extension ProcessTests {
                 let relay = try await s.relay()
                 let first = try #require(relay.program.stderr.split(separator: "\n").first)
                 try #require(
-                    first.wholeMatch(of: #/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d info: reverse proxy [0-9a-f]{16} listening on .+/#) != nil,
+                    first.wholeMatch(
+                        of: #/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d info: reverse proxy [0-9a-f]{16} listening on .+/#) != nil,
                     "\(first)")
                 let peer = try await s.peer(of: relay) { $0.nodeName = "home" }
                 try await relay.program.line(containing: "session of home (")
@@ -26,7 +27,8 @@ extension ProcessTests {
                 let outsider = try s.node(settings)
                 try await outsider.listening()
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
-                try #require(try await outsider.command(["join", address, "--token-file", file]).status == ExitCode.fine)
+                try #require(
+                    try await outsider.command(["join", address, "--token-file", file]).status == ExitCode.fine)
                 try await relay.program.line(containing: "session of outsider (")
                 try #require(try await relay.command(["token", "revoke", "box"]).status == ExitCode.fine)
                 let line = try await relay.program.line(containing: "ended: it was revoked")
@@ -61,7 +63,8 @@ extension ProcessTests {
             print(welcome)
             """
 
-        @Test("members that come and go all the time leave a bounded number of lines, and the last one counts the others")
+        @Test(
+            "members that come and go all the time leave a bounded number of lines, and the last one counts the others")
         func passing() async throws {
             try await scenario { s in
                 let relay = try await s.relay { $0.more = ["--open"] }

@@ -36,7 +36,9 @@ extension ProcessTests {
             return relay
         }
 
-        @Test("with full pipes that nobody reads relay and peer go on, members come and go, and SIGTERM ends both within 3 s")
+        @Test(
+            "with full pipes that nobody reads relay and peer go on, members come and go, and SIGTERM ends both within 3 s"
+        )
         func unread() async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")
@@ -85,7 +87,8 @@ extension ProcessTests {
                     try #require(try FileManager.default.destinationOfSymbolicLink(atPath: place) == "/dev/null")
                 }
                 try #require(try await relay.program.terminate() == 0)
-                let sound = try await s.run("sqlite3", "sqlite3", ["\(relay.home)/ip_table.sqlite", "pragma integrity_check"])
+                let sound = try await s.run(
+                    "sqlite3", "sqlite3", ["\(relay.home)/ip_table.sqlite", "pragma integrity_check"])
                 try #require(sound.stdout == "ok\n")
             }
         }

@@ -123,7 +123,8 @@ extension ProcessTests {
                 try await eventually("it has two numbers", within: .seconds(10)) { try await numbers(3).count == 2 }
                 let odd = try #require(try await numbers(3).subtracting([usual]).first)
                 // It is taken there: what the relay gave before is what it gives again.
-                try await peer.program.line(containing: "is asked for port \(usual) instead of \(odd)", within: .seconds(15))
+                try await peer.program.line(
+                    containing: "is asked for port \(usual) instead of \(odd)", within: .seconds(15))
                 try await eventually("it has the other number again", within: .seconds(15)) {
                     try await numbers(3) == [usual, odd]
                 }
@@ -139,7 +140,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("a relay that stops answering is shown as gone after 1.2 s, and is back when it speaks", arguments: [0, 1])
+        @Test(
+            "a relay that stops answering is shown as gone after 1.2 s, and is back when it speaks", arguments: [0, 1])
         func silence(_ index: Int) async throws {
             try await scenario { s in
                 let world = try await World(s)
@@ -221,10 +223,12 @@ extension ProcessTests {
             }
         }
 
-        @Test("relays = 9 and auto with relays = 0 are refused, and say what to write", arguments: [
-            ("relays = 9", ExitCode.damagedData, "relays: 9 is out of range"),
-            ("relays = 0", ExitCode.usage, "relays = 0"),
-        ])
+        @Test(
+            "relays = 9 and auto with relays = 0 are refused, and say what to write",
+            arguments: [
+                ("relays = 9", ExitCode.damagedData, "relays: 9 is out of range"),
+                ("relays = 0", ExitCode.usage, "relays = 0"),
+            ])
         func refused(_ config: String, _ status: Int, _ text: String) async throws {
             try await scenario { s in
                 var settings = NodeSettings("peer")

@@ -36,7 +36,8 @@ extension ProcessTests {
                 // The fake clock was really on: whoever ran under it wrote such times down.
                 for (node, time) in [(relay, relayTime), (peer, peerTime)] {
                     let newest = try await s.run(
-                        "sqlite3", "sqlite3", ["\(node.home)/ip_table.sqlite", Self.newestTime(isRelay: node === relay)])
+                        "sqlite3", "sqlite3",
+                        ["\(node.home)/ip_table.sqlite", Self.newestTime(isRelay: node === relay)])
                     let seconds = try #require(Int(newest.stdout.trimmingCharacters(in: .newlines)))
                     let now = Int(Date().timeIntervalSince1970)
                     switch time {
@@ -123,7 +124,8 @@ extension ProcessTests {
                 try await outsider.listening()
                 let address = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 let joined = try await outsider.command(["join", address, "--token-file", file])
-                try #require(joined.status == ExitCode.refused && joined.stderr.contains("it is kept"), "\(joined.stderr)")
+                try #require(
+                    joined.status == ExitCode.refused && joined.stderr.contains("it is kept"), "\(joined.stderr)")
                 let line = try await outsider.program.line(containing: what)
                 try #require(line.contains(named) && line.contains("this relay's clock says"), "\(line)")
                 // The clock put right, the same token lets it in.

@@ -17,7 +17,9 @@ extension ProcessTests {
             try #require(heard.range(of: Data([UInt8](repeating: 0x5e, count: 32))) == nil, "it heard the mesh key")
         }
 
-        @Test("who knows the relay's key says nothing to another but which key it knows", arguments: Impostor.Manner.allCases)
+        @Test(
+            "who knows the relay's key says nothing to another but which key it knows",
+            arguments: Impostor.Manner.allCases)
         func pinned(_ manner: Impostor.Manner) async throws {
             try await scenario { s in
                 let relay = try await s.relay { $0.nodeName = "relay-with-a-name" }

@@ -45,7 +45,10 @@ extension ProcessTests {
                 let routes = try Self.routes()
                 try #require(routes.contains("/v1/node") && routes.contains("/v1/alive"))
                 var answers: Set<String> = []
-                let others = ["/", "/v1", "/v1/", "/v1/alive/", "/v1/alive/../node", "//v1/node", "/metrics", "/%2e%2e/node.key", "/*"]
+                let others = [
+                    "/", "/v1", "/v1/", "/v1/alive/", "/v1/alive/../node", "//v1/node", "/metrics", "/%2e%2e/node.key",
+                    "/*",
+                ]
                 for path in routes.subtracting(["/v1/alive"]).sorted() + others {
                     answers.insert(try await ask(s, relay, path))
                 }
@@ -139,7 +142,8 @@ extension ProcessTests {
                     try await peer.viewRPS().contains { $0.state == "connected" }
                 }
                 let made = try await s.shell(
-                    "openssl req -x509 -key \(peer.home)/node.key -days 9 -subj /CN=anything -out \(s.folder)/member.crt")
+                    "openssl req -x509 -key \(peer.home)/node.key -days 9 -subj /CN=anything -out \(s.folder)/member.crt"
+                )
                 try #require(made.status == 0, "\(made.stderr)")
                 let own = ["--cert", "\(s.folder)/member.crt", "--key", "\(peer.home)/node.key"]
                 let answer = try await ask(s, relay, "/v1/node", own)

@@ -24,7 +24,8 @@ extension ProcessTests {
 
         private func refused(at relay: Node) async throws -> Int {
             let status = try await relay.command(["status", "--json"]).stdout
-            return try JSONDecoder().decode(Traffic.self, from: Data(status.utf8)).Mapping_traffic.map(\.Refused).reduce(0, +)
+            return try JSONDecoder().decode(Traffic.self, from: Data(status.utf8)).Mapping_traffic.map(\.Refused)
+                .reduce(0, +)
         }
 
         @Test("a relay's filter and a mapping's filter keep visitors out, and the mapping is verified all the same")
@@ -58,11 +59,13 @@ extension ProcessTests {
                 let relay = try await s.relay { $0.more = ["--deny-peers", "127.0.0.66"] }
                 let target = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 let denied = try await s.shell(
-                    "timeout 5 openssl s_client -bind 127.0.0.66 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1")
+                    "timeout 5 openssl s_client -bind 127.0.0.66 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1"
+                )
                 try #require(!denied.stdout.contains("BEGIN CERTIFICATE"), "\(denied.stdout)")
                 try #require(try await relay.strangers()["Filtered"] == 1)
                 let let_in = try await s.shell(
-                    "timeout 5 openssl s_client -bind 127.0.0.67 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1")
+                    "timeout 5 openssl s_client -bind 127.0.0.67 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1"
+                )
                 try #require(let_in.stdout.contains("BEGIN CERTIFICATE"), "\(let_in.stdout)")
             }
         }
@@ -120,7 +123,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("a limited token is held to its bytes per second within 5 %, in each direction", arguments: ["down", "up"])
+        @Test(
+            "a limited token is held to its bytes per second within 5 %, in each direction", arguments: ["down", "up"])
         func rate(_ direction: String) async throws {
             try await scenario { s in
                 let http = try await s.service("http", ["--body", "x"])

@@ -6,7 +6,9 @@ extension ProcessTests {
     /// Who is no member gets nothing, and not for long.
     @Suite(.serialized, .timeLimit(.minutes(2)))
     struct StrangerTests {
-        @Test("a stranger keeps no socket longer than 10 s and learns no name", arguments: Stranger.Manner.allCases.dropLast())
+        @Test(
+            "a stranger keeps no socket longer than 10 s and learns no name",
+            arguments: Stranger.Manner.allCases.dropLast())
         func patience(_ manner: Stranger.Manner) async throws {
             try await scenario { s in
                 let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
@@ -21,7 +23,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("without a proof there is one word, that this is no member", arguments: [Stranger.Manner.noProof, .wrongProof])
+        @Test(
+            "without a proof there is one word, that this is no member",
+            arguments: [Stranger.Manner.noProof, .wrongProof])
         func notAMember(_ manner: Stranger.Manner) async throws {
             try await scenario { s in
                 let relay = try await s.relay()
@@ -36,14 +40,17 @@ extension ProcessTests {
         func plaintextSession() async throws {
             try await scenario { s in
                 let url = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "json/vectors/retired.json")
+                    .deletingLastPathComponent().deletingLastPathComponent().appending(
+                        path: "json/vectors/retired.json")
                 let rows = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [[String: Any]]
                 let hello = try #require(rows?.first { $0["name"] as? String == "hello" }?["hex"] as? String)
                 let relay = try await s.relay { $0.nodeName = "a-very-particular-name" }
                 let fared = try await s.stranger(
                     .plaintext, at: relay.settings.serverPort ?? 0, saying: "7032707263730001" + hello)
                 // close, reason 11.
-                try #require(fared.answer.hasPrefix("0500") && fared.answer.dropFirst(8).hasPrefix("0100010b"), "\(fared.answer)")
+                try #require(
+                    fared.answer.hasPrefix("0500") && fared.answer.dropFirst(8).hasPrefix("0100010b"), "\(fared.answer)"
+                )
                 try #require(fared.isOver && fared.milliseconds < 3_000)
                 let told = stride(from: 0, to: fared.answer.count - 1, by: 2).compactMap { at -> Character? in
                     let start = fared.answer.index(fared.answer.startIndex, offsetBy: at)

@@ -34,10 +34,11 @@ extension ProcessTests {
         /// Everything of the control side that must never be readable.
         private func secrets(_ peer: Node, _ row: MappingRow) throws -> [String: Data] {
             let meshKey = try #require(peer.settings.meshKey)
-            let raw = Data(stride(from: 0, to: 64, by: 2).map { at -> UInt8 in
-                let start = meshKey.index(meshKey.startIndex, offsetBy: at)
-                return UInt8(meshKey[start..<meshKey.index(start, offsetBy: 2)], radix: 16) ?? 0
-            })
+            let raw = Data(
+                stride(from: 0, to: 64, by: 2).map { at -> UInt8 in
+                    let start = meshKey.index(meshKey.startIndex, offsetBy: at)
+                    return UInt8(meshKey[start..<meshKey.index(start, offsetBy: 2)], radix: 16) ?? 0
+                })
             let target = try #require(row.target)
             try #require(row.serverName == "relay-with-a-name", "the name is told, inside TLS")
             return [
@@ -106,7 +107,9 @@ extension ProcessTests {
                     let played = try await s.stranger(.plaintext, at: port, saying: hex)
                     try #require(played.isOver && played.milliseconds < 10_000)
                 }
-                try #require(try await peer.verified(row.port == 0 ? 0 : Int(row.target?.split(separator: ":").last ?? "") ?? 0).port == row.port)
+                try #require(
+                    try await peer.verified(row.port == 0 ? 0 : Int(row.target?.split(separator: ":").last ?? "") ?? 0)
+                        .port == row.port)
                 try #require(try await s.curl("http://127.0.0.1:\(row.port)/") == Self.payload)
                 try #require(!peer.program.stderr.contains("superseded"))
             }

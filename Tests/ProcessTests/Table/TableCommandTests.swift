@@ -25,7 +25,9 @@ extension ProcessTests {
         }
 
         /// Runs a command in a home, with a node or without. `input` is a file.
-        private func p2prc(_ s: Scenario, _ home: String, _ words: [String], input: String? = nil) async throws -> Finished {
+        private func p2prc(_ s: Scenario, _ home: String, _ words: [String], input: String? = nil) async throws
+            -> Finished
+        {
             try await s.run("p2prc", Binaries.product(), words + ["--home", home], standardInput: input)
         }
 
@@ -65,7 +67,8 @@ extension ProcessTests {
                 let node = try await node(s)
                 if !isRunning { try #require(try await node.program.terminate() == 0) }
                 for words in [
-                    ["--as", "relay.invalid"], ["--AddServer", "192.0.2.1", "-p", "9000"], ["--as", "[2001:db8::1]:80"],
+                    ["--as", "relay.invalid"], ["--AddServer", "192.0.2.1", "-p", "9000"],
+                    ["--as", "[2001:db8::1]:80"],
                     ["--as", "relay.invalid:8088"],
                 ] { try #require(try await p2prc(s, node.home, words).status == ExitCode.fine) }
                 try #require(
@@ -167,12 +170,16 @@ extension ProcessTests {
             root.appending(path: "Tests/PeerWireTests/P2PRC/Fixtures/\(name).json").path
         }
 
-        @Test("P2PRC's tables are taken over in every form, as seeds, and written in its latest", arguments: [true, false])
+        @Test(
+            "P2PRC's tables are taken over in every form, as seeds, and written in its latest",
+            arguments: [true, false])
         func exchangeOfFiles(_ isRunning: Bool) async throws {
             try await scenario { s in
                 let node = try await node(s)
                 if !isRunning { try #require(try await node.program.terminate() == 0) }
-                for (name, added) in [("current", 3), ("texts-2023", 2), ("lowercase-2021", 2), ("null", 0), ("current", 0)] {
+                for (name, added) in [
+                    ("current", 3), ("texts-2023", 2), ("lowercase-2021", 2), ("null", 0), ("current", 0),
+                ] {
                     let taken = try await p2prc(s, node.home, ["import", "ip-table", Self.fixture(name), "--json"])
                     try #require(taken.status == ExitCode.fine, "\(taken.stderr)")
                     let sum = try JSONDecoder().decode([String: Int].self, from: Data(taken.stdout.utf8))
@@ -267,7 +274,9 @@ extension ProcessTests {
                 try #require(
                     try await list(s, node.home).seeds.sorted()
                         == ["p2prc 203.0.113.222:61582", "p2prc 203.0.113.222:8078"])
-                for path in ["MAPPort?port=22", "startcontainer", "AddProxy?port=1&domain_name=a&ip_address=b", "v1/node"] {
+                for path in [
+                    "MAPPort?port=22", "startcontainer", "AddProxy?port=1&domain_name=a&ip_address=b", "v1/node",
+                ] {
                     try #require(try await curl(["-o", "/dev/null", "-w", "%{http_code}", "\(url)/\(path)"]) == "404")
                 }
                 try #require(try await node.program.terminate() == 0)

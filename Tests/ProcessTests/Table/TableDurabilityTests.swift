@@ -15,7 +15,9 @@ extension ProcessTests {
         }
 
         private static func table(_ rows: Int, _ network: Int) -> String {
-            let list = (0..<rows).map { #"{"Name":"n\#($0)","IPV4":"198.51.100.\#(network)","ServerPort":"\#($0 + 1)"}"# }
+            let list = (0..<rows).map {
+                #"{"Name":"n\#($0)","IPV4":"198.51.100.\#(network)","ServerPort":"\#($0 + 1)"}"#
+            }
             return #"{"ip_address":[\#(list.joined(separator: ","))]}"#
         }
 
@@ -148,7 +150,8 @@ extension ProcessTests {
                 guard let identity = NodeIdentity(seed: seed) else { throw Failure("no identity") }
                 let issued = Int64(Date.now.timeIntervalSince1970)
                 let record = NodeRecord(
-                    key: identity.key, issue: UInt64(issued) * 1_000, process: .init(began: 1, instance: UInt64(number)),
+                    key: identity.key, issue: UInt64(issued) * 1_000,
+                    process: .init(began: 1, instance: UInt64(number)),
                     issued: issued, lifetime: 3_600, roles: .relay, name: "node \(number)", software: "p2prc/0.1.0",
                     addresses: [])
                 return try SignedRecord(record, by: identity).bytes.map { String(format: "%02x", $0) }.joined()
@@ -205,7 +208,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when it is loaded")
+        @Test(
+            "a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when it is loaded"
+        )
         func large() async throws {
             try await scenario { s in
                 let home = "\(s.folder)/home"
@@ -223,7 +228,9 @@ extension ProcessTests {
                     try #require(seen.stdout.components(separatedBy: "\"Source\": \"record\"").count - 1 == 10_000)
                     return times.contains { $0 < .seconds(1) }
                 }
-                let names = try FileManager.default.contentsOfDirectory(atPath: home).filter { $0.hasPrefix("ip_table") }
+                let names = try FileManager.default.contentsOfDirectory(atPath: home).filter {
+                    $0.hasPrefix("ip_table")
+                }
                 let bytes = try names.reduce(0) { sum, name in
                     sum + ((try FileManager.default.attributesOfItem(atPath: "\(home)/\(name)")[.size] as? Int) ?? 0)
                 }

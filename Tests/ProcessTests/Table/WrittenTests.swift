@@ -19,7 +19,9 @@ enum DiskTrouble: String, CaseIterable, CustomTestStringConvertible {
         let folder = NSTemporaryDirectory() + "p2prc-mount-\(getpid())"
         try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        guard getuid() == 0, (try? Ran(["mount", "-t", "tmpfs", "p2prc-test", folder]))?.status == 0 else { return false }
+        guard getuid() == 0, (try? Ran(["mount", "-t", "tmpfs", "p2prc-test", folder]))?.status == 0 else {
+            return false
+        }
         return (try? Ran(["umount", folder]))?.status == 0
     }()
 }
@@ -84,7 +86,9 @@ extension ProcessTests {
                 node: node,
                 rows: [
                     Row(["--mp", services[2]], query: count("mapping_wish WHERE port = \(services[2])")),
-                    Row(["unmap", services[1]], query: "SELECT NOT EXISTS (SELECT * FROM mapping_wish WHERE port = \(services[1]))"),
+                    Row(
+                        ["unmap", services[1]],
+                        query: "SELECT NOT EXISTS (SELECT * FROM mapping_wish WHERE port = \(services[1]))"),
                     Row(
                         ["--mp", services[0], "--deny", "192.0.2.0/24"],
                         query: count("mapping_wish WHERE port = \(services[0]) AND deny = '192.0.2.0/24'")),
@@ -100,7 +104,9 @@ extension ProcessTests {
                     Row(
                         ["--arn", "--ip", "192.0.2.9", "-p", "1"], query: count("seed WHERE address = '192.0.2.9:1'")),
                     Row(["--as", "192.0.2.5"], query: count("seed WHERE address = '192.0.2.5:8088'")),
-                    Row(["--amd", "said before \(UInt32.random(in: 0 ... .max))"], query: count("own_record WHERE note LIKE 'said before%'")),
+                    Row(
+                        ["--amd", "said before \(UInt32.random(in: 0 ... .max))"],
+                        query: count("own_record WHERE note LIKE 'said before%'")),
                     Row(["import", "ip-table", imported], query: count("seed WHERE source = 'import'")),
                     Row(
                         ["token", "issue", "--name", "new", "--expires", "1h"],
@@ -127,7 +133,9 @@ extension ProcessTests {
 
         private func files(_ rows: [Row], in home: String) -> [String: Data] {
             var files: [String: Data] = [:]
-            for name in rows.compactMap(\.file) { files[name] = FileManager.default.contents(atPath: "\(home)/\(name)") }
+            for name in rows.compactMap(\.file) {
+                files[name] = FileManager.default.contents(atPath: "\(home)/\(name)")
+            }
             return files
         }
 
@@ -148,7 +156,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("on a disk in trouble a command says so, and what it says is true after a restart",
+        @Test(
+            "on a disk in trouble a command says so, and what it says is true after a restart",
             arguments: DiskTrouble.allCases.filter(\.isPossible))
         func troubled(_ trouble: DiskTrouble) async throws {
             try await scenario { s in
@@ -166,7 +175,8 @@ extension ProcessTests {
                 var ended: [(row: Row, answer: Finished)] = []
                 for row in world.rows {
                     let answer = try await node.command(row.words, within: .seconds(60))
-                    s.note("\(trouble.rawValue): \(row.words.joined(separator: " ")): \(answer.status) \(answer.stderr)")
+                    s.note(
+                        "\(trouble.rawValue): \(row.words.joined(separator: " ")): \(answer.status) \(answer.stderr)")
                     ended.append((row, answer))
                 }
                 node.program.kill()
@@ -201,13 +211,17 @@ extension ProcessTests {
             sys.stdin.read()
             """
 
-        private func begin(_ trouble: DiskTrouble, _ node: Node, _ disk: String, _ s: Scenario) async throws -> Program? {
+        private func begin(_ trouble: DiskTrouble, _ node: Node, _ disk: String, _ s: Scenario) async throws -> Program?
+        {
             switch trouble {
             case .full:
                 _ = try Ran(["dd", "if=/dev/zero", "of=\(disk)/filler", "bs=4096"])
-                _ = try Ran(["dd", "if=/dev/zero", "of=\(disk)/filler", "bs=1", "oflag=append", "conv=notrunc", "count=4096"])
+                _ = try Ran([
+                    "dd", "if=/dev/zero", "of=\(disk)/filler", "bs=1", "oflag=append", "conv=notrunc", "count=4096",
+                ])
             case .locked:
-                let holder = try s.start("holder", "/usr/bin/python3", ["-c", Self.lock, "\(node.home)/ip_table.sqlite"])
+                let holder = try s.start(
+                    "holder", "/usr/bin/python3", ["-c", Self.lock, "\(node.home)/ip_table.sqlite"])
                 try await holder.line(containing: "held")
                 return holder
             case .readOnly:
@@ -231,7 +245,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("what is kept in memory comes to a full disk as soon as there is room",
+        @Test(
+            "what is kept in memory comes to a full disk as soon as there is room",
             .enabled(if: DiskTrouble.full.isPossible, "a small file system can be mounted only by root"))
         func later() async throws {
             try await scenario { s in
@@ -272,7 +287,9 @@ extension ProcessTests {
                 _ = try await peer.verified(echo.port)
                 // Its table is lost, as with an older backup; its key is not.
                 peer.program.kill()
-                for name in ["ip_table.sqlite", "ip_table.sqlite-wal", "ip_table.sqlite-shm", "reverse_proxy_mapping.json"] {
+                for name in [
+                    "ip_table.sqlite", "ip_table.sqlite-wal", "ip_table.sqlite-shm", "reverse_proxy_mapping.json",
+                ] {
                     try? FileManager.default.removeItem(atPath: "\(peer.home)/\(name)")
                 }
                 peer.settings.mappings = []
@@ -309,7 +326,8 @@ extension ProcessTests {
             }
         }
 
-        @Test("a relay on a full disk, started again, serves the leases that are on it",
+        @Test(
+            "a relay on a full disk, started again, serves the leases that are on it",
             .enabled(if: DiskTrouble.full.isPossible, "a small file system can be mounted only by root"))
         func relayOnFullDisk() async throws {
             try await scenario { s in

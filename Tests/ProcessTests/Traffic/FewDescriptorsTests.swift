@@ -54,7 +54,8 @@ extension ProcessTests {
                 let crowd = try s.startVisitor("hold", ["--port", "\(row.port)", "--connections", "150"], seconds: 20)
                 try await peer.program.line(containing: "no descriptors are left", within: .seconds(15))
                 let listing = try await peer.command(["--view-rpm", "--json"])
-                try #require(listing.stdout.contains("no descriptors are left here"), "\(listing.stdout)\(listing.stderr)")
+                try #require(
+                    listing.stdout.contains("no descriptors are left here"), "\(listing.stdout)\(listing.stderr)")
                 crowd.kill()
                 try await peer.program.line(containing: "there are descriptors again", within: .seconds(20))
                 try await s.expectEcho("127.0.0.1", row.port)
@@ -63,7 +64,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("a relay with more leases than descriptors starts with those that fit, and keeps the others for their peers")
+        @Test(
+            "a relay with more leases than descriptors starts with those that fit, and keeps the others for their peers"
+        )
         func leasesThatFit() async throws {
             try await scenario { s in
                 let relay = try await s.relay(ports: FreePorts.range(200))

@@ -21,11 +21,11 @@ private struct Epoll: @unchecked Sendable {
 
     // struct epoll_event is packed on x86-64 alone.
     #if arch(x86_64)
-        static let eventSize = 12
-        static let dataOffset = 4
+    static let eventSize = 12
+    static let dataOffset = 4
     #else
-        static let eventSize = 16
-        static let dataOffset = 8
+    static let eventSize = 16
+    static let dataOffset = 8
     #endif
 }
 

@@ -58,7 +58,9 @@ public struct LeaseTable: Sendable {
                 }
                 first = max(first, Int(ports.last) + 1)
             }
-            if first <= Int(range.last), let gap = PortRange(first: UInt16(first), last: range.last) { gaps.append(gap) }
+            if first <= Int(range.last), let gap = PortRange(first: UInt16(first), last: range.last) {
+                gaps.append(gap)
+            }
             return gaps
         }
     }

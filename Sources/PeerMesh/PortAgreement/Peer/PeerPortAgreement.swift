@@ -395,7 +395,8 @@ public struct PeerPortAgreement: Sendable {
         attempt = offer.attempt
         activationsDue = 1
         refusals = 0
-        let states = PortStates((0..<offer.ports.count).map { targets.silent[UInt16($0)] == nil ? .committed : .targetDown })
+        let states = PortStates(
+            (0..<offer.ports.count).map { targets.silent[UInt16($0)] == nil ? .committed : .targetDown })
         let isWhole = states.offsets(in: .targetDown).isEmpty
         return [
             .send(.commit(wish.id, attempt: offer.attempt, ports: isWhole ? nil : states)), .remember(offer.ports),

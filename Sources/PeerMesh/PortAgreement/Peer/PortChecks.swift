@@ -120,7 +120,8 @@ public struct PortChecks: Sendable {
                 case .opening(let until) where !isRepetition && now >= until: set(offset, .checking(failures: 0))
                 case .due(let failures, let at) where !isRepetition && now >= at:
                     set(offset, .checking(failures: failures))
-                case .verified(_, let at) where isRepetition && now >= at, .reached(_, let at) where isRepetition && now >= at,
+                case .verified(_, let at) where isRepetition && now >= at,
+                    .reached(_, let at) where isRepetition && now >= at,
                     .unreachable(_, let at) where isRepetition && now >= at:
                     break
                 case .closed, .unknown, .opening, .due, .checking, .verified, .reached, .unreachable: continue

@@ -131,7 +131,8 @@ public struct TargetPlan: Sendable {
         let index = Int(offset)
         let isNews = ports[index].isUp != false || wasAsked && ports[index].reason != reason
         let longer = Instant.Span(nanoseconds: ports[index].pause.nanoseconds / 4 * 5)
-        ports[index].pause = ports[index].isUp == false ? min(max(longer, Self.interval), Self.longestDown) : Self.interval
+        ports[index].pause =
+            ports[index].isUp == false ? min(max(longer, Self.interval), Self.longestDown) : Self.interval
         ports[index].isUp = false
         if isNews { ports[index].reason = reason }
         ports[index].lookAt = now + ports[index].pause

@@ -92,7 +92,11 @@ extension RelayCore {
             .compactMap { lease in live[lease.key].map { (id: $0, mapping: lease.mapping) } }
             .filter { due.contains($0.id) }
             .sorted { ($0.id.value, $0.mapping.value) < ($1.id.value, $1.mapping.value) }
-            .map { .send($0.id, .refusal($0.mapping, reason: .withdrawn, detail: "leased, and not asked for in this session")) }
+            .map {
+                .send(
+                    $0.id, .refusal($0.mapping, reason: .withdrawn, detail: "leased, and not asked for in this session")
+                )
+            }
     }
 
     /// Moves a lease of the same key for the very ports that are asked for to this mapping, where the peer does not know
@@ -191,7 +195,9 @@ extension RelayCore {
             looked += ports.count
             if looked >= Self.lookUpsForOne {
                 looked -= Self.lookUpsForOne
-                guard pay(1, for: agreement.session, now) else { return refuse(claim, .limitReached, Self.excessOfWork) }
+                guard pay(1, for: agreement.session, now) else {
+                    return refuse(claim, .limitReached, Self.excessOfWork)
+                }
             }
             // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
             guard leases.owner(of: ports, request.protocols) == nil, !isKnownBusy(ports, now) else { continue }
@@ -247,7 +253,8 @@ extension RelayCore {
     mutating func portsShort(_ claim: Claim) -> [Action] {
         guard agreements[claim]?.stage == .holding else { return [] }
         return refuse(
-            claim, .limitReached, "the relay has no descriptors left; whoever runs it can raise its limit of open files",
+            claim, .limitReached,
+            "the relay has no descriptors left; whoever runs it can raise its limit of open files",
             keepingLease: true)
     }
 
@@ -307,7 +314,7 @@ extension RelayCore {
         let listening: [Action] =
             opened.isEmpty ? [] : [.listen(claim, agreement.session, agreement.filter, only: only)]
         return listening + [
-            .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled)),
+            .send(agreement.session, .active(claim.mapping, attempt: agreement.attempt, host: session.dialled))
         ] + promise(claim)
     }
 

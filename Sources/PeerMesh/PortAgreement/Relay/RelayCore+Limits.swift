@@ -6,7 +6,8 @@ extension RelayCore {
         guard !isSpared(claim, request.target, request.wish.count, grant.membership) else { return nil }
         let mappings = ledger.use(of: grant.membership, without: claim).mappings
         if let limit = policy.limits(of: grant).mappings, mappings >= limit {
-            return "\(grant.membership.may(have: Self.count(limit, "mapping"))): \(targets(besides: claim, grant, limit))"
+            return
+                "\(grant.membership.may(have: Self.count(limit, "mapping"))): \(targets(besides: claim, grant, limit))"
         }
         return excessOfPorts(request, by: claim, grant)
     }
@@ -25,7 +26,9 @@ extension RelayCore {
     /// What a request wants that its grant does not give.
     func trespass(of request: Message.Request, _ grant: Grant) -> String? {
         let holder = grant.membership.holder
-        if !grant.allows(request.protocols) { return "\(holder) allows \(grant.protocols == .udp ? "UDP" : "TCP") only" }
+        if !grant.allows(request.protocols) {
+            return "\(holder) allows \(grant.protocols == .udp ? "UDP" : "TCP") only"
+        }
         guard let granted = grant.portsText else { return nil }
         switch request.wish {
         case .exactly(let ports): return grant.allows(ports) ? nil : "\(holder) allows ports \(granted)"

@@ -27,7 +27,9 @@ extension RelayCore {
     /// `false` for a signature that fits none of those that wait for one. The peer answers in order, so those before it
     /// wait no longer. Where none waits, this is a word about what was taken back meanwhile.
     mutating func isReceiptSigned(_ claim: Claim, _ id: SessionID, _ signature: [UInt8]) -> Bool {
-        guard let agreement = agreements[claim], agreement.session == id, !agreement.receipts.isEmpty else { return true }
+        guard let agreement = agreements[claim], agreement.session == id, !agreement.receipts.isEmpty else {
+            return true
+        }
         let found = agreement.receipts.firstIndex { $0.with(peerSignature: signature).isVerified }
         guard let found else { return false }
         agreements[claim]?.receipts.removeFirst(found + 1)

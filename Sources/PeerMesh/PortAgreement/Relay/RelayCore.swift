@@ -28,7 +28,8 @@ public struct RelayCore: Sendable {
 
         public init(
             ports: PortRange, protocols: TransportProtocols = .tcp, leaseSeconds: UInt32 = 24 * 3600,
-            maximumPortsPerMapping: Int = PortStates.maximumPorts, maximumMappingsPerSession: Int = 1_024, maximumSessions: Int = 4_096,
+            maximumPortsPerMapping: Int = PortStates.maximumPorts, maximumMappingsPerSession: Int = 1_024,
+            maximumSessions: Int = 4_096,
             membershipLimits: Grant.Limits = Policy.usualLimits
         ) {
             self.ports = PublicPorts(ports)
@@ -316,7 +317,8 @@ public struct RelayCore: Sendable {
         case .ownerReleased(let claim): return release(claim, now)
         case .ownerSentAway(let key): return sendAway(key, now, wall)
         case .drain(let isOn): return drain(isOn)
-        case .drained: return isDraining ? dismiss(Array(sessions.keys), .leaving, "the relay is about to stop", wall) : []
+        case .drained:
+            return isDraining ? dismiss(Array(sessions.keys), .leaving, "the relay is about to stop", wall) : []
         case .timePassed: return timePassed(now, wall)
         }
     }

@@ -126,7 +126,8 @@ final class RelayRoster {
         // Two hundred pings say more than a few probes.
         let measured = measured()
         let held = measured.map { (key: $0.key, cost: $0.value) }
-        return offered.filter { measured[$0.key] == nil } + held.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
+        return offered.filter { measured[$0.key] == nil }
+            + held.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
     }
 
     private func run(_ actions: [Failover.Action]) {

@@ -35,7 +35,8 @@ final class ReachabilityProbe {
         self.done = done
         // The timer keeps this alive until it is settled.
         timer = loop.schedule(after: Self.limit) { self.finish(.failed("\(address) does not answer")) }
-        connector = Connector(on: loop, to: [address], kind: .atTheEdge, limit: Self.limit) { [weak self] stream, error in
+        connector = Connector(on: loop, to: [address], kind: .atTheEdge, limit: Self.limit) {
+            [weak self] stream, error in
             guard let self, self.done != nil else { return }
             guard let stream = consume stream else {
                 return finish(.failed("\(address) cannot be connected to from here: \(error.text)"))

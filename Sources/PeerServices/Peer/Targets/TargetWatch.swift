@@ -190,7 +190,8 @@ final class TargetWatch {
         // This node's own shortage is no fault of the target.
         guard !error.isOutOfDescriptors else { return plan.givenBack(offset, at: loop.now) }
         self.error = error.text
-        let neighbour = SocketAddress(numeric: endpoint.host == "127.0.0.1" ? "::1" : "127.0.0.1", port: endpoint.port + offset)
+        let neighbour = SocketAddress(
+            numeric: endpoint.host == "127.0.0.1" ? "::1" : "127.0.0.1", port: endpoint.port + offset)
         // Where it listens on the other of the two only, that is worth a hint; it is looked for when somebody asks.
         guard error.isRefused, ["127.0.0.1", "::1"].contains(endpoint.host), plan.isAsked(offset), let neighbour else {
             return answered(plan.silent(offset, silence(at: offset), at: loop.now))

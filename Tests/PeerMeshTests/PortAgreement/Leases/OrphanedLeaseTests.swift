@@ -84,7 +84,9 @@ import Testing
         #expect(refusals() == [])
         bench.now = bench.now + .milliseconds(200)
         #expect(
-            refusals() == [.refusal(.number(1), reason: .withdrawn, detail: "leased, and not asked for in this session")])
+            refusals() == [
+                .refusal(.number(1), reason: .withdrawn, detail: "leased, and not asked for in this session")
+            ])
         bench.now = bench.now + .seconds(1)
         #expect(refusals() == [])
         _ = bench.give(.received(.number(2), .release(.number(1))))

@@ -5,8 +5,10 @@ import Testing
 @Suite struct PublicPortsTests {
     @Test(arguments: [
         ("80,443,20000-29999", "80, 443, 20000-29999", "20000-29999"), ("443", "443", "443"),
-        ("30-39,20-29,5-24", "5-39", "5-39"), (" 9 , 1-2 ,5-6", "1-2, 5-6, 9", "1-2"), ("1-65535", "1-65535", "1-65535"),
-    ]) func `ranges are read in any order, and the widest is the usual one`(text: String, shown: String, usual: String) {
+        ("30-39,20-29,5-24", "5-39", "5-39"), (" 9 , 1-2 ,5-6", "1-2, 5-6, 9", "1-2"),
+        ("1-65535", "1-65535", "1-65535"),
+    ]) func `ranges are read in any order, and the widest is the usual one`(text: String, shown: String, usual: String)
+    {
         let ports = PublicPorts(text)
         #expect(ports?.description == shown && ports?.usual.description == usual)
         #expect(PublicPorts(shown) == ports)

@@ -105,7 +105,8 @@ import Testing
     @Test func `what the user fixed is not given back`() {
         var agreement = AgreementStates.make(.service(host: "127.0.0.1", port: 80), .preferably(Self.odd))
         _ = agreement.handle(.sessionReady, at: .zero)
-        _ = agreement.handle(.offered(.init(mapping: .number(5), attempt: 1, ports: Self.odd, leaseSeconds: 60)), at: .zero)
+        _ = agreement.handle(
+            .offered(.init(mapping: .number(5), attempt: 1, ports: Self.odd, leaseSeconds: 60)), at: .zero)
         _ = agreement.handle(.activated(attempt: 1, host: "relay"), at: .zero)
         #expect(agreement.handle(.exchange(Self.usual), at: .zero).isEmpty && agreement.ports == Self.odd)
     }

@@ -11,7 +11,8 @@ import Testing
         var agreement = AgreementStates.make(.service(host: "127.0.0.1", port: 80), .any(count: ports))
         let offered = PortRange(first: 4_000, count: ports)!
         _ = agreement.handle(.sessionReady, at: .zero)
-        _ = agreement.handle(.offered(.init(mapping: .number(5), attempt: 1, ports: offered, leaseSeconds: 60)), at: .zero)
+        _ = agreement.handle(
+            .offered(.init(mapping: .number(5), attempt: 1, ports: offered, leaseSeconds: 60)), at: .zero)
         _ = agreement.handle(.activated(attempt: 1, host: "relay"), at: .zero)
         return agreement
     }
@@ -80,7 +81,9 @@ import Testing
             for event in liarIsFirst ? words : words.reversed() { Self.give(&agreement, at: 3_100, event) }
             #expect(agreement.state == .verified && agreement.outcome == .works)
             // Also later, and as often as he likes.
-            for round in UInt64(1)...20 { Self.give(&agreement, at: 3_100 + round * 1_000, Self.no("liar", isLast: true)) }
+            for round in UInt64(1)...20 {
+                Self.give(&agreement, at: 3_100 + round * 1_000, Self.no("liar", isLast: true))
+            }
             #expect(agreement.state == .verified)
         }
     }

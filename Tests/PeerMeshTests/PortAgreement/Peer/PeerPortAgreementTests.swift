@@ -76,7 +76,8 @@ import Testing
 
     @Test func `after a loss the same ports are asked for, unless the user insists on others`() {
         var agreement = Self.service()
-        Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"), .sessionLost)
+        Self.give(
+            &agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"), .sessionLost)
         #expect(agreement.state == .offline && agreement.ports == .only(4_000))
         #expect(Self.give(&agreement, .sessionReady) == [Self.request(.preferably(.only(4_000))), .changed])
 
@@ -145,7 +146,8 @@ import Testing
         #expect(agreement.verifiedBy == ["this node", "node b"])
     }
 
-    @Test func `what works, but not at the host that visitors are told, is not verified until another has seen it there`() {
+    @Test
+    func `what works, but not at the host that visitors are told, is not verified until another has seen it there`() {
         var agreement = Self.service()
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "192.0.2.7"))
         Self.give(&agreement, .checkPassed(0, by: "this node", elsewhere: "10.0.0.5"))
@@ -175,12 +177,17 @@ import Testing
     @Test func `while the target is silent the relay is told to refuse, and nothing is checked`() {
         var agreement = AgreementStates.inState("verified")
         #expect(
-            Self.give(&agreement, .targets(AgreementStates.silence)) == [.changed, .send(.report(Self.id, state: .targetDown))])
+            Self.give(&agreement, .targets(AgreementStates.silence)) == [
+                .changed, .send(.report(Self.id, state: .targetDown)),
+            ])
         #expect(agreement.reason == "server port does not answer" && agreement.verifiedBy.isEmpty)
         #expect(agreement.nextDeadline == nil)
         #expect(Self.give(&agreement, .targets(AgreementStates.silence)).isEmpty)
         #expect(Self.give(&agreement, .checkFailed(0, reason: "refused")).isEmpty)
-        #expect(Self.give(&agreement, .targets(AgreementStates.answers)) == [.changed, .send(.report(Self.id, state: .active))])
+        #expect(
+            Self.give(&agreement, .targets(AgreementStates.answers)) == [
+                .changed, .send(.report(Self.id, state: .active)),
+            ])
         // The relay accepts again, and says so: only then is it worth a check.
         #expect(
             Self.give(&agreement, .activated(attempt: 3, host: "relay"))

@@ -38,7 +38,9 @@ import Testing
         let (agreement, actions) = Self.active(4, Self.targets([1, 3], [0, 2]))
         #expect(
             actions.contains(
-                .send(.commit(Self.id, attempt: 1, ports: PortStates([.targetDown, .committed, .targetDown, .committed])))))
+                .send(
+                    .commit(Self.id, attempt: 1, ports: PortStates([.targetDown, .committed, .targetDown, .committed])))
+            ))
         #expect(Self.checked(actions) == [1, 3])
         #expect(
             actions.last
@@ -74,7 +76,8 @@ import Testing
         #expect(agreement.outcome == .fails(.unreachable))
         _ = agreement.handle(.targets(Self.targets([], [0, 1, 2])), at: .at(100))
         #expect(agreement.outcome == .idle)
-        #expect(RelayOutcome([.idle, .pending, .works, .fails(.refused), .fails(.unreachable)]).failure == .unreachable)
+        #expect(
+            RelayOutcome([.idle, .pending, .works, .fails(.refused), .fails(.unreachable)]).failure == .unreachable)
     }
 
     @Test func `a relay that does not answer to a single port is believed to accept it`() {
@@ -153,7 +156,8 @@ import Testing
         // Three a second of them, so that an open way is noticed at once; then all, sixteen at a time.
         #expect(zip(begun, begun.dropFirst()).allSatisfy { $1 - $0 <= .milliseconds(700) })
         #expect((20...160).contains(begun.count), "\(begun.count)")
-        let opened = Self.checked(agreement.handle(.checkPassed(pending.removeFirst().offset, by: "this node"), at: now))
+        let opened = Self.checked(
+            agreement.handle(.checkPassed(pending.removeFirst().offset, by: "this node"), at: now))
         #expect(opened.count == CheckPace.least - pending.count)
     }
 
@@ -163,7 +167,8 @@ import Testing
         var tries = 0
         while !waiting.isEmpty {
             tries += 1
-            waiting += Self.checked(agreement.handle(.checkFailed(waiting.removeFirst(), reason: "refused"), at: .at(9)))
+            waiting += Self.checked(
+                agreement.handle(.checkFailed(waiting.removeFirst(), reason: "refused"), at: .at(9)))
         }
         #expect(Set(Self.states(agreement)) == [.unreachable])
         #expect(tries <= 40 * 4, "\(tries)")

@@ -417,7 +417,9 @@ import Testing
         #expect(lease?.account == next.membership)
         #expect(actions.first == lease.map { .saveLease($0) })
         // And the receipt that says the new limits.
-        let limits = actions.compactMap { if case .receipt(let draft)? = $0.message { draft.terms.limits.leases } else { nil } }
+        let limits = actions.compactMap {
+            if case .receipt(let draft)? = $0.message { draft.terms.limits.leases } else { nil }
+        }
         #expect(actions.count == 3 && limits == [3])
         #expect(agree(1, 2, .any(count: 2)) == .refused(.limitReached))
         #expect(agree(1, 2, .any(count: 1)) != .refused(.limitReached))

@@ -20,7 +20,9 @@ import Testing
     }
 
     @discardableResult
-    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] { bench.give(.received(.number(session), message)) }
+    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
+        bench.give(.received(.number(session), message))
+    }
 
     func drafts(in actions: [RelayCore.Action]) -> [Receipt.Draft] {
         actions.compactMap { if case .receipt(let draft)? = $0.message { draft } else { nil } }
@@ -85,7 +87,8 @@ import Testing
     @Test func `renewed limits and a prolonged lease bring another one, and answers may cross`() throws {
         start(1)
         let first = try agree(1)
-        let second = try #require(drafts(in: bench.give(.grantRenewed(.number(1), .token("t", limits: .init(keys: 3))))).first)
+        let second = try #require(
+            drafts(in: bench.give(.grantRenewed(.number(1), .token("t", limits: .init(keys: 3))))).first)
         #expect(second.terms.limits.keys == 3 && second.terms.limits.connections == nil)
         #expect(say(1, signature(first)).isEmpty)
         #expect(say(1, signature(second)).isEmpty)

@@ -31,7 +31,9 @@ import Testing
         let claim = Claim(key: .number(1), mapping: .number(7))
         #expect(bench.listening[claim] != nil)
         let actions = bench.give(.ownerReleased(claim))
-        #expect(refusals(actions) == [.notGranted] && actions.contains(.removeLease(claim)) && actions.contains(.free(claim)))
+        #expect(
+            refusals(actions) == [.notGranted] && actions.contains(.removeLease(claim))
+                && actions.contains(.free(claim)))
         #expect(bench.core.standings.isEmpty && bench.held[claim] == nil)
 
         #expect(refusals(bench.give(.received(.number(1), .wants(7, .exactly(port))))) == [.notGranted])

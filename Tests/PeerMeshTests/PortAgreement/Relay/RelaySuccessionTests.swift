@@ -80,7 +80,9 @@ import Testing
         #expect(ends(actions) == [.number(1): .superseded])
     }
 
-    @Test func `a key is handed over once: another successor gets nothing, and neither does the one who tries again`() throws {
+    @Test func `a key is handed over once: another successor gets nothing, and neither does the one who tries again`()
+        throws
+    {
         start(1, Self.old)
         let ports = try #require(agree(1))
         start(2, Self.new, formerly: [Self.old])
@@ -180,7 +182,9 @@ import Testing
         #expect(!bench.core.isSucceeded(.number(99), byAnotherThan: .number(22)))
     }
 
-    @Test func `changes of one membership go before those of another, and what had leases outlives what had none`() throws {
+    @Test func `changes of one membership go before those of another, and what had leases outlives what had none`()
+        throws
+    {
         let (victim, loud) = (grant("198.51.100.0/24"), grant("192.0.2.0/24"))
         change(1, Self.old, formerly: [], victim)
         _ = try #require(agree(1))

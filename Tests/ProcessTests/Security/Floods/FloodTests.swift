@@ -70,7 +70,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("who was here is back within 5 s, and a newcomer gets in, while forty addresses hold every place that there is")
+        @Test(
+            "who was here is back within 5 s, and a newcomer gets in, while forty addresses hold every place that there is"
+        )
         func placesHeld() async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")

@@ -19,7 +19,9 @@ extension ProcessTests {
             return peer
         }
 
-        @Test("a relay that sends a visitor on each channel takes from its peer what leaves the other relay's visitors enough, and its commands too")
+        @Test(
+            "a relay that sends a visitor on each channel takes from its peer what leaves the other relay's visitors enough, and its commands too"
+        )
         func grabs() async throws {
             try await scenario { s in
                 let files = Scale.pick(1_024, long: 4_096)

@@ -8,7 +8,9 @@ extension ProcessTests {
     /// A member that opens data channels which nobody uses.
     @Suite(.serialized, .timeLimit(.minutes(5)))
     struct IdleChannelTests {
-        @Test("data channels that nobody uses take no descriptor that another member's visitors need, now and when they come again")
+        @Test(
+            "data channels that nobody uses take no descriptor that another member's visitors need, now and when they come again"
+        )
         func hoard() async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")

@@ -28,7 +28,9 @@ extension ProcessTests {
         }
 
         /// One session of the last of these keys, which shows how it came to it.
-        private func session(_ numbers: [Int], at port: Int, _ body: (RudePeer) async throws -> Void = { _ in }) async throws {
+        private func session(_ numbers: [Int], at port: Int, _ body: (RudePeer) async throws -> Void = { _ in })
+            async throws
+        {
             let peer = try RudePeer(seed: Self.seed(numbers.last ?? 0))
             defer { peer.stop() }
             try await peer.join(port, history: Self.history(numbers))
@@ -51,14 +53,18 @@ extension ProcessTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for worker in 0..<8 {
                     group.addTask {
-                        for index in stride(from: worker, to: count, by: 8) { try await session(numbers(index), at: port) }
+                        for index in stride(from: worker, to: count, by: 8) {
+                            try await session(numbers(index), at: port)
+                        }
                     }
                 }
                 try await group.waitForAll()
             }
         }
 
-        @Test("changes of keys that have nothing at a relay are no news to it: others' ports come as fast as ever, and a key that was given up stays refused")
+        @Test(
+            "changes of keys that have nothing at a relay are no news to it: others' ports come as fast as ever, and a key that was given up stays refused"
+        )
         func flood() async throws {
             try await scenario { s in
                 let relay = try await s.relay(ports: try FreePorts.range(200))
@@ -112,7 +118,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("changes of keys that have a session go in the end before those of keys that had more, in memory and on the disk")
+        @Test(
+            "changes of keys that have a session go in the end before those of keys that had more, in memory and on the disk"
+        )
         func chain() async throws {
             try await scenario { s in
                 let relay = try await s.relay(ports: try FreePorts.range(50))

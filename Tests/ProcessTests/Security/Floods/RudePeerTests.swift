@@ -13,7 +13,8 @@ extension ProcessTests {
         private static func request(_ mapping: MappingID) -> Message {
             .request(
                 Message.Request(
-                    mapping: mapping, protocols: .tcp, wish: .any(count: 64), target: "127.0.0.1:1", allow: [], deny: []))
+                    mapping: mapping, protocols: .tcp, wish: .any(count: 64), target: "127.0.0.1:1", allow: [], deny: []
+                ))
         }
 
         private static let reports = "reports that open and close 64 ports"

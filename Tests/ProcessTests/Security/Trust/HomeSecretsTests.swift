@@ -35,7 +35,9 @@ extension ProcessTests {
                 try await eventually("it knows its relay", within: .seconds(10)) {
                     FileManager.default.fileExists(atPath: peer.home + "/memberships.json")
                 }
-                for path in ["node.key", "mesh.key", "token.key", "control.sock", "api.sock"].map({ "\(relay.home)/\($0)" })
+                for path in ["node.key", "mesh.key", "token.key", "control.sock", "api.sock"].map({
+                    "\(relay.home)/\($0)"
+                })
                     + ["\(peer.home)/node.key", "\(peer.home)/memberships.json"]
                 {
                     try #require(try mode(path) == 0o600, "\(path)")
@@ -78,7 +80,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("a secret that others may read is refused with the fix, and left as it is", arguments: files, [0o640, 0o604, 0o660])
+        @Test(
+            "a secret that others may read is refused with the fix, and left as it is", arguments: files,
+            [0o640, 0o604, 0o660])
         func exposed(_ file: String, _ mode: Int) async throws {
             try await scenario { s in
                 let node = try await node(s)
@@ -91,7 +95,8 @@ extension ProcessTests {
                 try #require(try Data(contentsOf: URL(filePath: path)) == before)
                 try #require(try self.mode(path) == mode)
                 // The fix, to the letter.
-                let fix = try #require(node.program.stderr.firstRange(of: #/chmod 600 '[^']+'/#).map { node.program.stderr[$0] })
+                let fix = try #require(
+                    node.program.stderr.firstRange(of: #/chmod 600 '[^']+'/#).map { node.program.stderr[$0] })
                 try #require(try await s.shell(String(fix)).status == 0)
                 try await node.restart()
             }
@@ -103,7 +108,9 @@ extension ProcessTests {
                 let node = try await node(s)
                 let path = "\(node.home)/\(file)"
                 let whole = try Data(contentsOf: URL(filePath: path))
-                for damage in [Data(), whole.dropLast(whole.count / 2), Data("something else\n".utf8), Data([0, 255, 0, 13])] {
+                for damage in [
+                    Data(), whole.dropLast(whole.count / 2), Data("something else\n".utf8), Data([0, 255, 0, 13]),
+                ] {
                     try damage.write(to: URL(filePath: path))
                     try await node.restart(waitingUntilListening: false)
                     try #require(try await node.program.exit() == ExitCode.damagedData, "\(damage.count) bytes")

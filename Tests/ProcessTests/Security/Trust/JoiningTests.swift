@@ -52,7 +52,9 @@ extension ProcessTests {
             }
         }
 
-        @Test("by file, standard input and environment nothing of the secret is on a command line", arguments: [true, false])
+        @Test(
+            "by file, standard input and environment nothing of the secret is on a command line",
+            arguments: [true, false])
         func handedOver(_ isRunning: Bool) async throws {
             try await scenario { s in
                 let relay = try await s.relay()
@@ -72,7 +74,8 @@ extension ProcessTests {
                         environment: way == "environment" ? ["P2PRC_JOIN_LINK": link] : [:],
                         standardInput: way == "standard input" ? file : nil)
                     try #require(joined.status == ExitCode.fine, "\(way): \(joined.stderr)")
-                    try #require(!(joined.stdout + joined.stderr).contains(link.suffix(64)), "\(way): it is not repeated")
+                    try #require(
+                        !(joined.stdout + joined.stderr).contains(link.suffix(64)), "\(way): it is not repeated")
                     if !isRunning { try await node.restart() }
                     try await connected(node)
                     let shown = try await s.shell("tr '\\0' ' ' < /proc/\(node.program.pid)/cmdline")
@@ -110,14 +113,16 @@ extension ProcessTests {
             }
         }
 
-        @Test("a file with a secret that others may read is refused with the fix", arguments: ["--file", "--token-file"])
+        @Test(
+            "a file with a secret that others may read is refused with the fix", arguments: ["--file", "--token-file"])
         func exposed(_ flag: String) async throws {
             try await scenario { s in
                 let relay = try await s.relay()
                 let link = try await link(of: relay)
                 let node = try await newcomer(s)
                 let file = secretFile(s, link, mode: 0o640)
-                let words = flag == "--file" ? [flag, file] : ["127.0.0.1:\(relay.settings.serverPort ?? 0)", flag, file]
+                let words =
+                    flag == "--file" ? [flag, file] : ["127.0.0.1:\(relay.settings.serverPort ?? 0)", flag, file]
                 let refused = try await node.command(["join"] + words)
                 try #require(refused.status == ExitCode.usage)
                 try expectOneLine(refused, naming: "chmod 600")

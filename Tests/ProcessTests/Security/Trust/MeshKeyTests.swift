@@ -20,7 +20,9 @@ extension ProcessTests {
             return try #require(done.stdout.split(whereSeparator: \.isWhitespace).last.map(String.init))
         }
 
-        @Test("with another mesh key, or none, a peer is told what to do, and the relay opens and tells nothing", arguments: [otherKey, nil])
+        @Test(
+            "with another mesh key, or none, a peer is told what to do, and the relay opens and tells nothing",
+            arguments: [otherKey, nil])
         func wrongKey(_ key: String?) async throws {
             try await scenario { s in
                 let echo = try await s.service("echo")

@@ -27,7 +27,9 @@ extension ProcessTests {
                 try await peer.listening()
                 try await relay.line(containing: "sent 2000")
                 // Four quick checks, and no more for five seconds.
-                try await eventually("it looks at the relay itself", within: .seconds(10)) { hits(relay, at: "127.0.0.1") >= 4 }
+                try await eventually("it looks at the relay itself", within: .seconds(10)) {
+                    hits(relay, at: "127.0.0.1") >= 4
+                }
                 try await Task.sleep(for: .seconds(2))
                 #expect(hits(relay, at: "127.0.0.1") == 4)
                 #expect(hits(relay, at: "127.0.0.3") == 0)
@@ -70,7 +72,8 @@ extension ProcessTests {
                 let member = try await s.falseMember(
                     of: port,
                     checks: [
-                        "127.0.0.1:\(third.port)", "127.0.0.1:\(closed)", "127.0.0.1:\(port)", "localhost:\(third.port)",
+                        "127.0.0.1:\(third.port)", "127.0.0.1:\(closed)", "127.0.0.1:\(port)",
+                        "localhost:\(third.port)",
                         "::ffff:127.0.0.1:\(third.port)", "192.168.9.9:8088", "203.0.113.50:4444",
                     ])
                 try #require(try await member.exit() == 0, "\(member.stderr)")

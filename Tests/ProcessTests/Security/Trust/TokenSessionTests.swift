@@ -6,7 +6,9 @@ extension ProcessTests {
     /// Sessions that live by a token: how they begin, go on, and end.
     @Suite(.serialized, .timeLimit(.minutes(2)))
     struct TokenSessionTests {
-        private func issue(_ relay: Node, _ name: String, expires: String = "1h", _ more: [String] = []) async throws -> String {
+        private func issue(_ relay: Node, _ name: String, expires: String = "1h", _ more: [String] = []) async throws
+            -> String
+        {
             let done = try await relay.command(["token", "issue", "--name", name, "--expires", expires] + more)
             try #require(done.status == ExitCode.fine, "\(done.stderr)")
             return done.stdout.trimmingCharacters(in: .newlines)
@@ -30,7 +32,9 @@ extension ProcessTests {
         }
 
         /// A node that knows no mesh key, with something to expose.
-        private func outsider(_ s: Scenario, _ name: String = "outsider", exposing service: Service) async throws -> Node {
+        private func outsider(_ s: Scenario, _ name: String = "outsider", exposing service: Service) async throws
+            -> Node
+        {
             var settings = NodeSettings(name)
             settings.meshKey = nil
             settings.mappings = ["\(service.port)"]

@@ -24,7 +24,9 @@ extension ProcessTests {
             return (second, peer, "127.0.0.1:\(port)", echo)
         }
 
-        @Test("a relay with another key gets a loud line and no session, and p2prc trust mends it", arguments: [true, false])
+        @Test(
+            "a relay with another key gets a loud line and no session, and p2prc trust mends it",
+            arguments: [true, false])
         func running(_ namesKey: Bool) async throws {
             try await scenario { s in
                 let (relay, peer, address, echo) = try await replaced(s)

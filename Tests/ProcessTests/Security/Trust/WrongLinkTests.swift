@@ -65,7 +65,8 @@ extension ProcessTests {
                 // One digit more than one: whichever it is, the link says that it is not what was printed.
                 let last = link.last == "7" ? "8" : "7"
                 let mistyped = try await peer.command(["join", link.dropLast() + last])
-                try #require(mistyped.status == ExitCode.usage && mistyped.stderr.contains("a digit of this join link is wrong"))
+                try #require(
+                    mistyped.status == ExitCode.usage && mistyped.stderr.contains("a digit of this join link is wrong"))
                 let wrongKey = try await peer.command(["join", wrong(link, key: 1)])
                 try #require(wrongKey.status == ExitCode.usage, "\(wrongKey.stderr)")
                 try #require(wrongKey.stderr.contains("the join link names the key"))
@@ -116,7 +117,9 @@ extension ProcessTests {
         @Test("leave forgets the secrets, by address and by name, with a node and without", arguments: [true, false])
         func forgets(_ isRunning: Bool) async throws {
             try await scenario { s in
-                let relays = try await [s.relay("one") { $0.nodeName = "relay1" }, s.relay("two") { $0.nodeName = "relay2" }]
+                let relays = try await [
+                    s.relay("one") { $0.nodeName = "relay1" }, s.relay("two") { $0.nodeName = "relay2" },
+                ]
                 var settings = NodeSettings("peer")
                 settings.meshKey = nil
                 let peer = try s.node(settings)
@@ -126,20 +129,27 @@ extension ProcessTests {
                     try #require(try await peer.command(["join", link]).status == ExitCode.fine)
                 }
                 if !isRunning { try #require(try await peer.program.terminate() == 0) }
-                func memberships() throws -> String { try String(contentsOfFile: "\(peer.home)/memberships.json", encoding: .utf8) }
+                func memberships() throws -> String {
+                    try String(contentsOfFile: "\(peer.home)/memberships.json", encoding: .utf8)
+                }
                 let first = try await peer.command(["leave", "relay1"])
-                try #require(first.status == ExitCode.fine && first.stdout.contains("its mesh key stays"), "\(first.stdout)\(first.stderr)")
+                try #require(
+                    first.status == ExitCode.fine && first.stdout.contains("its mesh key stays"),
+                    "\(first.stdout)\(first.stderr)")
                 let address = "127.0.0.1:\(relays[0].settings.serverPort ?? 0)"
                 try #require(try memberships().contains("Mesh_key") && !memberships().contains(address))
                 let unknown = try await peer.command(["leave", "relay1"])
                 try #require(unknown.status == ExitCode.notFound)
                 let second = try await peer.command(["leave", "127.0.0.1:\(relays[1].settings.serverPort ?? 0)"])
-                try #require(second.status == ExitCode.fine && second.stdout.contains("its mesh key is forgotten"), "\(second.stdout)")
+                try #require(
+                    second.status == ExitCode.fine && second.stdout.contains("its mesh key is forgotten"),
+                    "\(second.stdout)")
                 try #require(try !memberships().contains("Mesh_key"))
                 if !isRunning { try await peer.restart() }
                 try #require(try await peer.viewRPS().isEmpty)
                 let again = try await peer.command(["join", address])
-                try #require(again.status == ExitCode.refused && again.stderr.contains("not a member"), "\(again.stderr)")
+                try #require(
+                    again.status == ExitCode.refused && again.stderr.contains("not a member"), "\(again.stderr)")
             }
         }
     }

@@ -33,110 +33,112 @@ public enum Adversary {
                     self.bytes += data
         """
 
-    static let relay = common + """
+    static let relay =
+        common + """
 
-        # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at, "on" to go on
-        port, offered, hosts, count, watched = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","), int(sys.argv[5]), sys.argv[6].split(",")
-        goes_on = sys.argv[7] == "on"
-        def pester(end, mapping, attempt):
-            # Each for 2 s in its turn, as fast as it goes with a pause of 20 ms after every batch.
-            number = lambda value, size: value.to_bytes(size, "big")
-            place = offered.to_bytes(2, "big") + b"\\x00\\x01"
-            offer = lambda whose, n: frame(0x21, (1, whose), (2, number(n, 2)), (3, place), (4, bytes(3) + b"\\x3c"))
-            active = lambda n: frame(0x24, (1, mapping), (2, attempt), (3, hosts[n % len(hosts)].encode()))
-            batches = {
-                "actives": [active(n) for n in range(512)],
-                "pings": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
-                "tiny records": [bytes([byte]) for n in range(12) for byte in frame(0x11, (1, number(n, 8)))],
-                "offers": [offer(os.urandom(8), n) for n in range(256)],
-                "refusals": [frame(0x25, (1, os.urandom(8)), (2, b"\\x01"), (3, b"no")) for _ in range(256)],
-                "channels": [frame(0x30, (1, number(wanted, 2)), (2, b"\\x00")) for wanted in (256, 1) * 128],
-                "answers": [frame(0x39, (1, number(n, 4)), (2, b"\\x01"), (3, b"yes")) for n in range(256)],
-                "pings, unread": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
-            }
-            while True:
-                for name, batch in batches.items():
-                    print("pester", name, flush=True)
-                    until = time.monotonic() + 2
-                    while time.monotonic() < until:
-                        for piece in batch if name == "tiny records" else [b"".join(batch)]: end.sendall(piece)
-                        if name == "pings, unread":
-                            time.sleep(0.02)
-                        elif select.select([end], [], [], 0.02)[0] and not end.recv(262144): raise EOFError
-        def watch(host):
-            listener = socket.create_server((host, offered), backlog=512)
-            def accept():
+            # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at, "on" to go on
+            port, offered, hosts, count, watched = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","), int(sys.argv[5]), sys.argv[6].split(",")
+            goes_on = sys.argv[7] == "on"
+            def pester(end, mapping, attempt):
+                # Each for 2 s in its turn, as fast as it goes with a pause of 20 ms after every batch.
+                number = lambda value, size: value.to_bytes(size, "big")
+                place = offered.to_bytes(2, "big") + b"\\x00\\x01"
+                offer = lambda whose, n: frame(0x21, (1, whose), (2, number(n, 2)), (3, place), (4, bytes(3) + b"\\x3c"))
+                active = lambda n: frame(0x24, (1, mapping), (2, attempt), (3, hosts[n % len(hosts)].encode()))
+                batches = {
+                    "actives": [active(n) for n in range(512)],
+                    "pings": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
+                    "tiny records": [bytes([byte]) for n in range(12) for byte in frame(0x11, (1, number(n, 8)))],
+                    "offers": [offer(os.urandom(8), n) for n in range(256)],
+                    "refusals": [frame(0x25, (1, os.urandom(8)), (2, b"\\x01"), (3, b"no")) for _ in range(256)],
+                    "channels": [frame(0x30, (1, number(wanted, 2)), (2, b"\\x00")) for wanted in (256, 1) * 128],
+                    "answers": [frame(0x39, (1, number(n, 4)), (2, b"\\x01"), (3, b"yes")) for n in range(256)],
+                    "pings, unread": [frame(0x10, (1, number(n, 8))) for n in range(1024)],
+                }
                 while True:
-                    end = listener.accept()[0]
-                    print("hit", host, flush=True)
-                    end.close()
-            threading.Thread(target=accept, daemon=True).start()
-        for host in watched: watch(host)
-        tls = context(ssl.PROTOCOL_TLS_SERVER)
-        def serve(end):
-            try:
-                end = tls.wrap_socket(end, server_side=True)
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                frames = Frames(end, skip=8)
-                while True:
-                    kind, fields = frames.next()
-                    if kind == 0x06: end.sendall(frame(0x07, (1, b"\\x03"), (2, b"")))
-                    if kind == 0x08:
-                        end.sendall(frame(0x04, (1, bytes(7) + b"\\x01"), (2, b"adversary"), (3, b""), (4, b"double"), (5, b"\\x00\\x01")))
-                    if kind == 0x10: end.sendall(frame(0x11, (1, fields[1])))
-                    if kind == 0x20:
-                        place = offered.to_bytes(2, "big") + b"\\x00\\x01"
-                        end.sendall(frame(0x21, (1, fields[1]), (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")))
-                    if kind == 0x22:
-                        end.sendall(b"".join(
-                            frame(0x24, (1, fields[1]), (2, fields[2]), (3, hosts[number % len(hosts)].encode()))
-                            for number in range(count)))
-                        print("sent", count, flush=True)
-                        if goes_on: pester(end, fields[1], fields[2])
-            except (OSError, EOFError, KeyError): pass
-        listener = socket.create_server(("127.0.0.1", port), backlog=128)
-        print("listening", flush=True)
-        while True:
-            end = listener.accept()[0]
-            print("came", flush=True)
-            threading.Thread(target=serve, args=(end,), daemon=True).start()
-        """
-
-    static let member = common + """
-
-        # folder, relay's host and port, what it says it dialled, token or "", addresses to be checked, seconds to stay
-        host, port, dialled, token, places, stay = sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6], float(sys.argv[7])
-        end = context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(socket.create_connection((host, port)))
-        end.settimeout(10)
-        end.sendall(b"p2prcs\\x00\\x01" + frame(0x06, (1, b""), (2, token.encode())))
-        frames = Frames(end)
-        answers, started = {}, {}
-        kind, fields = frames.next()
-        if kind != 0x07: sys.exit(f"not let in: {kind} {fields}")
-        end.sendall(frame(0x08, (1, os.urandom(16)), (2, b"adversary"), (3, dialled.encode()), (4, b"double"), (5, b"\\x00")))
-        kind, fields = frames.next()
-        if kind != 0x04: sys.exit(f"not welcome: {kind} {fields}")
-        print("welcome", flush=True)
-        def pings():
+                    for name, batch in batches.items():
+                        print("pester", name, flush=True)
+                        until = time.monotonic() + 2
+                        while time.monotonic() < until:
+                            for piece in batch if name == "tiny records" else [b"".join(batch)]: end.sendall(piece)
+                            if name == "pings, unread":
+                                time.sleep(0.02)
+                            elif select.select([end], [], [], 0.02)[0] and not end.recv(262144): raise EOFError
+            def watch(host):
+                listener = socket.create_server((host, offered), backlog=512)
+                def accept():
+                    while True:
+                        end = listener.accept()[0]
+                        print("hit", host, flush=True)
+                        end.close()
+                threading.Thread(target=accept, daemon=True).start()
+            for host in watched: watch(host)
+            tls = context(ssl.PROTOCOL_TLS_SERVER)
+            def serve(end):
+                try:
+                    end = tls.wrap_socket(end, server_side=True)
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    frames = Frames(end, skip=8)
+                    while True:
+                        kind, fields = frames.next()
+                        if kind == 0x06: end.sendall(frame(0x07, (1, b"\\x03"), (2, b"")))
+                        if kind == 0x08:
+                            end.sendall(frame(0x04, (1, bytes(7) + b"\\x01"), (2, b"adversary"), (3, b""), (4, b"double"), (5, b"\\x00\\x01")))
+                        if kind == 0x10: end.sendall(frame(0x11, (1, fields[1])))
+                        if kind == 0x20:
+                            place = offered.to_bytes(2, "big") + b"\\x00\\x01"
+                            end.sendall(frame(0x21, (1, fields[1]), (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")))
+                        if kind == 0x22:
+                            end.sendall(b"".join(
+                                frame(0x24, (1, fields[1]), (2, fields[2]), (3, hosts[number % len(hosts)].encode()))
+                                for number in range(count)))
+                            print("sent", count, flush=True)
+                            if goes_on: pester(end, fields[1], fields[2])
+                except (OSError, EOFError, KeyError): pass
+            listener = socket.create_server(("127.0.0.1", port), backlog=128)
+            print("listening", flush=True)
             while True:
-                time.sleep(0.5)
-                try: end.sendall(frame(0x10, (1, bytes(8))))
-                except OSError: return
-        threading.Thread(target=pings, daemon=True).start()
-        places = [place.rsplit(":", 1) for place in places.split(",") if place]
-        until = time.monotonic() + stay
-        for number, (there, their) in enumerate(places):
-            started[number] = time.monotonic()
-            end.sendall(frame(
-                0x38, (1, number.to_bytes(4, "big")), (2, bytes(8)), (3, there.encode()), (4, int(their).to_bytes(2, "big")),
-                (5, os.urandom(32))))
-        while len(answers) < len(places) or time.monotonic() < until:
+                end = listener.accept()[0]
+                print("came", flush=True)
+                threading.Thread(target=serve, args=(end,), daemon=True).start()
+            """
+
+    static let member =
+        common + """
+
+            # folder, relay's host and port, what it says it dialled, token or "", addresses to be checked, seconds to stay
+            host, port, dialled, token, places, stay = sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6], float(sys.argv[7])
+            end = context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(socket.create_connection((host, port)))
+            end.settimeout(10)
+            end.sendall(b"p2prcs\\x00\\x01" + frame(0x06, (1, b""), (2, token.encode())))
+            frames = Frames(end)
+            answers, started = {}, {}
             kind, fields = frames.next()
-            if kind == 0x39:
-                number = int.from_bytes(fields[1], "big")
-                answers[number] = [fields[2] == b"\\x01", fields.get(3, b"").decode(), time.monotonic() - started[number]]
-        print(json.dumps([{"passed": a, "detail": b, "seconds": c} for _, (a, b, c) in sorted(answers.items())]), flush=True)
-        """
+            if kind != 0x07: sys.exit(f"not let in: {kind} {fields}")
+            end.sendall(frame(0x08, (1, os.urandom(16)), (2, b"adversary"), (3, dialled.encode()), (4, b"double"), (5, b"\\x00")))
+            kind, fields = frames.next()
+            if kind != 0x04: sys.exit(f"not welcome: {kind} {fields}")
+            print("welcome", flush=True)
+            def pings():
+                while True:
+                    time.sleep(0.5)
+                    try: end.sendall(frame(0x10, (1, bytes(8))))
+                    except OSError: return
+            threading.Thread(target=pings, daemon=True).start()
+            places = [place.rsplit(":", 1) for place in places.split(",") if place]
+            until = time.monotonic() + stay
+            for number, (there, their) in enumerate(places):
+                started[number] = time.monotonic()
+                end.sendall(frame(
+                    0x38, (1, number.to_bytes(4, "big")), (2, bytes(8)), (3, there.encode()), (4, int(their).to_bytes(2, "big")),
+                    (5, os.urandom(32))))
+            while len(answers) < len(places) or time.monotonic() < until:
+                kind, fields = frames.next()
+                if kind == 0x39:
+                    number = int.from_bytes(fields[1], "big")
+                    answers[number] = [fields[2] == b"\\x01", fields.get(3, b"").decode(), time.monotonic() - started[number]]
+            print(json.dumps([{"passed": a, "detail": b, "seconds": c} for _, (a, b, c) in sorted(answers.items())]), flush=True)
+            """
 
     /// What a relay answered to `checkWanted`.
     public struct Answer: Decodable, Sendable {
@@ -152,7 +154,8 @@ extension Scenario {
     /// to its own. It knows no data channels and breaks each of them. One that goes on sends whatever makes work from
     /// then on, and prints `pester` and its kind for each turn.
     public func falseRelay(
-        port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String], goesOn: Bool = false
+        port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String],
+        goesOn: Bool = false
     ) async throws -> Program {
         try await makeStranger()
         let words = [

@@ -93,8 +93,9 @@ extension Scenario {
         let ended = try await run(
             "stranger", "/usr/bin/python3", ["-c", Stranger.script, "\(port)", manner.rawValue, folder, bytes],
             within: .seconds(30))
-        guard ended.status == 0, let experience = try? JSONDecoder().decode(
-            Stranger.Experience.self, from: Data(ended.stdout.utf8))
+        guard ended.status == 0,
+            let experience = try? JSONDecoder().decode(
+                Stranger.Experience.self, from: Data(ended.stdout.utf8))
         else { throw Failure("the stranger broke: \(ended.stderr)") }
         return experience
     }
@@ -105,7 +106,10 @@ extension Scenario {
         guard !FileManager.default.fileExists(atPath: certificate) else { return }
         let made = try await run(
             "openssl", "openssl",
-            ["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "3650", "-subj", "/CN=p2prc", "-keyout", key, "-out", certificate])
+            [
+                "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "3650", "-subj", "/CN=p2prc", "-keyout", key,
+                "-out", certificate,
+            ])
         guard made.status == 0 else { throw Failure("openssl makes no certificate: \(made.stderr)") }
     }
 }

@@ -127,7 +127,8 @@ public final class DistantLab: @unchecked Sendable {
         line = program
         try await program.line(containing: "\"lines\":\(relayCount)")
         let net = "\(prefix)-net"
-        let veths = ["visitor"] + (0..<homeCount).map { "nat\($0 + 1)" } + (0..<wallCount).map { "wall\($0 + 1)" }
+        let veths =
+            ["visitor"] + (0..<homeCount).map { "nat\($0 + 1)" } + (0..<wallCount).map { "wall\($0 + 1)" }
             + (0..<hostCount).map { "host\($0 + 1)" }
         try batch(
             veths.map { "link add \($0) netns \(net) type veth peer name wan netns \(prefix)-\($0)" }
@@ -240,7 +241,8 @@ public final class DistantLab: @unchecked Sendable {
     /// Has a relay's firewall drop who comes new to these ports, or lets them in again.
     ///
     /// - Parameter friend: whoever comes from this address is let in all the same.
-    public func setOpen(_ ports: ClosedRange<Int>, ofRelay index: Int, _ isOpen: Bool, but friend: String? = nil) throws {
+    public func setOpen(_ ports: ClosedRange<Int>, ofRelay index: Int, _ isOpen: Bool, but friend: String? = nil) throws
+    {
         let name = "relay\(index + 1)"
         guard !isOpen else { return try nft(name, "delete table inet closed") }
         let others = friend.map { "ip saddr != \($0) " } ?? ""

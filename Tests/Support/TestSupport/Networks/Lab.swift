@@ -210,8 +210,7 @@ public final class Lab: @unchecked Sendable {
     static func remove(namespace: String) {
         guard FileManager.default.fileExists(atPath: "/run/netns/\(namespace)") else { return }
         let pids = (try? Ran(["ip", "netns", "pids", namespace]))?.output ?? ""
-        for pid in pids.split(separator: "\n").compactMap({ pid_t($0) })
-        {
+        for pid in pids.split(separator: "\n").compactMap({ pid_t($0) }) {
             kill(pid, SIGKILL)
         }
         _ = try? Ran(["ip", "netns", "del", namespace])

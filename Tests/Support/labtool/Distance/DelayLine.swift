@@ -46,7 +46,9 @@ enum DelayLine {
         }
         let left = max(0, due - Clock.nanoseconds())
         var time = timespec(tv_sec: left / 1_000_000_000, tv_nsec: left % 1_000_000_000)
-        guard Unseen.ppoll(&polls, nfds_t(polls.count), &time, nil) >= 0 || errno == EINTR else { throw SocketError("ppoll") }
+        guard Unseen.ppoll(&polls, nfds_t(polls.count), &time, nil) >= 0 || errno == EINTR else {
+            throw SocketError("ppoll")
+        }
     }
 
     private static func rows(_ file: String) throws -> [Row] {

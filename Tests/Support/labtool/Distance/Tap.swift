@@ -23,7 +23,8 @@ enum Tap {
         var request = [UInt8](repeating: 0, count: 40)
         for (index, byte) in name.utf8.prefix(15).enumerated() { request[index] = byte }
         withUnsafeBytes(of: flags) { request.replaceSubrange(16..<18, with: $0) }
-        guard request.withUnsafeMutableBytes({ Unseen.ioctl(fd, setDevice, Int(bitPattern: $0.baseAddress!)) }) == 0 else {
+        guard request.withUnsafeMutableBytes({ Unseen.ioctl(fd, setDevice, Int(bitPattern: $0.baseAddress!)) }) == 0
+        else {
             defer { close(fd) }
             throw SocketError("TUNSETIFF \(name)")
         }
@@ -44,9 +45,10 @@ enum Tap {
 enum Unseen {
     typealias Setns = @convention(c) (Int32, Int32) -> Int32
     typealias Ioctl = @convention(c) (Int32, UInt, Int) -> Int32
-    typealias Ppoll = @convention(c) (
-        UnsafeMutablePointer<pollfd>?, nfds_t, UnsafePointer<timespec>?, UnsafeRawPointer?
-    ) -> Int32
+    typealias Ppoll =
+        @convention(c) (
+            UnsafeMutablePointer<pollfd>?, nfds_t, UnsafePointer<timespec>?, UnsafeRawPointer?
+        ) -> Int32
 
     static let setns = unsafeBitCast(dlsym(dlopen(nil, RTLD_NOW), "setns"), to: Setns.self)
     static let ioctl = unsafeBitCast(dlsym(dlopen(nil, RTLD_NOW), "ioctl"), to: Ioctl.self)
