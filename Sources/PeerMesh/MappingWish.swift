@@ -9,8 +9,8 @@ public struct MappingWish: Hashable, Sendable {
         case service(host: String, port: UInt16)
     }
 
-    /// Whether something may be the name of a mapping: a letter, then up to 31 letters, digits and `-_.`; so it is never
-    /// taken for a port, and nothing that names mappings by themselves.
+    /// Whether something may be the name of a mapping: a letter, then up to 31 letters, digits and `-_.`; so it is
+    /// never taken for a port, and nothing that names mappings by themselves.
     public static func isName(_ text: String) -> Bool {
         func isLetter(_ byte: UInt8) -> Bool { (0x61...0x7a).contains(byte | 0x20) }
         let bytes = text.utf8

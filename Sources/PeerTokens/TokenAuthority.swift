@@ -88,7 +88,7 @@ public struct TokenAuthority: Sendable {
     ///
     /// - Parameters:
     ///   - isRevoked: asked about the jti of a token whose signature and time are right.
-    ///   - formerly: keys that are known to have become the given one: a token that was made for one of them is its own.
+    ///   - formerly: keys that are known to have become the given one: a token made for one of them is its own.
     ///   - boundKey: asked last: the node key that a token (its jti, its end) is bound to; one that nobody used yet is
     ///     bound to the given key in the same step.
     /// - Throws: only what the last two throw.

@@ -89,10 +89,10 @@ struct NodeKey: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Make a new node key, signed over by the former one; ports, tokens and members follow.",
             discussion: """
-                Relays move this node's ports to the new key when it next comes, and refuse the former one from then on. \
-                On a relay, members that are connected are told, and others follow when they come in time. When the key \
-                has leaked, do this at once, for the thief could do the same: whoever comes to a relay first counts there. \
-                With --keep 0s nothing connects the two keys.
+                Relays move this node's ports to the new key when it next comes, and refuse the former one from then \
+                on. On a relay, members that are connected are told, and others follow when they come in time. When \
+                the key has leaked, do this at once, for the thief could do the same: whoever comes to a relay first \
+                counts there. With --keep 0s nothing connects the two keys.
                 """)
         @Option(help: ArgumentHelp("For how long the former key's name counts.", valueName: "30d | 12h | 0s"))
         var keep = "30d"

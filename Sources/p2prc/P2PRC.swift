@@ -11,9 +11,9 @@ struct P2PRC: AsyncParsableCommand {
             At home:             p2prc -s --connect-reverse-proxy <join link> --mp 8080
             On a running node:   p2prc --mp 9000, --view-rps, --view-rpm, status, unmap
 
-            The exit codes are those of the table in docs/cli.md: 0 done, 10 no node runs, 11 refused, 12 no port free, \
-            13 port taken, 14 target down, 15 not reachable, 16 superseded, 17 server port in use, 18 home in use, \
-            19 home unusable, 21 timed out, 22 not found, 23 not verified, 64 usage, 65 damaged, 69 no relay.
+            The exit codes are those of the table in docs/cli.md: 0 done, 10 no node runs, 11 refused, 12 no port \
+            free, 13 port taken, 14 target down, 15 not reachable, 16 superseded, 17 server port in use, 18 home in \
+            use, 19 home unusable, 21 timed out, 22 not found, 23 not verified, 64 usage, 65 damaged, 69 no relay.
             """,
         version: P2PRCVersion.full,
         subcommands: [

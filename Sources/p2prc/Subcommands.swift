@@ -88,8 +88,8 @@ struct Release: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "On a reverse proxy: end the lease of a port, or send a node away.",
         discussion: """
-            What visitors have open there is broken off. The node is refused what was taken for 10 minutes, or until the \
-            reverse proxy is started again.
+            What visitors have open there is broken off. The node is refused what was taken for 10 minutes, or until \
+            the reverse proxy is started again.
             """)
     @Argument(
         help: ArgumentHelp(

@@ -36,7 +36,7 @@ struct Layer: Sendable, CustomStringConvertible {
                 "Hummingbird", "HummingbirdCore", "HTTPTypes", "NIOCore", "NIOPosix", "NIOHTTP1", "NIOHTTPTypes",
                 "NIOHTTPTypesHTTP1", "ServiceLifecycle", "Logging", "FoundationEssentials", "PeerWire",
             ],
-            reason: "the HTTP library stays in here: what it answers is handed in, what it listens on is a Unix socket"),
+            reason: "the HTTP library stays in here: its answers are handed in, and it listens on a Unix socket"),
         Layer(
             name: "PeerServices",
             allowed: ["PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire", "Logging"],

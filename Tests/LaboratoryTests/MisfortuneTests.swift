@@ -30,7 +30,8 @@ extension LaboratoryTests {
                 let rows = [try await peer.verified(7000).port, try await peer.verified(7001).port]
                 try #require(rows == ports)
                 print(
-                    "\(nat): \(times.count) returns, longest \(times.max() ?? 0) ms, mean \(times.reduce(0, +) / times.count) ms"
+                    "\(nat): \(times.count) returns, longest \(times.max() ?? 0) ms, mean "
+                        + "\(times.reduce(0, +) / times.count) ms"
                 )
             }
         }

@@ -5,8 +5,8 @@ extension LaboratoryTests {
     /// A peer joined to two relays has each look at its port of the other: from outside, and not through its own NAT.
     @Suite(.serialized, .timeLimit(.minutes(8)))
     struct ThirdNodeTests {
-        /// The laboratory's internet is a network for documentation, so nobody dials it on others' word otherwise. A relay
-        /// looks only where it has met another one, and that it hears of it through the peer takes some seconds.
+        /// The laboratory's internet is a network for documentation, so nobody dials it on others' word otherwise. A
+        /// relay looks only where it has met another one, and that it hears of it through the peer takes some seconds.
         private static let dialsLaboratory = "[mesh]\ndial = [\"203.0.113.0/24\"]\n"
 
         /// Waits until the mapping of 7000 at each of these relays is verified by this node and by one more.

@@ -21,7 +21,8 @@ extension LaboratoryTests {
                 let six = "http://[\(Lab.relayAddress6)]:\(row.port)/"
                 try #require(try await s.curl(six, in: world.lab.visitor) == "made at home\n")
                 let typed = try await s.shell(
-                    "printf 'GET / HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n' | timeout 5 nc \(Lab.relayAddress) \(row.port)",
+                    "printf 'GET / HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n' | timeout 5 nc "
+                        + "\(Lab.relayAddress) \(row.port)",
                     in: world.lab.visitor)
                 try #require(typed.stdout.hasSuffix("made at home\n"))
                 try await eventually("the relay is listed with its latency", within: .seconds(15)) {
@@ -181,7 +182,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "an idle connection lives on; and where the router forgets flows after 10 s, a new visitor is served at once"
+            "an idle connection lives on; where the router forgets flows after 10 s, a new visitor is served at once"
         )
         func idle() async throws {
             try await scenario { s in

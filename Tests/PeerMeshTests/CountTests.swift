@@ -40,14 +40,16 @@ import Testing
         let networks = "source, /24 (/48), /16 (/32)"
         let gives = "the network with most gives way"
         func fair(_ all: Int) -> String {
-            "\(n(all / FairRate.shareOfNear)) and \(n(all / FairRate.shareOfWide)) a second, while less than half is left"
+            "\(n(all / FairRate.shareOfNear)) and \(n(all / FairRate.shareOfWide)) a "
+                + "second, while less than half is left"
         }
         let expected: [(String, String, String)] = [
             ("votes on the time", near, "1"),
             ("", "/16 (/32)", n(MeshClock.votesOfWide)),
             (
                 "", "all",
-                "\(MeshClock.maximumVotes), for \(Self.seconds(MeshClock.span)) s; moves \(n(Int(MeshClock.furthest))) s at most"
+                "\(MeshClock.maximumVotes), for \(Self.seconds(MeshClock.span)) s; moves "
+                    + "\(n(Int(MeshClock.furthest))) s at most"
             ),
             ("records of hearsay", networks, "\(n(gossip.capacity - gossip.reserved)); \(gives)"),
             ("records of nodes that were met", networks, "\(n(gossip.reserved)); \(gives)"),

@@ -21,7 +21,8 @@ extension ProcessTests {
                 caller.settimeout(5)
                 try: caller.connect(path)
                 except (FileNotFoundError, ConnectionRefusedError): sys.exit(7)
-                caller.sendall(preface + f"GET {question} HTTP/1.1\\r\\nHost: node\\r\\nConnection: close\\r\\n\\r\\n".encode())
+                head = f"GET {question} HTTP/1.1\\r\\nHost: node\\r\\nConnection: close\\r\\n\\r\\n"
+                caller.sendall(preface + head.encode())
                 answer = b""
                 while piece := caller.recv(65536): answer += piece
                 head, body = answer.split(b"\\r\\n\\r\\n", 1)

@@ -126,7 +126,8 @@ extension ProcessTests {
                 let peer = try await s.peer(of: relay)
                 try await peer.listening()
                 try #require(try await peer.program.terminate() == 0)
-                // Nodes of a scenario are given the key of one mesh; a home that was never a relay's has none of its own.
+                // Nodes of a scenario are given the key of one mesh; a home that was never a relay's has none of its
+                // own.
                 try FileManager.default.removeItem(atPath: peer.home + "/mesh.key")
                 let stopped = try await peer.command(order)
                 try #require(

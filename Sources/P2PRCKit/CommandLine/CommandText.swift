@@ -2,8 +2,8 @@ internal import PeerWire
 
 /// Command lines and other texts of the user, as a message may show them.
 public enum CommandText {
-    /// Words as a shell takes them, to be typed again. A join link is a secret and stands there as `LINK`: whoever reads
-    /// an error may be a journal.
+    /// Words as a shell takes them, to be typed again. A join link is a secret and stands there as `LINK`: whoever
+    /// reads an error may be a journal.
     public static func line(_ words: [String]) -> String {
         words.map { word in word.contains(JoinLink.scheme) ? "LINK" : quoted(word) }.joined(separator: " ")
     }

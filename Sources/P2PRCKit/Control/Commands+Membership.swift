@@ -23,7 +23,8 @@ extension Commands {
         } else {
             throw CommandError(
                 .usage,
-                "join: give a join link, or an address, or - for a link on standard input, or --file FILE, or $\(RelayChoice.variable)"
+                "join: give a join link, or an address, or - for a link on standard input, or --file FILE, or "
+                    + "$\(RelayChoice.variable)"
             )
         }
         let choice = try RelayChoice(named, token: token, acceptsOpen: acceptsOpen, named: "join")
@@ -33,13 +34,14 @@ extension Commands {
             if let link = choice.link, let key = memberships.contradiction(to: link, at: relay.description) {
                 throw CommandError(
                     .usage,
-                    "\(relay): this link names the key \(link.relay.short), the relay proved \(key.short) before; copy the "
-                        + "link again. If the relay has another key by now, leave it first: p2prc leave \(relay). Nothing has "
-                        + "changed")
+                    "\(relay): this link names the key \(link.relay.short), the relay proved \(key.short) before; copy "
+                        + "the link again. If the relay has another key by now, leave it first: p2prc leave \(relay). "
+                        + "Nothing has changed")
             }
             choice.apply(to: &memberships)
             let text =
-                "\(relay) is kept, untried: the node connects when it starts (p2prc -s); p2prc leave \(relay) takes it back"
+                "\(relay) is kept, untried: the node connects when it starts (p2prc -s); "
+                + "p2prc leave \(relay) takes it back"
             let joined = JoinedRelay(address: relay.description, added: UnixTime(.now))
             return Change(text) { table throws(StorageError) in try await table.save(joined) }
         }
@@ -68,8 +70,8 @@ extension Commands {
                 guard !named.isEmpty || meant.isEmpty else {
                     throw CommandError(
                         .notFound,
-                        "\(relay) is no relay that was named here: this node found it by itself, and nothing is kept of it; "
-                            + "to use only those that you name: relays = 0 in config.toml")
+                        "\(relay) is no relay that was named here: this node found it by itself, and nothing is kept "
+                            + "of it; to use only those that you name: relays = 0 in config.toml")
                 }
                 found = try RelayNames.only(named, called: relay)
             }

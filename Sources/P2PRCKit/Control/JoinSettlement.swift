@@ -3,8 +3,8 @@ internal import PeerReactor
 internal import PeerServices
 internal import PeerWire
 
-/// What `join` answers: when it is known what becomes of a relay, and whether what was said of it stays. A pure function
-/// of how the relay stands.
+/// What `join` answers: when it is known what becomes of a relay, and whether what was said of it stays. A pure
+/// function of how the relay stands.
 struct JoinSettlement {
     /// It is not waited any longer for one that says nothing.
     static let limit = Instant.Span.seconds(10)

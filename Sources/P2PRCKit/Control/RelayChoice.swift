@@ -30,7 +30,8 @@ public struct RelayChoice: Hashable, Sendable {
             if reading == .mistyped {
                 throw CommandError(
                     .usage,
-                    "\(what): a digit of this join link is wrong; copy all of it again, capital letters as capital letters"
+                    "\(what): a digit of this join link is wrong; copy all of it again, "
+                        + "capital letters as capital letters"
                 )
             }
             guard case .link(let link) = reading,
@@ -49,7 +50,8 @@ public struct RelayChoice: Hashable, Sendable {
             guard let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort) else {
                 throw CommandError(
                     .usage,
-                    "\(what) \(text): write HOST or HOST:PORT, such as 203.0.113.11 or relay.example.org:8088, or a join link"
+                    "\(what) \(text): write HOST or HOST:PORT, such as 203.0.113.11 or "
+                        + "relay.example.org:8088, or a join link"
                 )
             }
             self.endpoint = endpoint

@@ -59,7 +59,8 @@ enum Settlement {
         return ControlReply(
             status: .relayUnavailable,
             text:
-                "this node has not chosen a reverse proxy yet, \(found) (\(next)); the mapping is made as soon as one is",
+                "this node has not chosen a reverse proxy yet, \(found) (\(next)); the "
+                + "mapping is made as soon as one is",
             document: nil)
     }
 

@@ -8,8 +8,8 @@ struct MappingNames {
     var wishes: [MappingWish]
     var exposed: [ExposedMapping]
 
-    /// All that could be meant: by its name, by the id of the listings, by a port or range of ports at either end, or by
-    /// an address at either end. A name is meant before anything else.
+    /// All that could be meant: by its name, by the id of the listings, by a port or range of ports at either end, or
+    /// by an address at either end. A name is meant before anything else.
     func called(_ text: String) -> [MappingWish] {
         guard !text.isEmpty else { return [] }
         if let named = wishes.first(where: { $0.name == text }) { return [named] }

@@ -124,9 +124,11 @@ extension TextTable {
             }
         var lines = [
             "node       \(document.Name), \(document.Key.prefix(16))",
-            "addresses  \(document.Addresses.isEmpty ? "none but loopback" : document.Addresses.joined(separator: ", "))",
+            "addresses  "
+                + "\(document.Addresses.isEmpty ? "none but loopback" : document.Addresses.joined(separator: ", "))",
             "reachable  \(reachable)", "seen at    \(seen)",
-            "NAT        mapping \(nat.Mapping)\(ports); \(filtering); \(nat.Witnesses) node\(nat.Witnesses == 1 ? "" : "s") asked",
+            "NAT        mapping \(nat.Mapping)\(ports); \(filtering); "
+                + "\(nat.Witnesses) node\(nat.Witnesses == 1 ? "" : "s") asked",
             "IPv6       \(document.IPv6.isEmpty ? "no public address" : document.IPv6.joined(separator: ", "))",
             "nodes      \(document.Nodes) in the IP table",
         ]

@@ -215,7 +215,8 @@ struct NodeState: Sendable {
                 let recovery = Recovery(lastServers, lastMappings, now: now)
                 try await recovery.save(to: table)
                 log.warning(
-                    "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) mappings, \(recovery.leases.count) leases"
+                    "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) "
+                        + "mappings, \(recovery.leases.count) leases"
                 )
             }
             try await table.sweepTokens(at: now)
@@ -372,12 +373,15 @@ struct Assembled: Sendable {
             !SystemFacts.mayBindPrivilegedPorts
         {
             log.warning(
-                "--ports \(settings.ports): ports below \(SystemFacts.firstUnprivilegedPort) need CAP_NET_BIND_SERVICE, which this process lacks, and cannot be given out; run as root, or: setcap cap_net_bind_service=+ep p2prc"
+                "--ports \(settings.ports): ports below \(SystemFacts.firstUnprivilegedPort) need "
+                    + "CAP_NET_BIND_SERVICE, which this process lacks, and cannot be given out; run as root, or: "
+                    + "setcap cap_net_bind_service=+ep p2prc"
             )
         }
         if settings.isOpen {
             log.warning(
-                "this relay is OPEN: anybody may take its public ports and its traffic; leave --open out to admit members only"
+                "this relay is OPEN: anybody may take its public ports and its traffic; leave "
+                    + "--open out to admit members only"
             )
         } else if state.isMeshKeyNew {
             Output.result("join link, a secret (whoever has it is a member): \(core.joinLink.text)")
@@ -388,7 +392,8 @@ struct Assembled: Sendable {
         for choice in settings.relays {
             guard let key = choice.link?.meshKey, state.meshKey?.keys(at: .now).contains(key) == false else { continue }
             log.warning(
-                "this relay is of another mesh than \(choice.endpoint): whose members cannot use it; to change that, stop it, put mesh.key in its home aside, and start it with that join link"
+                "this relay is of another mesh than \(choice.endpoint): whose members cannot use it; to change that, "
+                    + "stop it, put mesh.key in its home aside, and start it with that join link"
             )
         }
         if settings.isPlain {
@@ -408,7 +413,8 @@ struct Assembled: Sendable {
         }
         if !settings.isRelay, !state.leases.isEmpty {
             core.log.warning(
-                "this home was a relay's: \(state.leases.count) leases wait until it is started with --reverse-proxy again"
+                "this home was a relay's: \(state.leases.count) leases wait until it is "
+                    + "started with --reverse-proxy again"
             )
         }
         for relay in state.relays {

@@ -162,7 +162,8 @@ extension NodeCore {
             { table throws(StorageError) in try table.removeJoinedRelay(relay.description) }, done: done)
     }
 
-    /// The session rests on a token: the relay judges the newer one first, and nothing is changed by one that it refuses.
+    /// The session rests on a token: the relay judges the newer one first, and nothing is changed by one that it
+    /// refuses.
     private func renew(_ token: String, _ choice: RelayChoice, _ answer: @escaping (ControlReply) -> Void) {
         let endpoint = choice.endpoint
         var pending: ((ControlReply) -> Void)? = answer

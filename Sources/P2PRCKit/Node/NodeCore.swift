@@ -191,7 +191,8 @@ final class NodeCore {
         guard !toldClosedPorts else { return }
         toldClosedPorts = true
         log.warning(
-            "\(first.peerName) does not reach its public port \(port) here, and visitors will not either: \(Documents.opening(settings.relayPolicy.ports.usual))"
+            "\(first.peerName) does not reach its public port \(port) here, and visitors will not either: "
+                + "\(Documents.opening(settings.relayPolicy.ports.usual))"
         )
     }
 
@@ -200,7 +201,9 @@ final class NodeCore {
         guard relay != nil, mesh?.standing == .notReachable else { return nil }
         let ports = settings.relayPolicy.ports.usual
         return [
-            "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(settings.serverPort), and port\(ports.count == 1 ? "" : "s") \(ports) for visitors, in its firewall"
+            "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP "
+                + "port \(settings.serverPort), and port\(ports.count == 1 ? "" : "s") \(ports) for visitors, in "
+                + "its firewall"
         ]
     }
 

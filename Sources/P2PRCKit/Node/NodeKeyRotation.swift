@@ -49,8 +49,8 @@ struct NodeKeyRotation {
         let end = RFC3339.text(unixSeconds: end)
         let members = isRelay ? ", and members that connect by then (later: p2prc trust)" : ""
         return
-            "this node has the key \(key); relays that it comes to by \(end) move its ports to it and refuse the former "
-            + "one\(members) follow; the former private key is gone from this home"
+            "this node has the key \(key); relays that it comes to by \(end) move its ports to it and refuse the "
+            + "former one\(members) follow; the former private key is gone from this home"
     }
 }
 

@@ -1,5 +1,5 @@
-/// Lengths of time as users write them: `2w`, `30d`, `12h`, `90m`, `45s`. A number alone is refused, for nobody knows its
-/// unit.
+/// Lengths of time as users write them: `2w`, `30d`, `12h`, `90m`, `45s`. A number alone is refused, for nobody knows
+/// its unit.
 enum Age {
     private static let units: [(letter: Character, seconds: Int64)] = [
         ("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1),

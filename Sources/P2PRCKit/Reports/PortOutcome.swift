@@ -22,8 +22,8 @@ struct PortOutcome {
     /// What is to be said of those that work and are not verified.
     var untried: String? { row.standings.first { $0.isWorking && $0.state != .verified }?.reason }
 
-    /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The worst
-    /// of the ports counts.
+    /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The
+    /// worst of the ports counts.
     func reply(isLate: Bool) -> ControlReply? {
         let isPending = row.standings.contains { $0.state == .active && !$0.isWorking }
         guard !isPending || isLate && row.standings.contains(where: { $0.state != .active || $0.isWorking }) else {

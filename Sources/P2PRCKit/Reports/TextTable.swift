@@ -27,7 +27,8 @@ enum TextTable {
     static func status(_ status: StatusDocument, isWide: Bool = false) -> String {
         let roles = status.Roles.isEmpty ? "no role yet" : status.Roles.joined(separator: " and ")
         var lines = [
-            "\(status.Name), \(roles), p2prc \(status.Version), process \(status.Process), up \(status.Uptime_seconds) s",
+            "\(status.Name), \(roles), p2prc \(status.Version), process "
+                + "\(status.Process), up \(status.Uptime_seconds) s",
             "key \(status.Key)", "home \(status.Home), server port \(status.Server_port)",
             "data channels encrypted by \(status.Encryption)",
         ]
@@ -52,8 +53,8 @@ enum TextTable {
         return lines.joined(separator: "\n")
     }
 
-    /// Columns as wide as their widest cell, which ends with an ellipsis where it is too wide; the last column, with what
-    /// there is to say, may be longer.
+    /// Columns as wide as their widest cell, which ends with an ellipsis where it is too wide; the last column, with
+    /// what there is to say, may be longer.
     static func table(_ header: [String], _ rows: [[String]]) -> String {
         let last = header.count - 1
         let all =

@@ -180,7 +180,8 @@ public struct NodeSettings: Sendable {
         guard let named = PublicPorts(text) else {
             throw CommandError(
                 .usage,
-                "--ports \(text): write ports and ranges LOW-HIGH from 1 to 65535, such as --ports 20000-29999 or --ports 80,443,20000-29999"
+                "--ports \(text): write ports and ranges LOW-HIGH from 1 to 65535, such as --ports 20000-29999 or "
+                    + "--ports 80,443,20000-29999"
             )
         }
         ports = named
@@ -282,7 +283,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         guard local.count <= PortStates.maximumPorts else {
             throw CommandError(
                 .usage,
-                "--mp \(text): \(local.count) ports, and a mapping has at most \(PortStates.maximumPorts); make several of it"
+                "--mp \(text): \(local.count) ports, and a mapping has at most "
+                    + "\(PortStates.maximumPorts); make several of it"
             )
         }
         var opened: PortRange?
@@ -306,7 +308,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
             guard place.host == nil, named.port == local.first else {
                 throw CommandError(
                     .usage,
-                    "--mp \(text) and --target \(target) name two things to expose; write --mp \(named), and :PUBLIC behind it if you like"
+                    "--mp \(text) and --target \(target) name two things to expose; write --mp \(named), and :PUBLIC "
+                        + "behind it if you like"
                 )
             }
             endpoint = named
@@ -402,7 +405,8 @@ extension PortRange {
         else {
             throw CommandError(
                 .usage,
-                "--ports \(text): write LOW-HIGH with numbers from 1 to 65535 and LOW not above HIGH, such as --ports 20000-29999"
+                "--ports \(text): write LOW-HIGH with numbers from 1 to 65535 and LOW not above "
+                    + "HIGH, such as --ports 20000-29999"
             )
         }
         return range

@@ -38,8 +38,8 @@ public struct TokenCommands: Sendable {
             Output.document(bytes)
         } else {
             Output.result(
-                "token \(issued.Name) is in \(path), for its owner's eyes only, and counts until \(issued.Expires); there: "
-                    + "p2prc join THIS-HOST --token-file \(path), then p2prc -s --mp PORT")
+                "token \(issued.Name) is in \(path), for its owner's eyes only, and counts until \(issued.Expires); "
+                    + "there: p2prc join THIS-HOST --token-file \(path), then p2prc -s --mp PORT")
         }
         return .success
     }

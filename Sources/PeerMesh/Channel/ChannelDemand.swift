@@ -1,8 +1,8 @@
 /// How many ready data channels a group should keep, from how visitors come. Lives at the relay; the peer refills
 /// by itself up to the number it was told.
 ///
-/// A channel comes back when its visitor has gone, so what is wanted is small: an eighth of those in use for visitors to
-/// come, within bounds, for visitors who stay need none; and more only as long as some wait.
+/// A channel comes back when its visitor has gone, so what is wanted is small: an eighth of those in use for visitors
+/// to come, within bounds, for visitors who stay need none; and more only as long as some wait.
 public struct ChannelDemand: Sendable {
     /// Of all groups of a session together, where those are not more.
     public static let minimum = 4
@@ -11,8 +11,8 @@ public struct ChannelDemand: Sendable {
     /// Kept for visitors to come, however many are there.
     static let maximumReserve = 16
     static let interval = Instant.Span.seconds(5)
-    /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake: so
-    /// many unused ones wait for so many intervals.
+    /// Visitors come in bursts, and a channel that waits costs a few KiB, where a new one costs two ends a handshake:
+    /// so many unused ones wait for so many intervals.
     public static let maximumIdle = 64
     static let patience = 6
     /// Channels of a group that may be there unused at most.
@@ -45,8 +45,8 @@ public struct ChannelDemand: Sendable {
         peaks.now = max(peaks.now, carried)
     }
 
-    /// How many may be there unused: what is wanted and some more, and where many visitors were at once lately, what they
-    /// leave behind for the next ones. A peer that just opens them has no more than that.
+    /// How many may be there unused: what is wanted and some more, and where many visitors were at once lately, what
+    /// they leave behind for the next ones. A peer that just opens them has no more than that.
     public var kept: Int {
         min(Self.maximumKept, max(wanted, peaks.now, peaks.before) + Self.maximumIdle)
     }
@@ -66,7 +66,8 @@ public struct ChannelDemand: Sendable {
         return needed != wanted
     }
 
-    /// How many of the ready channels nobody needed for a whole interval, or for several. To be asked from time to time.
+    /// How many of the ready channels nobody needed for a whole interval, or for several. To be asked from time to
+    /// time.
     public mutating func unused(ready: Int, at now: Instant) -> Int {
         guard now >= nextLook else { return 0 }
         nextLook = now + Self.interval

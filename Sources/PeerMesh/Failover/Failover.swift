@@ -9,8 +9,8 @@ public import PeerWire
 /// joined, and it is left when enough others serve. Every relay that serves is published: the best first, and in an
 /// order that changes only when it must.
 ///
-/// Relays that the user named are *fixed*: somebody else connects to them and keeps them up. They count like the others,
-/// and are left by this only when they drain.
+/// Relays that the user named are *fixed*: somebody else connects to them and keeps them up. They count like the
+/// others, and are left by this only when they drain.
 public struct Failover: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Sessions to hold.
@@ -27,8 +27,8 @@ public struct Failover: Sendable {
         public var proving = Instant.Span.milliseconds(2_500)
         /// Between two moves that nothing but a better figure asks for.
         public var calm = Instant.Span.seconds(10)
-        /// A relay that is not needed any more is unpublished at once and serves for so long: visitors may have an older
-        /// list of addresses. If another one fails meanwhile, it is back without a new session.
+        /// A relay that is not needed any more is unpublished at once and serves for so long: visitors may have an
+        /// older list of addresses. If another one fails meanwhile, it is back without a new session.
         public var grace = Instant.Span.seconds(60)
         /// A draining relay is left after that, whether there is another or not.
         public var drainLimit = Instant.Span.seconds(60)
@@ -37,8 +37,8 @@ public struct Failover: Sendable {
         public var longestPause = Instant.Span.seconds(300)
         /// One whose ports nobody reaches changes its mind less often than its connections do.
         public var firstUselessPause = Instant.Span.seconds(30)
-        /// Where no relay at all serves, it may well be for a reason of this node's: others are tried one at a time, with
-        /// pauses from this one on, twice as long each time up to `longestPause`.
+        /// Where no relay at all serves, it may well be for a reason of this node's: others are tried one at a time,
+        /// with pauses from this one on, twice as long each time up to `longestPause`.
         public var firstRotation = Instant.Span.seconds(5)
         /// Relays that failed, remembered at most.
         public var failures = 256
@@ -346,8 +346,8 @@ public struct Failover: Sendable {
         return actions
     }
 
-    /// How many relays of last time may take the places of those that stood in for them: all that are not clearly worse,
-    /// and have not turned out to serve nobody.
+    /// How many relays of last time may take the places of those that stood in for them: all that are not clearly
+    /// worse, and have not turned out to serve nobody.
     private func comeBack(_ costs: [NodeKey: Instant.Span], _ now: Instant) -> Int {
         let standing = serving.filter { standIns.contains($0) }
         guard let last = standing.last else { return 0 }

@@ -1,12 +1,12 @@
 public import PeerWire
 
-/// Which relays are chosen after a start, and when: the first to be measured is seldom the best, and where this node has
-/// leases its visitors are. No I/O, no clock.
+/// Which relays are chosen after a start, and when: the first to be measured is seldom the best, and where this node
+/// has leases its visitors are. No I/O, no clock.
 ///
 /// Relays of last time are taken unless another one is clearly better, as if there were sessions to them already. Their
-/// places are kept while they may yet come up: all of them for those that are being measured, all but one for those that
-/// do not answer or are not proven yet, so that visitors are served meanwhile. Whoever stood in for one that comes up
-/// later, as a machine that starts again does, gives the place back.
+/// places are kept while they may yet come up: all of them for those that are being measured, all but one for those
+/// that do not answer or are not proven yet, so that visitors are served meanwhile. Whoever stood in for one that comes
+/// up later, as a machine that starts again does, gives the place back.
 public struct FirstChoice: Sendable {
     /// So long after the start relays that the user named have to come up before others are looked for.
     public static let headStart = Instant.Span.seconds(3)
@@ -14,7 +14,8 @@ public struct FirstChoice: Sendable {
     public static let firstLook = Instant.Span.milliseconds(2_500)
     /// From the first candidate on places are kept for so long.
     public static let patience = Instant.Span.seconds(10)
-    /// So long after the start relays of last time count for more than others: as long as a machine may take to come up.
+    /// So long after the start relays of last time count for more than others: as long as a machine may take to come
+    /// up.
     public static let loyalty = Instant.Span.seconds(180)
 
     /// What may come of a relay of last time that is no candidate now.

@@ -1,9 +1,9 @@
 internal import PeerWire
 
 /// Who is published first. Visitors and DNS hold on to the first address, so that one which changes all the time serves
-/// nobody. A single change is followed at once; a relay that lost the first place twice within some minutes, because its
-/// way became worse or because it failed, has to keep its claim on it for a while before it is first again. Meanwhile it
-/// is published like any other. No I/O, no clock.
+/// nobody. A single change is followed at once; a relay that lost the first place twice within some minutes, because
+/// its way became worse or because it failed, has to keep its claim on it for a while before it is first again.
+/// Meanwhile it is published like any other. No I/O, no clock.
 struct FirstPlace: Sendable {
     /// Between two losses of the first place, so that the second counts as one more.
     static let memory = Instant.Span.seconds(600)

@@ -10,8 +10,9 @@ extension Gossip {
     /// What this node has in the buckets that differ, and in one that is drawn: sums can be made alike on purpose.
     ///
     /// Tables that somebody fills differ in more buckets than an answer has room for. So the caller's own bucket comes
-    /// first, for nobody else can tell its news yet, and then those with records that were renewed lately. Who knows few
-    /// is told first of nodes that have answered this one: what he finds among thousands of rows may all be made up.
+    /// first, for nobody else can tell its news yet, and then those with records that were renewed lately. Who knows
+    /// few is told first of nodes that have answered this one: what he finds among thousands of rows may all be made
+    /// up.
     mutating func lists(for digest: GossipDigest, from caller: NodeKey, time: Int64) -> GossipDifference {
         let bits = digest.bucketBits
         let sums = table.digestSums(bits: bits)
@@ -83,8 +84,8 @@ extension Gossip {
                 if entry.issue < issue { newer.append(entry.tag) }
             }
             guard list.isWhole else {
-                // Whether the own record is there is not said. Who is new has few rows, so its lists are cut short until it
-                // has hundreds: nobody would know it meanwhile.
+                // Whether the own record is there is not said. Who is new has few rows, so its lists are cut short
+                // until it has hundreds: nobody would know it meanwhile.
                 if own.tag.isIn(list), !list.entries.contains(where: { $0.tag == own.tag }) { newer.append(own.tag) }
                 continue
             }

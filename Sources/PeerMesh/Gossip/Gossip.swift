@@ -312,7 +312,8 @@ public struct Gossip: Sendable {
         return .difference(records(for: posted.wanted, time: time))
     }
 
-    /// What is taken of records that were posted: as much as was offered room for, and as all of them together may cost.
+    /// What is taken of records that were posted: as much as was offered room for, and as all of them together may
+    /// cost.
     private mutating func offered(in difference: GossipDifference, _ now: Instant) -> [SignedRecord] {
         var room = limits.recordBytes
         let fitting = difference.records.prefix { record in
@@ -349,7 +350,8 @@ public struct Gossip: Sendable {
     private static let here = SourceGate.source(
         of: HostAddress(VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: 0)))
 
-    /// - Returns: whether none of them was forged: no honest node passes on what it has not judged, so the first one ends it.
+    /// - Returns: whether none of them was forged: no honest node passes on what it has not judged, so the first one
+    ///   ends it.
     private mutating func take(
         _ records: [SignedRecord], from caller: Caller, _ judged: [SignedRecord: Bool], _ time: Int64, _ now: Instant
     ) -> Bool {

@@ -3,10 +3,11 @@ public import PeerWire
 /// What time it is in the mesh, for a node whose own clock may be wrong by a day: its clock, corrected by the median of
 /// what its partners' clocks say.
 ///
-/// Keys cost nothing, so networks have a vote and not keys: one for each IPv4 /24 and IPv6 /48, and few for each /16 and
-/// /32. Only partners that this node chose to ask are heard, never who calls; what they said counts for some minutes. A
-/// clock that the system keeps in step with a source of time needs nobody's word, and nothing moves any clock by more
-/// than a day. As long as most partners are honest a liar does not shift it at all. Small deviations are left alone.
+/// Keys cost nothing, so networks have a vote and not keys: one for each IPv4 /24 and IPv6 /48, and few for each /16
+/// and /32. Only partners that this node chose to ask are heard, never who calls; what they said counts for some
+/// minutes. A clock that the system keeps in step with a source of time needs nobody's word, and nothing moves any
+/// clock by more than a day. As long as most partners are honest a liar does not shift it at all. Small deviations are
+/// left alone.
 public struct MeshClock: Sendable {
     /// Votes that are remembered.
     public static let maximumVotes = 32

@@ -6,8 +6,8 @@ public struct RecordAuthor: Sendable {
     /// Seconds that a record lives, and after which it is written anew.
     public static let lifetime: UInt32 = 3_600
     public static let renewal: Int64 = 1_200
-    /// Records in a minute, and those that answer another process with this key beside them. Two processes together stay
-    /// within what others take of one key (`GossipLimits.renewals`), or neither would hear the other's answer.
+    /// Records in a minute, and those that answer another process with this key beside them. Two processes together
+    /// stay within what others take of one key (`GossipLimits.renewals`), or neither would hear the other's answer.
     public static let perMinute = 4
     public static let answersPerMinute = 2
     /// Seconds that a number may be ahead of the own clock.
@@ -88,9 +88,9 @@ public struct RecordAuthor: Sendable {
         recent.removeAll { time - $0 >= 60 || $0 > time }
         guard recent.count < (force ? Self.perMinute + Self.answersPerMinute : Self.perMinute) else { return nil }
         recent.append(time)
-        // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one second
-        // would otherwise have records with one number, and nobody would ever see that they differ. One more where the
-        // clock is behind, or two records fall into one second.
+        // Milliseconds of the clock, the last three digits by the process: two that have one key and begin in one
+        // second would otherwise have records with one number, and nobody would ever see that they differ. One more
+        // where the clock is behind, or two records fall into one second.
         let dated = min(time, own.map { $0 &+ Self.furthestAhead } ?? time)
         lastIssue = max(lastIssue &+ 1, UInt64(max(0, dated)) * 1_000 + process.instance % 1_000)
         last = (content, time)

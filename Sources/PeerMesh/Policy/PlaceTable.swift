@@ -4,9 +4,9 @@ public import PeerWire
 /// they are, callers of the API.
 ///
 /// Addresses of one network cost nothing, so nobody is counted by address. When no place is left, the network that has
-/// most gives one up: of the IPv4 /16 (IPv6 /32) with most places the /24 (/48) with most, and there the oldest that has
-/// not said anything, or else the oldest. Whoever comes from a network that has few keeps his place until he is done.
-/// A part is kept for those who are known here, such as members: others never fill it.
+/// most gives one up: of the IPv4 /16 (IPv6 /32) with most places the /24 (/48) with most, and there the oldest that
+/// has not said anything, or else the oldest. Whoever comes from a network that has few keeps his place until he is
+/// done. A part is kept for those who are known here, such as members: others never fill it.
 ///
 /// A newcomer costs a few steps while there is room, and else a look at each network and at the places of one.
 public struct PlaceTable<ID: Hashable & Sendable>: Sendable {

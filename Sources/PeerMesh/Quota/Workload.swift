@@ -34,7 +34,8 @@ public struct Workload: Hashable, Sendable {
         /// For all sessions of one membership together.
         public static let membership = Limits(
             ports: Rate(perSecond: 256, burst: 8_192), frames: Rate(perSecond: 4_096, burst: 65_536))
-        /// For a relay, at its peer, where it can ask for no ports. A busy one says often how many data channels it wants.
+        /// For a relay, at its peer, where it can ask for no ports. A busy one says often how many data channels it
+        /// wants.
         public static let relay = Limits(
             ports: Rate(perSecond: 1, burst: 1), frames: Rate(perSecond: 4_096, burst: 16_384))
     }

@@ -133,8 +133,8 @@ public struct Reachability: Sendable {
         return judge(now)
     }
 
-    /// There are so many nodes that could be asked. Where it takes more of them than have answered, they are asked at once
-    /// instead of at the next turn, which may be ten minutes off.
+    /// There are so many nodes that could be asked. Where it takes more of them than have answered, they are asked at
+    /// once instead of at the next turn, which may be ten minutes off.
     public mutating func knows(available count: Int, at now: Instant) {
         askable = max(1, count)
         let reached = words.values.count { $0.statement != nil }

@@ -176,10 +176,10 @@ public struct PeerHandshake: Sendable {
         return .send(Self.hello(credentials, secrets))
     }
 
-    /// Whoever says that it knows a mesh key of ours has to prove it, also when its own key was known: to a relay of the
-    /// mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A new
-    /// one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in between
-    /// could just say "open".
+    /// Whoever says that it knows a mesh key of ours has to prove it, also when its own key was known: to a relay of
+    /// the mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A
+    /// new one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in
+    /// between could just say "open".
     private mutating func isTrusted(_ membership: Message.Membership) -> Bool {
         switch membership.ground {
         case .mesh:

@@ -128,8 +128,8 @@ public struct Memberships: Hashable, Sendable {
     @discardableResult
     public mutating func acceptOpen(at address: String) -> Bool { change(address) { $0.acceptsOpen = true } }
 
-    /// The relay proved its key and its right in a session: the key is pinned, unless there is one, and of two mesh keys
-    /// the one that it proved stays.
+    /// The relay proved its key and its right in a session: the key is pinned, unless there is one, and of two mesh
+    /// keys the one that it proved stays.
     @discardableResult
     public mutating func learn(_ key: NodeKey, meshKey: MeshKey? = nil, at address: String) -> Bool {
         change(address) { relay in

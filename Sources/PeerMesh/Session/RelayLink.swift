@@ -47,7 +47,8 @@ public struct RelayLink: Sendable {
     private var pingNumber: UInt64 = 0
     private var pingSent = Instant.zero
     private var explained: String?
-    /// What a relay says of itself (its keys, that it drains) costs more than a look: a file is written, others are told.
+    /// What a relay says of itself (its keys, that it drains) costs more than a look: a file is written, others are
+    /// told.
     private var news = RateBucket(perSecond: 1, burst: 16, at: .zero)
     /// Attempts in a row, since a session or since one was asked for at once, that failed for a reason which the other
     /// end or this machine named. Silence is none: an answer may have been lost.

@@ -58,12 +58,13 @@ open class Forwarder: EventSource {
     /// The same of what is passed on at an end.
     private static let leastRest = 4_096
 
-    // Everything is final but what is open: otherwise each call and each look within this class goes by its table, which
-    // made 6 % of all instructions.
+    // Everything is final but what is open: otherwise each call and each look within this class goes by its table,
+    // which made 6 % of all instructions.
     final let loop: EventLoop
-    // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What they
-    // would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in `pump`
-    // and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for `pump`.
+    // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What
+    // they would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in
+    // `pump` and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for
+    // `pump`.
     @exclusivity(unchecked) private final var left: Stream?
     @exclusivity(unchecked) private final var right: Stream?
     @exclusivity(unchecked) private(set) final var leftToRight = Flow()
@@ -131,8 +132,9 @@ open class Forwarder: EventSource {
     /// Called once, when the streams are closed, or a channel is all that is left.
     open func ended(_ ending: Ending) {}
 
-    /// Called once, after `ended`, where frames were used: with the channel, registered with the loop, when each end has
-    /// said its last word on the visitor, and with what was read behind that; or with none when it is of no more use.
+    /// Called once, after `ended`, where frames were used: with the channel, registered with the loop, when each end
+    /// has said its last word on the visitor, and with what was read behind that; or with none when it is of no more
+    /// use.
     open func partedWithChannel(_ stream: consuming Stream?, _ rest: [UInt8]) {}
 
     /// Starts to listen to both streams. `isLeftRegistered`: the left one is known to the loop under another source.

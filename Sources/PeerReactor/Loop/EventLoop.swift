@@ -180,8 +180,8 @@ public final class EventLoop: @unchecked Sendable {
         againList.append(source)
     }
 
-    /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as many
-    /// as fit into 2 ms, one at the least: however many there are, others do not wait for all of them.
+    /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as
+    /// many as fit into 2 ms, one at the least: however many there are, others do not wait for all of them.
     func afterOthers(_ source: EventSource) {
         guard !source.isListedLast else { return }
         source.isListedLast = true

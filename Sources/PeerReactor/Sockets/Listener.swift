@@ -190,8 +190,8 @@ public final class Listener: EventSource {
         return fd >= 0
     }
 
-    /// Paused, or out of memory, or the spare descriptor was snatched by another thread: the socket stays ready all the time,
-    /// and asking at once again would keep the loop busy with nothing.
+    /// Paused, or out of memory, or the spare descriptor was snatched by another thread: the socket stays ready all the
+    /// time, and asking at once again would keep the loop busy with nothing.
     private func takeBreath() {
         guard let loop, onAccept != nil else { return }
         loop.unregister(descriptor.raw)
@@ -235,8 +235,8 @@ public final class Latecomers: @unchecked Sendable {
 extension Listener {
     /// A Unix socket for this user alone (0600). One left behind by a dead process is replaced.
     ///
-    /// It gets its rights between `bind` and `listen`: nobody can connect before the latter. The umask would be simpler,
-    /// and is the whole process's: files of other threads would be made with it.
+    /// It gets its rights between `bind` and `listen`: nobody can connect before the latter. The umask would be
+    /// simpler, and is the whole process's: files of other threads would be made with it.
     public static func unix(path: String) throws(SystemError) -> Listener {
         guard let address = UnixAddress(path: path) else { throw SystemError("bind \(path)", code: ENAMETOOLONG) }
         let fd = clinux_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))

@@ -85,7 +85,8 @@ public struct Stream: ~Copyable {
     }
 
     /// After a read that did not fill its buffer: whether there is nothing more before the next event (epoll(7)). Under
-    /// TLS more may have been read off the socket than was asked for, or a read may have done as much as it may at once.
+    /// TLS more may have been read off the socket than was asked for, or a read may have done as much as it may at
+    /// once.
     var isDrained: Bool {
         if let records { return records.isDrained }
         guard let ssl else { return true }

@@ -67,8 +67,8 @@ struct RecordKey: ~Copyable {
         return isDone ? text.count + Self.overhead : nil
     }
 
-    /// Opens a whole record into `text`, which has room for all but its overhead. What it is and how long; `nil` when it
-    /// is not genuine, and then nothing in `text` counts.
+    /// Opens a whole record into `text`, which has room for all but its overhead. What it is and how long; `nil` when
+    /// it is not genuine, and then nothing in `text` counts.
     mutating func open(_ record: UnsafeRawBufferPointer, into text: UnsafeMutableRawPointer) -> (Content, Int)? {
         guard record.count >= Self.overhead else { return nil }
         let bytes = record.baseAddress?.assumingMemoryBound(to: UInt8.self)

@@ -2,9 +2,9 @@ internal import COpenSSL
 internal import CRecords
 import Glibc
 
-/// The records of a data channel on its socket, from the end of OpenSSL's handshake on: TLS 1.3 as before, with keys out
-/// of the same handshake, but four records with one call, sealed from where the bytes are and opened to where they go.
-/// OpenSSL's own connection is gone by then, with the tens of KiB that it holds.
+/// The records of a data channel on its socket, from the end of OpenSSL's handshake on: TLS 1.3 as before, with keys
+/// out of the same handshake, but four records with one call, sealed from where the bytes are and opened to where they
+/// go. OpenSSL's own connection is gone by then, with the tens of KiB that it holds.
 ///
 /// What is read and not yet wanted, and what is sealed and not yet taken by the socket, waits here: never more than the
 /// scratch holds, and nothing while a channel idles.

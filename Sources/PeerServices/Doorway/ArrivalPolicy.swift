@@ -33,7 +33,8 @@ public struct VisitorPolicy: Sendable {
         self.reserve = reserve
     }
 
-    /// One lane's part of it. Descriptors are counted for the whole process wherever one comes in, buffers by each lane.
+    /// One lane's part of it. Descriptors are counted for the whole process wherever one comes in, buffers by each
+    /// lane.
     func share(of lanes: Int) -> VisitorPolicy {
         let buffers = ReserveGate.Supply(
             limit: reserve.buffers.limit / max(1, lanes), reserve: reserve.buffers.reserve / max(1, lanes))

@@ -38,7 +38,8 @@ final class PeerLane {
         case targetFailed(MappingID, port: UInt16, String)
         /// A visitor, or a channel that one would come by, found no descriptor here.
         case ranShort
-        /// A channel of a group was not to be had, or broke as soon as it was there, and none stands; or one does again.
+        /// A channel of a group was not to be had, or broke as soon as it was there, and none stands; or one does
+        /// again.
         case channelFailed(ChannelGroup)
         case channelStands(ChannelGroup)
     }
@@ -256,7 +257,8 @@ final class PeerLane {
         pool.dialling.append(connector)
     }
 
-    /// Whether a relay may have one more descriptor, with this number: one takes only so many that the others have some.
+    /// Whether a relay may have one more descriptor, with this number: one takes only so many that the others have
+    /// some.
     private func hasRoom(for relay: NodeKey, _ descriptor: Int) -> Bool {
         let ready = pools.values.reduce(0) { count, pool in
             pool.terms.key == relay ? count + pool.channels.count + pool.dialling.count + pool.securing.count : count

@@ -271,7 +271,8 @@ final class RelayLane {
 
     /// What is wanted takes the place of what is not.
     private func admitsChannel(of pool: Pool, _ load: ReserveGate.Load) -> Bool {
-        // Nearly always: each visitor's channel comes back here, and counting takes as long as a membership has sessions.
+        // Nearly always: each visitor's channel comes back here, and counting takes as long as a membership has
+        // sessions.
         if policy.reserve.hasPlenty(at: load) { return true }
         guard pool.ready.count < pool.demand.wanted else {
             return policy.reserve.admits(.channel(idle: (pool.member?.idle ?? 0) * policy.lanes), at: load)
@@ -280,8 +281,8 @@ final class RelayLane {
             || policy.reserve.admits(.channel(idle: 0), at: loadAfterShedding(load))
     }
 
-    /// Where descriptors are short, closes channels that nobody uses or wants: the oldest ones of the membership that has
-    /// most of them on this lane.
+    /// Where descriptors are short, closes channels that nobody uses or wants: the oldest ones of the membership that
+    /// has most of them on this lane.
     private func loadAfterShedding(_ load: ReserveGate.Load) -> ReserveGate.Load {
         guard !hasShedAll, policy.reserve.isShortOfDescriptors(at: load) else { return load }
         let most = members.values.map { (member: $0, surplus: $0.surplus) }.max { $0.surplus < $1.surplus }

@@ -98,7 +98,8 @@ extension MeshService {
         logs[key, default: SampleLog()].add(ProbeSample(at: EventLoop.clock(), roundTrip: roundTrip, load: load))
     }
 
-    /// A relay that was dialled for something else does not answer, and never did: a probe would not come through either.
+    /// A relay that was dialled for something else does not answer, and never did: a probe would not come through
+    /// either.
     func noteSilence(of key: NodeKey) {
         guard relays[key] != nil, logs[key]?.hasAnswer != true, logs[key] != nil || logs.count < Self.maximumRelays
         else {

@@ -73,7 +73,8 @@ extension MeshService {
         guard case .reachable(let addresses) = standing else {
             guard setup.isRelay else { return log.info("other nodes cannot reach this node") }
             return log.warning(
-                "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(setup.port) in its firewall, or have it forwarded"
+                "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP port \(setup.port) "
+                    + "in its firewall, or have it forwarded"
             )
         }
         let places = addresses.map(\.description).joined(separator: ", ")
@@ -109,8 +110,8 @@ extension MeshService {
         reach.knows(available: max(sources(of: witnesses(now).values), 1), at: now)
     }
 
-    /// Nodes that could bear witness, and where: they answer this node, and others have reached them. Counted anew every
-    /// few seconds.
+    /// Nodes that could bear witness, and where: they answer this node, and others have reached them. Counted anew
+    /// every few seconds.
     func witnesses(_ now: Instant) -> [NodeKey: HostAddress] {
         if let witnessedNodes, now - witnessedNodes.at < .seconds(3) { return witnessedNodes.places }
         var places: [NodeKey: HostAddress] = [:]
@@ -125,7 +126,8 @@ extension MeshService {
         return places
     }
 
-    /// How many different ones there are, where keys alone say nothing; each node where the user has many at one address.
+    /// How many different ones there are, where keys alone say nothing; each node where the user has many at one
+    /// address.
     func sources(of hosts: some Collection<HostAddress>) -> Int {
         setup.isWidened ? hosts.count : Set(hosts.map(SourceGate.source)).count
     }

@@ -147,7 +147,8 @@ public final class MeshService {
     public var held: () -> [NodeKey] = { [] }
     /// 0 to 1, for those who ask.
     public var load: () -> Double = { 0 }
-    /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control loop.
+    /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control
+    /// loop.
     public var mayLoad: (@escaping (Bool) -> Void) -> Void = { $0(false) }
     /// Mappings that the user wants others to know of, the most important first.
     public var told: () -> [NodeRecord.Mapping] = { [] }
@@ -312,7 +313,8 @@ public final class MeshService {
         toldCorrection = correction
         guard correction != 0 else { return log.info("this machine's clock agrees with those of other nodes again") }
         log.warning(
-            "this machine's clock is \(correction.magnitude) s \(correction > 0 ? "behind" : "ahead of") those of other nodes, whose time its records go by; set it (timedatectl set-ntp true)"
+            "this machine's clock is \(correction.magnitude) s \(correction > 0 ? "behind" : "ahead of") "
+                + "those of other nodes, whose time its records go by; set it (timedatectl set-ntp true)"
         )
     }
 

@@ -37,8 +37,8 @@ extension PeerService {
         return all.last { counts[$0] == counts.values.max() }
     }
 
-    /// Where a mapping that any port will do for has two numbers, the odd one is given back for the usual one. That ends
-    /// what visitors have open there, so it waits for a moment when there are none.
+    /// Where a mapping that any port will do for has two numbers, the odd one is given back for the usual one. That
+    /// ends what visitors have open there, so it waits for a moment when there are none.
     func lookForOneNumber() {
         let places = order(relays).filter { relay in
             relay.link.state == .established && !relay.isLeaving && publishedRelays.contains(relay.endpoint.description)
@@ -71,7 +71,8 @@ extension PeerService {
         let former = relay.agreements[id]?.ports
         let session = relay.terms?.session
         log.about(relay.endpoint).info(
-            "relay \(relay.endpoint) is asked for port \(ports) instead of \(former?.description ?? "?"), as it is elsewhere"
+            "relay \(relay.endpoint) is asked for port \(ports) instead of "
+                + "\(former?.description ?? "?"), as it is elsewhere"
         )
         send(.report(id, state: .targetDown, isLeaving: true), to: relay)
         loop.schedule(after: Self.farewell) { [weak self, weak relay] in

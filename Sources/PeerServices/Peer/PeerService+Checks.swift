@@ -97,8 +97,8 @@ extension PeerService {
         }
     }
 
-    /// Where that is dialled, and whether it is the host that visitors are told; `nil` where it is not made now. What the
-    /// user's configuration names (`[mesh] dial`) is dialled as it was told.
+    /// Where that is dialled, and whether it is the host that visitors are told; `nil` where it is not made now. What
+    /// the user's configuration names (`[mesh] dial`) is dialled as it was told.
     private func place(of check: Check, at relay: Relay) -> (SocketAddress, isTold: Bool)? {
         guard let remote = relay.channel?.remoteAddress, let own = HostAddress(bytes: remote.hostBytes) else {
             return nil

@@ -69,8 +69,8 @@ extension PeerService {
         if known.source == .joinLink, !known.isProven {
             // Nothing was ever known but what the link says, and nobody should get used to trusting.
             return
-                "the join link names the key \(pinned.short), the relay proved \(key.short); copy the link again (if it "
-                + "is the same, somebody may be in between)"
+                "the join link names the key \(pinned.short), the relay proved \(key.short); copy the link again (if "
+                + "it is the same, somebody may be in between)"
         }
         return "its key changed from \(pinned.short) to \(key.short): somebody may be in between. If you know why, "
             + "accept it: p2prc trust \(address) --key \(key)"

@@ -24,7 +24,8 @@ extension PeerService {
         }
     }
 
-    /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key before.
+    /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key
+    /// before.
     func told(_ meshKey: MeshKey, by relay: Relay) {
         guard relay.terms?.ground == .mesh else { return }
         log.about(relay.endpoint).info(

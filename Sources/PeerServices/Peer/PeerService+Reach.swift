@@ -13,7 +13,8 @@ extension PeerService {
             guard relay.toldUnreachable.insert(id).inserted else { return }
             let isMany = agreement.ports?.count ?? 1 > 1
             log.warning(
-                "\(place(of: agreement)) cannot be reached\(isMany ? " at each port" : "") from outside: \(reason); \(cure(agreement, relay))"
+                "\(place(of: agreement)) cannot be reached\(isMany ? " at each port" : "") from outside: "
+                    + "\(reason); \(cure(agreement, relay))"
             )
         } else if agreement.firstWorking != nil {
             guard relay.toldUnreachable.remove(id) != nil else { return }

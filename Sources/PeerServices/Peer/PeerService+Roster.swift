@@ -94,8 +94,8 @@ extension PeerService {
         }
     }
 
-    /// At the next start the relays that were used last are the first choice, and which ones those are shows in the order
-    /// of what they gave: the last comes last. Written anew only where that is another one than it was.
+    /// At the next start the relays that were used last are the first choice, and which ones those are shows in the
+    /// order of what they gave: the last comes last. Written anew only where that is another one than it was.
     private func noteRelaysInUse() {
         let known = Set(remembered.map(\.relay))
         let used = order(relays).map(\.endpoint.description).filter {
@@ -183,9 +183,8 @@ extension PeerService {
         }
         // One that is silent has other troubles, and of a chosen one the roster tells.
         if relay.isNamed {
-            log.about(relay.endpoint).warning(
-                "relay \(relay.endpoint) \(relay.channels.carriesNothing ? (.carriesNothing as MappingOutcome.Failure?).text : "carries visitors again")"
-            )
+            let failure: MappingOutcome.Failure? = relay.channels.carriesNothing ? .carriesNothing : nil
+            log.about(relay.endpoint).warning("relay \(relay.endpoint) \(failure.text ?? "carries visitors again")")
         }
         roster.outcomesChanged()
         onChange?()

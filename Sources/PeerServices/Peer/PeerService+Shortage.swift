@@ -7,7 +7,8 @@ extension PeerService {
     func ranShort() {
         guard shortage.noted(1, at: EventLoop.clock()) else { return }
         log.warning(
-            "no descriptors are left: visitors are refused here; raise the limit of open files (ulimit -n, LimitNOFILE=)"
+            "no descriptors are left: visitors are refused here; raise the limit of open "
+                + "files (ulimit -n, LimitNOFILE=)"
         )
         onChange?()
     }

@@ -16,7 +16,8 @@ public final class PeerService {
 
     /// What the user can do when the wrong one of two processes with one key had to stop.
     static let afterSupersession =
-        "this process stops; to go on with it, stop the other one, which has a copy of this home, and start this one again"
+        "this process stops; to go on with it, stop the other one, which has a copy of this "
+        + "home, and start this one again"
 
     let loop: EventLoop
     let laneLoops: [EventLoop]

@@ -7,7 +7,8 @@ public struct DrainStanding: Hashable, Sendable {
     /// Names of peers whose sessions it waits for: they have no other relay yet.
     public var peers: [String]
     public var visitors: Int
-    /// Names of relays with a session of their own here. They are not waited for: they have their own way into the mesh.
+    /// Names of relays with a session of their own here. They are not waited for: they have their own way into the
+    /// mesh.
     public var relays: [String]
 
     public var sessions: Int { peers.count }

@@ -16,9 +16,9 @@ extension RelayService {
         }
     }
 
-    /// All that belongs to a key stays on one lane, also when the key is handed over. Where former keys of the same node
-    /// still have ports on different lanes, those on the lane of the latest move with it, and the leases of the others
-    /// run out.
+    /// All that belongs to a key stays on one lane, also when the key is handed over. Where former keys of the same
+    /// node still have ports on different lanes, those on the lane of the latest move with it, and the leases of the
+    /// others run out.
     func heirs(of formerly: [NodeKey], _ key: NodeKey) -> [NodeKey] {
         guard let latest = formerly.last(where: { former in ports.keys.contains { $0.key == former } }) else {
             return formerly
@@ -37,8 +37,8 @@ extension RelayService {
         }
     }
 
-    /// Keys that became a session's, as it shows now or has shown before; without those of which this relay knows another
-    /// successor, who came first.
+    /// Keys that became a session's, as it shows now or has shown before; without those of which this relay knows
+    /// another successor, who came first.
     func formerKeys(of session: Session) -> [NodeKey] {
         let shown = (try? session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)) ?? []
         return shown.filter { !core.isSucceeded($0, byAnotherThan: session.key) } + core.formerKeys(of: session.key)

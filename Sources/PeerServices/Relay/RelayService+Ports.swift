@@ -33,7 +33,9 @@ extension RelayService {
     func ranShort(_ count: UInt64 = 1) {
         guard shortage.noted(count, at: EventLoop.clock()) else { return }
         log.warning(
-            "no descriptors are left: visitors and ports are refused; of \(visitorPolicy.reserve.descriptors.limit) open files \(visitorPolicy.reserve.descriptors.reserve) are kept for sessions. Raise the limit (ulimit -n, LimitNOFILE=)"
+            "no descriptors are left: visitors and ports are refused; of \(visitorPolicy.reserve.descriptors.limit) "
+                + "open files \(visitorPolicy.reserve.descriptors.reserve) are kept for sessions. Raise the limit "
+                + "(ulimit -n, LimitNOFILE=)"
         )
         onChange?()
     }

@@ -75,8 +75,8 @@ public final class RelayService {
         var localHost: HostAddress? { channel.localAddress.flatMap { HostAddress(bytes: $0.hostBytes) } }
     }
 
-    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is worth
-    /// nothing. Answers on the control loop.
+    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is
+    /// worth nothing. Answers on the control loop.
     public typealias TokenJudge = (
         String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
     ) -> Void
@@ -196,7 +196,8 @@ public final class RelayService {
         let visitors = visitorPolicy.reserve.visitors
         if visitors < Self.fewVisitors {
             log.warning(
-                "with \(visitorPolicy.reserve.descriptors.limit) open files there is room for \(visitors) visitors at the most; raise the limit (ulimit -n, LimitNOFILE=)"
+                "with \(visitorPolicy.reserve.descriptors.limit) open files there is room for \(visitors) visitors at "
+                    + "the most; raise the limit (ulimit -n, LimitNOFILE=)"
             )
         }
     }

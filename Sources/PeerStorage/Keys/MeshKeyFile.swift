@@ -58,7 +58,8 @@ public struct MeshKeyFile: Hashable, Sendable {
         self.former = former
     }
 
-    /// A new key; the present one counts until then. Where that is not kept, no former key is: somebody may have them all.
+    /// A new key; the present one counts until then. Where that is not kept, no former key is: somebody may have them
+    /// all.
     public func rotated(to key: MeshKey, keepingUntil until: WallTime, now: WallTime) -> MeshKeyFile {
         guard now < until else { return MeshKeyFile(current: key, former: []) }
         let kept = [Former(key: current, until: until)] + former.filter { now < $0.until }

@@ -2,8 +2,8 @@ public import PeerWire
 
 /// P2PRC's `ip_table.json`, anywhere on the disk.
 public enum P2PRCTableFile {
-    /// The text of a file, as far as a table may be long; fails with `.missing` when there is none, with `.damaged` when
-    /// it is longer.
+    /// The text of a file, as far as a table may be long; fails with `.missing` when there is none, with `.damaged`
+    /// when it is longer.
     public static func read(_ path: String) throws(StorageError) -> [UInt8] {
         guard let content = try Disk.read(path, limit: P2PRCTable.maximumByteCount) else {
             throw StorageError(.missing, path: path, detail: "there is no such file")

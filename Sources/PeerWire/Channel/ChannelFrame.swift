@@ -1,6 +1,6 @@
 /// What a data channel, which serves one visitor after the other, is made of (docs/protocol.md, "Data channels"):
-/// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`, or with `broken` where he
-/// was reset.
+/// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`, or with `broken` where
+/// he was reset.
 ///
 /// ```
 /// kind (1) | length (3) | length bytes

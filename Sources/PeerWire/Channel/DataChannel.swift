@@ -88,8 +88,9 @@ public struct DataChannelHello: Hashable, Sendable {
 ///    | flags (1) | port offset (2) | mapping (8) | visitor (8) | family (1) | 00 | visitor's port (2) | address (16)
 /// ```
 /// When the flag `wantsAnswer` (1) is set, the peer's first frame back is `alive`, before any of the target's: then the
-/// relay knows that the idle channel was alive. The flag `isCheckOnly` (2) marks somebody whom a filter keeps out and who comes from the peer's own address: it may be the
-/// peer that checks its mapping (`ReachabilityCheck`), and gets nothing else.
+/// relay knows that the idle channel was alive. The flag `isCheckOnly` (2) marks somebody whom a filter keeps out and
+/// who comes from the peer's own address: it may be the peer that checks its mapping (`ReachabilityCheck`), and gets
+/// nothing else.
 public struct VisitorStart: Hashable, Sendable {
     private static let payloadByteCount = 39
     public static let byteCount = ChannelFrame.headerByteCount + payloadByteCount

@@ -35,7 +35,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "forged bodies, clocks and dial-backs, each fifty times a second: a relay spends nearly nothing on them beside connections",
+            "forged bodies, clocks and dial-backs fifty times a second cost a relay little more than their connections",
             .enabled(if: Scale.isLong)
         )
         func questions() async throws {
@@ -148,7 +148,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "whoever has a /56 of IPv6 fills a relay's places with nodes that talk to it; a newcomer that talks to it too is in its table at once, and stays"
+            "a /56 of IPv6 fills a relay's places; a newcomer that talks to it is in its table at once, and stays"
         )
         func prefix() async throws {
             try await scenario { s in

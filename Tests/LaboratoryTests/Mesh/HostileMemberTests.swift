@@ -54,7 +54,8 @@ extension LaboratoryTests {
                     "add table inet syns; "
                         + "add set inet syns seen { type ipv4_addr; size 1024; flags dynamic; counter; }; "
                         + "add chain inet syns coming { type filter hook prerouting priority -300; }; "
-                        + "add rule inet syns coming tcp flags & (syn|ack) == syn tcp dport 443 update @seen { ip saddr }",
+                        + "add rule inet syns coming tcp flags & (syn|ack) == syn tcp dport 443 "
+                        + "update @seen { ip saddr }",
                 ])
             }
 
@@ -129,7 +130,8 @@ extension LaboratoryTests {
                 try await Task.sleep(for: .seconds(Scale.isLong ? 780 : 45))
                 let syns = try counter.bySource
                 s.note(
-                    "auto: two verified after \(before) ms without, \(after) ms with; the relay proven after \(proven) ms; SYNs \(syns)"
+                    "auto: two verified after \(before) ms without, \(after) ms with; the relay proven after \(proven) "
+                        + "ms; SYNs \(syns)"
                 )
                 // What is due is looked at once a second.
                 #expect(after < before * 3 / 2 + 1_000, "\(before) ms before, \(after) ms with made-up rows")

@@ -36,7 +36,8 @@ extension DistantLab {
         let map = addresses.enumerated().map { "\($0) : \($1)" }.joined(separator: ", ")
         try nft(
             "add table \(family) turns; add chain \(family) turns post { type nat hook postrouting priority 100; }; "
-                + "add rule \(family) turns post tcp dport 8088 snat to numgen inc mod \(addresses.count) map { \(map) }",
+                + "add rule \(family) turns post tcp dport 8088 snat to numgen inc mod "
+                + "\(addresses.count) map { \(map) }",
             in: place)
     }
 }

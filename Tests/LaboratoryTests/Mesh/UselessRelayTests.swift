@@ -15,7 +15,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "two nearest relays with closed ports: a third is used within 10 s, and visitors are never sent to the others"
+            "two nearest relays with closed ports: a third is used within 10 s, and no visitor is sent to the others"
         )
         func closed() async throws {
             try await scenario { s in
@@ -32,7 +32,8 @@ extension LaboratoryTests {
                     }
                 }
                 s.note(
-                    "verified at the third \(took) ms after the node listened, \(ContinuousClock.now - start) after all began"
+                    "verified at the third \(took) ms after the node listened, "
+                        + "\(ContinuousClock.now - start) after all began"
                 )
                 #expect(took < 10_000, "it took \(took) ms")
                 #expect(
@@ -52,7 +53,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "the nearest relay's ports are open to its peer alone: they are never verified or published, and another relay serves within 10 s",
+            "ports open to their peer alone are never verified or published, and another relay serves within 10 s",
             arguments: [2, 3])
         func openToItsPeer(_ count: Int) async throws {
             try await scenario { s in
@@ -110,7 +111,7 @@ extension LaboratoryTests {
         }
 
         @Test(
-            "a relay whose session pings while none of its data channels gets through is left for another one within 30 s",
+            "a relay whose session pings while no data channel gets through is left for another one within 30 s",
             arguments: ["drop", "reject with tcp reset"])
         func carriesNothing(_ verdict: String) async throws {
             try await scenario { s in

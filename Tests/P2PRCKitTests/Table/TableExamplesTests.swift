@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `json/schema/ip_table*.schema.json` against `json/examples/{valid,invalid}/ip_table*`. What the program prints is held
-/// against them in ProcessTests.
+/// `json/schema/ip_table*.schema.json` against `json/examples/{valid,invalid}/ip_table*`. What the program prints is
+/// held against them in ProcessTests.
 @Suite struct TableExamplesTests {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../json")
         .standardizedFileURL.path

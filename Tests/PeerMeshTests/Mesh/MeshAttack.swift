@@ -1,8 +1,8 @@
 import PeerMesh
 import PeerWire
 
-/// Attackers with budgets, in a `MeshWorld`: members with as many keys as they like, and hosts in so many networks. They
-/// call whom they like and say what they like; what they cannot do is sign for others, or call from others' hosts.
+/// Attackers with budgets, in a `MeshWorld`: members with as many keys as they like, and hosts in so many networks.
+/// They call whom they like and say what they like; what they cannot do is sign for others, or call from others' hosts.
 final class MeshAttack {
     struct Budget {
         /// Calls in a second, each with a key of its own, and the hosts that they come from.

@@ -53,7 +53,8 @@ struct HandshakePair {
         var isRefused: Bool { if case .established = self { false } else { true } }
     }
 
-    /// Runs to the end; `onWay` may change each of the four messages, numbered from 0. `judge` plays the token's issuer.
+    /// Runs to the end; `onWay` may change each of the four messages, numbered from 0. `judge` plays the token's
+    /// issuer.
     mutating func run(
         welcome: Message = welcome, _ onWay: (Int, [UInt8]) -> [UInt8] = { _, bytes in bytes },
         judge: (String) -> (Grant?, String) = { _ in (nil, "no") }

@@ -76,7 +76,8 @@ final class ForeignTLS {
         key?.deallocate()
     }
 
-    /// Whether it succeeded, as far as this end knows. In TLS 1.3 a client learns of its refusal by the first read only.
+    /// Whether it succeeded, as far as this end knows. In TLS 1.3 a client learns of its refusal by the first read
+    /// only.
     func handshake() -> Bool {
         Self.blockBrokenPipeSignal()
         let result = end == .client ? SSL_connect(ssl) : SSL_accept(ssl)

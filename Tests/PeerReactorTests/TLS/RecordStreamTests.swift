@@ -6,8 +6,8 @@ import Testing
 
 @testable import PeerReactor
 
-/// A data channel's records on a socket. That both ends understand each other, `TLSStreamTests` hold; here the other end
-/// is OpenSSL, or the test itself.
+/// A data channel's records on a socket. That both ends understand each other, `TLSStreamTests` hold; here the other
+/// end is OpenSSL, or the test itself.
 @Suite(.serialized)
 struct RecordStreamTests {
     private let loop: EventLoop

@@ -97,7 +97,8 @@ struct TLSStreamTests {
         #expect((second.send([9]) ? second.drain().end : .reset) == .reset)
     }
 
-    /// Whoever is on the way can end a TCP connection in an orderly manner; that must not look like the end of the data.
+    /// Whoever is on the way can end a TCP connection in an orderly manner; that must not look like the end of the
+    /// data.
     @Test(arguments: Middle.Cut.allCases, [true, false])
     func `a connection that is cut on the way is a failure at both ends, never an end`(
         _ how: Middle.Cut, _ isAtRest: Bool

@@ -56,7 +56,8 @@ extension ProcessTests {
                     end.settimeout(5)
                     end.sendall(b"p2prcs\\x00\\x01" + frame(6, (1, b""), (2, b"")))
                     if end.recv(4096)[:1] != b"\\x07": continue
-                    end.sendall(frame(8, (1, os.urandom(16)), (2, b"n" * 60), (3, b"127.0.0.1:1"), (4, b"x"), (5, b"\\x00")))
+                    fields = (2, b"n" * 60), (3, b"127.0.0.1:1"), (4, b"x"), (5, b"\\x00")
+                    end.sendall(frame(8, (1, os.urandom(16)), *fields))
                     if end.recv(4096)[:1] == b"\\x04": welcome += 1
                     end.close()
                 except OSError: time.sleep(0.05)

@@ -37,7 +37,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "with full pipes that nobody reads relay and peer go on, members come and go, and SIGTERM ends both within 3 s"
+            "with full pipes that nobody reads both go on, members come and go, and SIGTERM ends both within 3 s"
         )
         func unread() async throws {
             try await scenario { s in

@@ -186,7 +186,8 @@ extension ProcessTests {
                 }
                 try await world.relays[0].restart()
                 _ = try await world.bothVerified()
-                // It is told ten seconds after the loss, and that is waited for asleep, whatever else changes meanwhile.
+                // It is told ten seconds after the loss, and that is waited for asleep, whatever else changes
+                // meanwhile.
                 let other = try await s.service("echo")
                 try #require(try await world.peer.command(["--mp", "\(other.port)"]).status == ExitCode.fine)
                 let used = try ProcessFacts.processorTime(of: world.peer.program.pid)

@@ -126,7 +126,8 @@ extension ProcessTests {
         func membersKey() async throws {
             try await scenario { s in
                 let relay = try await node(s)
-                // By a token: a holder of the mesh key shows that when it first asks for news, and counts for ten minutes then.
+                // By a token: a holder of the mesh key shows that when it first asks for news, and counts for ten
+                // minutes then.
                 var settings = NodeSettings("peer")
                 settings.meshKey = nil
                 let peer = try s.node(settings)
@@ -142,7 +143,8 @@ extension ProcessTests {
                     try await peer.viewRPS().contains { $0.state == "connected" }
                 }
                 let made = try await s.shell(
-                    "openssl req -x509 -key \(peer.home)/node.key -days 9 -subj /CN=anything -out \(s.folder)/member.crt"
+                    "openssl req -x509 -key \(peer.home)/node.key -days 9 -subj /CN=anything -out "
+                        + "\(s.folder)/member.crt"
                 )
                 try #require(made.status == 0, "\(made.stderr)")
                 let own = ["--cert", "\(s.folder)/member.crt", "--key", "\(peer.home)/node.key"]

@@ -80,7 +80,8 @@ extension ProcessTests {
                 let target = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 // The refusal is the server's answer to the client's last message: it is there when something is read.
                 let spoken = try await s.shell(
-                    "(printf 'p2prcs'; sleep 2) | timeout 10 openssl s_client -connect \(target) -tls1_3 -alpn p2prc/1 2>&1"
+                    "(printf 'p2prcs'; sleep 2) | timeout 10 openssl s_client -connect "
+                        + "\(target) -tls1_3 -alpn p2prc/1 2>&1"
                 )
                 try #require(spoken.stdout.contains("certificate required"), "\(spoken.stdout)")
             }
@@ -96,7 +97,8 @@ extension ProcessTests {
                 try #require(text.stdout.contains("ED25519") && text.stdout.contains("CN = p2prc"), "\(text.stdout)")
                 try #require(!shown.stdout.contains("particular"))
                 let raw = try await s.shell(
-                    "openssl x509 -noout -pubkey < \(s.folder)/shown | openssl pkey -pubin -outform DER | tail -c 32 | od -An -tx1 | tr -d ' \\n'"
+                    "openssl x509 -noout -pubkey < \(s.folder)/shown | openssl pkey -pubin -outform DER | tail -c 32 | "
+                        + "od -An -tx1 | tr -d ' \\n'"
                 )
                 let status = try await relay.command(["status", "--json"])
                 try #require(raw.stdout.count == 64 && status.stdout.contains(raw.stdout))

@@ -59,12 +59,14 @@ extension ProcessTests {
                 let relay = try await s.relay { $0.more = ["--deny-peers", "127.0.0.66"] }
                 let target = "127.0.0.1:\(relay.settings.serverPort ?? 0)"
                 let denied = try await s.shell(
-                    "timeout 5 openssl s_client -bind 127.0.0.66 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1"
+                    "timeout 5 openssl s_client -bind 127.0.0.66 -connect \(target) -tls1_3 "
+                        + "-alpn p2prc/1 < /dev/null 2>&1"
                 )
                 try #require(!denied.stdout.contains("BEGIN CERTIFICATE"), "\(denied.stdout)")
                 try #require(try await relay.strangers()["Filtered"] == 1)
                 let let_in = try await s.shell(
-                    "timeout 5 openssl s_client -bind 127.0.0.67 -connect \(target) -tls1_3 -alpn p2prc/1 < /dev/null 2>&1"
+                    "timeout 5 openssl s_client -bind 127.0.0.67 -connect \(target) -tls1_3 "
+                        + "-alpn p2prc/1 < /dev/null 2>&1"
                 )
                 try #require(let_in.stdout.contains("BEGIN CERTIFICATE"), "\(let_in.stdout)")
             }

@@ -78,7 +78,8 @@ extension ProcessTests {
                     PRAGMA ignore_check_constraints = 1;
                     INSERT INTO joined_relay VALUES (x'00', 1);
                     INSERT INTO seed VALUES ('b:1', 'rumour', '', 1, NULL), ('c:1', 'user', '', 'once', NULL);
-                    INSERT INTO mapping_wish VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0);
+                    INSERT INTO mapping_wish
+                    VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0);
                     INSERT INTO lease VALUES ('\(hex)', '0000000000000001', 9, 8, 1, 'p', 't', 1, NULL);
                     INSERT INTO retired_key VALUES ('x', '\(hex)', 1, 'mesh 192.0.2.0/24', 0);
                     UPDATE own_record SET issue = 'many';
@@ -124,12 +125,14 @@ extension ProcessTests {
                     field(4, struct.pack(">I", 3600)), field(5, struct.pack(">H", 1)), field(6, b"node-%d" % number),
                     field(7, b"p2prc/0.1.0"), field(8, address), field(9, b""), field(10, witness),
                     field(11, b"room %d" % number)])
-                table.execute("INSERT INTO record VALUES (?, ?, ?, ?)", (key, body + os.urandom(64), now * 1000, now * 1000))
+                row = (key, body + os.urandom(64), now * 1000, now * 1000)
+                table.execute("INSERT INTO record VALUES (?, ?, ?, ?)", row)
             for number in range(131_072):
                 table.execute("INSERT INTO probe_sample VALUES (?, ?, ?, ?, ?)",
                     (keys[number % 256], now * 1000 - number, number, 3000, 1000 + number % 700))
             for key in keys:
-                table.execute("INSERT INTO met_address VALUES (?, ?, ?, ?)", (key, "192.0.2.1:8088", now * 1000, now * 1000))
+                row = (key, "192.0.2.1:8088", now * 1000, now * 1000)
+                table.execute("INSERT INTO met_address VALUES (?, ?, ?, ?)", row)
             table.commit()
             """
 
@@ -209,7 +212,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when it is loaded"
+            "a table of ten thousand nodes is listed within a second, stays below 50 MiB, and is judged when loaded"
         )
         func large() async throws {
             try await scenario { s in

@@ -187,7 +187,8 @@ extension ProcessTests {
                     let what = "\(trouble.rawValue), \(row.words): \(answer.status) \(answer.stderr)"
                     try #require([ExitCode.fine, ExitCode.homeUnusable].contains(answer.status), "\(what)")
                     let isDone = try await isDone(row, in: home, before: before[row.file ?? ""], s)
-                    // A rotation of the mesh's key is told to members, who tell of their keys: only what was asked counts.
+                    // A rotation of the mesh's key is told to members, who tell of their keys: only what was asked
+                    // counts.
                     try #require(isDone == (answer.status == ExitCode.fine), "\(what)")
                     guard answer.status != ExitCode.fine else { continue }
                     try #require(answer.stderr.contains(home), "which file: \(what)")

@@ -53,7 +53,8 @@ extension ProcessTests {
                 let relay = try await s.relay()
                 let port = "\(relay.settings.serverPort ?? 0)"
                 let word =
-                    "exec 2>/dev/null; for i in $(seq 500); do exec {fd}<>/dev/tcp/127.0.0.1/\(port); done; echo held; sleep 60"
+                    "exec 2>/dev/null; for i in $(seq 500); do exec "
+                    + "{fd}<>/dev/tcp/127.0.0.1/\(port); done; echo held; sleep 60"
                 let crowd = try s.start("crowd", "bash", ["-c", "ulimit -n 2000; \(word)"])
                 try await crowd.line(containing: "held")
                 let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])

@@ -1,5 +1,6 @@
 /// How many checks of public ports are made at once: few while they come through, for each of them takes a visitor's
-/// place at the relay, and ever more while nothing answers, which takes nothing from anybody but time. No I/O, no clock.
+/// place at the relay, and ever more while nothing answers, which takes nothing from anybody but time. No I/O, no
+/// clock.
 public struct CheckPace: Sendable {
     static let least = 16
     static let most = 256

@@ -3,9 +3,9 @@ public import PeerWire
 /// Whether a mapping has one public number wherever it is published, and what to do where it has not. Visitors are told
 /// hosts by DNS and a number by word of mouth: of two numbers one leads half of them astray. No I/O, no clock.
 ///
-/// The usual number is what most relays gave, also those that are away; of several the one of the relay that is published
-/// first. A relay that gave another one is asked for the usual one instead, once that is seen to work elsewhere, and what
-/// it refused is not asked for again.
+/// The usual number is what most relays gave, also those that are away; of several the one of the relay that is
+/// published first. A relay that gave another one is asked for the usual one instead, once that is seen to work
+/// elsewhere, and what it refused is not asked for again.
 public struct OneNumber: Sendable {
     /// Between two attempts for one mapping at one relay.
     public static let pause = Instant.Span.seconds(300)

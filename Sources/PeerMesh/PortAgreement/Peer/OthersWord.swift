@@ -1,10 +1,10 @@
-/// What other relays say of a mapping's ports that this node reaches. Its own address is the one address that says nothing
-/// of others: a firewall may let in the peers of a relay alone. So where there is another relay to ask, the own check
-/// says that the port answers, and the other's word that it is verified. One that cannot be asked (it is busy, has not
-/// met the other relay yet, or is an older one) is not waited for. No I/O, no clock.
+/// What other relays say of a mapping's ports that this node reaches. Its own address is the one address that says
+/// nothing of others: a firewall may let in the peers of a relay alone. So where there is another relay to ask, the own
+/// check says that the port answers, and the other's word that it is verified. One that cannot be asked (it is busy,
+/// has not met the other relay yet, or is an older one) is not waited for. No I/O, no clock.
 ///
-/// A word that a port cannot be reached may be a lie: it counts where nobody else says that it can, and where two say so,
-/// or there is only one to ask.
+/// A word that a port cannot be reached may be a lie: it counts where nobody else says that it can, and where two say
+/// so, or there is only one to ask.
 struct OthersWord: Sendable {
     /// Longer than a check that nobody answers: for so long the own check waits for somebody else's.
     static let patience = Instant.Span.seconds(4)

@@ -193,7 +193,8 @@ public struct PeerPortAgreement: Sendable {
     }
 
     private func untried(reachedAt place: String) -> String {
-        "works at \(place), where this node reaches the relay; \(host ?? "the host") that visitors are told was not tried"
+        "works at \(place), where this node reaches the relay; \(host ?? "the host") that "
+            + "visitors are told was not tried"
     }
 
     private static let onDemand = "on demand: its target is dialled when a visitor comes"

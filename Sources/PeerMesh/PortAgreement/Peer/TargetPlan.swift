@@ -26,7 +26,8 @@ public struct TargetPlan: Sendable {
     /// So that a first look at 1,024 ports of which nothing is heard, for 2 s each, ends before whoever asked for them
     /// has waited too long.
     static let atOnce = 128
-    /// Ports that were down the last time and are tried again, within `interval`; they leave half of the places to others.
+    /// Ports that were down the last time and are tried again, within `interval`; they leave half of the places to
+    /// others.
     static let triedAgain = 32
 
     private var ports: [Port]

@@ -1,7 +1,7 @@
 public import PeerWire
 
-/// The name that a relay tells visitors, and whether it leads to where this node reaches that relay. At most one look-up
-/// is made of a relay's word in `pause`, whatever it says. No I/O, no clock.
+/// The name that a relay tells visitors, and whether it leads to where this node reaches that relay. At most one
+/// look-up is made of a relay's word in `pause`, whatever it says. No I/O, no clock.
 public struct ToldName: Sendable {
     public enum Answer: Hashable, Sendable {
         /// Look it up, tell `learnt`, and ask again then.

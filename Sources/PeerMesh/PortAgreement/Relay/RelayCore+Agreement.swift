@@ -99,9 +99,9 @@ extension RelayCore {
             }
     }
 
-    /// Moves a lease of the same key for the very ports that are asked for to this mapping, where the peer does not know
-    /// the one that it belongs to any more: it could not write it down, or its home is an older one. Nobody else may
-    /// have those ports, so that without this the key would lock itself out of them.
+    /// Moves a lease of the same key for the very ports that are asked for to this mapping, where the peer does not
+    /// know the one that it belongs to any more: it could not write it down, or its home is an older one. Nobody else
+    /// may have those ports, so that without this the key would lock itself out of them.
     private mutating func inherit(
         for request: Message.Request, _ claim: Claim, _ session: Session, _ now: Instant
     ) -> [Action] {
@@ -302,8 +302,8 @@ extension RelayCore {
         if succeeded, let lease = leases[claim] { written[claim] = lease.ports }
         guard let agreement = agreements[claim], agreement.stage == .saving, let session = sessions[agreement.session]
         else { return [] }
-        // What the disk has is served, whatever the disk does now: only the lease's new end is missing there, and whoever
-        // writes goes on trying.
+        // What the disk has is served, whatever the disk does now: only the lease's new end is missing there, and
+        // whoever writes goes on trying.
         guard succeeded || written[claim] == agreement.ports else {
             return refuse(claim, .storageFailed, "the relay could not write the lease down")
         }

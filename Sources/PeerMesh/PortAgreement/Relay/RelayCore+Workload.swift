@@ -1,7 +1,7 @@
 public import PeerWire
 
-/// How much work each session and each membership may make here. Whoever asks for more is told so, and the system is not
-/// touched for him.
+/// How much work each session and each membership may make here. Whoever asks for more is told so, and the system is
+/// not touched for him.
 extension RelayCore {
     /// Memberships that are counted; those that ask for nothing are forgotten within a minute.
     static let maximumWorkloads = 16_384
@@ -14,8 +14,8 @@ extension RelayCore {
     static let cycleBurst = 16
     static let maximumCycles = 1_024
 
-    /// `nil`: the next frame of this session may be handled now. Otherwise how long it has to wait: whoever sends more is
-    /// read more slowly.
+    /// `nil`: the next frame of this session may be handled now. Otherwise how long it has to wait: whoever sends more
+    /// is read more slowly.
     public mutating func wait(for id: SessionID, at now: Instant) -> Instant.Span? {
         guard let account = sessions[id]?.grant.membership else { return nil }
         return sessions[id]?.work.wait(at: now) ?? workloads[account]?.wait(at: now)

@@ -75,8 +75,8 @@ public struct RelayCore: Sendable {
         /// at once and their visitors are broken off; the leases run out as usual, for the key may come back with
         /// something better. That it does not come back with the same is up to whoever grants.
         case membershipEnded(Grant.Membership, CloseReason, detail: String)
-        /// The relay's owner ends the lease of one mapping, or sends a node away with all of its leases. What was taken is
-        /// not given again for `releaseSpan`.
+        /// The relay's owner ends the lease of one mapping, or sends a node away with all of its leases. What was taken
+        /// is not given again for `releaseSpan`.
         case ownerReleased(Claim)
         case ownerSentAway(NodeKey)
         /// The relay lets its peers go: it takes no new ones, and those that are here are told. `false`: it stays.
@@ -114,8 +114,8 @@ public struct RelayCore: Sendable {
         case forgetRetired(NodeKey, for: Grant.Membership?)
         /// The wall clock differs from the time that passed, by so many seconds; nothing ends by that yet.
         case clockJumped(seconds: Int64)
-        /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt cannot
-        /// say it, the mapping goes without.
+        /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt
+        /// cannot say it, the mapping goes without.
         case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
         /// Dial what a peer wants checked, where it may be dialled on its word, and tell that session yes or no.
         case check(SessionID, Message.CheckRequest, by: NodeKey)

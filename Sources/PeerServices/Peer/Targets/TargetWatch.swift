@@ -2,9 +2,9 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerWire
 
-/// Knows whether the service behind each port of a mapping answers (`TargetPlan` says when to look): one on 127.0.0.1 is
-/// looked up in the system's table of listeners, others are connected to now and then. One that is dialled for visitors
-/// alone is only looked up by its name. Belongs to the control loop.
+/// Knows whether the service behind each port of a mapping answers (`TargetPlan` says when to look): one on 127.0.0.1
+/// is looked up in the system's table of listeners, others are connected to now and then. One that is dialled for
+/// visitors alone is only looked up by its name. Belongs to the control loop.
 final class TargetWatch {
     private static let limit = Instant.Span.seconds(2)
     /// What many ports of one look have to say is said together.

@@ -74,7 +74,8 @@ extension IPTable {
             let rows = try Row.fetchCursor(
                 database,
                 sql: """
-                    SELECT node, CAST(at AS INTEGER), CAST(setup_us AS INTEGER), CAST(rtt_us AS INTEGER) FROM probe_sample
+                    SELECT node, CAST(at AS INTEGER), CAST(setup_us AS INTEGER), CAST(rtt_us AS INTEGER)
+                    FROM probe_sample
                         WHERE (?1 IS NULL OR node = ?1) AND at >= ?2 ORDER BY node, at, number
                     """,
                 arguments: [node.map { Data($0.bytes) }, start.milliseconds])

@@ -77,8 +77,8 @@ extension IPTable {
         return found
     }
 
-    /// The same for listings, at once and without judging signatures: who could change the file, in a home that only its
-    /// user may enter, could as well change what a listing says. Nothing that is dialled or ranked comes from here.
+    /// The same for listings, at once and without judging signatures: who could change the file, in a home that only
+    /// its user may enter, could as well change what a listing says. Nothing that is dialled or ranked comes from here.
     public func unjudgedRecords(at moment: WallTime) throws(StorageError) -> KeptRecords {
         try judged(at: moment) { _ in true }
     }

@@ -59,8 +59,9 @@ extension ProcessTests {
                 }
                 s.note("p99 in µs: quiet \(quiet), under the flood \(flooded)")
                 print("p99 in µs: quiet \(quiet), under the flood \(flooded)")
-                // The flood itself, relay, peer, service and visitor share this machine's processors, and in CI with others:
-                // the ratio is held where there is time to measure in peace, and elsewhere what a person would notice.
+                // The flood itself, relay, peer, service and visitor share this machine's processors, and in CI with
+                // others: the ratio is held where there is time to measure in peace, and elsewhere what a person would
+                // notice.
                 let bound = Scale.isLong ? quiet.sorted()[1] * 2 : 20_000
                 try #require(flooded.sorted()[1] <= bound, "p99 in µs: quiet \(quiet), under the flood \(flooded)")
                 try #require(try await relay.strangers()["Crowded", default: 0] > 1_000)
@@ -71,7 +72,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "who was here is back within 5 s, and a newcomer gets in, while forty addresses hold every place that there is"
+            "a former peer is back within 5 s and a newcomer gets in while forty addresses hold every place"
         )
         func placesHeld() async throws {
             try await scenario { s in

@@ -20,7 +20,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "a relay that sends a visitor on each channel takes from its peer what leaves the other relay's visitors enough, and its commands too"
+            "a relay that sends a visitor on each channel leaves its peer enough for the other relay and for commands"
         )
         func grabs() async throws {
             try await scenario { s in

@@ -9,7 +9,7 @@ extension ProcessTests {
     @Suite(.serialized, .timeLimit(.minutes(5)))
     struct IdleChannelTests {
         @Test(
-            "data channels that nobody uses take no descriptor that another member's visitors need, now and when they come again"
+            "unused data channels take no descriptor that another member's visitors need, now and when they come again"
         )
         func hoard() async throws {
             try await scenario { s in

@@ -63,7 +63,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "changes of keys that have nothing at a relay are no news to it: others' ports come as fast as ever, and a key that was given up stays refused"
+            "changes of keys unknown to a relay delay nobody's ports, and a key that was given up stays refused"
         )
         func flood() async throws {
             try await scenario { s in
@@ -119,7 +119,7 @@ extension ProcessTests {
         }
 
         @Test(
-            "changes of keys that have a session go in the end before those of keys that had more, in memory and on the disk"
+            "key changes of sessions without ports are forgotten before those of keys with ports, in memory and on disk"
         )
         func chain() async throws {
             try await scenario { s in

@@ -180,10 +180,10 @@ extension ProcessTests {
                 let lost = losses(world)
                 tell(
                     s,
-                    "the rude member said \(rude.sent) bytes in \(rude.sessions) sessions, \(rude.visitors) visitors waited; "
-                        + "the hostile relay had \(turns) turns; --mp \(asked) times, \(slowest) ms at most; "
-                        + "strangers \(strangers); sessions lost: \(lost); lines of log: \(lines); "
-                        + "this test came \(late) ms late at most")
+                    "the rude member said \(rude.sent) bytes in \(rude.sessions) sessions, \(rude.visitors) visitors "
+                        + "waited; the hostile relay had \(turns) turns; --mp \(asked) times, \(slowest) ms at most; "
+                        + "strangers \(strangers); sessions lost: \(lost); lines of log: \(lines); this test came "
+                        + "\(late) ms late at most")
 
                 for load in loads {
                     try #require(load.status == 0, "bytes or visitors went wrong: \(load.stdout)")

@@ -36,14 +36,17 @@ public enum Adversary {
     static let relay =
         common + """
 
-            # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at, "on" to go on
-            port, offered, hosts, count, watched = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","), int(sys.argv[5]), sys.argv[6].split(",")
+            # folder, server port, port to offer, hosts to name in turn, how often, hosts to count connections at,
+            # "on" to go on
+            port, offered, count = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[5])
+            hosts, watched = sys.argv[4].split(","), sys.argv[6].split(",")
             goes_on = sys.argv[7] == "on"
             def pester(end, mapping, attempt):
                 # Each for 2 s in its turn, as fast as it goes with a pause of 20 ms after every batch.
                 number = lambda value, size: value.to_bytes(size, "big")
                 place = offered.to_bytes(2, "big") + b"\\x00\\x01"
-                offer = lambda whose, n: frame(0x21, (1, whose), (2, number(n, 2)), (3, place), (4, bytes(3) + b"\\x3c"))
+                lifetime = bytes(3) + b"\\x3c"
+                offer = lambda whose, n: frame(0x21, (1, whose), (2, number(n, 2)), (3, place), (4, lifetime))
                 active = lambda n: frame(0x24, (1, mapping), (2, attempt), (3, hosts[n % len(hosts)].encode()))
                 batches = {
                     "actives": [active(n) for n in range(512)],
@@ -83,11 +86,13 @@ public enum Adversary {
                         kind, fields = frames.next()
                         if kind == 0x06: end.sendall(frame(0x07, (1, b"\\x03"), (2, b"")))
                         if kind == 0x08:
-                            end.sendall(frame(0x04, (1, bytes(7) + b"\\x01"), (2, b"adversary"), (3, b""), (4, b"double"), (5, b"\\x00\\x01")))
+                            named = (2, b"adversary"), (3, b""), (4, b"double"), (5, b"\\x00\\x01")
+                            end.sendall(frame(0x04, (1, bytes(7) + b"\\x01"), *named))
                         if kind == 0x10: end.sendall(frame(0x11, (1, fields[1])))
                         if kind == 0x20:
                             place = offered.to_bytes(2, "big") + b"\\x00\\x01"
-                            end.sendall(frame(0x21, (1, fields[1]), (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")))
+                            place_for = (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")
+                            end.sendall(frame(0x21, (1, fields[1]), *place_for))
                         if kind == 0x22:
                             end.sendall(b"".join(
                                 frame(0x24, (1, fields[1]), (2, fields[2]), (3, hosts[number % len(hosts)].encode()))
@@ -106,8 +111,10 @@ public enum Adversary {
     static let member =
         common + """
 
-            # folder, relay's host and port, what it says it dialled, token or "", addresses to be checked, seconds to stay
-            host, port, dialled, token, places, stay = sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], sys.argv[6], float(sys.argv[7])
+            # folder, relay's host and port, what it says it dialled, token or "", addresses to be checked,
+            # seconds to stay
+            host, dialled, token, places = sys.argv[2], *sys.argv[4:7]
+            port, stay = int(sys.argv[3]), float(sys.argv[7])
             end = context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(socket.create_connection((host, port)))
             end.settimeout(10)
             end.sendall(b"p2prcs\\x00\\x01" + frame(0x06, (1, b""), (2, token.encode())))
@@ -115,7 +122,8 @@ public enum Adversary {
             answers, started = {}, {}
             kind, fields = frames.next()
             if kind != 0x07: sys.exit(f"not let in: {kind} {fields}")
-            end.sendall(frame(0x08, (1, os.urandom(16)), (2, b"adversary"), (3, dialled.encode()), (4, b"double"), (5, b"\\x00")))
+            named = (2, b"adversary"), (3, dialled.encode()), (4, b"double"), (5, b"\\x00")
+            end.sendall(frame(0x08, (1, os.urandom(16)), *named))
             kind, fields = frames.next()
             if kind != 0x04: sys.exit(f"not welcome: {kind} {fields}")
             print("welcome", flush=True)
@@ -130,14 +138,17 @@ public enum Adversary {
             for number, (there, their) in enumerate(places):
                 started[number] = time.monotonic()
                 end.sendall(frame(
-                    0x38, (1, number.to_bytes(4, "big")), (2, bytes(8)), (3, there.encode()), (4, int(their).to_bytes(2, "big")),
+                    0x38, (1, number.to_bytes(4, "big")), (2, bytes(8)), (3, there.encode()),
+                    (4, int(their).to_bytes(2, "big")),
                     (5, os.urandom(32))))
             while len(answers) < len(places) or time.monotonic() < until:
                 kind, fields = frames.next()
                 if kind == 0x39:
                     number = int.from_bytes(fields[1], "big")
-                    answers[number] = [fields[2] == b"\\x01", fields.get(3, b"").decode(), time.monotonic() - started[number]]
-            print(json.dumps([{"passed": a, "detail": b, "seconds": c} for _, (a, b, c) in sorted(answers.items())]), flush=True)
+                    took = time.monotonic() - started[number]
+                    answers[number] = [fields[2] == b"\\x01", fields.get(3, b"").decode(), took]
+            rows = [{"passed": a, "detail": b, "seconds": c} for _, (a, b, c) in sorted(answers.items())]
+            print(json.dumps(rows), flush=True)
             """
 
     /// What a relay answered to `checkWanted`.
@@ -150,9 +161,9 @@ public enum Adversary {
 
 extension Scenario {
     /// A relay that offers `offered` to each peer and, for each commit, says `count` times that it is active, at these
-    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`, and `came` for each
-    /// to its own. It knows no data channels and breaks each of them. One that goes on sends whatever makes work from
-    /// then on, and prints `pester` and its kind for each turn.
+    /// hosts in turn. It prints `hit HOST` for each connection to that port at one of the `watched`, and `came` for
+    /// each to its own. It knows no data channels and breaks each of them. One that goes on sends whatever makes work
+    /// from then on, and prints `pester` and its kind for each turn.
     public func falseRelay(
         port: Int, offering offered: Int, at hosts: [String], count: Int, watching watched: [String],
         goesOn: Bool = false

@@ -1,8 +1,8 @@
 import Foundation
 
 /// Strangers of every kind before nodes' ports, over and over from twenty addresses, until it is killed or the time is
-/// over: silence, junk, what looks like TLS, handshakes and then one byte in each record, requests to the API, words of a
-/// session without a proof, and visitors who say nothing or are gone at once. In Python's ssl, with a key of its own.
+/// over: silence, junk, what looks like TLS, handshakes and then one byte in each record, requests to the API, words of
+/// a session without a proof, and visitors who say nothing or are gone at once. In Python's ssl, with a key of its own.
 enum Crowd {
     static let script = """
         import json, os, random, socket, ssl, struct, sys, threading, time
@@ -27,7 +27,8 @@ enum Crowd {
             with dial(random.choice(nodes)) as end: hear(end)
         def junk():
             with dial(random.choice(nodes)) as end:
-                end.sendall(random.choice([b"\\x16\\x03\\x01", b"\\x16", b"p2prcs\\x00\\x01", b"p2prcd\\x00\\x01", b"GET / HTTP/1.1\\r\\n", b""]))
+                starts = b"\\x16\\x03\\x01", b"\\x16", b"p2prcs\\x00\\x01", b"p2prcd\\x00\\x01", b"GET /\\r\\n", b""
+                end.sendall(random.choice(starts))
                 end.sendall(os.urandom(random.randint(1, 4096)))
                 hear(end)
         words = [
@@ -46,7 +47,8 @@ enum Crowd {
                     for byte in words[0]: end.sendall(bytes([byte]))
         def wordless():
             with session.wrap_socket(dial(random.choice(nodes))) as end:
-                for byte in b"p2prcs\\x00\\x01" + b"\\x06\\x00\\x00\\x26\\x01\\x00\\x20" + bytes(32) + b"\\x02\\x00\\x00": end.sendall(bytes([byte]))
+                start = b"p2prcs\\x00\\x01" + b"\\x06\\x00\\x00\\x26\\x01\\x00\\x20" + bytes(32) + b"\\x02\\x00\\x00"
+                for byte in start: end.sendall(bytes([byte]))
                 hear(end)
         def quiet():
             with dial(random.choice(ports)) as end:

@@ -30,7 +30,8 @@ extension Adversary {
                     end.sendall(b"\\x02" + bytes(21) if mine == 1 else start(mine)[:22])
                     try: end.recv(1)
                     except OSError: pass
-                    print(("wrong" if mine == 1 else "half") + ": ended after", round(time.monotonic() - began, 2), flush=True)
+                    took = round(time.monotonic() - began, 2)
+                    print(("wrong" if mine == 1 else "half") + ": ended after", took, flush=True)
                 held.append(end)
             def drains(end):
                 for word in range(1 << 30):
@@ -46,12 +47,14 @@ extension Adversary {
                     if kind == 0x06: end.sendall(frame(0x07, (1, b"\\x03"), (2, b"")))
                     if kind == 0x08:
                         end.sendall(frame(
-                            0x04, (1, bytes(7) + b"\\x01"), (2, b"grabber"), (3, b""), (4, b"double"), (5, b"\\x00\\x04"), (6, b"\\x01")))
+                            0x04, (1, bytes(7) + b"\\x01"), (2, b"grabber"), (3, b""), (4, b"double"),
+                            (5, b"\\x00\\x04"), (6, b"\\x01")))
                         if mode == "drains": threading.Thread(target=drains, args=(end,), daemon=True).start()
                     if kind == 0x10: end.sendall(frame(0x11, (1, fields[1])))
                     if kind == 0x20:
                         place = offered.to_bytes(2, "big") + b"\\x00\\x01"
-                        end.sendall(frame(0x21, (1, fields[1]), (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")))
+                        place_for = (2, b"\\x00\\x01"), (3, place), (4, bytes(3) + b"\\x3c")
+                        end.sendall(frame(0x21, (1, fields[1]), *place_for))
                     if kind == 0x22:
                         end.sendall(frame(0x24, (1, fields[1]), (2, fields[2]), (3, b"127.0.0.1")))
                         known.setdefault("mapping", fields[1])

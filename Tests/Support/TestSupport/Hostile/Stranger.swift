@@ -80,7 +80,8 @@ public struct Stranger: Sendable {
                 answer += data
         except TimeoutError: pass
         except OSError: over = True
-        print(json.dumps({"milliseconds": int((time.monotonic() - start) * 1000), "answer": answer.hex(), "isOver": over}))
+        took = int((time.monotonic() - start) * 1000)
+        print(json.dumps({"milliseconds": took, "answer": answer.hex(), "isOver": over}))
         """
 }
 
@@ -100,7 +101,8 @@ extension Scenario {
         return experience
     }
 
-    /// Makes `stranger.key` and `stranger.crt` in the scenario's folder: an Ed25519 key with a certificate like a node's.
+    /// Makes `stranger.key` and `stranger.crt` in the scenario's folder: an Ed25519 key with a certificate like a
+    /// node's.
     public func makeStranger() async throws {
         let (key, certificate) = ("\(folder)/stranger.key", "\(folder)/stranger.crt")
         guard !FileManager.default.fileExists(atPath: certificate) else { return }

@@ -246,12 +246,13 @@ public final class DistantLab: @unchecked Sendable {
         let name = "relay\(index + 1)"
         guard !isOpen else { return try nft(name, "delete table inet closed") }
         let others = friend.map { "ip saddr != \($0) " } ?? ""
+        let range = "\(ports.lowerBound)-\(ports.upperBound)"
         try nft(
             name,
             """
             add table inet closed
             add chain inet closed input { type filter hook input priority 0; }
-            add rule inet closed input iifname != "lo" \(others)tcp dport \(ports.lowerBound)-\(ports.upperBound) ct state new drop
+            add rule inet closed input iifname != "lo" \(others)tcp dport \(range) ct state new drop
             """)
     }
 

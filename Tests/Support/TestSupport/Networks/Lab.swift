@@ -43,7 +43,8 @@ public final class Lab: @unchecked Sendable {
         }
         defer { _ = try? Ran(["ip", "netns", "del", name]) }
         let rules =
-            "table ip t { chain c { type nat hook postrouting priority 100; oifname x masquerade random,fully-random; }; }"
+            "table ip t { chain c { type nat hook postrouting priority 100; oifname x "
+            + "masquerade random,fully-random; }; }"
         guard let result = try? Ran(["ip", "netns", "exec", name, "nft", rules]) else { return "nft does not start" }
         return result.status == 0 ? nil : "nftables with masquerade does not work here: \(result.words)"
     }()

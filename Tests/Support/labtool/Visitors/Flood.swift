@@ -5,8 +5,9 @@ import Glibc
 ///
 ///     flood --address A --port N --from B --idle 2000 --half 500 --rate 2000 --for SECONDS --hello HEX
 ///
-/// `--from` is the source address, or several with commas between, taken in turn. Of the first two kinds as many are kept as asked for: whoever is thrown out comes
-/// back, within the rate. Prints a line once all were tried for the first time, and one at the end.
+/// `--from` is the source address, or several with commas between, taken in turn. Of the first two kinds as many are
+/// kept as asked for: whoever is thrown out comes back, within the rate. Prints a line once all were tried for the
+/// first time, and one at the end.
 enum Flood {
     private static let tick = 5
 

@@ -4,12 +4,13 @@ import Glibc
 ///
 ///     list-visitor --addresses A:P,B:P --expect TEXT [--every 50] [--next 250] [--patience 1000] [--seconds 60]
 ///
-/// Every 50 ms it begins a request. It asks the first address; the next one 250 ms later, or at once when the one before
-/// failed; and so on. Each attempt has a second. The first right answer ends the request. It stops when its standard
-/// input ends, and prints the longest time without any answer, and how many requests failed or were answered wrongly.
+/// Every 50 ms it begins a request. It asks the first address; the next one 250 ms later, or at once when the one
+/// before failed; and so on. Each attempt has a second. The first right answer ends the request. It stops when its
+/// standard input ends, and prints the longest time without any answer, and how many requests failed or were answered
+/// wrongly.
 ///
-/// Addresses are tried in the order in which they stand there. With `--list FILE` they are read from the file anew every
-/// 100 ms, one to a line.
+/// Addresses are tried in the order in which they stand there. With `--list FILE` they are read from the file anew
+/// every 100 ms, one to a line.
 enum ListVisitor {
     static func run(_ arguments: Arguments) throws {
         let visitor = try Visitor(arguments)
