@@ -27,8 +27,8 @@ import Testing
     private static func seconds(_ span: Instant.Span) -> String { number(Int(span.nanoseconds / 1_000_000_000)) }
 
     @Test func `the table of counts in the documents is what the program does`() throws {
-        let (gossip, hosts, probes, desk) = (
-            GossipLimits(), DialledHosts.Limits(), StrangerProbes.Limits(), DialBackDesk.Limits()
+        let (gossip, hosts, probes, responder) = (
+            GossipLimits(), DialledHosts.Limits(), StrangerProbes.Limits(), DialBackResponder.Limits()
         )
         var pauses = [hosts.firstPause]
         while pauses.last! < hosts.longestPause {
@@ -87,22 +87,22 @@ import Testing
             ("vouches", "source", "1"),
             ("", both, "\(Reachability.vouchesOfNear) and \(Reachability.vouchesOfWide)"),
             ("", "all", "\(Reachability.maximumVouches)"),
-            ("dial-backs under way", both, "\(desk.atOnceOfNear) and \(desk.atOnceOfWide)"),
-            ("", "networks whose last dial was slow", "1 each, \(desk.atOnceOfSlow) together"),
+            ("dial-backs under way", both, "\(responder.atOnceOfNear) and \(responder.atOnceOfWide)"),
+            ("", "networks whose last dial was slow", "1 each, \(responder.atOnceOfSlow) together"),
             (
                 "", "of nodes that this one has dialled there: \(both)",
-                "\(desk.atOnceOfNearMet) and \(desk.atOnceOfWideMet) besides"
+                "\(responder.atOnceOfNearMet) and \(responder.atOnceOfWideMet) besides"
             ),
-            ("", "all", "\(desk.atOnce)"),
-            ("dial-backs in \(Self.seconds(desk.span)) s", "source, key", "\(desk.dialsPerSource)"),
-            ("", both, "\(desk.dialsPerNear) and \(desk.dialsPerWide)"),
-            ("dial-backs a second", "all", "\(desk.dialsPerSecond)"),
+            ("", "all", "\(responder.atOnce)"),
+            ("dial-backs in \(Self.seconds(responder.span)) s", "source, key", "\(responder.dialsPerSource)"),
+            ("", both, "\(responder.dialsPerNear) and \(responder.dialsPerWide)"),
+            ("dial-backs a second", "all", "\(responder.dialsPerSecond)"),
         ]
         let written = expected.map { count, by, bound in
             count.isEmpty ? "| | \(by) | \(bound) |" : "| \(count) | \(by) | \(bound) |"
         }
         #expect(try Self.rows() == written)
         #expect(hosts.longestPause == .seconds(3_600) && probes.doubtSpan == .seconds(3_600))
-        #expect(desk.dialsPerSource == desk.dialsPerKey)
+        #expect(responder.dialsPerSource == responder.dialsPerKey)
     }
 }

@@ -164,7 +164,7 @@ struct NodeState: Sendable {
     let receipts: ReceiptWriter
     let publisher: LatestSaver<Documents>
     let hook: AddressHook?
-    let tokens: TokenDesk
+    let tokens: TokenService
     let leases: [Lease]
     let retired: [RetiredKey]
     let tokenHolders: [NodeKey]
@@ -235,7 +235,7 @@ struct NodeState: Sendable {
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log),
                 publisher: Self.publisher(servers, mappings, log),
                 hook: settings.config.hook.map { AddressHook($0, log) },
-                tokens: try TokenDesk(home: home, relay: identity.key, history: history, table: table),
+                tokens: try TokenService(home: home, relay: identity.key, history: history, table: table),
                 leases: try await table.leases(), retired: try await table.retiredKeys(),
                 tokenHolders: try await table.tokenHolders(),
                 wishes: try await table.wishes(), agreed: try await table.agreedPorts(),

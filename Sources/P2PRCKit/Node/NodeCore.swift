@@ -63,7 +63,7 @@ final class NodeCore {
     /// Whether this relay lets its peers go has changed.
     var onDrain: ((Bool) -> Void)?
     /// The tokens that this node issues and judges, where it does.
-    var tokens: TokenDesk?
+    var tokens: TokenService?
     /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
     var onTokenRevoked: ((String) -> Void)?
     /// One was issued for that node alone.

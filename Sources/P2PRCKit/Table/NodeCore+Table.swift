@@ -11,7 +11,7 @@ extension NodeCore {
     func table(_ command: TableCommand, _ answer: @escaping (ControlReply) -> Void) {
         let bound = LoopBound((self, answer), on: loop)
         Task { [loop, ipTable = writer.table] in
-            let outcome = await TableDesk.carryOut(command, on: ipTable, at: UnixTime(.now))
+            let outcome = await TableEditor.carryOut(command, on: ipTable, at: UnixTime(.now))
             loop.execute {
                 let (core, answer) = bound.value
                 switch outcome.change {

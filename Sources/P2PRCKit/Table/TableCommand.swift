@@ -36,7 +36,7 @@ struct TableOutcome: Sendable {
 }
 
 /// Carries out what the command line wants of the IP table; for whoever holds the home.
-enum TableDesk {
+enum TableEditor {
     static func carryOut(_ command: TableCommand, on table: IPTable, at now: UnixTime) async -> TableOutcome {
         do throws(StorageError) {
             switch command {

@@ -81,7 +81,7 @@ public struct TableCommands: Sendable {
             do throws(StorageError) {
                 let (table, warnings) = try IPTable.open(in: held, now: .now) { Output.error("p2prc: \($0)") }
                 for warning in warnings { Output.error("p2prc: \(warning)") }
-                let outcome = await TableDesk.carryOut(command, on: table, at: UnixTime(.now))
+                let outcome = await TableEditor.carryOut(command, on: table, at: UnixTime(.now))
                 try await table.close()
                 return outcome.reply
             } catch { throw CommandError(error) }

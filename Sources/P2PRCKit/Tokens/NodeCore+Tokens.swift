@@ -33,7 +33,7 @@ extension NodeCore {
         }
     }
 
-    private func end(_ endings: [TokenDesk.Ending], at now: WallTime) {
+    private func end(_ endings: [TokenService.Ending], at now: WallTime) {
         for (time, ids) in Dictionary(grouping: endings, by: \.at) {
             guard time > now else {
                 for ending in ids { onTokenRevoked?(ending.id) }

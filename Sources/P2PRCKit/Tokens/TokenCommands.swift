@@ -110,8 +110,8 @@ public struct TokenCommands: Sendable {
             let (table, warnings) = try IPTable.open(in: held, now: .now) { Output.error("p2prc: \($0)") }
             for warning in warnings { Output.error("p2prc: \(warning)") }
             let history = try KeyHistoryFile.load(held.paths, of: identity.key, at: WallTime.now.seconds)
-            let desk = try TokenDesk(home: held, relay: identity.key, history: history, table: table)
-            var reply = await desk.carryOut(command, at: .now).reply
+            let service = try TokenService(home: held, relay: identity.key, history: history, table: table)
+            var reply = await service.carryOut(command, at: .now).reply
             if case .issue(let request) = command { reply.warnings = ports.map(request.warnings) }
             try await table.close()
             return reply

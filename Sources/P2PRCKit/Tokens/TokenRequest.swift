@@ -102,7 +102,7 @@ public struct TokenRequest: Hashable, Sendable, Codable {
     private static func usage(_ text: String) -> CommandError { CommandError(.usage, text) }
 }
 
-/// What a command asks of a relay's tokens; carried out by `TokenDesk`, in a running node or without one.
+/// What a command asks of a relay's tokens; carried out by `TokenService`, in a running node or without one.
 enum TokenCommand: Codable, Sendable {
     case issue(TokenRequest)
     case list

@@ -136,10 +136,10 @@ extension MeshService {
 
     private func dialBack(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
         guard let request = DialBackRequest(question.body) else { return reply(.malformed) }
-        let asker = DialBackDesk.Asker(
+        let asker = DialBackResponder.Asker(
             key: question.key, observed: question.source, isDirect: !judge.isOwn(question.source.host),
             isMet: gossip.hosts.isThere(question.key, at: question.source.host, EventLoop.clock()))
-        switch desk.asked(request, by: asker, at: EventLoop.clock()) {
+        switch responder.asked(request, by: asker, at: EventLoop.clock()) {
         case .answer(let outcome, let observed):
             reply(response(.answer(outcome, observed: observed), to: question.key))
         case .dial(let number, let address, let key, let nonce):
@@ -150,18 +150,18 @@ extension MeshService {
             ask(self.request(delivery, to: endpoint, key, isAlone: true, limits: limits)) { [weak self] result in
                 guard let self else { return }
                 let isReached = (try? result.get())?.status == 200
-                guard let result = desk.dialled(number, reached: isReached, at: .now) else { return }
+                guard let result = responder.dialled(number, reached: isReached, at: .now) else { return }
                 answerDialBack(number, result)
             }
         }
     }
 
-    func answerDialBack(_ number: UInt64, _ result: DialBackDesk.Result) {
+    func answerDialBack(_ number: UInt64, _ result: DialBackResponder.Result) {
         guard let dialBack = dialBacks.removeValue(forKey: number) else { return }
         dialBack.reply(response(result, to: dialBack.asker))
     }
 
-    private func response(_ result: DialBackDesk.Result, to key: NodeKey) -> MeshResponse {
+    private func response(_ result: DialBackResponder.Result, to key: NodeKey) -> MeshResponse {
         switch result {
         case .attest(let content, let observed):
             let statement = DialBackStatement(content, signature: identity.signature(for: content.signedBytes))

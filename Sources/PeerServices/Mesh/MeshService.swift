@@ -74,7 +74,7 @@ public final class MeshService {
     var gossip: Gossip
     var author: RecordAuthor
     var reach: Reachability
-    var desk: DialBackDesk
+    var responder: DialBackResponder
     var plan: ProbePlan
     var strangerProbes = StrangerProbes()
     let recordJudge = RecordJudge()
@@ -173,7 +173,7 @@ public final class MeshService {
         self.judge = judge
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
         let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
-        (gossip, author, reach, desk, plan) = machines
+        (gossip, author, reach, responder, plan) = machines
         let now = EventLoop.clock()
         gossip.restore(setup.records, areJudged: true, at: now, wall: .now)
         for (key, address) in setup.met { gossip.hosts.answered(key, at: address, now) }
@@ -182,9 +182,9 @@ public final class MeshService {
 
     private static func machines(
         _ identity: NodeIdentity, _ setup: Setup, _ judge: DialJudge, lastIssue: UInt64
-    ) -> (Gossip, RecordAuthor, Reachability, DialBackDesk, ProbePlan) {
+    ) -> (Gossip, RecordAuthor, Reachability, DialBackResponder, ProbePlan) {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
-        var limits = DialBackDesk.Limits()
+        var limits = DialBackResponder.Limits()
         // Who widened what is dialled may well have many nodes behind one address; for each key it stays as it is.
         if setup.isWidened {
             limits.dialsPerSource = 32
@@ -198,7 +198,7 @@ public final class MeshService {
             RecordAuthor(
                 key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue, at: .now),
             Reachability(own: identity.key, port: setup.port),
-            DialBackDesk(own: identity.key, limits: limits, mayDial: mayDial),
+            DialBackResponder(own: identity.key, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
     }
@@ -226,7 +226,7 @@ public final class MeshService {
         self.identity = identity
         client.renew(seed: seed)
         let hosts = gossip.hosts
-        (gossip, author, reach, desk, plan) = Self.machines(identity, setup, judge, lastIssue: issue)
+        (gossip, author, reach, responder, plan) = Self.machines(identity, setup, judge, lastIssue: issue)
         gossip.hosts = hosts
         strangerProbes = StrangerProbes()
         for seed in seeds { _ = gossip.book.add(seed: seed) }
@@ -335,7 +335,7 @@ public final class MeshService {
             }
         }
         if now >= max(reach.nextDeadline, nextReach) { runReachability(now) }
-        for (number, result) in desk.timePassed(at: now) { answerDialBack(number, result) }
+        for (number, result) in responder.timePassed(at: now) { answerDialBack(number, result) }
         if now >= nextTick {
             nextTick = now + Self.tick
             noticeContacts(now)
@@ -352,7 +352,7 @@ public final class MeshService {
     func arm() {
         guard !isStopped else { return }
         var deadline = min(gossip.nextDeadline, nextTick, max(reach.nextDeadline, nextReach))
-        for other in [desk.nextDeadline, plan.nextDeadline, strangerProbes.nextDeadline].compactMap({ $0 }) {
+        for other in [responder.nextDeadline, plan.nextDeadline, strangerProbes.nextDeadline].compactMap({ $0 }) {
             deadline = min(deadline, other)
         }
         timer?.cancel()

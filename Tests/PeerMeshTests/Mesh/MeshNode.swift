@@ -30,7 +30,7 @@ final class MeshNode {
     var gossip: Gossip
     var author: RecordAuthor
     var reach: Reachability
-    var desk: DialBackDesk
+    var responder: DialBackResponder
     var failover = Failover()
     var plan: ProbePlan
     var strangers = StrangerProbes()
@@ -68,7 +68,7 @@ final class MeshNode {
         gossip = Self.gossip(seal.key, number, limits)
         author = RecordAuthor(key: seal.key, process: .init(began: 1, instance: UInt64(number)), lastIssue: 0)
         reach = Reachability(own: seal.key, port: 8_088, isGenuine: Seal.isStatement)
-        desk = DialBackDesk(own: seal.key) { _ in true }
+        responder = DialBackResponder(own: seal.key) { _ in true }
         plan = ProbePlan(seed: UInt64(number))
     }
 
@@ -89,7 +89,7 @@ final class MeshNode {
         let process = NodeRecord.Process(began: UInt64(epoch) + 1, instance: UInt64(number) << 20 | UInt64(epoch))
         author = RecordAuthor(key: key, process: process, lastIssue: author.lastIssue)
         reach = Reachability(own: key, port: 8_088, isGenuine: Seal.isStatement)
-        desk = DialBackDesk(own: key) { _ in true }
+        responder = DialBackResponder(own: key) { _ in true }
         failover = Failover()
         plan = ProbePlan(seed: UInt64(number &+ epoch))
         strangers = StrangerProbes()

@@ -357,20 +357,20 @@ final class MeshWorld {
 
     private func bearWitness(_ witness: MeshNode, for node: MeshNode, _ request: DialBackRequest, _ available: Int) {
         let observed = NodeAddress(host: node.address.host, port: 50_000)!
-        let asker = DialBackDesk.Asker(key: node.key, observed: observed, isDirect: true)
+        let asker = DialBackResponder.Asker(key: node.key, observed: observed, isDirect: true)
         func reply(_ answer: DialBackAnswer) {
             carry(answer.bytes.count, witness, node) { [unowned self] in
                 _ = node.reach.answered(answer, by: witness.key, available: available, at: now)
             }
         }
-        switch witness.desk.asked(request, by: asker, at: now) {
+        switch witness.responder.asked(request, by: asker, at: now) {
         case .answer(let outcome, let observed): DialBackAnswer(outcome, observed: observed).map(reply)
         case .dial(let number, let address, let key, let nonce):
             if address.host != node.address.host { fail("\(witness.number) was made to dial a third host") }
             let isOpen = node.isPublic && key == node.key
             after(.milliseconds(UInt64(distance(witness, node)))) { [unowned self] in
                 if isOpen, node.isUp { _ = node.reach.arrived(nonce: nonce, from: witness.key) }
-                switch witness.desk.dialled(number, reached: isOpen && node.isUp, at: wall) {
+                switch witness.responder.dialled(number, reached: isOpen && node.isUp, at: wall) {
                 case .attest(let content, let observed):
                     reply(DialBackAnswer(observed: observed, statement: witness.seal.sign(content)))
                 case .answer(let outcome, let observed): DialBackAnswer(outcome, observed: observed).map(reply)

@@ -13,7 +13,7 @@ public import PeerWire
 /// last dial ran into its limit has one place at a time for a minute, and all such networks together have few. Whom
 /// this node itself has dialled there lately has places of his own: so in an office or a lab, where all share one
 /// network, those that cannot be reached keep none of its relays waiting.
-public struct DialBackDesk: Sendable {
+public struct DialBackResponder: Sendable {
     public struct Limits: Hashable, Sendable {
         /// Dials for one source address within `span`, and for one key.
         public var dialsPerSource = 4

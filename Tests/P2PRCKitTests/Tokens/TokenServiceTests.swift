@@ -7,11 +7,11 @@ import Testing
 
 @testable import P2PRCKit
 
-@Suite final class TokenDeskTests {
+@Suite final class TokenServiceTests {
     let path: String
     let home: Home
     let table: IPTable
-    let desk: TokenDesk
+    let service: TokenService
     static let now = WallTime(seconds: 1_800_000_000)
     static let relay = NodeKey(bytes: [UInt8](repeating: 1, count: 32))!
     static let (peer, other) = (
@@ -19,11 +19,11 @@ import Testing
     )
 
     init() throws {
-        var template = Array("/tmp/p2prc-desk-XXXXXX".utf8CString)
+        var template = Array("/tmp/p2prc-service-XXXXXX".utf8CString)
         path = String(cString: mkdtemp(&template)!)
         home = try Home.open(at: path)
         table = try IPTable.open(in: home, now: Self.now).table
-        desk = try TokenDesk(home: home, relay: Self.relay, table: table)
+        service = try TokenService(home: home, relay: Self.relay, table: table)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
@@ -35,13 +35,13 @@ import Testing
     }
 
     func issue(_ request: TokenRequest, at now: WallTime = now) async throws -> String {
-        let reply = await desk.carryOut(.issue(request), at: now).reply
+        let reply = await service.carryOut(.issue(request), at: now).reply
         try #require(reply.status == .success, "\(reply.text)")
         return reply.text
     }
 
     func refusal(_ token: String, from node: NodeKey = peer, at now: WallTime = now) async throws -> TokenRefusal? {
-        guard case .refused(let refusal) = try await desk.judge(token, from: node, at: now) else { return nil }
+        guard case .refused(let refusal) = try await service.judge(token, from: node, at: now) else { return nil }
         return refusal
     }
 
@@ -52,7 +52,7 @@ import Testing
 
     @Test func `an issued token opens what its flags said, to the first node key that shows it`() async throws {
         let token = try await issue(try Self.request())
-        guard case .granted(let grant, let id) = try await desk.judge(token, from: Self.peer, at: Self.now) else {
+        guard case .granted(let grant, let id) = try await service.judge(token, from: Self.peer, at: Self.now) else {
             Issue.record("refused")
             return
         }
@@ -61,7 +61,7 @@ import Testing
         #expect(grant.expires == Self.now + 3_600)
         #expect(try await refusal(token, from: Self.other) == .boundToAnotherKey)
         // Another process with the same home knows it too.
-        let later = try TokenDesk(home: home, relay: Self.relay, table: table)
+        let later = try TokenService(home: home, relay: Self.relay, table: table)
         #expect(
             try await later.judge(token, from: Self.other, at: Self.now) == .refused(.boundToAnotherKey))
         #expect(try await table.tokens().map(\.boundTo) == [Self.peer])
@@ -70,18 +70,18 @@ import Testing
     @Test func `a revoked token is over at once, and its jti is told once`() async throws {
         let tokens = [try await issue(try Self.request()), try await issue(try Self.request())]
         _ = try await issue(try Self.request("else"))
-        let ended = await desk.carryOut(.revoke("ci"), at: Self.now).ended
+        let ended = await service.carryOut(.revoke("ci"), at: Self.now).ended
         let ids = try tokens.map { try UnverifiedToken($0).id }
-        #expect(Set(ended) == Set(ids.map { TokenDesk.Ending(id: $0, at: Self.now) }))
+        #expect(Set(ended) == Set(ids.map { TokenService.Ending(id: $0, at: Self.now) }))
         for token in tokens { #expect(try await refusal(token) == .revoked) }
-        #expect(await desk.carryOut(.revoke(ids[0]), at: Self.now).ended == [])
-        #expect(await desk.carryOut(.revoke("nobody"), at: Self.now).reply.status == .notFound)
+        #expect(await service.carryOut(.revoke(ids[0]), at: Self.now).ended == [])
+        #expect(await service.carryOut(.revoke("nobody"), at: Self.now).reply.status == .notFound)
     }
 
     @Test func `a rotation tells which tokens end, and when`() async throws {
         let short = try await issue(try Self.request("short", expires: "10m"))
         let long = try await issue(try Self.request("long", expires: "2d"))
-        let first = await desk.carryOut(.rotateKey(keepSeconds: 86_400), at: Self.now)
+        let first = await service.carryOut(.rotateKey(keepSeconds: 86_400), at: Self.now)
         let id = try UnverifiedToken(long).id
         #expect(first.ended == [.init(id: id, at: Self.now + 86_400)])
         #expect(try await refusal(short) == nil)
@@ -91,7 +91,7 @@ import Testing
             return
         }
         let new = try await issue(try Self.request("new"))
-        let second = await desk.carryOut(.rotateKey(keepSeconds: 0), at: Self.now)
+        let second = await service.carryOut(.rotateKey(keepSeconds: 0), at: Self.now)
         #expect(Set(second.ended.map(\.id)) == Set(try [short, long, new].map { try UnverifiedToken($0).id }))
         #expect(second.ended.allSatisfy { $0.at == Self.now })
         for token in [short, long, new] { #expect(try await refusal(token) != nil) }
@@ -100,15 +100,15 @@ import Testing
     @Test func `rotations at once come one after the other`() async throws {
         await withTaskGroup { group in
             for _ in 0..<10 {
-                group.addTask { [desk] in
-                    let reply = await desk.carryOut(.rotateKey(keepSeconds: 60), at: Self.now).reply
+                group.addTask { [service] in
+                    let reply = await service.carryOut(.rotateKey(keepSeconds: 60), at: Self.now).reply
                     #expect(reply.status == .success)
                 }
             }
         }
         let token = try await issue(try Self.request())
         #expect(try await refusal(token) == nil)
-        let again = try TokenDesk(home: home, relay: Self.relay, table: table)
+        let again = try TokenService(home: home, relay: Self.relay, table: table)
         guard case .granted = try await again.judge(token, from: Self.peer, at: Self.now) else {
             Issue.record("the key on the disk is another one than the one that signed")
             return
@@ -118,8 +118,8 @@ import Testing
     @Test func `when the table cannot be written a token opens nothing, and none is issued`() async throws {
         let token = try await issue(try Self.request())
         home.close()
-        await #expect(throws: StorageError.self) { try await desk.judge(token, from: Self.peer, at: Self.now) }
-        #expect(await desk.carryOut(.issue(try Self.request()), at: Self.now).reply.status == .homeUnusable)
-        #expect(await desk.carryOut(.rotateKey(keepSeconds: 0), at: Self.now).reply.status == .homeUnusable)
+        await #expect(throws: StorageError.self) { try await service.judge(token, from: Self.peer, at: Self.now) }
+        #expect(await service.carryOut(.issue(try Self.request()), at: Self.now).reply.status == .homeUnusable)
+        #expect(await service.carryOut(.rotateKey(keepSeconds: 0), at: Self.now).reply.status == .homeUnusable)
     }
 }

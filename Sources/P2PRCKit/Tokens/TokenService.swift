@@ -9,7 +9,7 @@ internal import PeerWire
 
 /// The tokens of one home: brings together the keys on the disk, the table of what was issued, and the authority that
 /// signs and judges. For whoever holds the home: a running node, or a command without one.
-actor TokenDesk {
+actor TokenService {
     /// What a command did, beside its answer.
     struct Outcome: Sendable {
         var reply: ControlReply
