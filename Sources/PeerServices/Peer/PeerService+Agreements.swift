@@ -134,7 +134,7 @@ extension PeerService {
         case .object(let objection):
             log.about(relay.endpoint).warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed:
-            roster.outcomesChanged()
+            selector.outcomesChanged()
             onChange?()
         }
     }

@@ -125,7 +125,7 @@ extension PeerService {
     private func others(than relay: Relay) -> [Relay] {
         relays.filter {
             $0 !== relay && $0.link.state == .established && !$0.isLeaving && $0.key != relay.key
-                && $0.key.map(roster.isSilent) == false
+                && $0.key.map(selector.isSilent) == false
         }
     }
 

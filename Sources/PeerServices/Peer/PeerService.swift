@@ -44,7 +44,7 @@ public final class PeerService {
     let news: TargetNews
     private(set) var lanes: [LoopBound<PeerLane>] = []
     var relays: [Relay] = []
-    let roster: RelayRoster
+    let selector: RelaySelector
     /// Left by the user: not chosen again while this process runs. At most `maximumUnwanted`.
     var unwanted: Set<NodeKey> = []
     private static let maximumUnwanted = 1_024
@@ -99,7 +99,7 @@ public final class PeerService {
         self.judge = judge
         descriptors = ReserveGate.Supply(limit: openFiles, reserve: Self.keptDescriptors)
         self.process = process
-        roster = RelayRoster(on: loop, sessions: sessions)
+        selector = RelaySelector(on: loop, sessions: sessions)
         self.receipts = receipts
         self.history = history
         self.tls = tls
@@ -138,7 +138,7 @@ public final class PeerService {
     /// Tells every relay that this node leaves.
     public func stop() {
         isStopped = true
-        roster.stop()
+        selector.stop()
         for relay in relays {
             relay.timer?.cancel()
             relay.dialler?.cancel()
@@ -403,7 +403,7 @@ public final class PeerService {
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
         relay.lastHeard = .now
-        if let key = relay.terms?.key { roster.heard(key) }
+        if let key = relay.terms?.key { selector.heard(key) }
         // The one answer that is no frame: the relay speaks another version.
         if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {
             relay.greeting += bytes.prefix(Preamble.byteCount - relay.greeting.count)
@@ -488,7 +488,7 @@ public final class PeerService {
         relay.askedAbout = []
         relay.renewal.take()?("the session ended before the relay said what it makes of it")
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
-        if let key { roster.lost(key) }
+        if let key { selector.lost(key) }
         onChange?()
     }
 

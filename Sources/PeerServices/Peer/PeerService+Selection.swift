@@ -10,7 +10,7 @@ extension PeerService {
     static let farewell = Instant.Span.seconds(1)
 
     func startRoster() {
-        roster.candidates = { [unowned self] in
+        selector.candidates = { [unowned self] in
             // One that the user named is there already, under this address or another.
             let keys = namedKeys
             let places = Set(relays.filter(\.isNamed).map(\.endpoint))
@@ -19,7 +19,7 @@ extension PeerService {
                     && !places.contains($0.endpoint)
             }
         }
-        roster.measured = { [unowned self] in
+        selector.measured = { [unowned self] in
             let now = EventLoop.clock()
             var costs: [NodeKey: Instant.Span] = [:]
             for relay in relays where !relay.isLeaving {
@@ -28,7 +28,7 @@ extension PeerService {
             }
             return costs
         }
-        roster.outcomes = { [unowned self] in
+        selector.outcomes = { [unowned self] in
             var outcomes: [NodeKey: RelayOutcome] = [:]
             for relay in relays where relay.link.state == .established && !relay.isLeaving {
                 guard let key = relay.terms?.key else { continue }
@@ -37,7 +37,7 @@ extension PeerService {
             }
             return outcomes
         }
-        roster.former = { [unowned self] found in
+        selector.former = { [unowned self] found in
             let former = formerRelays
             guard !former.isEmpty else { return ([], []) }
             let there = found.filter { former.contains($0.endpoint.description) }
@@ -45,17 +45,17 @@ extension PeerService {
                 .filter { !namedKeys.contains($0.key) }
             return (Set(there.map(\.key)).union(others.keys), Array(others.values))
         }
-        roster.waitsForNamed = { [unowned self] in
+        selector.waitsForNamed = { [unowned self] in
             relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
         }
-        roster.perform = { [unowned self] action in perform(action) }
-        roster.start()
+        selector.perform = { [unowned self] action in perform(action) }
+        selector.start()
     }
 
     /// Relays that nobody named, and that this node's visitors were served at when the last process ended: host:port.
     /// Empty when they count no more.
     public var formerRelays: Set<String> {
-        guard !lastRelays.isEmpty, roster.isLoyal else { return [] }
+        guard !lastRelays.isEmpty, selector.isLoyal else { return [] }
         return Set(lastRelays).subtracting(relays.filter(\.isNamed).map(\.endpoint.description))
     }
 
@@ -67,12 +67,12 @@ extension PeerService {
     public func isNamed(_ key: NodeKey) -> Bool { namedKeys.contains(key) }
 
     /// The candidates have changed.
-    public func chooseRelays() { roster.turn() }
+    public func chooseRelays() { selector.turn() }
 
     private func perform(_ action: Failover.Action) {
         switch action {
         case .connect(let key):
-            guard let candidate = roster.candidate(key), !relays.contains(where: { $0.endpoint == candidate.endpoint })
+            guard let candidate = selector.candidate(key), !relays.contains(where: { $0.endpoint == candidate.endpoint })
             else { return }
             log.about(candidate.endpoint).info("relay \(candidate.endpoint) (\(key.short)) is chosen")
             add(Relay(candidate.endpoint, chosenFor: key, link: newLink()))
@@ -138,7 +138,7 @@ extension PeerService {
         if relay.isNamed { unwanted.remove(key) }
         // One relay under two addresses would end one session for the other, for ever.
         let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
-        roster.established(key, isNamed: relay.isNamed)
+        selector.established(key, isNamed: relay.isNamed)
         for twin in twins { remove(twin, butNotIts: key) }
     }
 
@@ -152,7 +152,7 @@ extension PeerService {
         guard let key = relay.terms?.key else { return }
         if let isDraining {
             log.about(relay.endpoint).info("relay \(relay.endpoint) \(isDraining ? "lets its peers go" : "stays")")
-            roster.drains(key, isDraining)
+            selector.drains(key, isDraining)
         }
         guard relay.drain.isWaiting, relay.drainTimer == nil else { return }
         relay.drainTimer = loop.schedule(after: DrainWord.pace) { [weak self, weak relay] in
@@ -167,13 +167,13 @@ extension PeerService {
     func fell(_ relay: Relay) {
         guard let key = relay.chosenKey else { return }
         remove(relay)
-        roster.lost(key)
+        selector.lost(key)
     }
 
     private func remove(_ twin: Relay, butNotIts key: NodeKey) {
         remove(twin)
         // What was lost with it is not the relay.
-        roster.established(key, isNamed: true)
+        selector.established(key, isNamed: true)
     }
 
     /// Data channels failed, or one stands again.
@@ -181,27 +181,27 @@ extension PeerService {
         guard let relay = relays.first(where: { $0.terms?.session == group.session }), change(&relay.channels) else {
             return
         }
-        // One that is silent has other troubles, and of a chosen one the roster tells.
+        // One that is silent has other troubles, and of a chosen one the selector tells.
         if relay.isNamed {
             let failure: MappingOutcome.Failure? = relay.channels.carriesNothing ? .carriesNothing : nil
             log.about(relay.endpoint).warning("relay \(relay.endpoint) \(failure.text ?? "carries visitors again")")
         }
-        roster.outcomesChanged()
+        selector.outcomesChanged()
         onChange?()
     }
 
     /// What this node makes of a relay that it did not have to be told of.
-    public func use(of key: NodeKey) -> Failover.Use? { roster.use(of: key) }
+    public func use(of key: NodeKey) -> Failover.Use? { selector.use(of: key) }
 
     /// Addresses of the relays that visitors are sent to.
     public var publishedRelays: Set<String> {
-        let keys = Set(roster.published)
+        let keys = Set(selector.published)
         return Set(relays.filter { $0.terms.map { keys.contains($0.key) } ?? false }.map(\.endpoint.description))
     }
 
     /// As published, the best first; then those that are not published.
     func order(_ relays: [Relay]) -> [Relay] {
-        let ranks = Dictionary(roster.published.enumerated().map { ($0.element, $0.offset) }) { first, _ in first }
+        let ranks = Dictionary(selector.published.enumerated().map { ($0.element, $0.offset) }) { first, _ in first }
         func rank(_ relay: Relay) -> Int { relay.terms.flatMap { ranks[$0.key] } ?? .max }
         return relays.enumerated().sorted { (rank($0.element), $0.offset) < (rank($1.element), $1.offset) }
             .map(\.element)
@@ -209,7 +209,7 @@ extension PeerService {
 
     /// Why a relay whose session stands serves nobody, as far as is known.
     func silence(of relay: Relay) -> String? {
-        guard let key = relay.terms?.key, roster.isSilent(key) else { return nil }
+        guard let key = relay.terms?.key, selector.isSilent(key) else { return nil }
         return "the relay says nothing"
     }
 }

@@ -20,7 +20,7 @@ public struct RelayCandidate: Hashable, Sendable {
 
 /// The shell around `Failover`: asks for candidates, keeps its time, and hands its actions on. Belongs to the control
 /// loop, and to one `PeerService`.
-final class RelayRoster {
+final class RelaySelector {
     private static let outcomePause = Instant.Span.milliseconds(20)
 
     private let loop: EventLoop
