@@ -30,12 +30,12 @@ final class Passage {
         let (relayEnded, peerEnded) = (ended[0], ended[1])
         let began = Latch()
         own.execute {
-            let relay = ToldForwarder(on: own, left: Stream(Descriptor(atRelay)), right: Stream(far)) { _, _ in
+            let relay = ClosureForwarder(on: own, left: Stream(Descriptor(atRelay)), right: Stream(far)) { _, _ in
                 relayEnded.open()
             }
             relay.useFrames(on: .right) { _, _ in }
             relay.start(isLeftRegistered: false)
-            let peer = ToldForwarder(on: own, left: Stream(near), right: Stream(Descriptor(atPeer))) { _, _ in
+            let peer = ClosureForwarder(on: own, left: Stream(near), right: Stream(Descriptor(atPeer))) { _, _ in
                 peerEnded.open()
             }
             peer.useFrames(on: .left) { _, _ in }

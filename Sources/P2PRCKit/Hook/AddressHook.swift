@@ -8,7 +8,7 @@ internal import PeerReactor
 final class AddressHook: Sendable {
     static let limit = Instant.Span.seconds(10)
 
-    private let latest = Guarded(PublishedAddresses())
+    private let latest = Locked(PublishedAddresses())
     /// There may be something to tell.
     private let wake: AsyncStream<Void>.Continuation
     private let stopping = StopFlag()

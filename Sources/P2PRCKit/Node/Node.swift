@@ -156,13 +156,13 @@ struct NodeState: Sendable {
     let meshKey: MeshKeyFile?
     let isMeshKeyNew: Bool
     let memberships: Memberships
-    let membershipSaver: LatestSaver<Memberships>
+    let membershipSaver: CoalescingWriter<Memberships>
     let table: IPTable
     /// What was in it before was damaged.
     let isTableNew: Bool
     let writer: TableWriter
     let receipts: ReceiptWriter
-    let publisher: LatestSaver<Documents>
+    let publisher: CoalescingWriter<Documents>
     let hook: AddressHook?
     let tokens: TokenService
     let leases: [Lease]
@@ -200,7 +200,7 @@ struct NodeState: Sendable {
             let asked = settings.relays.reduce(into: memberships) { known, choice in choice.apply(to: &known) }
             let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
             let membershipFile = MembershipFile(in: home, saved: memberships)
-            let membershipSaver = LatestSaver<Memberships>("what is known of relays", log) {
+            let membershipSaver = CoalescingWriter<Memberships>("what is known of relays", log) {
                 memberships throws(StorageError) in
                 try await membershipFile.save(memberships)
             }
@@ -261,8 +261,8 @@ struct NodeState: Sendable {
 
     private static func publisher(
         _ servers: RegistryFile<ServerRegistry>, _ mappings: RegistryFile<MappingRegistry>, _ log: Logger
-    ) -> LatestSaver<Documents> {
-        LatestSaver("the registries", log) { document throws(StorageError) in
+    ) -> CoalescingWriter<Documents> {
+        CoalescingWriter("the registries", log) { document throws(StorageError) in
             try await servers.write(document.servers)
             try await mappings.write(document.mappings)
         }

@@ -9,7 +9,7 @@ public import PeerMesh
 /// most one buffer, and reading stops meanwhile. Nothing is allocated for a chunk that the other side takes at once.
 ///
 /// Each visitor has one at either end, so it is small: who has many makes subclasses of it that keep what belongs to a
-/// visitor, and others take `ToldForwarder`.
+/// visitor, and others take `ClosureForwarder`.
 open class Forwarder: EventSource {
     public enum Ending: Sendable {
         /// Both sides ended their direction.

@@ -56,8 +56,8 @@ public final class EventLoop: @unchecked Sendable {
 
     private let epoll: Int32
     private let wake: Int32
-    private let inbox = Guarded(Inbox())
-    private let thread = Guarded<pthread_t?>(nil)
+    private let inbox = Locked(Inbox())
+    private let thread = Locked<pthread_t?>(nil)
 
     // Owned by the loop's thread, and none is lent out over a call that could change it: unchecked, for these are
     // looked at several times for each event.

@@ -26,7 +26,7 @@ public final class Resolver: Sendable {
     }
 
     private static let limit = 8
-    private let running = Guarded(0)
+    private let running = Locked(0)
 
     public init() {}
 

@@ -21,7 +21,7 @@ public final class LineWriter: Sendable {
     private let descriptor: Int32
     /// What a line that has a cause begins with at that moment.
     private let prefix: @Sendable () -> String
-    private let state: Guarded<State>
+    private let state: Locked<State>
     /// Rung when there are lines, and when all of them are written.
     private let lines = clinux_eventfd()
     private let written = clinux_eventfd()
@@ -37,7 +37,7 @@ public final class LineWriter: Sendable {
         self.descriptor = descriptor
         self.prefix = prefix
         let backlog = LineBacklog(capacity: capacity) { prefix() + notice($0) }
-        state = Guarded(State(backlog: backlog, budget: budget))
+        state = Locked(State(backlog: backlog, budget: budget))
     }
 
     /// From now on no caller waits.

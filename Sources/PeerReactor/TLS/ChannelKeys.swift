@@ -3,7 +3,7 @@ public import PeerWire
 
 /// The pre-shared keys by which data channels prove their sessions, by the session's number. Any thread may ask.
 public final class ChannelKeys: Sendable {
-    private let keys = Guarded<[SessionID: ChannelKey]>([:])
+    private let keys = Locked<[SessionID: ChannelKey]>([:])
 
     public init() {}
 

@@ -43,7 +43,7 @@ public final class APIGateway {
                 source: source.visitorAddress, destination: destination.visitorAddress, nodeKey: key),
             let socket = try? Connector.openUnix(path: path)
         else { return }
-        let forwarder = ToldForwarder(
+        let forwarder = ClosureForwarder(
             on: loop, left: caller, right: socket, early: ProxyPreface.proxied(preface).bytes
         ) { [weak self] forwarder, _ in
             self?.forwarders[ObjectIdentifier(forwarder)] = nil

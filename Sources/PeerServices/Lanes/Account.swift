@@ -43,9 +43,9 @@ final class Account: ByteAllowance {
     /// The longest that bytes are saved up before they are read, as a part of a second.
     private static let quantaPerSecond = 20
 
-    private let state: Guarded<State>
+    private let state: Locked<State>
 
-    init(_ limits: Grant.Limits, at now: Instant) { state = Guarded(State(limits, at: now)) }
+    init(_ limits: Grant.Limits, at now: Instant) { state = Locked(State(limits, at: now)) }
 
     /// Whether there is anything that lanes have to hold visitors to.
     static func isNeeded(for limits: Grant.Limits) -> Bool {

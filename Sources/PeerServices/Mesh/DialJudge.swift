@@ -9,11 +9,11 @@ public import PeerWire
 /// the word came. `DialTests` of the architecture list all callers of connect(2), and who may cause each.
 public final class DialJudge: Sendable {
     private let widened: [Network]
-    private let attached: Guarded<[DialPolicy.Attachment]>
+    private let attached: Locked<[DialPolicy.Attachment]>
 
     public init(widened: [Network]) {
         self.widened = widened
-        attached = Guarded(AttachedNetworks.current())
+        attached = Locked(AttachedNetworks.current())
     }
 
     /// Looks at this machine's addresses anew; whether they are others than before.

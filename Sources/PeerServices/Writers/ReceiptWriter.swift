@@ -22,7 +22,7 @@ public final class ReceiptWriter: Sendable {
         var gone: Set<MappingID> = []
     }
 
-    private let waiting = Guarded(Waiting())
+    private let waiting = Locked(Waiting())
     private let turns: AsyncStream<Void>.Continuation
     private let worker: Task<Void, Never>
 

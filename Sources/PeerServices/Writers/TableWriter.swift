@@ -69,7 +69,7 @@ public final class TableWriter: Sendable {
     private static let lockedPause = Duration.seconds(10)
 
     public let table: IPTable
-    private let waiting = Guarded(Waiting())
+    private let waiting = Locked(Waiting())
     private let wake: AsyncStream<Void>.Continuation
     private let worker: Task<Void, Never>
 
@@ -90,7 +90,7 @@ public final class TableWriter: Sendable {
     }
 
     private static func append(
-        _ turn: Turn, for party: Party, _ waiting: Guarded<Waiting>, _ wake: AsyncStream<Void>.Continuation
+        _ turn: Turn, for party: Party, _ waiting: Locked<Waiting>, _ wake: AsyncStream<Void>.Continuation
     ) {
         waiting.withLock { waiting in
             if !waiting.isFinished { waiting.turns.append(turn, for: party, party == .mesh ? .second : .first) }

@@ -17,11 +17,11 @@ public enum SecretFile {
     ///
     /// - Returns: `false` when there was one already; it was not touched.
     public static func create(_ bytes: [UInt8], at path: String) throws(StorageError) -> Bool {
-        try Disk.writeWhole(bytes, to: path, mode: 0o600, placement: .onlyIfAbsent)
+        try Disk.writeAtomically(bytes, to: path, mode: 0o600, placement: .onlyIfAbsent)
     }
 
     /// Writes it (0600) in place of what is there, whole or not at all, and flushed to the disk.
     public static func replace(_ bytes: [UInt8], at path: String) throws(StorageError) {
-        _ = try Disk.writeWhole(bytes, to: path, mode: 0o600, placement: .replacing)
+        _ = try Disk.writeAtomically(bytes, to: path, mode: 0o600, placement: .replacing)
     }
 }

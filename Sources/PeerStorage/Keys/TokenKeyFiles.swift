@@ -44,9 +44,9 @@ public struct TokenKeyFiles: Hashable, Sendable {
         try home.requireHeld()
         try Self.check(seed, home.paths.tokenKey)
         let text = "\(Self.mark)\(RFC3339.text(unixSeconds: previousValidUntil.seconds))\n\(KeyFile.pem(current))"
-        _ = try Disk.writeWhole(
+        _ = try Disk.writeAtomically(
             Array(text.utf8), to: home.paths.previousTokenKey, mode: 0o600, placement: .replacing)
-        _ = try Disk.writeWhole(
+        _ = try Disk.writeAtomically(
             Array(KeyFile.pem(seed).utf8), to: home.paths.tokenKey, mode: 0o600, placement: .replacing)
         return TokenKeyFiles(current: seed, previous: Previous(seed: current, validUntil: previousValidUntil))
     }

@@ -16,6 +16,6 @@ public enum P2PRCTableFile {
         if try Disk.kind(of: path) == 0o040000 {
             throw StorageError(.notAFile, path: path, detail: "it is a folder")
         }
-        _ = try Disk.writeWhole(table.json(.file), to: path, mode: 0o644, placement: .replacing)
+        _ = try Disk.writeAtomically(table.json(.file), to: path, mode: 0o644, placement: .replacing)
     }
 }

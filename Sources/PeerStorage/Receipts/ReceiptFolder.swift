@@ -61,7 +61,7 @@ public actor ReceiptFolder {
             throw StorageError(
                 .full, path: path, detail: "it holds \(Self.limit) receipts", advice: "remove those of old mappings")
         }
-        _ = try Disk.writeWhole(receipt.bytes, to: file, mode: 0o600, placement: .replacing)
+        _ = try Disk.writeAtomically(receipt.bytes, to: file, mode: 0o600, placement: .replacing)
         names.insert(name)
     }
 

@@ -57,7 +57,7 @@ public actor RegistryFile<Document: RegistryDocument> {
         let bytes = try text(of: document)
         // Compared with the disk and not with a memory of it, so that a file that somebody else spoiled is mended.
         if let present = try? Disk.read(path, limit: Self.longestFile), present.bytes == bytes { return false }
-        return try Disk.writeWhole(bytes, to: path, mode: 0o600, placement: .replacing)
+        return try Disk.writeAtomically(bytes, to: path, mode: 0o600, placement: .replacing)
     }
 
     private func text(of document: Document) throws(StorageError) -> [UInt8] {

@@ -23,7 +23,7 @@ struct ChannelFramesTests {
         let channel = try channelStream.registered(on: loop)
         try loop.run {
             let (left, right) = isPeer ? (channel, edgeStream) : (edgeStream, channel)
-            let forwarder = ToldForwarder(on: loop, left: left.open()!, right: right.open()!) { _, how in
+            let forwarder = ClosureForwarder(on: loop, left: left.open()!, right: right.open()!) { _, how in
                 end.ended.tell(Passage.text(how))
             }
             forwarder.useFrames(on: isPeer ? .left : .right, input: input) { stream, rest in

@@ -5,10 +5,10 @@ import Testing
 
 /// So many bytes a second in each direction, in pieces of at least 1,000.
 final class Rate: ByteAllowance {
-    private let buckets: Guarded<[RateBucket]>
+    private let buckets: Locked<[RateBucket]>
 
     init(perSecond rate: Int) {
-        buckets = Guarded([RateBucket](repeating: RateBucket(perSecond: rate, at: EventLoop.clock()), count: 2))
+        buckets = Locked([RateBucket](repeating: RateBucket(perSecond: rate, at: EventLoop.clock()), count: 2))
     }
 
     func take(upTo wanted: Int, _ isLeftToRight: Bool, at now: Instant) -> Int {

@@ -14,7 +14,7 @@ struct ForwarderConnectingTests {
         let ended = Awaited<String>()
         try loop.run {
             let target = try Connector.open(address, .atTheEdge)
-            let forwarder = ToldForwarder(
+            let forwarder = ClosureForwarder(
                 on: loop, left: parcel.value.open()!, right: target, isConnecting: true, early: early
             ) { _, ending in
                 if case .neverConnected(let error) = ending {
@@ -66,7 +66,7 @@ struct ForwarderConnectingTests {
         let parcel = Handed(stream)
         loop.execute {
             guard let target = try? Connector.open(address, .atTheEdge) else { return ending.tell("no socket") }
-            let forwarder = ToldForwarder(
+            let forwarder = ClosureForwarder(
                 on: loop, left: parcel.value.open()!, right: target, isConnecting: true
             ) { _, how in ending.tell(Passage.text(how)) }
             forwarder.start(isLeftRegistered: false)

@@ -34,7 +34,7 @@ struct PendingVisitorTests {
                         switch consume result {
                         case .answered(let visitor, let channel, let unsent):
                             outcome.tell("answered")
-                            let forwarder = ToldForwarder(on: loop, left: visitor, right: channel, early: unsent) {
+                            let forwarder = ClosureForwarder(on: loop, left: visitor, right: channel, early: unsent) {
                                 _, ending in ended.tell(Passage.text(ending))
                             }
                             forwarder.useFrames(on: .right) { _, _ in }

@@ -28,7 +28,7 @@ final class Passage: Sendable {
         let ended = ended
         let counted = counted
         bound = try loop.run {
-            let forwarder = ToldForwarder(
+            let forwarder = ClosureForwarder(
                 on: loop, left: ends.value.0.open()!, right: ends.value.1.open()!, early: early
             ) { forwarder, ending in
                 counted.tell([forwarder.bytesLeftToRight, forwarder.bytesRightToLeft])

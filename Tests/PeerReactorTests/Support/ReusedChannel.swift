@@ -36,12 +36,12 @@ final class ReusedChannel: @unchecked Sendable {
         let carriage = Carriage(visitor: visitor, service: service, loop: loop)
         let (relay, peer, backAtRelay, backAtPeer) = (relay, peer, backAtRelay, backAtPeer)
         try loop.run { [loop] in
-            let atPeer = ToldForwarder(on: loop, left: peer.open()!, right: serviceStream.open()!) { _, ending in
+            let atPeer = ClosureForwarder(on: loop, left: peer.open()!, right: serviceStream.open()!) { _, ending in
                 carriage.peerEnded.tell(Passage.text(ending))
             }
             atPeer.useFrames(on: .left) { stream, rest in backAtPeer.tell((Parcel.of(stream), rest)) }
             atPeer.start(isLeftRegistered: true)
-            let atRelay = ToldForwarder(
+            let atRelay = ClosureForwarder(
                 on: loop, left: visitorStream.open()!, right: relay.open()!, early: early
             ) { forwarder, ending in
                 carriage.counted.tell([forwarder.bytesLeftToRight, forwarder.bytesRightToLeft])

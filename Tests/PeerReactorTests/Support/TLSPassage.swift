@@ -26,7 +26,7 @@ final class TLSPassage: Sendable {
         let peerEnded = peerEnded
         let relayEnded = relayEnded
         try loop.run {
-            let forwarder = ToldForwarder(on: loop, left: channel.peer.open()!, right: serviceStream.open()!) {
+            let forwarder = ClosureForwarder(on: loop, left: channel.peer.open()!, right: serviceStream.open()!) {
                 _, ending in
                 peerEnded.tell(Passage.text(ending))
             }
@@ -35,7 +35,7 @@ final class TLSPassage: Sendable {
         relayLoop = lane ?? loop
         let moved = try lane == nil ? channel.relay : channel.relay.leaving(loop)
         forwarder = try relayLoop.run { [relayLoop] in
-            let forwarder = ToldForwarder(on: relayLoop, left: visitorStream.open()!, right: moved.open()!) {
+            let forwarder = ClosureForwarder(on: relayLoop, left: visitorStream.open()!, right: moved.open()!) {
                 _, ending in
                 relayEnded.tell(Passage.text(ending))
             }

@@ -3,11 +3,11 @@ import Glibc
 
 @testable import PeerReactor
 
-/// Everywhere in these tests: of Swift's own the thread sanitizer does not see all (`Guarded`).
+/// Everywhere in these tests: of Swift's own the thread sanitizer does not see all (`Locked`).
 final class Mutex<Value: Sendable>: Sendable {
-    private let guarded: Guarded<Value>
+    private let guarded: Locked<Value>
 
-    init(_ value: Value) { guarded = Guarded(value) }
+    init(_ value: Value) { guarded = Locked(value) }
 
     func withLock<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
         try guarded.withLock(body)

@@ -45,7 +45,7 @@ struct ReadAheadTests {
                     on: loop, stream, maximum: 44, limit: .seconds(5), isEnough: { $0.count >= 44 },
                     done: { stream, bytes in
                         sizes.tell([word?.count ?? 0, bytes.count])
-                        let forwarder = ToldForwarder(on: loop, left: stream, right: service.open()!, early: bytes) {
+                        let forwarder = ClosureForwarder(on: loop, left: stream, right: service.open()!, early: bytes) {
                             _, ending in ended.tell(Passage.text(ending))
                         }
                         forwarder.start(isLeftRegistered: true)
@@ -70,7 +70,7 @@ struct ReadAheadTests {
         let (service, other) = try TestSocket.pair()
         try loop.run { [loop] in
             _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 4) { ready, _ in
-                let forwarder = ToldForwarder(on: loop, left: ready.takeStream()!, right: service.open()!) { _, _ in }
+                let forwarder = ClosureForwarder(on: loop, left: ready.takeStream()!, right: service.open()!) { _, _ in }
                 forwarder.start(isLeftRegistered: true)
             }
         }

@@ -84,7 +84,7 @@ struct RestlessTLSTests {
         }
         other.finish()
         try loop.run { [loop] in
-            let forwarder = ToldForwarder(on: loop, left: stream.open()!, right: service.open()!) { _, _ in }
+            let forwarder = ClosureForwarder(on: loop, left: stream.open()!, right: service.open()!) { _, _ in }
             forwarder.start(isLeftRegistered: true)
         }
         #expect(socket.receive(exactly: 200) == (0..<200).map { UInt8(truncatingIfNeeded: $0) })

@@ -13,7 +13,7 @@ extension Disk {
     /// Writes a file so that a reader, a crash or a power cut sees either nothing of it or all of it.
     ///
     /// - Returns: `false` when something was already there and the placement forbids to replace it.
-    static func writeWhole(
+    static func writeAtomically(
         _ bytes: [UInt8], to path: String, mode: mode_t, placement: Placement
     ) throws(StorageError) -> Bool {
         let aside = temporaryPath(for: path)

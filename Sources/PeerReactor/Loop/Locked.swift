@@ -3,7 +3,7 @@ import Synchronization
 
 /// A `Mutex` that the thread sanitizer understands. Swift's own is handed over inside the kernel when two threads want
 /// it at once; the sanitizer does not see that, and would call what it guards unguarded.
-package final class Guarded<Value: Sendable>: Sendable {
+package final class Locked<Value: Sendable>: Sendable {
     private let mutex: Mutex<Value>
 
     package init(_ value: Value) { mutex = Mutex(value) }

@@ -1,12 +1,12 @@
 /// A forwarder that tells closures, for those of whom there are few.
-public final class ToldForwarder: Forwarder {
-    private var onEnd: ((ToldForwarder, Ending) -> Void)?
+public final class ClosureForwarder: Forwarder {
+    private var onEnd: ((ClosureForwarder, Ending) -> Void)?
     private var onParting: ((consuming Stream?, [UInt8]) -> Void)?
 
     /// - Parameter onEnd: see `ended`.
     public init(
         on loop: EventLoop, left: consuming Stream, right: consuming Stream, isConnecting: Bool = false,
-        early: [UInt8] = [], onEnd: @escaping (ToldForwarder, Ending) -> Void
+        early: [UInt8] = [], onEnd: @escaping (ClosureForwarder, Ending) -> Void
     ) {
         self.onEnd = onEnd
         super.init(on: loop, left: left, right: right, isConnecting: isConnecting, early: early)

@@ -5,7 +5,7 @@ internal import Synchronization
 /// Brings states to the disk off the loops, the newest last; those that were overtaken meanwhile are skipped. One that
 /// cannot be written waits, and is written as soon as that works. A failure is logged once, until it is another one or
 /// over.
-final class LatestSaver<State: Sendable>: Sendable {
+final class CoalescingWriter<State: Sendable>: Sendable {
     /// `nil`: this state, or a newer one, is on the disk.
     typealias Done = @Sendable (StorageError?) -> Void
 
