@@ -212,7 +212,7 @@ struct NodeState: Sendable {
             let (mappings, lastMappings, mappingWarnings) = try RegistryFile<MappingRegistry>.open(in: home, now: now)
             for warning in tableWarnings + serverWarnings + mappingWarnings { log.warning("\(warning)") }
             if !tableWarnings.isEmpty {
-                let recovery = Recovery(lastServers, lastMappings, now: now)
+                let recovery = RegistryRecovery(lastServers, lastMappings, now: now)
                 try await recovery.save(to: table)
                 log.warning(
                     "took over from the registries: \(recovery.relays.count) relays, \(recovery.wishes.count) "

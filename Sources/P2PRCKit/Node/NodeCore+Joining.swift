@@ -123,7 +123,7 @@ extension NodeCore {
     private func settle(_ waiter: JoinWaiter) {
         let endpoint = waiter.choice.endpoint
         guard joinWaiters[ObjectIdentifier(waiter)] != nil,
-            let settled = JoinSettlement.settled(
+            let settled = JoinOutcome.settled(
                 endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp,
                 hasLink: waiter.choice.link != nil,
                 isTemporary: waiter.isTemporary, waited: EventLoop.clock() - waiter.since)

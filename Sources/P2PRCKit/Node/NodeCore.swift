@@ -350,7 +350,7 @@ final class NodeCore {
 
     private func settle(_ waiter: Waiter, isLate: Bool) {
         guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),
-            let reply = Settlement.reply(
+            let reply = MapOutcome.reply(
                 peer.mappings().filter { $0.wish.id == waiter.mapping }, known: mesh?.known.count ?? 0,
                 waited: EventLoop.clock() - waiter.since, isLate: isLate)
         else { return }

@@ -73,7 +73,7 @@ struct PortOutcome {
         case .unreachable:
             let verb = isOne ? "is" : "are"
             let cause = reason ?? "no answer"
-            return "\(addresses(run)) \(verb) agreed but not reachable: \(cause); \(Settlement.cure(row))"
+            return "\(addresses(run)) \(verb) agreed but not reachable: \(cause); \(MapOutcome.cure(row))"
         case .active where row.standings[first].isWorking: return reason.map { "\(addresses(run)) \($0)" }
         case .active: return "\(addresses(run)): not settled in time; --view-rpm shows how it goes on"
         case .verified, .requested, .bound, .committed, .refused, .offline: return nil

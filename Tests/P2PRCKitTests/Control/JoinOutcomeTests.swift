@@ -6,14 +6,14 @@ import Testing
 
 @testable import P2PRCKit
 
-@Suite struct JoinSettlementTests {
+@Suite struct JoinOutcomeTests {
     static let relay = Endpoint("203.0.113.11:8088")!
 
     private func settled(
         _ failures: Int = 0, _ reason: String? = nil, refusal: HandshakeFailure? = nil, isNew: Bool = true,
         hasLink: Bool = true, waited: Instant.Span
-    ) -> JoinSettlement? {
-        JoinSettlement.settled(
+    ) -> JoinOutcome? {
+        JoinOutcome.settled(
             Self.relay, RelayProspect(terms: nil, name: nil, failures: failures, reason: reason, refusal: refusal),
             isNew: isNew, hasLink: hasLink, isTemporary: false, waited: waited)
     }

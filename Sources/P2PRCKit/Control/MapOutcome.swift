@@ -4,7 +4,7 @@ internal import PeerServices
 internal import PeerWire
 
 /// What `--mp` answers: when a mapping has settled, and with which exit status. A pure function of the rows.
-enum Settlement {
+enum MapOutcome {
     /// The least that a relay without a session has to come back: one that is started again needs about that.
     static let patience = Instant.Span.seconds(1)
     /// The first attempt, and one more.

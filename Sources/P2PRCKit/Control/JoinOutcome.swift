@@ -5,7 +5,7 @@ internal import PeerWire
 
 /// What `join` answers: when it is known what becomes of a relay, and whether what was said of it stays. A pure
 /// function of how the relay stands.
-struct JoinSettlement {
+struct JoinOutcome {
     /// It is not waited any longer for one that says nothing.
     static let limit = Instant.Span.seconds(10)
     /// The first attempt, and one more.
@@ -26,13 +26,13 @@ struct JoinSettlement {
     static func settled(
         _ relay: Endpoint, _ prospect: RelayProspect?, isNew: Bool, wasUp: Bool = false, hasLink: Bool,
         isTemporary: Bool, waited: Instant.Span
-    ) -> JoinSettlement? {
+    ) -> JoinOutcome? {
         guard let prospect else {
-            return JoinSettlement(.notFound, "\(relay) was left meanwhile")
+            return JoinOutcome(.notFound, "\(relay) was left meanwhile")
         }
         if let terms = prospect.terms {
             let who = "(\(prospect.name ?? relay.host), \(terms.key.short))"
-            return JoinSettlement(.success, "\(relay) \(who) is joined\(!isNew && wasUp ? " already" : "")")
+            return JoinOutcome(.success, "\(relay) \(who) is joined\(!isNew && wasUp ? " already" : "")")
         }
         let kept =
             isTemporary
@@ -42,11 +42,11 @@ struct JoinSettlement {
             // What is wrong with a token may be a clock.
             let keeps = if case .refused(.notAMember, let detail) = refusal { isNew && !detail.isEmpty } else { false }
             let rest = keeps ? kept : isNew ? "nothing of it is kept" : "what was known of it before stays"
-            return JoinSettlement(status, "\(relay): \(prospect.reason ?? "\(refusal)"); \(rest)", keeps: keeps)
+            return JoinOutcome(status, "\(relay): \(prospect.reason ?? "\(refusal)"); \(rest)", keeps: keeps)
         }
-        let isOver = waited >= limit || prospect.failures >= attempts && waited >= Settlement.patience
+        let isOver = waited >= limit || prospect.failures >= attempts && waited >= MapOutcome.patience
         guard isOver else { return nil }
-        return JoinSettlement(.relayUnavailable, "\(relay): \(prospect.reason ?? "no answer yet"); \(kept)")
+        return JoinOutcome(.relayUnavailable, "\(relay): \(prospect.reason ?? "no answer yet"); \(kept)")
     }
 
     private init(_ status: ExitStatus, _ text: String, keeps: Bool = true) {

@@ -5,7 +5,7 @@ internal import PeerWire
 
 /// What a damaged IP table held, as far as the two registries still tell it: so that a node whose database broke
 /// keeps its mappings, its relays and its leases.
-struct Recovery {
+struct RegistryRecovery {
     private(set) var leases: [Lease] = []
     private(set) var wishes: [MappingWish] = []
     private(set) var agreed: [AgreedPorts] = []
