@@ -36,11 +36,11 @@ public final class NodeServer {
         /// Where it comes from.
         let source: HostAddress?
         /// Held until it is decided whether it is a session.
-        let seat: Seat
+        let slot: Slot
     }
 
     /// The place of somebody of whom it is not yet decided whether he has a session.
-    final class Seat {
+    final class Slot {
         /// Somebody else has it now.
         var onDisplaced: (() -> Void)?
         fileprivate var onSettled: (() -> Void)?
@@ -63,7 +63,7 @@ public final class NodeServer {
     private var undecided: [ObjectIdentifier: Undecided] = [:]
     /// Of those that are undecided, here or at a session's handshake.
     private var places: PlaceTable<ObjectIdentifier>
-    private var seats: [ObjectIdentifier: Seat] = [:]
+    private var slots: [ObjectIdentifier: Slot] = [:]
     private var known = KnownSources()
     public private(set) var strangers = Strangers()
     /// Takes over a session. `nil`: this node is no relay.
@@ -170,7 +170,7 @@ public final class NodeServer {
         if verdict != .admitted { strangers.crowded += 1 }
         guard case .admittedInPlace(let other) = verdict else { return verdict == .admitted }
         if let loser = undecided[other] { dismiss(loser) }
-        seats.removeValue(forKey: other)?.onDisplaced.take()?()
+        slots.removeValue(forKey: other)?.onDisplaced.take()?()
         return true
     }
 
@@ -273,20 +273,20 @@ public final class NodeServer {
         // Its handshake goes on, and is one until it is decided what it is: so it keeps its place.
         let id = ObjectIdentifier(newcomer)
         let ticket = newcomer.ticket.take()
-        let seat = Seat()
+        let slot = Slot()
         // Whose identifier is in use has to live.
-        seat.onSettled = { [weak self, newcomer] in
+        slot.onSettled = { [weak self, newcomer] in
             guard let self else { return }
             places.left(ObjectIdentifier(newcomer))
-            seats[ObjectIdentifier(newcomer)] = nil
+            slots[ObjectIdentifier(newcomer)] = nil
             if let ticket { gate.finished(ticket) }
         }
         undecided[id] = nil
         newcomer.timer?.cancel()
-        seats[id] = seat
+        slots[id] = slot
         let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
         onSession(
-            Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source, seat: seat))
+            Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source, slot: slot))
     }
 
     // MARK: Endings

@@ -17,7 +17,7 @@ final class RelayLane {
         let claim: Claim
         let offset: UInt16
         let isCheckOnly: Bool
-        let seat: Account.Seat?
+        let slot: VisitorQuota.Slot?
 
         consuming func into() -> Stream { stream }
     }
@@ -37,7 +37,7 @@ final class RelayLane {
         let claim: Claim
         let session: SessionID
         /// Kept until he has gone.
-        let seat: Account.Seat?
+        let slot: VisitorQuota.Slot?
         let allowance: (any ByteAllowance)?
     }
 
@@ -46,7 +46,7 @@ final class RelayLane {
         private weak var lane: RelayLane?
         let claim: Claim
         let session: SessionID
-        private var seat: Account.Seat?
+        private var slot: VisitorQuota.Slot?
         private let began: Instant
 
         init(
@@ -56,7 +56,7 @@ final class RelayLane {
             self.lane = lane
             claim = passage.claim
             session = passage.session
-            seat = passage.seat
+            slot = passage.slot
             began = lane.loop.now
             super.init(on: lane.loop, left: visitor, right: channel, early: early)
             allowance = passage.allowance
@@ -67,7 +67,7 @@ final class RelayLane {
 
         override func ended(_ ending: Ending) {
             lane?.ended(self)
-            seat = nil
+            slot = nil
         }
 
         /// Nobody but a node that checks whether the port is reached gets just so much for so little, of which some may
@@ -104,14 +104,14 @@ final class RelayLane {
         /// Visitors on one of its channels.
         var carried = 0
         /// `nil`: its visitors are held to nothing.
-        var account: Account?
+        var quota: VisitorQuota?
         weak var member: Member?
         var membership: Grant.Membership?
         var surplus: Int { max(0, ready.count - demand.wanted) }
-        init(key: NodeKey, from source: HostAddress?, _ account: Account?, groups: Int, at now: Instant) {
+        init(key: NodeKey, from source: HostAddress?, _ quota: VisitorQuota?, groups: Int, at now: Instant) {
             self.key = key
             self.source = source
-            self.account = account
+            self.quota = quota
             demand = ChannelDemand(groups: groups, at: now)
         }
     }
@@ -176,9 +176,9 @@ final class RelayLane {
     /// - Parameter groups: that the session has, on as many lanes.
     func open(
         _ session: SessionID, key: NodeKey, from source: HostAddress?, of membership: Grant.Membership,
-        _ account: Account?, groups: Int
+        _ quota: VisitorQuota?, groups: Int
     ) {
-        let pool = Pool(key: key, from: source, account, groups: groups, at: loop.now)
+        let pool = Pool(key: key, from: source, quota, groups: groups, at: loop.now)
         pools[session] = pool
         count(pool, session, to: membership)
     }
@@ -198,12 +198,12 @@ final class RelayLane {
     }
 
     /// What its membership allows has changed, or it is another one; visitors under way are held to it from now on.
-    func change(_ session: SessionID, to membership: Grant.Membership, _ account: Account?) {
+    func change(_ session: SessionID, to membership: Grant.Membership, _ quota: VisitorQuota?) {
         guard let pool = pools[session] else { return }
         discount(pool, session)
         count(pool, session, to: membership)
-        pool.account = account
-        let allowance = account?.allowance
+        pool.quota = quota
+        let allowance = quota?.allowance
         for visit in visits.values where visit.claim.key == pool.key { visit.allowance = allowance }
     }
 
@@ -417,14 +417,14 @@ final class RelayLane {
         guard isAdmitted || pool.source != nil && HostAddress(bytes: address.hostBytes) == pool.source else {
             return refuse(claim)
         }
-        var seat: Account.Seat?
-        if let account = pool.account {
-            guard let given = account.admit(at: loop.now) else { return refuse(claim) }
-            seat = given
+        var slot: VisitorQuota.Slot?
+        if let quota = pool.quota {
+            guard let given = quota.admit(at: loop.now) else { return refuse(claim) }
+            slot = given
         }
         let visitor = WaitingVisitor(
             stream: stream, address: address, claim: claim, offset: newcomer.offset, isCheckOnly: !isAdmitted,
-            seat: seat)
+            slot: slot)
         carry(visitor, session)
     }
 
@@ -451,7 +451,7 @@ final class RelayLane {
         pool.carried += 1
         pool.demand.taken(left: pool.ready.count, carried: pool.carried)
         let passage = Passage(
-            claim: visitor.claim, session: session, seat: visitor.seat, allowance: pool.account?.allowance)
+            claim: visitor.claim, session: session, slot: visitor.slot, allowance: pool.quota?.allowance)
         guard isFresh else { return carryWithProof(visitor, passage, channel, start) }
         guard let stream = channel.takeStream() else { return }
         forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)

@@ -51,7 +51,7 @@ public final class RelayService {
         var membership: Grant.Membership?
         let source: HostAddress?
         /// Called once, when the handshake is over.
-        let seat: NodeServer.Seat
+        let slot: NodeServer.Slot
         var isVouchedFor = false
         /// A newer token is being looked at.
         var isTokenJudged = false
@@ -68,7 +68,7 @@ public final class RelayService {
             key = arrival.key
             secrets = arrival.secrets
             source = arrival.source
-            seat = arrival.seat
+            slot = arrival.slot
         }
 
         /// This end of its connection.
@@ -226,7 +226,7 @@ public final class RelayService {
         let handshake = RelayHandshake(door: terms.door, binding: arrival.secrets.binding)
         let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
-        arrival.seat.onDisplaced = { [weak self] in
+        arrival.slot.onDisplaced = { [weak self] in
             self?.drop(id, .limitReached, "too many handshakes at once")
         }
         session.timer = loop.schedule(after: SessionTiming.handshakeLimit) { [weak self] in
@@ -297,7 +297,7 @@ public final class RelayService {
                 formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
             } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
-            session.seat.settle()
+            session.slot.settle()
             session.admission = admission
             session.isAdmitted = true
             session.name = introduction.name
@@ -352,7 +352,7 @@ public final class RelayService {
 
     private func letGo(_ session: Session) {
         session.timer?.cancel()
-        session.seat.settle()
+        session.slot.settle()
         channelKeys.remove(session.id)
         if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
         session.isVouchedFor = false
@@ -404,7 +404,7 @@ public final class RelayService {
             session.admission = .token(grant)
             session.membership = grant.membership
             handle(.grantRenewed(session.id, grant))
-            let (id, account) = (session.id, account(of: session.id))
+            let (id, account) = (session.id, quota(of: session.id))
             onLanes(session.lanes) { $0.change(id, to: grant.membership, account) }
         }
     }
@@ -564,7 +564,7 @@ public final class RelayService {
         session.lanes = laneIndexes(of: key)
         let groups = session.lanes.count
         session.numbers = Array(repeating: UsedNumbers(), count: groups)
-        let (source, account, membership) = (session.source, account(of: id), known.grant.membership)
+        let (source, account, membership) = (session.source, quota(of: id), known.grant.membership)
         onLanes(session.lanes) { $0.open(id, key: key, from: source, of: membership, account, groups: groups) }
         if let source {
             session.isVouchedFor = true
@@ -583,7 +583,7 @@ public final class RelayService {
     }
 
     /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
-    private func account(of id: SessionID) -> Account? {
+    private func quota(of id: SessionID) -> VisitorQuota? {
         guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
         return accounts.account(for: membership, limits, at: EventLoop.clock())
     }

@@ -4,7 +4,7 @@ internal import PeerReactor
 /// What the visitors of one membership use at a relay, held to its limits: how many at once, how many new ones a
 /// second, how many bytes a second in each direction. Shared by all sessions of the membership, which may be on
 /// several lanes; so it has a lock, which only the traffic of a limited membership ever takes.
-final class Account: ByteAllowance {
+final class VisitorQuota: ByteAllowance {
     private struct State {
         var limits: Grant.Limits
         var open = 0
@@ -32,10 +32,10 @@ final class Account: ByteAllowance {
     }
 
     /// A visitor's place; given back when the last reference to it goes, whatever became of him.
-    final class Seat {
-        private let account: Account
-        fileprivate init(_ account: Account) { self.account = account }
-        deinit { account.leave() }
+    final class Slot {
+        private let quota: VisitorQuota
+        fileprivate init(_ quota: VisitorQuota) { self.quota = quota }
+        deinit { quota.leave() }
     }
 
     /// Less than this is not worth a read, unless the rate is so low that it would take long.
@@ -56,14 +56,14 @@ final class Account: ByteAllowance {
     func change(_ limits: Grant.Limits, at now: Instant) { state.withLock { $0.hold(limits, at: now) } }
 
     /// A place for one more visitor; `nil`: there is none now.
-    func admit(at now: Instant) -> Seat? {
+    func admit(at now: Instant) -> Slot? {
         let isAdmitted = state.withLock { state in
             if let limit = state.limits.connections, state.open >= limit { return false }
             if state.newcomers?.take(1, at: now) == false { return false }
             state.open += 1
             return true
         }
-        return isAdmitted ? Seat(self) : nil
+        return isAdmitted ? Slot(self) : nil
     }
 
     private func leave() { state.withLock { $0.open -= 1 } }
@@ -111,30 +111,30 @@ final class Account: ByteAllowance {
     }
 }
 
-/// The accounts of a relay's memberships, for as long as somebody uses them. Belongs to the control loop.
+/// The quotas of a relay's memberships, for as long as somebody uses them. Belongs to the control loop.
 struct Accounts {
-    private var accounts: [Grant.Membership: Account] = [:]
+    private var quotas: [Grant.Membership: VisitorQuota] = [:]
 
     /// The one that counts for a grant; `nil`: its visitors are held to nothing.
-    mutating func account(for membership: Grant.Membership, _ limits: Grant.Limits, at now: Instant) -> Account? {
-        guard Account.isNeeded(for: limits) else {
+    mutating func quota(for membership: Grant.Membership, _ limits: Grant.Limits, at now: Instant) -> VisitorQuota? {
+        guard VisitorQuota.isNeeded(for: limits) else {
             // A renewed token that has no limits any more.
-            accounts[membership]?.change(limits, at: now)
-            return accounts[membership]
+            quotas[membership]?.change(limits, at: now)
+            return quotas[membership]
         }
-        if let known = accounts[membership] {
+        if let known = quotas[membership] {
             known.change(limits, at: now)
             return known
         }
-        let account = Account(limits, at: now)
-        accounts[membership] = account
-        return account
+        let quota = VisitorQuota(limits, at: now)
+        quotas[membership] = quota
+        return quota
     }
 
     /// Forgets those of memberships without a session whose visitors are gone. A new session would find the same.
     mutating func timePassed(at now: Instant, inUse: (Grant.Membership) -> Bool) {
-        for (membership, account) in accounts where account.isIdle(at: now) && !inUse(membership) {
-            accounts[membership] = nil
+        for (membership, quota) in quotas where quota.isIdle(at: now) && !inUse(membership) {
+            quotas[membership] = nil
         }
     }
 }
