@@ -300,7 +300,7 @@ struct Assembled: Sendable {
             let service = RelayService(
                 on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
                 terms: RelayService.Terms(
-                    door: RelayHandshake.Door(
+                    rules: RelayHandshake.AdmissionRules(
                         meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
                     allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
@@ -366,7 +366,7 @@ struct Assembled: Sendable {
         Self.restore(core, settings, state)
     }
 
-    /// How others join, the first time; and what everybody should know about a relay without a door.
+    /// How others join, the first time; and what everybody should know about a relay without a rules.
     private static func introduce(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
         guard settings.isRelay else { return }
         if let least = settings.ports.ranges.first?.first, least < SystemFacts.firstUnprivilegedPort,

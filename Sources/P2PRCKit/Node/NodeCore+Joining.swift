@@ -72,7 +72,7 @@ extension NodeCore {
             return answer(
                 ControlReply(status: .usage, text: "\(endpoint): \(contradiction). Nothing has changed", document: nil))
         }
-        if let token = choice.token, peer.prospect(of: endpoint)?.terms?.ground == .token {
+        if let token = choice.token, peer.prospect(of: endpoint)?.terms?.basis == .token {
             return renew(token, choice, answer)
         }
         let former = peer.memberships.relays[endpoint.description]

@@ -20,14 +20,14 @@ public struct SessionTerms: Sendable {
     public var key: NodeKey
     public var name: String
     /// Why the two trust each other.
-    public var ground: Message.Membership.Ground
+    public var basis: Message.Membership.TrustBasis
     /// Keys that the relay has proven to have had before, among them the one that was known of it; the oldest first.
     public var formerKeys: [NodeKey] = []
     /// Groups that the session's data channels come in.
     public var groups = 1
     /// The public ports that the relay gives out, where it says so.
     public var ports: PortRange?
-    /// The mesh key that the relay has proven to know, for that ground.
+    /// The mesh key that the relay has proven to know, for that basis.
     public var meshKey: MeshKey?
 }
 
@@ -46,7 +46,7 @@ public struct SessionTerms: Sendable {
 /// Can become: (askedHistory →) sentHello → sentIntroduction → done, and failed from each.
 public struct PeerHandshake: Sendable {
     private enum State: Sendable {
-        case askedHistory(Pin), sentHello, sentIntroduction(Message.Membership.Ground), done
+        case askedHistory(Pin), sentHello, sentIntroduction(Message.Membership.TrustBasis), done
     }
 
     /// Another key than the relay proves now is known of it: that one must have been handed over.
@@ -149,9 +149,9 @@ public struct PeerHandshake: Sendable {
         switch (state, message) {
         case (.sentHello, .membership(let membership)):
             guard isTrusted(membership) else { return fail(.unproven) }
-            state = .sentIntroduction(membership.ground)
+            state = .sentIntroduction(membership.basis)
             return .send(Message.introduction(introduction).bytes)
-        case (.sentIntroduction(let ground), .welcome(let welcome)):
+        case (.sentIntroduction(let basis), .welcome(let welcome)):
             // Without encryption only if this end asked for it too.
             guard !welcome.isPlain || introduction.wantsPlain else { return fail(.unexpected) }
             state = .done
@@ -160,7 +160,7 @@ public struct PeerHandshake: Sendable {
             return .established(
                 SessionTerms(
                     session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name),
-                    ground: ground,
+                    basis: basis,
                     formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports, meshKey: meshKey),
                 channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
@@ -181,7 +181,7 @@ public struct PeerHandshake: Sendable {
     /// new one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in
     /// between could just say "open".
     private mutating func isTrusted(_ membership: Message.Membership) -> Bool {
-        switch membership.ground {
+        switch membership.basis {
         case .mesh:
             meshKey = credentials.meshKeys.first { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
             return meshKey != nil
@@ -205,10 +205,10 @@ public struct PeerHandshake: Sendable {
 ///
 /// Can become: (awaitsFirst →) awaitsHello → (judging →) awaitsIntroduction → done, and failed from each.
 public struct RelayHandshake: Sendable {
-    private enum State: Sendable { case awaitsFirst, awaitsHello, judging, awaitsIntroduction(Ground), done }
+    private enum State: Sendable { case awaitsFirst, awaitsHello, judging, awaitsIntroduction(TrustBasis), done }
 
-    /// What a peer showed. Whether that is enough is looked at again when it says who it is: the door may have changed.
-    private enum Ground: Sendable { case mesh(MeshKey), openRelay, token(Grant) }
+    /// What a peer showed. Whether that is enough is looked at again when it says who it is: the rules may have changed.
+    private enum TrustBasis: Sendable { case mesh(MeshKey), openRelay, token(Grant) }
 
     /// Why a peer was let in.
     public enum Admission: Sendable {
@@ -230,7 +230,7 @@ public struct RelayHandshake: Sendable {
     }
 
     /// What a relay asks of peers.
-    public struct Door: Sendable {
+    public struct AdmissionRules: Sendable {
         /// The present one first.
         public var meshKeys: [MeshKey]
         public var isOpen: Bool
@@ -245,13 +245,13 @@ public struct RelayHandshake: Sendable {
     }
 
     private var state = State.awaitsFirst
-    private var door: Door
+    private var rules: AdmissionRules
     /// How the peer says that it came to its key; to be judged against the key that TLS proved.
     public private(set) var history = KeyHistory()
     private let binding: ChannelBinding
 
-    public init(door: Door, binding: ChannelBinding) {
-        self.door = door
+    public init(rules: AdmissionRules, binding: ChannelBinding) {
+        self.rules = rules
         self.binding = binding
     }
 
@@ -265,12 +265,12 @@ public struct RelayHandshake: Sendable {
         case (.awaitsFirst, .keyHistoryWanted(let key)):
             // Who asks knows that key already, and learns no more than how it went on.
             state = .awaitsHello
-            return .send(Message.keyHistory(door.history.since(key)).bytes)
+            return .send(Message.keyHistory(rules.history.since(key)).bytes)
         case (.awaitsFirst, .hello(let hello)), (.awaitsHello, .hello(let hello)):
             history = hello.history
             return answer(hello)
-        case (.awaitsIntroduction(let ground), .introduction(let introduction)):
-            guard let admission = admission(by: ground) else { return fail(.notAMember, "") }
+        case (.awaitsIntroduction(let basis), .introduction(let introduction)):
+            guard let admission = admission(by: basis) else { return fail(.notAMember, "") }
             state = .done
             return .introduced(admission, introduction)
         case (.awaitsFirst, _), (.awaitsHello, _), (.judging, _), (.awaitsIntroduction, _), (.done, _):
@@ -282,37 +282,37 @@ public struct RelayHandshake: Sendable {
     public mutating func judged(_ grant: Grant?, reason: String) -> Action {
         guard case .judging = state else { return .wait }
         guard let grant else { return fail(.notAMember, reason) }
-        return admit(.token(grant), Message.Membership(ground: .token))
+        return admit(.token(grant), Message.Membership(basis: .token))
     }
 
-    /// The relay's door is another from here on; a mesh key that was replaced because it leaked lets nobody in who is
+    /// The relay's rules is another from here on; a mesh key that was replaced because it leaked lets nobody in who is
     /// only halfway.
-    public mutating func doorChanged(_ door: Door) { self.door = door }
+    public mutating func rulesChanged(_ rules: AdmissionRules) { self.rules = rules }
 
     /// `nil` when what the peer showed counts no more.
-    private func admission(by ground: Ground) -> Admission? {
-        switch ground {
-        case .mesh(let key): door.meshKeys.firstIndex(of: key).map { .mesh(isFormer: $0 > 0) }
-        case .openRelay: door.isOpen ? .openRelay : nil
+    private func admission(by basis: TrustBasis) -> Admission? {
+        switch basis {
+        case .mesh(let key): rules.meshKeys.firstIndex(of: key).map { .mesh(isFormer: $0 > 0) }
+        case .openRelay: rules.isOpen ? .openRelay : nil
         case .token(let grant): .token(grant)
         }
     }
 
     private mutating func answer(_ hello: Message.Hello) -> Action {
-        for key in door.meshKeys where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
+        for key in rules.meshKeys where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
             return admit(
-                .mesh(key), Message.Membership(ground: .mesh, proof: key.proof(by: .relay, over: binding)))
+                .mesh(key), Message.Membership(basis: .mesh, proof: key.proof(by: .relay, over: binding)))
         }
         if !hello.token.isEmpty {
             state = .judging
             return .judge(token: hello.token)
         }
         // No more than that: a stranger learns neither what is wrong nor who this is.
-        return door.isOpen ? admit(.openRelay, Message.Membership(ground: .openRelay)) : fail(.notAMember, "")
+        return rules.isOpen ? admit(.openRelay, Message.Membership(basis: .openRelay)) : fail(.notAMember, "")
     }
 
-    private mutating func admit(_ ground: Ground, _ membership: Message.Membership) -> Action {
-        state = .awaitsIntroduction(ground)
+    private mutating func admit(_ basis: TrustBasis, _ membership: Message.Membership) -> Action {
+        state = .awaitsIntroduction(basis)
         return .send(Message.membership(membership).bytes)
     }
 

@@ -38,7 +38,7 @@ extension PeerService {
     /// - Parameter answer: called once, with an empty reason where the token counts.
     public func renew(token: String, at endpoint: Endpoint, _ answer: @escaping (_ reason: String) -> Void) {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }), let terms = relay.terms,
-            relay.link.state == .established, terms.ground == .token
+            relay.link.state == .established, terms.basis == .token
         else { return answer("there is no session by a token") }
         let known = memberships[endpoint.description].formerKeys + terms.formerKeys
         guard ([terms.key] + known).contains(where: { isTokenFor(token, $0) }) else {

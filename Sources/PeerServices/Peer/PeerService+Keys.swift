@@ -27,7 +27,7 @@ extension PeerService {
     /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key
     /// before.
     func told(_ meshKey: MeshKey, by relay: Relay) {
-        guard relay.terms?.ground == .mesh else { return }
+        guard relay.terms?.basis == .mesh else { return }
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
         if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships, nil) }

@@ -448,7 +448,7 @@ public final class PeerService {
         let protection = terms.protection.isPlain ? ", data channels not encrypted" : ""
         log.about(relay.endpoint).info(
             "session to relay \(relay.endpoint) (\(terms.name), \(terms.key.short)\(protection))")
-        if terms.ground == .openRelay {
+        if terms.basis == .openRelay {
             log.about(relay.endpoint).warning(
                 "relay \(relay.endpoint) is open: anybody may use it, and nothing but its key tells who it is")
         }

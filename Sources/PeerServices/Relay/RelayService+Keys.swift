@@ -8,9 +8,9 @@ extension RelayService {
     /// visitors have open goes on meanwhile.
     public func renew(_ identity: NodeIdentity, _ history: KeyHistory) {
         self.identity = identity
-        terms.door.history = history
+        terms.rules.history = history
         for session in sessions.values {
-            session.handshake.doorChanged(terms.door)
+            session.handshake.rulesChanged(terms.rules)
             if session.isAdmitted { session.channel.send(Message.keyHistory(history).bytes) }
             drop(session.id, .leaving, "this relay has another key from now on")
         }

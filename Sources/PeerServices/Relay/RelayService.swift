@@ -83,12 +83,12 @@ public final class RelayService {
 
     /// What a relay asks of peers, and says to them.
     public struct Terms: Sendable {
-        public var door: RelayHandshake.Door
+        public var rules: RelayHandshake.AdmissionRules
         /// Data channels go without encryption where the peer asks for that too.
         public var allowsPlain: Bool
 
-        public init(door: RelayHandshake.Door, allowsPlain: Bool = false) {
-            self.door = door
+        public init(rules: RelayHandshake.AdmissionRules, allowsPlain: Bool = false) {
+            self.rules = rules
             self.allowsPlain = allowsPlain
         }
     }
@@ -223,7 +223,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         let id = SessionID(value: UInt64.random(in: 1 ... .max))
-        let handshake = RelayHandshake(door: terms.door, binding: arrival.secrets.binding)
+        let handshake = RelayHandshake(rules: terms.rules, binding: arrival.secrets.binding)
         let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
         arrival.slot.onDisplaced = { [weak self] in
@@ -368,9 +368,9 @@ public final class RelayService {
     /// From now on these mesh keys count, the first for new members. While the former one counts too, the members that
     /// are here learn the new one and their sessions go on; otherwise it is taken for leaked, and they have to go.
     public func renew(_ meshKeys: [MeshKey]) {
-        let former = terms.door.meshKeys.first
-        terms.door.meshKeys = meshKeys
-        for session in sessions.values where !session.isAdmitted { session.handshake.doorChanged(terms.door) }
+        let former = terms.rules.meshKeys.first
+        terms.rules.meshKeys = meshKeys
+        for session in sessions.values where !session.isAdmitted { session.handshake.rulesChanged(terms.rules) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
         var ended: Set<Grant.Membership> = []
@@ -419,7 +419,7 @@ public final class RelayService {
     }
 
     private func tellMeshKey(_ session: Session) {
-        guard let key = terms.door.meshKeys.first else { return }
+        guard let key = terms.rules.meshKeys.first else { return }
         session.channel.send(Message.meshKeyRenewed(key).bytes)
     }
 

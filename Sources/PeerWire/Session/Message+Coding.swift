@@ -26,7 +26,7 @@ extension Message {
             if !hello.history.isEmpty { fields.put(3, hello.history.bytes) }
         case .membership(let membership):
             type = .membership
-            fields.put(1, membership.ground.rawValue)
+            fields.put(1, membership.basis.rawValue)
             fields.put(2, membership.proof)
         case .introduction(let introduction):
             type = .introduction
@@ -168,10 +168,10 @@ extension Message {
         switch type {
         case .hello: self = .hello(try Self.hello(fields))
         case .membership:
-            let ground = try Self.known(Membership.Ground.init, fields, 1)
+            let basis = try Self.known(Membership.TrustBasis.init, fields, 1)
             self = .membership(
                 Membership(
-                    ground: ground, proof: try fields.bytes(2, count: ground == .mesh ? MeshKey.proofByteCount : 0)))
+                    basis: basis, proof: try fields.bytes(2, count: basis == .mesh ? MeshKey.proofByteCount : 0)))
         case .introduction:
             guard let instance = ProcessInstance(bytes: try fields.bytes(1, count: ProcessInstance.byteCount)) else {
                 throw WireError(.malformedField, "field 1 is no instance")

@@ -73,7 +73,7 @@ public enum Message: Hashable, Sendable {
 
     /// The relay's answer: the peer may come in, and here is why it may trust this relay.
     public struct Membership: Hashable, Sendable {
-        public enum Ground: UInt8, Sendable, CaseIterable {
+        public enum TrustBasis: UInt8, Sendable, CaseIterable {
             /// The peer proved the mesh key; `proof` is the relay's own.
             case mesh = 1
             /// Its token is good.
@@ -82,12 +82,12 @@ public enum Message: Hashable, Sendable {
             case openRelay = 3
         }
 
-        public var ground: Ground
+        public var basis: TrustBasis
         /// 32 bytes for `mesh`, otherwise empty.
         public var proof: [UInt8]
 
-        public init(ground: Ground, proof: [UInt8] = []) {
-            self.ground = ground
+        public init(basis: TrustBasis, proof: [UInt8] = []) {
+            self.basis = basis
             self.proof = proof
         }
     }

@@ -21,14 +21,14 @@ struct HandshakePair {
     ///   - relayRun: the relay's connection; another one than the peer's when somebody sits in between.
     init(
         run: UInt64 = 0, relayRun: UInt64? = nil, credentials: PeerHandshake.Credentials = .init(meshKeys: [meshKey]),
-        door: RelayHandshake.Door = .init(meshKeys: [meshKey], isOpen: false), wantsPlain: Bool = false
+        rules: RelayHandshake.AdmissionRules = .init(meshKeys: [meshKey], isOpen: false), wantsPlain: Bool = false
     ) {
         peer = PeerHandshake(
             with: Self.relayKey, secrets: Self.secrets(run), credentials: credentials,
             introduction: .init(
                 instance: .number(9), name: "peer", dialled: "relay.example.org:8088", software: "test",
                 wantsPlain: wantsPlain))
-        relay = RelayHandshake(door: door, binding: Self.secrets(relayRun ?? run).binding)
+        relay = RelayHandshake(rules: rules, binding: Self.secrets(relayRun ?? run).binding)
     }
 
     static func secrets(_ run: UInt64) -> SessionSecrets {
@@ -105,7 +105,7 @@ extension RelayLink {
             Issue.record("not established")
             return
         }
-        #expect(terms.key == HandshakePair.relayKey && terms.ground == .mesh && !terms.protection.isPlain)
+        #expect(terms.key == HandshakePair.relayKey && terms.basis == .mesh && !terms.protection.isPlain)
         #expect(terms.session == .number(77) && terms.name == "relay")
         #expect(said.instance == .number(9) && said.name == "peer" && said.dialled == "relay.example.org:8088")
     }
@@ -127,7 +127,7 @@ extension RelayLink {
 
     @Test func `a former mesh key still counts and is told apart`() {
         var pair = HandshakePair(
-            door: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey], isOpen: false))
+            rules: .init(meshKeys: [HandshakePair.otherMeshKey, HandshakePair.meshKey], isOpen: false))
         guard case .established(_, .mesh(isFormer: true), _) = pair.run() else {
             Issue.record("not established with a former key")
             return
@@ -138,7 +138,7 @@ extension RelayLink {
         let known = PeerHandshake.Credentials(meshKeys: [HandshakePair.meshKey], isKeyKnown: true)
         for proof in [[], [UInt8](repeating: 7, count: MeshKey.proofByteCount)] {
             var pair = HandshakePair(credentials: known)
-            let claim = Message.membership(.init(ground: .mesh, proof: proof)).bytes
+            let claim = Message.membership(.init(basis: .mesh, proof: proof)).bytes
             guard case .refusedByPeer = pair.run({ number, bytes in number == 1 ? claim : bytes }) else {
                 Issue.record("a proof of \(proof.count) bytes that proves nothing was taken")
                 continue
@@ -156,7 +156,7 @@ extension RelayLink {
                 Issue.record("the proof was not taken")
                 continue
             }
-            pair.relay.doorChanged(.init(meshKeys: keys, isOpen: false))
+            pair.relay.rulesChanged(.init(meshKeys: keys, isOpen: false))
             let last = pair.relay.received(Message.introduction(.of(9)).frame)
             switch last {
             case .introduced(.mesh(isFormer: true), _): #expect(isLetIn)
@@ -182,12 +182,12 @@ extension RelayLink {
             return
         }
         for answer in [
-            Message.Membership(ground: .mesh, proof: words.proofs[0]), .init(ground: .mesh, proof: .seed(7)),
-            .init(ground: .openRelay), .init(ground: .token),
+            Message.Membership(basis: .mesh, proof: words.proofs[0]), .init(basis: .mesh, proof: .seed(7)),
+            .init(basis: .openRelay), .init(basis: .token),
         ] {
             var peer = HandshakePair().peer
             guard case .failed(.unproven) = peer.received(Message.membership(answer).frame) else {
-                Issue.record("accepted \(answer.ground)")
+                Issue.record("accepted \(answer.basis)")
                 continue
             }
         }
@@ -195,19 +195,19 @@ extension RelayLink {
     }
 
     @Test func `an open relay is used by who has no mesh key, who allows it, or who knows its key`() {
-        let open = RelayHandshake.Door(meshKeys: [HandshakePair.otherMeshKey], isOpen: true)
+        let open = RelayHandshake.AdmissionRules(meshKeys: [HandshakePair.otherMeshKey], isOpen: true)
         for credentials in [
             PeerHandshake.Credentials(), .init(meshKeys: [HandshakePair.meshKey], acceptsOpen: true),
             .init(meshKeys: [HandshakePair.meshKey], isKeyKnown: true),
         ] {
-            var pair = HandshakePair(credentials: credentials, door: open)
+            var pair = HandshakePair(credentials: credentials, rules: open)
             guard case .established(let terms, .openRelay, _) = pair.run() else {
                 Issue.record("refused: \(credentials)")
                 continue
             }
-            #expect(terms.ground == .openRelay)
+            #expect(terms.basis == .openRelay)
         }
-        var careful = HandshakePair(door: open)
+        var careful = HandshakePair(rules: open)
         guard case .refusedByPeer(.unproven) = careful.run() else {
             Issue.record("a peer with a mesh key took an open relay that it does not know")
             return
@@ -225,7 +225,7 @@ extension RelayLink {
             Issue.record("the token did not let the peer in")
             return
         }
-        #expect(given == grant && terms.ground == .token)
+        #expect(given == grant && terms.basis == .token)
         var bad = HandshakePair(credentials: .init(token: "abc"))
         guard case .refusedByRelay(.notAMember, "it expired") = bad.run(judge: { token in (nil, "it expired") }) else {
             Issue.record("no reason")

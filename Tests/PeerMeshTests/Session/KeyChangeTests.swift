@@ -13,7 +13,7 @@ import Testing
     /// A handshake with the relay under its new key, with a peer that knew the old one.
     static func run(
         _ history: KeyHistory = history, at now: WallTime = .start, pinned: NodeKey = old.key,
-        door: RelayHandshake.Door? = nil,
+        rules: RelayHandshake.AdmissionRules? = nil,
         credentials: PeerHandshake.Credentials = .init(meshKeys: [HandshakePair.meshKey])
     ) -> (failure: HandshakeFailure?, terms: SessionTerms?, saw: [Message]) {
         let secrets = HandshakePair.secrets(0)
@@ -22,7 +22,7 @@ import Testing
             introduction: .init(instance: .number(9), name: "peer", dialled: "relay", software: "test"),
             pin: .init(key: pinned, complaint: "its key changed", now: now))
         var relay = RelayHandshake(
-            door: door ?? .init(meshKeys: [HandshakePair.meshKey], isOpen: false, history: history),
+            rules: rules ?? .init(meshKeys: [HandshakePair.meshKey], isOpen: false, history: history),
             binding: secrets.binding)
         var saw: [Message] = []
         var toRelay = peer.opening
@@ -82,7 +82,7 @@ import Testing
 
     @Test func `the history is told once`() {
         var relay = RelayHandshake(
-            door: .init(meshKeys: [], isOpen: true, history: Self.history), binding: HandshakePair.secrets(0).binding)
+            rules: .init(meshKeys: [], isOpen: true, history: Self.history), binding: HandshakePair.secrets(0).binding)
         let question = Message.keyHistoryWanted(Self.old.key).frame
         guard case .send = relay.received(question), case .failed(.protocolBreach, _) = relay.received(question) else {
             Issue.record("it was told twice")

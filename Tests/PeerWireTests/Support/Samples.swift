@@ -40,10 +40,10 @@ enum Samples {
         ("hello-history", .hello(.init(proofs: [.counting(from: 5)], history: history))),
         (
             "membership-mesh",
-            .membership(.init(ground: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
+            .membership(.init(basis: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
         ),
-        ("membership-token", .membership(.init(ground: .token))),
-        ("membership-open", .membership(.init(ground: .openRelay))),
+        ("membership-token", .membership(.init(basis: .token))),
+        ("membership-open", .membership(.init(basis: .openRelay))),
         (
             "introduction",
             .introduction(

@@ -29,7 +29,7 @@ func described(_ message: Message) -> [String: String] {
         ["proofs": hello.proofs.map { Hex.encode($0) }.joined(separator: ", "), "token": hello.token]
             .merging(hello.history.isEmpty ? [:] : described(hello.history)) { $1 }
     case .membership(let membership):
-        ["ground": "\(membership.ground) (\(membership.ground.rawValue))", "proof": Hex.encode(membership.proof)]
+        ["ground": "\(membership.basis) (\(membership.basis.rawValue))", "proof": Hex.encode(membership.proof)]
     case .introduction(let introduction):
         [
             "instance": Hex.encode(introduction.instance.bytes), "name": introduction.name,
