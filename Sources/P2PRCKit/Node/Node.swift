@@ -299,7 +299,7 @@ struct Assembled: Sendable {
         if settings.isRelay {
             let service = RelayService(
                 on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
-                terms: RelayService.Terms(
+                terms: RelayService.Offer(
                     rules: RelayHandshake.AdmissionRules(
                         meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
                     allowsPlain: settings.isPlain),

@@ -8,9 +8,9 @@ extension RelayService {
     /// visitors have open goes on meanwhile.
     public func renew(_ identity: NodeIdentity, _ history: KeyHistory) {
         self.identity = identity
-        terms.rules.history = history
+        offer.rules.history = history
         for session in sessions.values {
-            session.handshake.rulesChanged(terms.rules)
+            session.handshake.rulesChanged(offer.rules)
             if session.isAdmitted { session.channel.send(Message.keyHistory(history).bytes) }
             drop(session.id, .leaving, "this relay has another key from now on")
         }

@@ -82,7 +82,7 @@ public final class RelayService {
     ) -> Void
 
     /// What a relay asks of peers, and says to them.
-    public struct Terms: Sendable {
+    public struct Offer: Sendable {
         public var rules: RelayHandshake.AdmissionRules
         /// Data channels go without encryption where the peer asks for that too.
         public var allowsPlain: Bool
@@ -110,7 +110,7 @@ public final class RelayService {
     /// Signs receipts.
     var identity: NodeIdentity
     private let channelKeys: ChannelKeys
-    public var terms: Terms
+    public var offer: Offer
     public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
@@ -150,7 +150,7 @@ public final class RelayService {
 
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
-        terms: Terms, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
+        offer: Offer, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
         policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore,
         dialJudge: DialJudge, log: Logger
     ) {
@@ -159,7 +159,7 @@ public final class RelayService {
         self.identity = identity
         self.laneLoops = laneLoops
         self.channelKeys = channelKeys
-        self.terms = terms
+        self.offer = offer
         self.name = name
         self.software = software
         self.bindHost = bindHost
@@ -223,7 +223,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         let id = SessionID(value: UInt64.random(in: 1 ... .max))
-        let handshake = RelayHandshake(rules: terms.rules, binding: arrival.secrets.binding)
+        let handshake = RelayHandshake(rules: offer.rules, binding: arrival.secrets.binding)
         let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
         arrival.slot.onDisplaced = { [weak self] in
@@ -301,7 +301,7 @@ public final class RelayService {
             session.admission = admission
             session.isAdmitted = true
             session.name = introduction.name
-            session.isPlain = introduction.wantsPlain && terms.allowsPlain
+            session.isPlain = introduction.wantsPlain && offer.allowsPlain
             // For that peer alone: it is told where it reaches this relay as it said itself.
             introduction.dialled =
                 advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
@@ -368,9 +368,9 @@ public final class RelayService {
     /// From now on these mesh keys count, the first for new members. While the former one counts too, the members that
     /// are here learn the new one and their sessions go on; otherwise it is taken for leaked, and they have to go.
     public func renew(_ meshKeys: [MeshKey]) {
-        let former = terms.rules.meshKeys.first
-        terms.rules.meshKeys = meshKeys
-        for session in sessions.values where !session.isAdmitted { session.handshake.rulesChanged(terms.rules) }
+        let former = offer.rules.meshKeys.first
+        offer.rules.meshKeys = meshKeys
+        for session in sessions.values where !session.isAdmitted { session.handshake.rulesChanged(offer.rules) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
         var ended: Set<Grant.Membership> = []
@@ -419,7 +419,7 @@ public final class RelayService {
     }
 
     private func tellMeshKey(_ session: Session) {
-        guard let key = terms.rules.meshKeys.first else { return }
+        guard let key = offer.rules.meshKeys.first else { return }
         session.channel.send(Message.meshKeyRenewed(key).bytes)
     }
 
