@@ -51,7 +51,7 @@ struct StatusDocument: Codable {
 
     init(core: NodeCore, uptimeSeconds: Int, exposed: [ExposedMapping], carried: [CarriedMapping]) {
         let documents = core.documents()
-        let strangers = core.server.strangers
+        let rejected = core.server.rejected
         Name = core.settings.name
         Key = core.identity.key.description
         Roles = core.roles
@@ -71,10 +71,10 @@ struct StatusDocument: Codable {
             exposed.filter { seen.insert($0.wish.id).inserted }.map { Self.traffic($0.wish.id, "peer", $0.traffic) }
             + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
         Strangers = Turned_away(
-            Foreign: strangers.foreign, Silent: strangers.silent, Other_version: strangers.otherVersion,
-            Crowded: strangers.crowded, Filtered: strangers.filtered, Unproven: strangers.unproven,
-            Broken_TLS: strangers.brokenTLS,
-            Broken_handshakes: strangers.brokenHandshakes)
+            Foreign: rejected.foreign, Silent: rejected.silent, Other_version: rejected.otherVersion,
+            Crowded: rejected.crowded, Filtered: rejected.filtered, Unproven: rejected.unproven,
+            Broken_TLS: rejected.brokenTLS,
+            Broken_handshakes: rejected.brokenHandshakes)
     }
 
     private static func traffic(_ id: MappingID, _ role: String, _ counters: TrafficCounters) -> Traffic {

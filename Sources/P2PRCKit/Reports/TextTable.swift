@@ -45,10 +45,10 @@ enum TextTable {
             let table = MappingTable(isWide: isWide, traffic: status.Mapping_traffic)
             lines += ["", table.text(MappingRegistry(mappings: status.reverse_proxy_mappings))]
         }
-        let strangers = status.Strangers
+        let rejected = status.Strangers
         let turnedAway =
-            strangers.Foreign + strangers.Silent + strangers.Other_version + strangers.Crowded + strangers.Filtered
-            + strangers.Unproven + strangers.Broken_TLS + strangers.Broken_handshakes
+            rejected.Foreign + rejected.Silent + rejected.Other_version + rejected.Crowded + rejected.Filtered
+            + rejected.Unproven + rejected.Broken_TLS + rejected.Broken_handshakes
         if turnedAway > 0 { lines += ["", "turned away at the server port: \(turnedAway)"] }
         return lines.joined(separator: "\n")
     }

@@ -104,8 +104,8 @@ public final class Listener: EventSource {
     /// The system would reset connections that it has completed and nobody accepted yet: they are in the result, for
     /// `admit` on the loop that accepts. Whoever lets go of it resets them.
     @discardableResult
-    public func pause() -> Latecomers {
-        let late = Latecomers()
+    public func pause() -> StreamParcel {
+        let late = StreamParcel()
         while late.count < Int(Self.backlog) {
             var storage = sockaddr_storage()
             let fd = nextConnection(&storage)
@@ -118,7 +118,7 @@ public final class Listener: EventSource {
     }
 
     /// Those who had come before a pause are accepted like others. Call on the loop.
-    public func admit(_ late: Latecomers) {
+    public func admit(_ late: StreamParcel) {
         for (fd, address) in late.take() {
             let stream = Stream(Descriptor(fd))
             onAccept?(stream, address)
@@ -214,7 +214,7 @@ public final class Listener: EventSource {
 
 /// Connections that came before a listener was paused, on their way from the thread that paused it to the loop that
 /// accepts. Closed if they never get there.
-public final class Latecomers: @unchecked Sendable {
+public final class StreamParcel: @unchecked Sendable {
     // Unchecked: filled by one thread, then handed to another one, and touched by nobody else.
     private var sockets: [(Int32, SocketAddress)] = []
 

@@ -7,7 +7,7 @@ public import PeerWire
 /// loop.
 public final class NodeServer {
     /// What became of connections that were none of ours.
-    public struct Strangers: Hashable, Sendable {
+    public struct RejectedCounts: Hashable, Sendable {
         /// Bytes that no p2prc sends.
         public var foreign: UInt64 = 0
         /// Nothing, or too little, within the limit.
@@ -60,12 +60,12 @@ public final class NodeServer {
     private let loop: EventLoop
     private var tls: TLSContext
     private var listeners: [UInt16: Listener] = [:]
-    private var undecided: [ObjectIdentifier: Undecided] = [:]
+    private var undecided: [ObjectIdentifier: UnidentifiedConnection] = [:]
     /// Of those that are undecided, here or at a session's handshake.
     private var places: PlaceTable<ObjectIdentifier>
     private var slots: [ObjectIdentifier: Slot] = [:]
     private var known = KnownSources()
-    public private(set) var strangers = Strangers()
+    public private(set) var rejected = RejectedCounts()
     /// Takes over a session. `nil`: this node is no relay.
     var onSession: ((Arrival) -> Void)?
     /// Takes over an encrypted data channel of a session; `false` when there is none like that.
@@ -76,7 +76,7 @@ public final class NodeServer {
     public var onHTTP: ((consuming Stream, NodeKey?) -> Void)?
 
     /// A connection that has not yet said what it is: it holds whatever reads it at the moment.
-    private final class Undecided {
+    private final class UnidentifiedConnection {
         let source: HostAddress
         var ticket: SourceGate.Ticket?
         var bytes: [UInt8] = []
@@ -129,33 +129,33 @@ public final class NodeServer {
     }
     func unvouch(for source: HostAddress) { gate.unvouch(for: source) }
 
-    func countBrokenHandshake() { strangers.brokenHandshakes += 1 }
+    func countBrokenHandshake() { rejected.brokenHandshakes += 1 }
 
     // MARK: The first byte
 
     private func admit(_ stream: consuming Stream, _ address: SocketAddress) {
         guard let source = HostAddress(bytes: address.hostBytes), policy.peers.admits(source) else {
-            strangers.filtered += 1
+            rejected.filtered += 1
             return
         }
         guard case .admitted(let ticket) = gate.admit(source, at: loop.now) else {
-            strangers.crowded += 1
+            rejected.crowded += 1
             return
         }
-        let newcomer = Undecided(from: source, ticket)
+        let newcomer = UnidentifiedConnection(from: source, ticket)
         guard takePlace(ObjectIdentifier(newcomer), source) else { return gate.finished(ticket) }
         undecided[ObjectIdentifier(newcomer)] = newcomer
         // One limit for all of it, so that nobody gets a new one with each step.
         newcomer.timer = loop.schedule(after: SessionTiming.strangerLimit) { [weak self, weak newcomer] in
             guard let self, let newcomer else { return }
-            strangers.silent += 1
+            rejected.silent += 1
             dismiss(newcomer)
         }
         let firstByte = FirstByte(on: loop, stream) { [weak self, weak newcomer] stream, byte in
             guard let self, let newcomer else { return }
             newcomer.firstByte = nil
             guard let stream = consume stream else {
-                strangers.silent += 1
+                rejected.silent += 1
                 return dismiss(newcomer)
             }
             if byte == Self.tlsByte { secure(newcomer, stream) } else { read(newcomer, stream) }
@@ -167,7 +167,7 @@ public final class NodeServer {
     private func takePlace(_ id: ObjectIdentifier, _ source: HostAddress) -> Bool {
         let isKnown = gate.isVouched(source) || known.contains(source, at: loop.now)
         let verdict = places.arrived(id, from: source, isKnown: isKnown) { undecided[$0]?.isSilent ?? false }
-        if verdict != .admitted { strangers.crowded += 1 }
+        if verdict != .admitted { rejected.crowded += 1 }
         guard case .admittedInPlace(let other) = verdict else { return verdict == .admitted }
         if let loser = undecided[other] { dismiss(loser) }
         slots.removeValue(forKey: other)?.onDisplaced.take()?()
@@ -176,7 +176,7 @@ public final class NodeServer {
 
     // MARK: TLS
 
-    private func secure(_ newcomer: Undecided, _ stream: consuming Stream) {
+    private func secure(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream) {
         let handshake = TLSHandshake(on: loop, stream, tls, as: .server, limit: SessionTiming.strangerLimit) {
             [weak self, weak newcomer] outcome in
             guard let self, let newcomer else { return }
@@ -184,7 +184,7 @@ public final class NodeServer {
             switch consume outcome {
             case .secured(let stream, let facts): secured(newcomer, stream, facts)
             case .failed:
-                strangers.brokenTLS += 1
+                rejected.brokenTLS += 1
                 dismiss(newcomer)
             }
         }
@@ -192,7 +192,7 @@ public final class NodeServer {
         handshake.start(isRegistered: true)
     }
 
-    private func secured(_ newcomer: Undecided, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
+    private func secured(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
         switch facts.purpose {
         case .session:
             guard let key = facts.key, let secrets = facts.secrets else { return dismiss(newcomer) }
@@ -201,13 +201,13 @@ public final class NodeServer {
         case .data:
             dismiss(newcomer)
             guard let group = facts.group, onDataChannel?(stream, group) == true else {
-                strangers.unproven += 1
+                rejected.unproven += 1
                 return
             }
         case .http:
             dismiss(newcomer)
             guard let onHTTP else {
-                strangers.foreign += 1
+                rejected.foreign += 1
                 return
             }
             onHTTP(stream, facts.key)
@@ -216,7 +216,7 @@ public final class NodeServer {
 
     // MARK: Preambles
 
-    private func read(_ newcomer: Undecided, _ stream: consuming Stream) {
+    private func read(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream) {
         let channel = ByteChannel(on: loop, stream, isRegistered: true)
         newcomer.channel = channel
         channel.start { [weak self, weak newcomer] event in
@@ -226,43 +226,43 @@ public final class NodeServer {
                 newcomer.bytes += bytes
                 judge(newcomer, channel)
             case .closed:
-                strangers.silent += 1
+                rejected.silent += 1
                 dismiss(newcomer)
             }
         }
     }
 
-    private func judge(_ newcomer: Undecided, _ channel: ByteChannel) {
+    private func judge(_ newcomer: UnidentifiedConnection, _ channel: ByteChannel) {
         switch Preamble.read(newcomer.bytes) {
         case .incomplete: return
         case .foreign:
-            strangers.foreign += 1
+            rejected.foreign += 1
             dismiss(newcomer)
         case .preamble(let preamble) where preamble.version != Preamble.version:
-            strangers.otherVersion += 1
+            rejected.otherVersion += 1
             channel.send(Preamble(kind: .versionAnswer).bytes)
             dismiss(newcomer)
         case .preamble(Preamble(kind: .session)): judgeSession(newcomer, channel)
         case .preamble(Preamble(kind: .data)) where newcomer.proven == nil:
             guard newcomer.bytes.count >= DataChannelHello.byteCount else { return }
             guard let hello = DataChannelHello(newcomer.bytes), let onPlainChannel else {
-                strangers.foreign += 1
+                rejected.foreign += 1
                 return dismiss(newcomer)
             }
             forget(newcomer)
             if !onPlainChannel(channel, hello) {
-                strangers.unproven += 1
+                rejected.unproven += 1
                 channel.close()
             }
         case .preamble:
-            strangers.foreign += 1
+            rejected.foreign += 1
             dismiss(newcomer)
         }
     }
 
-    private func judgeSession(_ newcomer: Undecided, _ channel: ByteChannel) {
+    private func judgeSession(_ newcomer: UnidentifiedConnection, _ channel: ByteChannel) {
         guard let (key, secrets) = newcomer.proven else {
-            strangers.otherVersion += 1
+            rejected.otherVersion += 1
             channel.send(Message.close(.encryptionRequired, detail: "sessions are encrypted: update this p2prc").bytes)
             return dismiss(newcomer)
         }
@@ -291,14 +291,14 @@ public final class NodeServer {
 
     // MARK: Endings
 
-    private func forget(_ newcomer: Undecided) {
+    private func forget(_ newcomer: UnidentifiedConnection) {
         undecided[ObjectIdentifier(newcomer)] = nil
         places.left(ObjectIdentifier(newcomer))
         newcomer.timer?.cancel()
         if let ticket = newcomer.ticket.take() { gate.finished(ticket) }
     }
 
-    private func dismiss(_ newcomer: Undecided) {
+    private func dismiss(_ newcomer: UnidentifiedConnection) {
         forget(newcomer)
         newcomer.firstByte?.cancel()
         newcomer.handshake?.cancel()

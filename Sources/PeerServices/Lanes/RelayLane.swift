@@ -23,7 +23,7 @@ final class RelayLane {
     }
 
     /// Somebody who was accepted, on his way to the lane that he is dealt to.
-    struct Newcomer: Sendable {
+    struct AcceptedVisitor: Sendable {
         fileprivate let stream: Stream.Released
         fileprivate let address: SocketAddress
         fileprivate let claim: Claim
@@ -33,7 +33,7 @@ final class RelayLane {
     }
 
     /// What a visitor takes along on his way.
-    private struct Passage {
+    private struct VisitContext {
         let claim: Claim
         let session: SessionID
         /// Kept until he has gone.
@@ -50,16 +50,16 @@ final class RelayLane {
         private let began: Instant
 
         init(
-            on lane: RelayLane, _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream,
+            on lane: RelayLane, _ context: VisitContext, _ visitor: consuming Stream, _ channel: consuming Stream,
             early: [UInt8]
         ) {
             self.lane = lane
-            claim = passage.claim
-            session = passage.session
-            slot = passage.slot
+            claim = context.claim
+            session = context.session
+            slot = context.slot
             began = lane.loop.now
             super.init(on: lane.loop, left: visitor, right: channel, early: early)
-            allowance = passage.allowance
+            allowance = context.allowance
         }
 
         /// Nothing says that the peer's machine has heard of him.
@@ -343,7 +343,7 @@ final class RelayLane {
     ///     visitor will need is known of nobody who has just come.
     func listen(
         _ claim: Claim, _ listeners: [(offset: UInt16, listener: Listener)], isAll: Bool, for session: SessionID,
-        _ filter: NetworkFilter, others: [@Sendable (Newcomer) -> Void]
+        _ filter: NetworkFilter, others: [@Sendable (AcceptedVisitor) -> Void]
     ) {
         if isAll { pause(claim) }
         for (offset, listener) in listeners {
@@ -351,11 +351,11 @@ final class RelayLane {
             do throws(SystemError) {
                 try listener.accept(on: loop) { [weak self] stream, address in
                     guard let self else { return }
-                    let newcomer = Newcomer(
+                    let accepted = AcceptedVisitor(
                         stream: stream.release(), address: address, claim: claim, offset: offset,
                         session: session, filter: filter)
                     nextTurn = (nextTurn + 1) % (others.count + 1)
-                    if nextTurn == 0 { came(newcomer) } else { others[nextTurn - 1](newcomer) }
+                    if nextTurn == 0 { came(accepted) } else { others[nextTurn - 1](accepted) }
                 }
             } catch {
                 // A port that nobody accepts on must refuse.
@@ -401,9 +401,9 @@ final class RelayLane {
     // MARK: Visitors
 
     /// A visitor who was dealt to this lane.
-    func came(_ newcomer: Newcomer) {
-        let stream = Stream(newcomer.stream)
-        let (address, claim, session) = (newcomer.address, newcomer.claim, newcomer.session)
+    func came(_ accepted: AcceptedVisitor) {
+        let stream = Stream(accepted.stream)
+        let (address, claim, session) = (accepted.address, accepted.claim, accepted.session)
         counters[claim, default: TrafficCounters()].connections += 1
         let carried = counters[claim]?.open ?? 0
         guard let pool = pools[session] else { return refuse(claim) }
@@ -412,7 +412,7 @@ final class RelayLane {
             if policy.reserve.isShortOfDescriptors(at: load) { short += 1 }
             return refuse(claim)
         }
-        let isAdmitted = admits(address, newcomer.filter)
+        let isAdmitted = admits(address, accepted.filter)
         // The peer's own check of a mapping that is for others.
         guard isAdmitted || pool.source != nil && HostAddress(bytes: address.hostBytes) == pool.source else {
             return refuse(claim)
@@ -423,7 +423,7 @@ final class RelayLane {
             slot = given
         }
         let visitor = WaitingVisitor(
-            stream: stream, address: address, claim: claim, offset: newcomer.offset, isCheckOnly: !isAdmitted,
+            stream: stream, address: address, claim: claim, offset: accepted.offset, isCheckOnly: !isAdmitted,
             slot: slot)
         carry(visitor, session)
     }
@@ -450,11 +450,11 @@ final class RelayLane {
         nextVisitor += 1
         pool.carried += 1
         pool.demand.taken(left: pool.ready.count, carried: pool.carried)
-        let passage = Passage(
+        let context = VisitContext(
             claim: visitor.claim, session: session, slot: visitor.slot, allowance: pool.quota?.allowance)
-        guard isFresh else { return carryWithProof(visitor, passage, channel, start) }
+        guard isFresh else { return carryWithProof(visitor, context, channel, start) }
         guard let stream = channel.takeStream() else { return }
-        forward(passage, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
+        forward(context, visitor.into(), stream, isVisitorRegistered: false, early: start.bytes)
     }
 
     /// The youngest channel that is not dead.
@@ -472,16 +472,16 @@ final class RelayLane {
     }
 
     private func carryWithProof(
-        _ visitor: consuming WaitingVisitor, _ passage: Passage, _ channel: ReadyChannel, _ start: VisitorStart
+        _ visitor: consuming WaitingVisitor, _ context: VisitContext, _ channel: ReadyChannel, _ start: VisitorStart
     ) {
-        let (claim, session) = (passage.claim, passage.session)
+        let (claim, session) = (context.claim, context.session)
         var pending: PendingVisitor?
         let settled: (consuming PendingVisitor.Outcome) -> Void = { [weak self] outcome in
             if let pending { self?.carried[ObjectIdentifier(pending)] = nil }
             pending = nil
             switch consume outcome {
             case .answered(let visitor, let channel, let unsent):
-                self?.forward(passage, visitor, channel, isVisitorRegistered: true, early: unsent)
+                self?.forward(context, visitor, channel, isVisitorRegistered: true, early: unsent)
             case .failed:
                 self?.counters[claim, default: TrafficCounters()].failed += 1
                 self?.pools[session]?.carried -= 1
@@ -508,11 +508,11 @@ final class RelayLane {
     }
 
     private func forward(
-        _ passage: Passage, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
+        _ context: VisitContext, _ visitor: consuming Stream, _ channel: consuming Stream, isVisitorRegistered: Bool,
         early: [UInt8]
     ) {
-        counters[passage.claim, default: TrafficCounters()].open += 1
-        let visit = Visit(on: self, passage, visitor, channel, early: early)
+        counters[context.claim, default: TrafficCounters()].open += 1
+        let visit = Visit(on: self, context, visitor, channel, early: early)
         visit.useFrames(on: .right)
         visits[ObjectIdentifier(visit)] = visit
         visit.start(isLeftRegistered: isVisitorRegistered, isRightRegistered: true)

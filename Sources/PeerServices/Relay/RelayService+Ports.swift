@@ -62,7 +62,7 @@ extension RelayService {
                 log.error("port \(listener.address.port): \(error)")
             }
         }
-        let others = laneIndexes(of: claim.key).dropFirst().map { index -> @Sendable (RelayLane.Newcomer) -> Void in
+        let others = laneIndexes(of: claim.key).dropFirst().map { index -> @Sendable (RelayLane.AcceptedVisitor) -> Void in
             let (lane, loop) = (lanes[index], laneLoops[index])
             return { newcomer in loop.execute { lane.value.came(newcomer) } }
         }
@@ -118,16 +118,16 @@ extension RelayService {
         closing[claim] = nil
         for listener in listeners { listener.pause() }
         // The lane lets go of them on its own thread; with that they are closed.
-        let kept = Kept(listeners)
+        let parcel = ListenerParcel(listeners)
         let letGo: @Sendable (RelayLane) -> Void = { lane in
             lane.pause(claim)
-            kept.release()
+            parcel.release()
         }
         onLanes(of: claim.key, first: letGo) { $0.abortVisitors(of: claim) }
     }
 
     /// Holds listeners until a lane is done with them.
-    private final class Kept: @unchecked Sendable {
+    private final class ListenerParcel: @unchecked Sendable {
         // Unchecked: handed from the control loop to one lane and touched by nobody else in between.
         private var listeners: [Listener]
         init(_ listeners: [Listener]) { self.listeners = listeners }
