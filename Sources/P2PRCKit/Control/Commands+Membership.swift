@@ -12,12 +12,12 @@ extension Commands {
     public func join(
         _ text: String?, file: String?, tokenFile: String?, acceptsOpen: Bool
     ) async throws(CommandError) -> ExitStatus {
-        let token = try tokenFile.map { name throws(CommandError) in try Secrets.read(name, what: "--token-file") }
+        let token = try tokenFile.map { name throws(CommandError) in try SecretInput.read(name, what: "--token-file") }
         let named: String
         if let file {
-            named = try Secrets.read(file, what: "--file")
+            named = try SecretInput.read(file, what: "--file")
         } else if text == "-" {
-            named = try Secrets.read("-", what: "join")
+            named = try SecretInput.read("-", what: "join")
         } else if let text = text ?? SystemFacts.environment(RelayChoice.variable), !text.isEmpty {
             named = text
         } else {

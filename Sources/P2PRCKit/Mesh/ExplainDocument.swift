@@ -75,7 +75,7 @@ struct ExplainDocument: Codable {
     var Candidates: [Candidate]
 }
 
-extension NodeCore {
+extension NodeController {
     /// `--view-rps --explain`.
     func explain() -> ControlReply {
         let document = ExplainDocument(

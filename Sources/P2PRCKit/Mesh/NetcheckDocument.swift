@@ -41,7 +41,7 @@ struct NetcheckDocument: Codable {
     var Relays: [Relay]
 }
 
-extension NodeCore {
+extension NodeController {
     /// What the picture shows, in five minutes each.
     private static let spans = 36
 

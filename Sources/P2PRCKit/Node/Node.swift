@@ -17,7 +17,7 @@ public enum Node {
         try Threads.require(forNode: true)
         do throws(SystemError) { try Output.detach() } catch { throw Threads.error(error) }
         let log = Logger(label: "p2prc") { _ in StderrLog() }
-        let state = try await NodeState.open(settings, log)
+        let state = try await OpenedHome.open(settings, log)
         let loops: [EventLoop]
         do throws(CommandError) { loops = try makeLoops() } catch {
             await state.close()
@@ -31,10 +31,10 @@ public enum Node {
             await state.close()
             throw Threads.error(error)
         }
-        let assembled: Assembled
+        let assembled: RunningNode
         do throws(CommandError) {
             assembled = try await onLoop(control) { () throws(CommandError) in
-                try Assembled(settings, state, loops, log, endings.continuation)
+                try RunningNode(settings, state, loops, log, endings.continuation)
             }
         } catch {
             for loop in loops { loop.stop() }
@@ -75,7 +75,7 @@ public enum Node {
     }
 
     private static func startAPI(
-        _ assembled: Assembled, _ state: NodeState, on control: EventLoop, _ log: Logger
+        _ assembled: RunningNode, _ state: OpenedHome, on control: EventLoop, _ log: Logger
     ) async throws(CommandError) -> APIService {
         try await APIService.start(
             at: state.home.paths.apiSocket, facts: { await onLoop(control) { assembled.facts() } },
@@ -83,7 +83,7 @@ public enum Node {
             mesh: { call in await assembled.answer(call, on: control) }, log: log)
     }
 
-    private static func stop(_ assembled: Assembled, _ state: NodeState, _ loops: [EventLoop]) async {
+    private static func stop(_ assembled: RunningNode, _ state: OpenedHome, _ loops: [EventLoop]) async {
         let last = await onLoop(loops[0]) { assembled.stop() }
         state.publisher.save(last)
         await state.publisher.finish()
@@ -145,7 +145,7 @@ public enum Node {
 }
 
 /// What lies in the home, opened.
-struct NodeState: Sendable {
+struct OpenedHome: Sendable {
     let home: Home
     let identity: NodeIdentity
     /// How the node came to its key.
@@ -179,7 +179,7 @@ struct NodeState: Sendable {
     let process: ProcessStart
     let note: String
 
-    static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> NodeState {
+    static func open(_ settings: NodeSettings, _ log: Logger) async throws(CommandError) -> OpenedHome {
         let home = try HomeAccess.open(settings.home)
         if let exposure = home.exposure { log.warning("\(exposure)") }
         do throws(StorageError) {
@@ -228,7 +228,7 @@ struct NodeState: Sendable {
             do throws(NodeFailure) { client = try NodeClient(seed: seed) } catch {
                 throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
             }
-            return NodeState(
+            return OpenedHome(
                 home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
                 isTableNew: !tableWarnings.isEmpty, writer: TableWriter(table, log: log),
@@ -275,12 +275,12 @@ struct NodeState: Sendable {
 }
 
 /// The services of a node, put together on its control loop.
-struct Assembled: Sendable {
-    let core: LoopBound<NodeCore>
+struct RunningNode: Sendable {
+    let core: LoopBound<NodeController>
     private let socket: LoopBound<ControlServer>
 
     init(
-        _ settings: NodeSettings, _ state: NodeState, _ loops: [EventLoop], _ log: Logger,
+        _ settings: NodeSettings, _ state: OpenedHome, _ loops: [EventLoop], _ log: Logger,
         _ endings: AsyncStream<ExitStatus>.Continuation
     ) throws(CommandError) {
         // Handshakes are apart from the bytes of visitors, so that a flood of the former does not hold the latter up.
@@ -318,7 +318,7 @@ struct Assembled: Sendable {
             serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
             judge: judge, openFiles: SystemFacts.descriptorLimit, log: log)
-        let core = NodeCore(
+        let core = NodeController(
             on: control, settings: settings, identity: state.identity, history: state.history,
             channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
@@ -367,7 +367,7 @@ struct Assembled: Sendable {
     }
 
     /// How others join, the first time; and what everybody should know about a relay without a rules.
-    private static func introduce(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState, _ log: Logger) {
+    private static func introduce(_ core: NodeController, _ settings: NodeSettings, _ state: OpenedHome, _ log: Logger) {
         guard settings.isRelay else { return }
         if let least = settings.ports.ranges.first?.first, least < SystemFacts.firstUnprivilegedPort,
             !SystemFacts.mayBindPrivilegedPorts
@@ -402,7 +402,7 @@ struct Assembled: Sendable {
     }
 
     /// What was asked for before, and what is asked for now.
-    private static func restore(_ core: NodeCore, _ settings: NodeSettings, _ state: NodeState) {
+    private static func restore(_ core: NodeController, _ settings: NodeSettings, _ state: OpenedHome) {
         core.peer.releasesUnknown = !state.isTableNew
         for wish in state.wishes {
             guard wish.target != .serverPort || settings.exposesServerPort else {

@@ -54,7 +54,7 @@ struct NodeKeyRotation {
     }
 }
 
-extension NodeCore {
+extension NodeController {
     func rotateNodeKey(keepSeconds: Int64) -> ControlReply {
         let rotation: NodeKeyRotation
         let renewed: TLSContext
@@ -114,6 +114,6 @@ extension Commands {
             in: held, from: identity, history, keepSeconds: keepSeconds, isRelay: true)
         return ControlReply(
             status: .success, text: rotation.text,
-            document: NodeCore.document(["Key": rotation.identity.key.description]))
+            document: NodeController.document(["Key": rotation.identity.key.description]))
     }
 }

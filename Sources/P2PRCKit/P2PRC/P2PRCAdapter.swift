@@ -17,7 +17,7 @@ struct P2PRCAdapter: Sendable {
 
     /// Takes callers when it returns.
     static func start(
-        at address: SocketAddress, _ settings: NodeSettings, _ state: NodeState, _ core: LoopBound<NodeCore>,
+        at address: SocketAddress, _ settings: NodeSettings, _ state: OpenedHome, _ core: LoopBound<NodeController>,
         on control: EventLoop, log: Logger
     ) async throws(CommandError) -> P2PRCAdapter {
         let path = state.home.paths.p2prcSocket
@@ -72,7 +72,7 @@ struct P2PRCAdapter: Sendable {
 
     private static func exchange(
         _ table: P2PRCTable, _ settings: NodeSettings, _ port: UInt16, _ ipTable: IPTable,
-        _ core: LoopBound<NodeCore>, _ control: EventLoop, _ log: Logger
+        _ core: LoopBound<NodeController>, _ control: EventLoop, _ log: Logger
     ) async -> P2PRCTable {
         let judge = DialJudge(widened: settings.config.meshDial)
         let own = ownAddress(settings, port)

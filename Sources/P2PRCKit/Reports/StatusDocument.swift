@@ -49,7 +49,7 @@ struct StatusDocument: Codable {
     var Mapping_traffic: [Traffic]
     var Strangers: Turned_away
 
-    init(core: NodeCore, uptimeSeconds: Int, exposed: [ExposedMapping], carried: [CarriedMapping]) {
+    init(core: NodeController, uptimeSeconds: Int, exposed: [ExposedMapping], carried: [CarriedMapping]) {
         let documents = core.documents()
         let rejected = core.server.rejected
         Name = core.settings.name

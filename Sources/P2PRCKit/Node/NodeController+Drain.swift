@@ -6,7 +6,7 @@ internal import PeerStorage
 internal import PeerWire
 
 /// `p2prc drain` at the running node.
-extension NodeCore {
+extension NodeController {
     private static let drainTick = Instant.Span.milliseconds(200)
     /// A command that waits for news hears after this time that there are none. It waits a minute for any answer.
     private static let newsLimit = Instant.Span.seconds(30)

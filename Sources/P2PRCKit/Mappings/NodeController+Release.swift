@@ -5,7 +5,7 @@ internal import PeerStorage
 internal import PeerWire
 
 /// `p2prc release` at the running relay.
-extension NodeCore {
+extension NodeController {
     /// - Parameter name: a public port, or a node by its name or the first digits of its key.
     func release(_ name: String, _ answer: @escaping (ControlReply) -> Void) {
         guard let relay else {

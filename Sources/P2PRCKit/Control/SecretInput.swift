@@ -3,7 +3,7 @@ internal import Glibc
 internal import PeerStorage
 
 /// Secrets that a user hands over in a file or on standard input, so that no command line shows them.
-enum Secrets {
+enum SecretInput {
     /// - Parameter name: a file, or `-` for standard input.
     static func read(_ name: String, what: String) throws(CommandError) -> String {
         let text = name == "-" ? readLine() : try file(name, what)

@@ -8,7 +8,7 @@ internal import PeerWire
 
 /// The running node behind its control socket: holds the services together, answers commands, and keeps the two
 /// registries up to date. Belongs to the control loop.
-final class NodeCore {
+final class NodeController {
     /// How long `--mp` waits for a mapping to settle.
     private static let settleLimit = Instant.Span.seconds(20)
     /// How often it looks meanwhile, besides after each change.
@@ -260,7 +260,7 @@ final class NodeCore {
         }
         let adoption = adoption(of: request)
         isMapping = true
-        let written = onLoop { (core: NodeCore, error: StorageError?) in
+        let written = onLoop { (core: NodeController, error: StorageError?) in
             core.isMapping = false
             core.written(adoption, request, error, answer)
             if !core.waitingToMap.isEmpty { core.waitingToMap.removeFirst()() }

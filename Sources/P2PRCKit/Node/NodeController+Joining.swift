@@ -7,7 +7,7 @@ internal import PeerTokens
 internal import PeerWire
 
 /// Relays that the user names, and those that he names no longer.
-extension NodeCore {
+extension NodeController {
     /// So long a relay may take to say what it makes of a token.
     private static let renewalLimit = Instant.Span.seconds(10)
     private static let settleInterval = Instant.Span.milliseconds(250)
@@ -77,7 +77,7 @@ extension NodeCore {
         }
         let former = peer.memberships.relays[endpoint.description]
         untaught[endpoint] = nil
-        let written = onLoop { (core: NodeCore, error: StorageError?) in
+        let written = onLoop { (core: NodeController, error: StorageError?) in
             if let error {
                 core.peer.change(endpoint) { $0.restore(former, at: endpoint.description) }
                 return answer(.unchanged("\(endpoint) is not joined", error))
@@ -85,7 +85,7 @@ extension NodeCore {
             core.connect(choice, former, isTemporary: request.isTemporary, answer)
         }
         let joined = JoinedRelay(address: endpoint.description, added: UnixTime(.now))
-        let taught = onLoop { (core: NodeCore, error: StorageError?) in
+        let taught = onLoop { (core: NodeController, error: StorageError?) in
             guard error == nil, !request.isTemporary else { return written(error) }
             core.writer.write("a relay", { table throws(StorageError) in try table.save(joined) }, done: written)
         }
@@ -139,13 +139,13 @@ extension NodeCore {
     /// What was said of a relay turned out wrong: what was known before counts again.
     private func takeBack(_ waiter: JoinWaiter, _ reply: ControlReply) {
         let endpoint = waiter.choice.endpoint
-        let written = onLoop { (core: NodeCore, error: StorageError?) in
+        let written = onLoop { (core: NodeController, error: StorageError?) in
             guard let error else { return waiter.answer(reply) }
             var reply = reply
             reply.remarks = ["on the disk it stands as it was given, until that can be written: \(error)"]
             waiter.answer(reply)
         }
-        let restored = onLoop { (core: NodeCore, error: StorageError?) in
+        let restored = onLoop { (core: NodeController, error: StorageError?) in
             guard waiter.isNew, error == nil else { return written(error) }
             core.forget(endpoint, done: written)
         }
@@ -182,7 +182,7 @@ extension NodeCore {
                 return answer(ControlReply(status: .refused, text: text, document: nil))
             }
             let end = (try? UnverifiedToken(token)).map { ", valid until \($0.expires.rfc3339)" } ?? ""
-            let done = onLoop { (core: NodeCore, error: StorageError?) in
+            let done = onLoop { (core: NodeController, error: StorageError?) in
                 guard let error else {
                     return answer(
                         ControlReply(
@@ -220,7 +220,7 @@ extension NodeCore {
         untaught[endpoint] = nil
         mesh?.remove(seed: endpoint)
         var forgotten = ""
-        let taught = onLoop { (core: NodeCore, ofSecrets: StorageError?) in
+        let taught = onLoop { (core: NodeController, ofSecrets: StorageError?) in
             core.forget(
                 endpoint,
                 done: core.onLoop { core, ofRelay in

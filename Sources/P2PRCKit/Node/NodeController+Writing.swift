@@ -5,9 +5,9 @@ internal import PeerStorage
 internal import PeerWire
 
 /// Commands answer when what they changed is on the disk.
-extension NodeCore {
+extension NodeController {
     /// For the end of a write: back on the loop with what came of it.
-    func onLoop(_ body: @escaping (NodeCore, StorageError?) -> Void) -> TableWriter.Done {
+    func onLoop(_ body: @escaping (NodeController, StorageError?) -> Void) -> TableWriter.Done {
         let bound = LoopBound((self, body), on: loop)
         return { [loop] error in
             loop.execute {

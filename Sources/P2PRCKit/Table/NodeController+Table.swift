@@ -3,7 +3,7 @@ internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
 
-extension NodeCore {
+extension NodeController {
     /// How long `--us` waits for a round. A command waits a minute for any answer.
     static let refreshLimit = Instant.Span.seconds(30)
 

@@ -4,7 +4,7 @@ internal import PeerStorage
 internal import PeerWire
 
 /// Which mapping a request means, and whom it lets in.
-extension NodeCore {
+extension NodeController {
     var mappingNames: MappingNames { MappingNames(wishes: peer.allWishes, exposed: peer.mappings()) }
 
     /// A mapping that was asked for, before it is made.

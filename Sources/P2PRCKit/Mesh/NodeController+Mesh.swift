@@ -7,7 +7,7 @@ internal import PeerStorage
 internal import PeerWire
 
 /// The mesh within the node: what it asks of the other services, and what it brings them.
-extension NodeCore {
+extension NodeController {
     /// This node itself, who has a session here, the relays that it has sessions to, and who has shown lately that he
     /// belongs to the mesh.
     func isMember(_ key: NodeKey) -> Bool {
@@ -56,7 +56,7 @@ extension MeshService {
     }
 
     convenience init(
-        on loop: EventLoop, _ settings: NodeSettings, _ state: NodeState, _ judge: DialJudge, _ log: Logger
+        on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialJudge, _ log: Logger
     ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
@@ -68,9 +68,9 @@ extension MeshService {
     }
 }
 
-extension Assembled {
+extension RunningNode {
     /// Puts the mesh between the services of a node.
-    static func join(_ core: NodeCore, _ mesh: MeshService, _ endings: AsyncStream<ExitStatus>.Continuation) {
+    static func join(_ core: NodeController, _ mesh: MeshService, _ endings: AsyncStream<ExitStatus>.Continuation) {
         core.mesh = mesh
         let meter = LoadMeter()
         mesh.meshKeys = { [unowned core] in core.allMeshKeys }

@@ -5,7 +5,7 @@ internal import PeerStorage
 internal import PeerWire
 
 /// Who may join this node, and whom it trusts.
-extension NodeCore {
+extension NodeController {
     /// What the user should know of the address in its join link; `nil` when there is nothing to say.
     var remarkOnAddress: String? {
         guard relay != nil, settings.advertised == nil else { return nil }
@@ -55,7 +55,7 @@ extension NodeCore {
             trusted = known
         }
         let what = trusted.map { "the key \($0.short)" } ?? "the key that it proves next"
-        let done = onLoop { (core: NodeCore, error: StorageError?) in
+        let done = onLoop { (core: NodeController, error: StorageError?) in
             guard let error else {
                 return answer(
                     ControlReply(

@@ -2,7 +2,7 @@ internal import PeerMesh
 internal import PeerReactor
 internal import PeerWire
 
-extension NodeCore {
+extension NodeController {
     /// Carries a command about tokens out, off the loop, and back on it ends the sessions that live by tokens that are
     /// over now.
     func token(_ command: TokenCommand, _ answer: @escaping (ControlReply) -> Void) {
