@@ -8,7 +8,7 @@ struct DialPlace: Sendable, CustomStringConvertible {
         case user(String)
         /// Another party, and only to that party itself.
         case itself(String)
-        /// Another party's word, of whom; the file asks `DialJudge` by these words.
+        /// Another party's word, of whom; the file asks `DialGuard` by these words.
         case judged(String, by: String)
         /// Another party's word: a name is looked up, so often at most, and nothing is dialled for it.
         case lookUp(String)
@@ -115,7 +115,7 @@ struct DialTests {
     func places() {
         let known = Set(DialPlace.all.map { Found(path: $0.path, call: $0.call) })
         for place in Self.found.subtracting(known) {
-            Issue.record("\(place.path) has \(place.call): who may cause it? Judge it with DialJudge, and list it here")
+            Issue.record("\(place.path) has \(place.call): who may cause it? Judge it with DialGuard, and list it here")
         }
         for place in known.subtracting(Self.found) { Issue.record("\(place.path) has no \(place.call) any more") }
     }

@@ -141,11 +141,11 @@ extension Commands {
     /// none of them.
     private func through(
         _ request: ControlRequest,
-        orInHome body: (inout Memberships, IPTable) async throws(CommandError) -> Change
+        orInHome body: (inout KnownRelays, IPTable) async throws(CommandError) -> Change
     ) async throws(CommandError) -> ExitStatus {
         finish(
             try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
-                let before: Memberships
+                let before: KnownRelays
                 let table: IPTable
                 do throws(StorageError) {
                     before = try MembershipFile.load(held.paths)

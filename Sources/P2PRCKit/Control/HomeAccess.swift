@@ -52,7 +52,7 @@ enum HomeAccess {
     /// This node's own mesh key. A relay without one takes over the only one that it joined with, so that it belongs
     /// to the same mesh, or makes one.
     static func meshKey(
-        _ home: Home, _ memberships: Memberships, isRelay: Bool
+        _ home: Home, _ memberships: KnownRelays, isRelay: Bool
     ) throws(StorageError) -> (MeshKeyFile?, isNew: Bool) {
         guard isRelay else { return (try MeshKeyFile.load(at: home.paths.meshKey), false) }
         let joined = Set(memberships.relays.values.compactMap(\.meshKey))

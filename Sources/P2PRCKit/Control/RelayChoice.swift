@@ -59,7 +59,7 @@ public struct RelayChoice: Hashable, Sendable {
     }
 
     /// What it teaches about the relay, on top of what is known: nothing where that contradicts its link.
-    func apply(to memberships: inout Memberships) {
+    func apply(to memberships: inout KnownRelays) {
         let address = endpoint.description
         if let link {
             guard memberships.contradiction(to: link, at: address) == nil else { return }

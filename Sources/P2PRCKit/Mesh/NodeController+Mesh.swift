@@ -34,7 +34,7 @@ extension NodeController {
     /// Keys of this node's own mesh, and of those that it joined.
     var allMeshKeys: [MeshKey] {
         var keys = peer.ownMeshKeys
-        for key in peer.memberships.relays.sorted(by: { $0.key < $1.key }).compactMap(\.value.meshKey)
+        for key in peer.knownRelays.relays.sorted(by: { $0.key < $1.key }).compactMap(\.value.meshKey)
         where !keys.contains(key) { keys.append(key) }
         return keys
     }
@@ -56,7 +56,7 @@ extension MeshService {
     }
 
     convenience init(
-        on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialJudge, _ log: Logger
+        on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialGuard, _ log: Logger
     ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
@@ -80,7 +80,7 @@ extension RunningNode {
         core.relay?.hasMetRelay = { [unowned core, unowned mesh] host in
             mesh.hasMetRelay(at: host) || core.peer.sessionAddresses.contains { $0.address.host == host }
         }
-        mesh.pinned = { [unowned core] address in core.peer.memberships[address].key }
+        mesh.pinned = { [unowned core] address in core.peer.knownRelays[address].key }
         mesh.isNamed = { [unowned core] key in core.peer.isNamed(key) }
         mesh.former = { [unowned core] in core.peer.formerRelays }
         mesh.held = { [unowned core] in

@@ -155,8 +155,8 @@ struct OpenedHome: Sendable {
     /// Of this node's own mesh; made for a relay that has none.
     let meshKey: MeshKeyFile?
     let isMeshKeyNew: Bool
-    let memberships: Memberships
-    let membershipSaver: CoalescingWriter<Memberships>
+    let knownRelays: KnownRelays
+    let membershipSaver: CoalescingWriter<KnownRelays>
     let table: IPTable
     /// What was in it before was damaged.
     let isTableNew: Bool
@@ -195,14 +195,14 @@ struct OpenedHome: Sendable {
             do throws(TLSFailure) { tls = try TLSContext(seed: seed, keys: channelKeys) } catch {
                 throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
             }
-            let memberships = try MembershipFile.load(home.paths)
+            let knownRelays = try MembershipFile.load(home.paths)
             // A relay that is started with a join link for the first time is of that mesh.
-            let asked = settings.relays.reduce(into: memberships) { known, choice in choice.apply(to: &known) }
+            let asked = settings.relays.reduce(into: knownRelays) { known, choice in choice.apply(to: &known) }
             let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
-            let membershipFile = MembershipFile(in: home, saved: memberships)
-            let membershipSaver = CoalescingWriter<Memberships>("what is known of relays", log) {
-                memberships throws(StorageError) in
-                try await membershipFile.save(memberships)
+            let membershipFile = MembershipFile(in: home, saved: knownRelays)
+            let membershipSaver = CoalescingWriter<KnownRelays>("what is known of relays", log) {
+                knownRelays throws(StorageError) in
+                try await membershipFile.save(knownRelays)
             }
             let now = WallTime.now
             let (table, tableWarnings) = try IPTable.open(in: home, now: now) { damage in
@@ -230,7 +230,7 @@ struct OpenedHome: Sendable {
             }
             return OpenedHome(
                 home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
-                isMeshKeyNew: isMeshKeyNew, memberships: memberships, membershipSaver: membershipSaver, table: table,
+                isMeshKeyNew: isMeshKeyNew, knownRelays: knownRelays, membershipSaver: membershipSaver, table: table,
                 isTableNew: !tableWarnings.isEmpty, writer: TableWriter(table, log: log),
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log),
                 publisher: Self.publisher(servers, mappings, log),
@@ -294,7 +294,7 @@ struct RunningNode: Sendable {
         } catch {
             throw Self.serverPortError(settings, error)
         }
-        let judge = DialJudge(widened: settings.config.meshDial)
+        let judge = DialGuard(widened: settings.config.meshDial)
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
@@ -313,7 +313,7 @@ struct RunningNode: Sendable {
         }
         let peer = PeerService(
             on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
-            memberships: state.memberships,
+            knownRelays: state.knownRelays,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server,
             serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,

@@ -16,7 +16,7 @@ extension NodeController {
     final class JoinWaiter {
         let choice: RelayChoice
         /// What was known of the relay before.
-        let former: Memberships.Relay?
+        let former: KnownRelays.Relay?
         let isNew: Bool
         /// There was a session when it was asked for.
         let wasUp: Bool
@@ -26,7 +26,7 @@ extension NodeController {
         var timer: LoopTimer?
 
         init(
-            _ choice: RelayChoice, former: Memberships.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
+            _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
             _ answer: @escaping (ControlReply) -> Void
         ) {
             self.choice = choice
@@ -45,7 +45,7 @@ extension NodeController {
         if let link = choice.link, let contradiction = peer.contradiction(to: link, at: endpoint) {
             log.error("\(endpoint): \(contradiction). What was known of it before counts")
         } else if choice.teachesSomething {
-            untaught.updateValue(peer.memberships.relays[endpoint.description], forKey: endpoint)
+            untaught.updateValue(peer.knownRelays.relays[endpoint.description], forKey: endpoint)
             peer.change(endpoint) { choice.apply(to: &$0) }
         }
         mesh?.add(seed: endpoint)
@@ -53,8 +53,8 @@ extension NodeController {
     }
 
     /// What a start is to find of all relays.
-    func lasting(_ memberships: Memberships) -> Memberships {
-        untaught.reduce(into: memberships) { lasting, relay in lasting.restore(relay.value, at: relay.key.description) }
+    func lasting(_ knownRelays: KnownRelays) -> KnownRelays {
+        untaught.reduce(into: knownRelays) { lasting, relay in lasting.restore(relay.value, at: relay.key.description) }
     }
 
     /// For the log of a node that ends.
@@ -75,7 +75,7 @@ extension NodeController {
         if let token = choice.token, peer.prospect(of: endpoint)?.terms?.basis == .token {
             return renew(token, choice, answer)
         }
-        let former = peer.memberships.relays[endpoint.description]
+        let former = peer.knownRelays.relays[endpoint.description]
         untaught[endpoint] = nil
         let written = onLoop { (core: NodeController, error: StorageError?) in
             if let error {
@@ -95,7 +95,7 @@ extension NodeController {
 
     /// What is known of the relay and that it is used are on the disk.
     private func connect(
-        _ choice: RelayChoice, _ former: Memberships.Relay?, isTemporary: Bool,
+        _ choice: RelayChoice, _ former: KnownRelays.Relay?, isTemporary: Bool,
         _ answer: @escaping (ControlReply) -> Void
     ) {
         if !isTemporary { untried.remove(choice.endpoint) }
@@ -213,7 +213,7 @@ extension NodeController {
     func leave(_ text: String, _ answer: @escaping (ControlReply) -> Void) {
         let endpoint: Endpoint
         do throws(CommandError) { endpoint = try relay(called: text) } catch { return answer(ControlReply(error)) }
-        let known = peer.memberships[endpoint.description]
+        let known = peer.knownRelays[endpoint.description]
         peer.leave(endpoint)
         addresses.forget(endpoint)
         untried.remove(endpoint)
@@ -240,8 +240,8 @@ extension NodeController {
                 })
         }
         let usesOthers = !peer.relayStandings.isEmpty
-        peer.change(endpoint, done: taught) { memberships in
-            let keepsMeshKey = memberships.leave(endpoint.description, usesOthers: usesOthers)
+        peer.change(endpoint, done: taught) { knownRelays in
+            let keepsMeshKey = knownRelays.leave(endpoint.description, usesOthers: usesOthers)
             forgotten = known.forgotten(keepsMeshKey: keepsMeshKey)
         }
     }
@@ -253,7 +253,7 @@ extension NodeController {
         let standings = peer.relayStandings
         if let endpoint = Endpoint(text, defaultPort: NodeSettings.defaultServerPort),
             standings.contains(where: { $0.endpoint == endpoint })
-                || isKnown && peer.memberships.relays[endpoint.description] != nil
+                || isKnown && peer.knownRelays.relays[endpoint.description] != nil
         {
             return endpoint
         }
@@ -275,7 +275,7 @@ enum RelayNames {
     }
 }
 
-extension Memberships.Relay {
+extension KnownRelays.Relay {
     /// For the answer to `leave`: which secrets are gone.
     func forgotten(keepsMeshKey: Bool) -> String {
         let gone = [token == nil ? nil : "token", meshKey == nil || keepsMeshKey ? nil : "mesh key"].compactMap { $0 }

@@ -43,7 +43,7 @@ final class NodeController {
     var untried: Set<Endpoint> = []
     /// What was known before of relays that a link on the command line told of, until a session with them has stood:
     /// that is what is written down.
-    var untaught: [Endpoint: Memberships.Relay?] = [:]
+    var untaught: [Endpoint: KnownRelays.Relay?] = [:]
     /// A mapping is being written down; whoever wants another one waits. There is one for each client at most.
     private var isMapping = false
     private var waitingToMap: [() -> Void] = []

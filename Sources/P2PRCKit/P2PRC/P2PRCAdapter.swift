@@ -74,7 +74,7 @@ struct P2PRCAdapter: Sendable {
         _ table: P2PRCTable, _ settings: NodeSettings, _ port: UInt16, _ ipTable: IPTable,
         _ core: LoopBound<NodeController>, _ control: EventLoop, _ log: Logger
     ) async -> P2PRCTable {
-        let judge = DialJudge(widened: settings.config.meshDial)
+        let judge = DialGuard(widened: settings.config.meshDial)
         let own = ownAddress(settings, port)
         let seeds = P2PRCRows.seeds(of: table).seeds.filter { seed in
             guard let address = P2PRCRows.address(seed.address), address != own else { return false }

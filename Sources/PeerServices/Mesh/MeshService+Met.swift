@@ -6,7 +6,7 @@ public import PeerWire
 /// On whose word a node is dialled.
 enum Word: Hashable, Sendable {
     case users
-    /// Records, seeds out of files and from P2PRC nodes, and whoever asks for a dial-back: held to `DialJudge`.
+    /// Records, seeds out of files and from P2PRC nodes, and whoever asks for a dial-back: held to `DialGuard`.
     case others
 }
 

@@ -67,7 +67,7 @@ public final class MeshService {
     let loop: EventLoop
     let setup: Setup
     let client: NodeClient
-    let judge: DialJudge
+    let judge: DialGuard
     let writer: TableWriter
     let log: Logger
     private(set) var identity: NodeIdentity
@@ -160,7 +160,7 @@ public final class MeshService {
     public var onSuperseded: (() -> Void)?
 
     public init(
-        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, judge: DialJudge,
+        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, judge: DialGuard,
         writer: TableWriter, log: Logger
     ) {
         self.loop = loop
@@ -181,7 +181,7 @@ public final class MeshService {
     }
 
     private static func machines(
-        _ identity: NodeIdentity, _ setup: Setup, _ judge: DialJudge, lastIssue: UInt64
+        _ identity: NodeIdentity, _ setup: Setup, _ judge: DialGuard, lastIssue: UInt64
     ) -> (Gossip, RecordAuthor, Reachability, DialBackResponder, ProbePlan) {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
         var limits = DialBackResponder.Limits()

@@ -40,7 +40,7 @@ extension PeerService {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }), let terms = relay.terms,
             relay.link.state == .established, terms.basis == .token
         else { return answer("there is no session by a token") }
-        let known = memberships[endpoint.description].formerKeys + terms.formerKeys
+        let known = knownRelays[endpoint.description].formerKeys + terms.formerKeys
         guard ([terms.key] + known).contains(where: { isTokenFor(token, $0) }) else {
             return answer("it belongs to another relay")
         }
@@ -52,20 +52,20 @@ extension PeerService {
     /// What a join link says against what its relay has proven: one line for people; `nil` where they agree.
     public func contradiction(to link: JoinLink, at endpoint: Endpoint) -> String? {
         let address = endpoint.description
-        if let key = memberships.contradiction(to: link, at: address) {
+        if let key = knownRelays.contradiction(to: link, at: address) {
             return
                 "this link names the key \(link.relay.short), the relay proved \(key.short); copy the link again. If "
                 + "the relay has another key by now, leave it first: p2prc leave \(address)"
         }
         guard let wanted = link.meshKey, let proven = prospect(of: endpoint)?.terms?.meshKey, wanted != proven,
-            wanted != memberships[address].meshKey
+            wanted != knownRelays[address].meshKey
         else { return nil }
         return "this link has another mesh key than the one that the relay proved; copy the link again"
     }
 
     /// Why there is no session to a relay that proved another key than the one that is known of it.
     func complaint(about key: NodeKey, insteadOf pinned: NodeKey, at address: String) -> String {
-        let known = memberships[address]
+        let known = knownRelays[address]
         if known.source == .joinLink, !known.isProven {
             // Nothing was ever known but what the link says, and nobody should get used to trusting.
             return

@@ -30,7 +30,7 @@ extension PeerService {
         guard relay.terms?.basis == .mesh else { return }
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
-        if memberships.renew(meshKey, at: relay.endpoint.description) { onMemberships?(memberships, nil) }
+        if knownRelays.renew(meshKey, at: relay.endpoint.description) { onMemberships?(knownRelays, nil) }
     }
 
     /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
@@ -58,12 +58,12 @@ extension PeerService {
 
     /// The relay has handed its key over to another one, as it has proven.
     func follow(_ relay: Relay, _ formerKeys: [NodeKey], to key: NodeKey) {
-        guard let pinned = memberships[relay.endpoint.description].key,
-            memberships.follow(formerKeys, to: key, at: relay.endpoint.description)
+        guard let pinned = knownRelays[relay.endpoint.description].key,
+            knownRelays.follow(formerKeys, to: key, at: relay.endpoint.description)
         else { return }
         log.about(relay.endpoint).warning(
             "relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
-        onMemberships?(memberships, nil)
+        onMemberships?(knownRelays, nil)
     }
 
     /// What is temporary leaves no file behind, so its receipt is signed and not kept.

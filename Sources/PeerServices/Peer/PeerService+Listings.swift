@@ -43,7 +43,7 @@ extension PeerService {
         let named = wishes.values.filter { !$0.tell.isEmpty }.sorted { $0.id.value < $1.id.value }
         guard !named.isEmpty else { return [] }
         let published = publishedRelays
-        return ToldMappings.inOrder(
+        return AnnouncedMappings.inOrder(
             order(relays).filter { published.contains($0.endpoint.description) }.map { relay in
                 named.compactMap { wish in
                     // One entry for a mapping: of several ranges the longest, and of those the first.

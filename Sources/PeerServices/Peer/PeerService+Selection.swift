@@ -60,7 +60,7 @@ extension PeerService {
     }
 
     private var namedKeys: Set<NodeKey> {
-        Set(relays.filter(\.isNamed).compactMap { $0.terms?.key ?? memberships[$0.endpoint.description].key })
+        Set(relays.filter(\.isNamed).compactMap { $0.terms?.key ?? knownRelays[$0.endpoint.description].key })
     }
 
     /// Whether the user named the relay with that key.

@@ -35,7 +35,7 @@ public final class PeerService {
     let receipts: ReceiptWriter
     let log: Logger
     let resolver = Resolver()
-    let judge: DialJudge
+    let judge: DialGuard
     let tables: ListenerTables
     /// Visitors and their channels leave so many open files to all else.
     private static let keptDescriptors = 32
@@ -68,14 +68,14 @@ public final class PeerService {
     var nextCheck: UInt32 = 0
     private var isStopped = false
     /// What is known of relays; changes that come of sessions are told to `onMemberships`.
-    public internal(set) var memberships: Memberships
+    public internal(set) var knownRelays: KnownRelays
     /// Of this node's own mesh.
     public var ownMeshKeys: [MeshKey] = []
     /// Whether a token names the relay with that key.
     public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
     /// Data channels without encryption where the relay allows it.
     private let wantsPlain: Bool
-    public var onMemberships: ((Memberships, _ done: TableWriter.Done?) -> Void)?
+    public var onMemberships: ((KnownRelays, _ done: TableWriter.Done?) -> Void)?
     /// A session stands to a relay that the user named.
     public var onNamedStands: ((Endpoint) -> Void)?
     public var onChange: (() -> Void)?
@@ -92,9 +92,9 @@ public final class PeerService {
 
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
-        memberships: Memberships, wantsPlain: Bool, name: String, software: String, server: NodeServer,
+        knownRelays: KnownRelays, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialJudge, openFiles: Int, log: Logger
+        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialGuard, openFiles: Int, log: Logger
     ) {
         self.judge = judge
         descriptors = ReserveGate.Supply(limit: openFiles, reserve: Self.keptDescriptors)
@@ -103,7 +103,7 @@ public final class PeerService {
         self.receipts = receipts
         self.history = history
         self.tls = tls
-        self.memberships = memberships
+        self.knownRelays = knownRelays
         self.wantsPlain = wantsPlain
         self.loop = loop
         self.laneLoops = laneLoops
@@ -158,7 +158,7 @@ public final class PeerService {
             guard !relay.isNamed else { return false }
             remove(relay)
         }
-        if let key = memberships[endpoint.description].key { unwanted.remove(key) }
+        if let key = knownRelays[endpoint.description].key { unwanted.remove(key) }
         add(Relay(endpoint, link: newLink()))
         return true
     }
@@ -177,13 +177,13 @@ public final class PeerService {
     ///
     /// - Parameter done: told when that is on the disk, or why it is not.
     public func change(
-        _ address: Endpoint, done: TableWriter.Done? = nil, _ body: (inout Memberships) -> Void
+        _ address: Endpoint, done: TableWriter.Done? = nil, _ body: (inout KnownRelays) -> Void
     ) {
-        let former = memberships
-        body(&memberships)
+        let former = knownRelays
+        body(&knownRelays)
         // Saved also where it is the same: what it became before may be on its way, or may not have been written.
-        onMemberships?(memberships, done)
-        guard memberships != former else { return }
+        onMemberships?(knownRelays, done)
+        guard knownRelays != former else { return }
         hurry(to: address)
     }
 
@@ -191,7 +191,7 @@ public final class PeerService {
     @discardableResult
     public func leave(_ endpoint: Endpoint) -> Bool {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }) else { return false }
-        if let key = relay.key ?? relay.chosenKey ?? memberships[endpoint.description].key,
+        if let key = relay.key ?? relay.chosenKey ?? knownRelays[endpoint.description].key,
             unwanted.count < Self.maximumUnwanted
         {
             unwanted.insert(key)
@@ -365,7 +365,7 @@ public final class PeerService {
         }
         let address = relay.endpoint.description
         var pin: PeerHandshake.Pin?
-        if case .changed(let pinned) = memberships.verdict(on: key, at: address) {
+        if case .changed(let pinned) = knownRelays.verdict(on: key, at: address) {
             pin = PeerHandshake.Pin(
                 key: pinned, complaint: complaint(about: key, insteadOf: pinned, at: address), now: .now)
         }
@@ -388,10 +388,10 @@ public final class PeerService {
                 run(relay.link.closed(isLost ? "the relay went away" : reason, at: EventLoop.clock()), relay)
             }
         }
-        let credentials = memberships.credentials(
+        let credentials = knownRelays.credentials(
             for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
             isPinned: pin != nil, isTokenFor: isTokenFor)
-        relay.hidesToken = pin == nil && memberships[address].token != nil && credentials.token == nil
+        relay.hidesToken = pin == nil && knownRelays[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
             introduction: Message.Introduction(
@@ -454,8 +454,8 @@ public final class PeerService {
         }
         follow(relay, terms.formerKeys, to: terms.key)
         // A chosen one is known by its record; what is pinned is what the user named.
-        if relay.isNamed, memberships.learn(terms.key, meshKey: terms.meshKey, at: relay.endpoint.description) {
-            onMemberships?(memberships, nil)
+        if relay.isNamed, knownRelays.learn(terms.key, meshKey: terms.meshKey, at: relay.endpoint.description) {
+            onMemberships?(knownRelays, nil)
         }
         relay.figures = SampleLog()
         relay.channels = ChannelTrouble(groups: terms.groups)

@@ -120,7 +120,7 @@ public final class RelayService {
     private let store: any LeaseStore
     let log: Logger
     /// Who may be dialled on a peer's word.
-    let dialJudge: DialJudge
+    let dialJudge: DialGuard
     /// Whether this node has itself met a relay at that host.
     public var hasMetRelay: (HostAddress) -> Bool = { _ in false }
     var checksUnderWay = 0
@@ -152,7 +152,7 @@ public final class RelayService {
         on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
         offer: Offer, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
         policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore,
-        dialJudge: DialJudge, log: Logger
+        dialJudge: DialGuard, log: Logger
     ) {
         self.dialJudge = dialJudge
         self.loop = loop

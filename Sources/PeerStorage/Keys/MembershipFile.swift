@@ -10,9 +10,9 @@ public actor MembershipFile {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
     private let home: Home
     /// What the file holds, where this one wrote or was told it.
-    private var saved: Memberships?
+    private var saved: KnownRelays?
 
-    public init(in home: Home, saved: Memberships? = nil) {
+    public init(in home: Home, saved: KnownRelays? = nil) {
         self.home = home
         self.saved = saved
     }
@@ -33,32 +33,32 @@ public actor MembershipFile {
     }
 
     /// Without the home's lock; none where there is no file.
-    public static func load(_ paths: HomePaths) throws(StorageError) -> Memberships {
-        guard let bytes = try SecretFile.read(at: paths.memberships) else { return Memberships() }
+    public static func load(_ paths: HomePaths) throws(StorageError) -> KnownRelays {
+        guard let bytes = try SecretFile.read(at: paths.memberships) else { return KnownRelays() }
         guard let document = try? JSONDecoder().decode(Document.self, from: Data(bytes)) else {
             throw damaged(paths, "this is no list of memberships")
         }
-        var relays: [String: Memberships.Relay] = [:]
+        var relays: [String: KnownRelays.Relay] = [:]
         for row in document.memberships {
             guard let key = value(row.Key, NodeKey.init), let meshKey = value(row.Mesh_key, MeshKey.init),
                 let formerMeshKey = value(row.Former_mesh_key, MeshKey.init),
-                let source = value(row.Key_from, Memberships.Source.init)
+                let source = value(row.Key_from, KnownRelays.Source.init)
             else { throw damaged(paths, "the row of \(row.Address) has no proper key") }
             let formerKeys = (row.Former_keys ?? []).compactMap { NodeKey($0) }
             guard formerKeys.count == row.Former_keys?.count ?? 0 else {
                 throw damaged(paths, "the row of \(row.Address) has a former key that is none")
             }
-            relays[row.Address] = Memberships.Relay(
+            relays[row.Address] = KnownRelays.Relay(
                 key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false,
-                formerKeys: Array(formerKeys.suffix(Memberships.maximumFormerKeys)),
+                formerKeys: Array(formerKeys.suffix(KnownRelays.maximumFormerKeys)),
                 // Older files do not say it of what a session has pinned.
                 isProven: row.Key_proven ?? (source == .firstUse), formerMeshKey: formerMeshKey)
         }
-        return Memberships(relays: relays)
+        return KnownRelays(relays: relays)
     }
 
     /// Whole and flushed, or not at all; what is there already is not written again.
-    public func save(_ memberships: Memberships) throws(StorageError) {
+    public func save(_ memberships: KnownRelays) throws(StorageError) {
         guard memberships != saved else { return }
         try home.requireHeld()
         let rows = memberships.relays.sorted { $0.key < $1.key }.map { address, relay in

@@ -2,7 +2,7 @@ import PeerMesh
 import PeerWire
 import Testing
 
-/// A relay or a peer that goes by another key than before, in the handshake and in the list of memberships.
+/// A relay or a peer that goes by another key than before, in the handshake and in the list of knownRelays.
 @Suite struct KeyChangeTests {
     static let old = NodeIdentity(seed: .seed(2))!
     static let new = NodeIdentity(seed: .seed(3))!
@@ -106,25 +106,25 @@ import Testing
     }
 
     @Test func `the pinned key is replaced by the one it was handed over to, and tokens for it are still shown`() {
-        var memberships = Memberships()
-        memberships.join(JoinLink(address: "relay:1", relay: Self.old.key, meshKey: nil), at: "relay:1")
-        memberships.join(withToken: "t", at: "relay:1")
-        refused(memberships.follow([.number(7)], to: Self.new.key, at: "relay:1"))
-        refused(memberships.follow([Self.old.key], to: Self.new.key, at: "other:1"))
-        accepted(memberships.follow([.number(7), Self.old.key], to: Self.new.key, at: "relay:1"))
-        #expect(memberships["relay:1"].key == Self.new.key && memberships["relay:1"].formerKeys == [Self.old.key])
-        refused(memberships.follow([Self.old.key], to: Self.new.key, at: "relay:1"))
-        let shown = memberships.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == Self.old.key }
+        var knownRelays = KnownRelays()
+        knownRelays.join(JoinLink(address: "relay:1", relay: Self.old.key, meshKey: nil), at: "relay:1")
+        knownRelays.join(withToken: "t", at: "relay:1")
+        refused(knownRelays.follow([.number(7)], to: Self.new.key, at: "relay:1"))
+        refused(knownRelays.follow([Self.old.key], to: Self.new.key, at: "other:1"))
+        accepted(knownRelays.follow([.number(7), Self.old.key], to: Self.new.key, at: "relay:1"))
+        #expect(knownRelays["relay:1"].key == Self.new.key && knownRelays["relay:1"].formerKeys == [Self.old.key])
+        refused(knownRelays.follow([Self.old.key], to: Self.new.key, at: "relay:1"))
+        let shown = knownRelays.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == Self.old.key }
         #expect(shown.token == "t" && shown.isKeyKnown)
-        let strange = memberships.credentials(for: .number(8), at: "relay:1", own: []) { $1 == Self.new.key }
+        let strange = knownRelays.credentials(for: .number(8), at: "relay:1", own: []) { $1 == Self.new.key }
         #expect(strange.token == nil && !strange.isKeyKnown)
-        let asked = memberships.credentials(for: .number(8), at: "relay:1", own: [], isPinned: true) {
+        let asked = knownRelays.credentials(for: .number(8), at: "relay:1", own: [], isPinned: true) {
             $1 == Self.old.key
         }
         #expect(asked.token == "t" && !asked.isKeyKnown)
-        let foreign = memberships.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == .number(7) }
+        let foreign = knownRelays.credentials(for: Self.new.key, at: "relay:1", own: []) { $1 == .number(7) }
         #expect(foreign.token == nil)
-        memberships.trust(.number(8), at: "relay:1")
-        #expect(memberships["relay:1"].formerKeys.isEmpty)
+        knownRelays.trust(.number(8), at: "relay:1")
+        #expect(knownRelays["relay:1"].formerKeys.isEmpty)
     }
 }

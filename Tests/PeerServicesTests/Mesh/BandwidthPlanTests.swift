@@ -44,19 +44,19 @@ struct DialJudgeTests {
     private func host(_ text: String) -> HostAddress { HostAddress(text)! }
 
     @Test func `is public addresses, and loopback only where the configuration says so`() throws {
-        let strict = DialJudge(widened: [])
+        let strict = DialGuard(widened: [])
         #expect(strict.allows(host("1.1.1.1")))
         for text in ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.1", "::ffff:127.0.0.1"] {
             #expect(!strict.allows(host(text)), "\(text)")
         }
-        let wide = DialJudge(widened: [try Network("127.0.0.0/8")])
+        let wide = DialGuard(widened: [try Network("127.0.0.0/8")])
         #expect(wide.allows(host("127.0.0.1")) && !wide.allows(host("::1")))
     }
 
     @Test func `takes a connection from this machine for one that a relay carried, unless it may dial itself`() throws {
-        #expect(DialJudge(widened: []).isOwn(host("127.0.0.1")))
-        #expect(DialJudge(widened: []).isOwn(host("::1")))
-        #expect(!DialJudge(widened: []).isOwn(host("1.1.1.1")))
-        #expect(!DialJudge(widened: [try Network("127.0.0.0/8")]).isOwn(host("127.0.0.1")))
+        #expect(DialGuard(widened: []).isOwn(host("127.0.0.1")))
+        #expect(DialGuard(widened: []).isOwn(host("::1")))
+        #expect(!DialGuard(widened: []).isOwn(host("1.1.1.1")))
+        #expect(!DialGuard(widened: [try Network("127.0.0.0/8")]).isOwn(host("127.0.0.1")))
     }
 }

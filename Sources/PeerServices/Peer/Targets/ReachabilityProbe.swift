@@ -3,7 +3,7 @@ internal import PeerReactor
 internal import PeerWire
 
 /// One check from outside: dials a public port, sends a nonce, and waits for the signature over it. Belongs to one
-/// loop. The address is numeric, and whoever starts one has judged it (`DialJudge`).
+/// loop. The address is numeric, and whoever starts one has judged it (`DialGuard`).
 final class ReachabilityProbe {
     static let limit = Instant.Span.seconds(3)
 

@@ -2,7 +2,7 @@ import PeerMesh
 import PeerWire
 import Testing
 
-@Suite struct ToldMappingsTests {
+@Suite struct AnnouncedMappingsTests {
     static func at(_ host: String, _ names: String...) -> [(id: MappingID, mapping: NodeRecord.Mapping)] {
         names.map { name in
             let mapping = NodeRecord.Mapping(name: name, protocols: .tcp, host: host, ports: .only(4_000))
@@ -11,7 +11,7 @@ import Testing
     }
 
     static func places(_ relays: [[(id: MappingID, mapping: NodeRecord.Mapping)]]) -> [String] {
-        ToldMappings.inOrder(relays).map { "\($0.name) \($0.host)" }
+        AnnouncedMappings.inOrder(relays).map { "\($0.name) \($0.host)" }
     }
 
     @Test func `each is told where it is reached best before one is told twice`() {
@@ -24,7 +24,7 @@ import Testing
     @Test func `of many at two relays each is in the record`() {
         let names = (0..<12).map { "service-\($0)" }
         let relays = ["best", "next"].map { host in names.flatMap { Self.at(host, $0) } }
-        let content = RecordAuthor.Content(name: "n", software: "s", mappings: ToldMappings.inOrder(relays))
+        let content = RecordAuthor.Content(name: "n", software: "s", mappings: AnnouncedMappings.inOrder(relays))
         #expect(content.mappings.count == NodeRecord.maximumMappings)
         #expect(Set(content.mappings.map(\.name)) == Set(names))
     }

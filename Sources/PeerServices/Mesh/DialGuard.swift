@@ -7,7 +7,7 @@ public import PeerWire
 ///
 /// Every dial that another party can cause asks here, but for those that go to that party itself, over whose connection
 /// the word came. `DialTests` of the architecture list all callers of connect(2), and who may cause each.
-public final class DialJudge: Sendable {
+public final class DialGuard: Sendable {
     private let widened: [Network]
     private let attached: Locked<[DialPolicy.Attachment]>
 

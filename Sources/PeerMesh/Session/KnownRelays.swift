@@ -2,7 +2,7 @@ public import PeerWire
 
 /// What this node knows of the relays that it was told to use: their keys, and why they let it in. By address, as it
 /// is dialled. Secrets are in here.
-public struct Memberships: Hashable, Sendable {
+public struct KnownRelays: Hashable, Sendable {
     /// How a relay's key came to be known.
     public enum Source: String, Sendable, CaseIterable {
         case joinLink = "join link"
