@@ -49,7 +49,7 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore",
                 "PeerWire",
                 "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
@@ -70,27 +70,27 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "PeerTokens",
-            dependencies: ["PeerMesh", "PeerWire", .product(name: "JWTKit", package: "jwt-kit")],
+            dependencies: ["PeerCore", "PeerWire", .product(name: "JWTKit", package: "jwt-kit")],
             swiftSettings: strict),
         .target(
             name: "PeerServices",
             dependencies: [
-                "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire",
+                "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
-            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "CRecords", "PeerMesh", "PeerWire"],
+            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "CRecords", "PeerCore", "PeerWire"],
             swiftSettings: strict),
         .target(
-            name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerMesh", "PeerWire"], swiftSettings: strict),
+            name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerCore", "PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerStorage",
             dependencies: [
-                "PeerMesh", "PeerWire", .product(name: "GRDB", package: "GRDB.swift"),
+                "PeerCore", "PeerWire", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
-        .target(name: "PeerMesh", dependencies: ["PeerWire"], swiftSettings: strict),
+        .target(name: "PeerCore", dependencies: ["PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
@@ -102,7 +102,7 @@ let package = Package(
         .target(name: "CRecords", cSettings: checked, linkerSettings: [.linkedLibrary("crypto")]),
 
         .executableTarget(
-            name: "microbench", dependencies: ["PeerReactor", "PeerMesh", "PeerWire"], path: "Benchmarks/micro",
+            name: "microbench", dependencies: ["PeerReactor", "PeerCore", "PeerWire"], path: "Benchmarks/micro",
             swiftSettings: testing),
         .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
@@ -115,28 +115,28 @@ let package = Package(
             exclude: ["P2PRC/Fixtures"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerMeshTests", dependencies: ["PeerMesh", "PeerWire"], exclude: ["Snapshots"],
+            name: "PeerCoreTests", dependencies: ["PeerCore", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerMesh", "PeerWire"],
+            name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerCore", "PeerWire"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL", "CRecords"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerProbingTests",
-            dependencies: ["PeerProbing", "PeerReactor", "PeerMesh", "PeerWire", "COpenSSL"], swiftSettings: testing),
+            dependencies: ["PeerProbing", "PeerReactor", "PeerCore", "PeerWire", "COpenSSL"], swiftSettings: testing),
         .testTarget(
             name: "PeerServicesTests",
             dependencies: [
-                "PeerServices", "PeerMesh", "PeerReactor", "PeerStorage",
+                "PeerServices", "PeerCore", "PeerReactor", "PeerStorage",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
         .testTarget(
             name: "PeerTokensTests",
             dependencies: [
-                "TestSupport", "PeerTokens", "PeerMesh", "PeerWire", .product(name: "Crypto", package: "swift-crypto"),
+                "TestSupport", "PeerTokens", "PeerCore", "PeerWire", .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: testing),
         .testTarget(
@@ -150,17 +150,17 @@ let package = Package(
         .testTarget(
             name: "P2PRCKitTests",
             dependencies: [
-                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerMesh",
+                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerCore",
                 "PeerWire",
             ],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
         .testTarget(
             name: "ProcessTests",
-            dependencies: ["TestSupport", "PeerProbing", "PeerReactor", "PeerMesh", "PeerWire"],
+            dependencies: ["TestSupport", "PeerProbing", "PeerReactor", "PeerCore", "PeerWire"],
             swiftSettings: testing),
         .testTarget(
-            name: "LaboratoryTests", dependencies: ["TestSupport", "PeerProbing", "PeerMesh", "PeerWire"],
+            name: "LaboratoryTests", dependencies: ["TestSupport", "PeerProbing", "PeerCore", "PeerWire"],
             swiftSettings: testing),
     ],
     swiftLanguageModes: [.v6]

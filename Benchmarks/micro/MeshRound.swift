@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerWire
 
 /// Two nodes with tables full of the same rows; each round one of them has a piece of news.

@@ -1,6 +1,6 @@
 import Dispatch
 import Glibc
-import PeerMesh
+import PeerCore
 import PeerReactor
 import PeerWire
 

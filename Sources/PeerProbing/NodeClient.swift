@@ -1,7 +1,7 @@
 internal import CCurl
 internal import COpenSSL
 internal import Glibc
-internal import PeerMesh
+internal import PeerCore
 internal import PeerWire
 
 /// Asks other nodes, over HTTPS: one handle of libcurl for everything, on a thread of its own, which sleeps while

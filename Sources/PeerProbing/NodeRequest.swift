@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// One question to another node's API, over HTTPS.

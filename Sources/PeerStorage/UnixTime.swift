@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 
 /// The wall clock in milliseconds since 1970, for what the IP table remembers. Never read here: it comes in as an
 /// argument.

@@ -1,5 +1,5 @@
 internal import JWTKit
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// Issues a relay's tokens and judges those that are shown to it. A value: time, random names and what was revoked or

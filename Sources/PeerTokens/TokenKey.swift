@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 internal import PeerWire
 
 /// A key that signs tokens (Ed25519). A relay has one that signs, and after a rotation the one before it, whose tokens

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 internal import PeerWire
 
 /// Why a token opens nothing. `description` is one line for people.

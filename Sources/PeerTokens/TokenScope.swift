@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// What the holder of a token may do at the relay that issued it: the claim `scope`.

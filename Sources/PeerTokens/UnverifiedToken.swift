@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// What a token says of itself, for its holder, who cannot check it: to send it to the relay that it belongs to and to

@@ -12,23 +12,23 @@ struct Layer: Sendable, CustomStringConvertible {
             name: "PeerWire", allowed: ["Crypto"],
             reason: "bytes without I/O: what it reads and writes can be tested byte by byte, and fuzzed"),
         Layer(
-            name: "PeerMesh", allowed: ["PeerWire"],
+            name: "PeerCore", allowed: ["PeerWire"],
             reason: "decisions without I/O: every race and loss is an ordinary fast test with time as an argument"),
         Layer(
             name: "PeerReactor",
-            allowed: ["Glibc", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerMesh", "PeerWire"],
+            allowed: ["Glibc", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerCore", "PeerWire"],
             reason: "the only code that touches sockets; it knows no disk, no service and no configuration"),
         Layer(
-            name: "PeerProbing", allowed: ["Glibc", "CCurl", "COpenSSL", "PeerMesh", "PeerWire"],
+            name: "PeerProbing", allowed: ["Glibc", "CCurl", "COpenSSL", "PeerCore", "PeerWire"],
             reason: "asks other nodes through libcurl, on a thread of its own; what and whom, it is told"),
         Layer(
             name: "PeerStorage",
             allowed: [
-                "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "PeerMesh", "PeerWire",
+                "Glibc", "Dispatch", "Synchronization", "FoundationEssentials", "GRDB", "PeerCore", "PeerWire",
             ],
             reason: "the only code that touches the disk; it knows no sockets and no loops"),
         Layer(
-            name: "PeerTokens", allowed: ["JWTKit", "FoundationEssentials", "PeerMesh", "PeerWire"],
+            name: "PeerTokens", allowed: ["JWTKit", "FoundationEssentials", "PeerCore", "PeerWire"],
             reason: "tokens are made and judged by a library; its types stay in here, and it does no I/O"),
         Layer(
             name: "PeerAPI",
@@ -39,12 +39,12 @@ struct Layer: Sendable, CustomStringConvertible {
             reason: "the HTTP library stays in here: its answers are handed in, and it listens on a Unix socket"),
         Layer(
             name: "PeerServices",
-            allowed: ["PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh", "PeerWire", "Logging"],
+            allowed: ["PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire", "Logging"],
             reason: "shells that run the machines: system calls belong to PeerReactor, SQL to PeerStorage"),
         Layer(
             name: "P2PRCKit",
             allowed: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerMesh",
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore",
                 "PeerWire",
                 "CLinux", "Logging", "Glibc", "Synchronization", "FoundationEssentials",
             ],
@@ -81,7 +81,7 @@ struct LayerTests {
 
     @Test("without I/O use no clock, no random numbers of their own and no input or output")
     func pure() {
-        for file in SourceTree.sources where file.target == "PeerWire" || file.target == "PeerMesh" {
+        for file in SourceTree.sources where file.target == "PeerWire" || file.target == "PeerCore" {
             for (number, text) in file.code {
                 let words = text.split { !($0.isLetter || $0.isNumber || $0 == "_") }.map(String.init)
                 for word in words where Self.forbidden.contains(word) {

@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerProbing
 import PeerReactor
 import PeerWire

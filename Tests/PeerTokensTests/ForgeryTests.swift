@@ -1,6 +1,6 @@
 import Crypto
 import Foundation
-import PeerMesh
+import PeerCore
 import PeerTokens
 import PeerWire
 import Testing

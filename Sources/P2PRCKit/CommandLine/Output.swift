@@ -1,5 +1,5 @@
 import Glibc
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// Whole lines to standard output and standard error. A command waits until they are written; a node never does, from

@@ -1,5 +1,5 @@
 internal import FoundationEssentials
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerStorage
 

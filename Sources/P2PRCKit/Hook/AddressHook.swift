@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// Runs the user's command when the published addresses have changed: off the loops, one at a time, no more often than

@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 
 /// How often the hook runs: at most once in ten seconds, whatever a relay does; but at once where an address that was
 /// published is gone, unless that happened in the same span before. Where relays fail one after the other, so that

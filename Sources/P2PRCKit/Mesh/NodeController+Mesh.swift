@@ -1,6 +1,6 @@
 internal import Logging
 internal import PeerAPI
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage

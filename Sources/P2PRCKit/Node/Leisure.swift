@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// Something that is done after changes, and may take long: after each time the loop has nine times as long for others.

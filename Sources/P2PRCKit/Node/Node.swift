@@ -1,6 +1,6 @@
 internal import Logging
 internal import PeerAPI
-internal import PeerMesh
+internal import PeerCore
 internal import PeerProbing
 internal import PeerReactor
 internal import PeerServices
@@ -367,7 +367,8 @@ struct RunningNode: Sendable {
     }
 
     /// How others join, the first time; and what everybody should know about a relay without a rules.
-    private static func introduce(_ core: NodeController, _ settings: NodeSettings, _ state: OpenedHome, _ log: Logger) {
+    private static func introduce(_ core: NodeController, _ settings: NodeSettings, _ state: OpenedHome, _ log: Logger)
+    {
         guard settings.isRelay else { return }
         if let least = settings.ports.ranges.first?.first, least < SystemFacts.firstUnprivilegedPort,
             !SystemFacts.mayBindPrivilegedPorts

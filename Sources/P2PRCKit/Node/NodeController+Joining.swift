@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage

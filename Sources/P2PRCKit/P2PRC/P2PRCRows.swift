@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerStorage
 internal import PeerWire
 

@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire

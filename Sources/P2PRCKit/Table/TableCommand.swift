@@ -49,7 +49,8 @@ enum TableEditor {
                 let isOver = note.isEmpty
                 let text = isOver ? "this node says nothing of itself any more" : "this node says of itself: \(note)"
                 return TableOutcome(
-                    reply: ControlReply(status: .success, text: text, document: NodeController.document(["Note": note])),
+                    reply: ControlReply(
+                        status: .success, text: text, document: NodeController.document(["Note": note])),
                     change: .note(note))
             case .importSeeds(let rows):
                 let seeds = rows.map { Seed(address: $0.address, source: .imported, name: $0.name, added: now) }

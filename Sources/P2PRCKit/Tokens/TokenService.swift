@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 
 /// Says how many bytes a `Forwarder` may read in a direction. One allowance may be shared by many forwarders, also of
 /// several loops.

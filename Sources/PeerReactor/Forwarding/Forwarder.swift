@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
 ///

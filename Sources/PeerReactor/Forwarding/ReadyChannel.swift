@@ -1,5 +1,5 @@
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// A data channel that waits for a visitor. Belongs to one loop.
 ///

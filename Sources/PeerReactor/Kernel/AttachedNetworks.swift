@@ -1,5 +1,5 @@
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// The networks that this machine is attached to now (getifaddrs(3)).
 public enum AttachedNetworks {

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// A command line of the user's, run by `/bin/sh` in a process group of its own. What it prints goes where this process
 /// prints its errors.

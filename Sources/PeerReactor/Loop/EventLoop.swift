@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// What epoll says of a descriptor.
 struct Readiness: OptionSet {

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// What the kernel says of the clock of this machine.
 public enum SystemClock {

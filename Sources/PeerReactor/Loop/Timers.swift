@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 
 /// A deadline on a loop. Belongs to that loop.
 public final class LoopTimer {

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// Connects to the first of several addresses that answers, a new attempt every 250 ms beside the earlier ones
 /// (RFC 8305), and gives up after `limit`. Belongs to one loop.

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 internal import Synchronization
 
 /// A bound TCP port that may be held, listening, or paused. Connections are refused unless it listens.

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-internal import PeerMesh
+internal import PeerCore
 
 /// One end of a connection, non-blocking: plain TCP, a Unix socket, or TLS on a TCP socket.
 ///

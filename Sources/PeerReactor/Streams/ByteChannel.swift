@@ -1,5 +1,5 @@
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// A stream for small things: handshakes, frames of a session, lines of the control socket. What is sent waits in a
 /// bounded buffer; what arrives is handed over as it comes. Not for visitors' bytes (`Forwarder`).

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 
 /// Reads the first bytes of a stream until they can be judged, at most `limit` long. Belongs to one loop.
 public final class FirstBytes: EventSource {

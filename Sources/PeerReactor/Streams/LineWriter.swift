@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// Whole lines to a descriptor that may not take them: a pipe that nobody reads, a terminal that is stopped.
 ///

@@ -1,6 +1,6 @@
 internal import CLinux
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// One question and one answer over a Unix socket, blocking: for commands, not for loops.
 public enum UnixExchange {

@@ -1,5 +1,5 @@
 internal import CLinux
-internal import PeerMesh
+internal import PeerCore
 internal import Synchronization
 
 /// Gives the memory of closed TLS connections back to the system: each leaves some 15 KiB in small pieces, which the

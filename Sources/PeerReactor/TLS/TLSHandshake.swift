@@ -1,5 +1,5 @@
 internal import COpenSSL
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// Makes a TLS connection on a TCP stream, as either end. Belongs to one loop; slow ones stall nobody.

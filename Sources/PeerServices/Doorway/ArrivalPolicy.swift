@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 
 /// Who may come to a node's server port, and how many at once.
 public struct ArrivalPolicy: Sendable {

@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 public import PeerReactor
 internal import PeerWire
 

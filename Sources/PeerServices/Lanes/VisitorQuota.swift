@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// What the visitors of one membership use at a relay, held to its limits: how many at once, how many new ones a

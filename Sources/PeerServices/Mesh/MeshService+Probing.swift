@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 internal import PeerProbing
 internal import PeerReactor
 internal import PeerStorage

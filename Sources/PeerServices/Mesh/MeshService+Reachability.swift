@@ -1,5 +1,5 @@
 internal import Logging
-public import PeerMesh
+public import PeerCore
 internal import PeerProbing
 internal import PeerReactor
 internal import PeerWire

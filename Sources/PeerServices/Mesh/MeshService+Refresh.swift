@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// A round of gossip that somebody waits for (`--us`).

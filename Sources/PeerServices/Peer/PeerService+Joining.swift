@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerReactor
 public import PeerWire
 

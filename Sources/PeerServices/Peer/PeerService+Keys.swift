@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 public import PeerReactor
 internal import PeerStorage
 public import PeerWire

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 internal import PeerReactor
 internal import PeerStorage
 public import PeerWire

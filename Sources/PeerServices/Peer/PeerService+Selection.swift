@@ -1,5 +1,5 @@
 internal import Logging
-public import PeerMesh
+public import PeerCore
 internal import PeerReactor
 internal import PeerStorage
 public import PeerWire
@@ -72,7 +72,8 @@ extension PeerService {
     private func perform(_ action: Failover.Action) {
         switch action {
         case .connect(let key):
-            guard let candidate = selector.candidate(key), !relays.contains(where: { $0.endpoint == candidate.endpoint })
+            guard let candidate = selector.candidate(key),
+                !relays.contains(where: { $0.endpoint == candidate.endpoint })
             else { return }
             log.about(candidate.endpoint).info("relay \(candidate.endpoint) (\(key.short)) is chosen")
             add(Relay(candidate.endpoint, chosenFor: key, link: newLink()))

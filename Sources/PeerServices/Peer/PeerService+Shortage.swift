@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// Descriptors that are missing here: neither the target's fault nor the relay's, so this node has to say it.

@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 
 /// What the log says of a wall clock that is not to be trusted.
 extension RelayService {

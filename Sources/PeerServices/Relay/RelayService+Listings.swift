@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 internal import PeerReactor
 
 /// What a relay carries, for listings.

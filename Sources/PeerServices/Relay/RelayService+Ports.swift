@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 internal import PeerWire
 
@@ -62,7 +62,8 @@ extension RelayService {
                 log.error("port \(listener.address.port): \(error)")
             }
         }
-        let others = laneIndexes(of: claim.key).dropFirst().map { index -> @Sendable (RelayLane.AcceptedVisitor) -> Void in
+        let others = laneIndexes(of: claim.key).dropFirst().map {
+            index -> @Sendable (RelayLane.AcceptedVisitor) -> Void in
             let (lane, loop) = (lanes[index], laneLoops[index])
             return { newcomer in loop.execute { lane.value.came(newcomer) } }
         }

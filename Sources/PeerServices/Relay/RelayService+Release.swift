@@ -1,5 +1,5 @@
 internal import Logging
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// What the relay's owner takes back.

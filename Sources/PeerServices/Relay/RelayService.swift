@@ -1,5 +1,5 @@
 public import Logging
-public import PeerMesh
+public import PeerCore
 public import PeerReactor
 public import PeerWire
 

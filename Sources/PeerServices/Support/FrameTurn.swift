@@ -1,4 +1,4 @@
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// What the frames of one session may take of the control loop before others have their turn: 32 of them, or 1 ms.

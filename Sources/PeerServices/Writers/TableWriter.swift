@@ -1,5 +1,5 @@
 public import Logging
-public import PeerMesh
+public import PeerCore
 internal import PeerReactor
 public import PeerStorage
 public import PeerWire

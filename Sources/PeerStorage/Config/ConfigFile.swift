@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerWire
 
 /// Reads `config.toml`. It belongs to the user: it is never written, replaced or put aside.

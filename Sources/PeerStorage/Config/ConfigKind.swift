@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerWire
 
 /// A type of value in the configuration: how it is read, and what to write instead of what cannot be read.

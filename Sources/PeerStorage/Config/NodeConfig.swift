@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// What `config.toml` sets, with the default of each key. docs/files.md has them in a table, docs/config.example.toml

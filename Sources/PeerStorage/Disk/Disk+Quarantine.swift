@@ -1,5 +1,5 @@
 import Glibc
-import PeerMesh
+import PeerCore
 
 /// Damaged files are kept, never deleted: what cannot be read by this program may still be read by a person.
 extension Disk {

@@ -1,6 +1,6 @@
 import GRDB
 import Glibc
-public import PeerMesh
+public import PeerCore
 
 /// What a node knows of the others and has promised them, in one SQLite file; the only owner of that file.
 ///

@@ -1,5 +1,5 @@
 import GRDB
-import PeerMesh
+import PeerCore
 import PeerWire
 
 /// Columns as values that may turn out to be something else: the library's own subscripts end the process then.

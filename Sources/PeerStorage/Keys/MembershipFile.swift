@@ -1,5 +1,5 @@
 import FoundationEssentials
-public import PeerMesh
+public import PeerCore
 internal import PeerWire
 
 /// `memberships.json`: what this node knows of the relays it uses (their keys, mesh keys, tokens). 0600.

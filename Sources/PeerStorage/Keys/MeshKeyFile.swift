@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// `mesh.key`: this node's own mesh key, and for a while the one before it. One key a line, 64 hexadecimal digits; a

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 import PeerWire
 
 /// The keys that sign a relay's tokens, each an Ed25519 private key as `KeyFile` writes it: `token.key`, and after a

@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// `reverse_proxy_mapping.json`: the public ports, one row each. A peer lists what it exposes, a relay what it carries.

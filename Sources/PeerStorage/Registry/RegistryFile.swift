@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 
 /// One of the two registries on the disk: always whole, for any tool to read at any time.
 public actor RegistryFile<Document: RegistryDocument> {

@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerWire
 
 /// The texts inside the registries: what is a host, a port, a key.

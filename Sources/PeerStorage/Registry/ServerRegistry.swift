@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// `reverse_proxy_server.json`: the relays that this node knows.

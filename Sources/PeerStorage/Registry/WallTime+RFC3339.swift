@@ -1,4 +1,4 @@
-public import PeerMesh
+public import PeerCore
 import PeerWire
 
 extension WallTime {

@@ -1,6 +1,6 @@
 /// Everything that two nodes say to each other in a session. One case, one frame type; bytes in `Message+Coding`.
 public enum Message: Hashable, Sendable {
-    // The handshake, in this order (PeerMesh/Session).
+    // The handshake, in this order (PeerCore/Session).
     case hello(Hello)
     case membership(Membership)
     case introduction(Introduction)
@@ -12,7 +12,7 @@ public enum Message: Hashable, Sendable {
     case ping(UInt64)
     case pong(UInt64)
 
-    // Port agreement (PeerMesh/PortAgreement), each about one mapping.
+    // Port agreement (PeerCore/PortAgreement), each about one mapping.
     case request(Request)
     case offer(Offer)
     /// `ports`: how they stand, where not all of them are to accept.

@@ -4,7 +4,7 @@ import PeerWire
 import Testing
 
 @testable import P2PRCKit
-@testable import PeerMesh
+@testable import PeerCore
 @testable import PeerServices
 
 /// Every text that the wire takes goes through everything that writes one: registries, listings, log, hook.

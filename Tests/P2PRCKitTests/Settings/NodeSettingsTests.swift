@@ -1,6 +1,6 @@
 import Foundation
 import P2PRCKit
-import PeerMesh
+import PeerCore
 import PeerWire
 import Testing
 

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import PeerMesh
+import PeerCore
 import Synchronization
 import Testing
 

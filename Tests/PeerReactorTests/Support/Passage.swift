@@ -1,5 +1,5 @@
 import Glibc
-import PeerMesh
+import PeerCore
 import Testing
 
 @testable import PeerReactor

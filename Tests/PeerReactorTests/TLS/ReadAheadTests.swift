@@ -1,5 +1,5 @@
 import Glibc
-import PeerMesh
+import PeerCore
 import PeerWire
 import Testing
 
@@ -70,7 +70,8 @@ struct ReadAheadTests {
         let (service, other) = try TestSocket.pair()
         try loop.run { [loop] in
             _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 4) { ready, _ in
-                let forwarder = ClosureForwarder(on: loop, left: ready.takeStream()!, right: service.open()!) { _, _ in }
+                let forwarder = ClosureForwarder(on: loop, left: ready.takeStream()!, right: service.open()!) { _, _ in
+                }
                 forwarder.start(isLeftRegistered: true)
             }
         }

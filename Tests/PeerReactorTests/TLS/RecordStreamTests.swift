@@ -1,6 +1,6 @@
 import CRecords
 import Glibc
-import PeerMesh
+import PeerCore
 import PeerWire
 import Testing
 

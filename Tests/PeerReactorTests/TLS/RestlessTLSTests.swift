@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import Testing
 
 @testable import PeerReactor

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import PeerMesh
+import PeerCore
 import PeerWire
 import Testing
 

@@ -1,4 +1,4 @@
-import PeerMesh
+import PeerCore
 import PeerWire
 import Testing
 

@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import PeerMesh
+import PeerCore
 import PeerServices
 import PeerStorage
 import PeerWire

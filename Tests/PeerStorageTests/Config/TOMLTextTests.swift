@@ -1,5 +1,5 @@
 import Foundation
-import PeerMesh
+import PeerCore
 @testable import PeerStorage
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import PeerMesh
+import PeerCore
 import PeerStorage
 import TestSupport
 import Testing

@@ -1,5 +1,5 @@
 import Foundation
-import PeerMesh
+import PeerCore
 import PeerStorage
 import PeerWire
 import Testing

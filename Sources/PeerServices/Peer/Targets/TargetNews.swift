@@ -1,5 +1,5 @@
 internal import Logging
-internal import PeerMesh
+internal import PeerCore
 internal import PeerReactor
 
 /// What the log says of targets: those that fall silent, or answer again, at about the same time stand in one line. A

@@ -1,5 +1,5 @@
 import GRDB
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// A node key that was handed over to another one.

@@ -1,5 +1,5 @@
 import GRDB
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 extension IPTable {

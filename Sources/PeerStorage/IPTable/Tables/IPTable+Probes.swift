@@ -1,6 +1,6 @@
 import FoundationEssentials
 import GRDB
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// One probe of a node, over the way that data would take (`ProbeSample`, with a time that outlives the process).

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import GRDB
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// A signed record and when it came.

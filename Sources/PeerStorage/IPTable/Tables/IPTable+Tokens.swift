@@ -1,5 +1,5 @@
 import GRDB
-public import PeerMesh
+public import PeerCore
 public import PeerWire
 
 /// A token that this relay has issued, without the token itself: who holds that can use it.

@@ -1,0 +1,91 @@
+import Foundation
+import PeerCore
+import PeerWire
+import Testing
+
+/// What replays or rewrites: `P2PRC_SEED=7` runs the simulation with this seed only, `P2PRC_SNAPSHOTS=write` rewrites
+/// the committed snapshots, `P2PRC_LONG=1` runs many more seeds.
+enum Environment {
+    private static let variables = ProcessInfo.processInfo.environment
+    static let seed = variables["P2PRC_SEED"].flatMap { UInt64($0) }
+    static let writesSnapshots = variables["P2PRC_SNAPSHOTS"] == "write"
+    static let isLong = variables["P2PRC_LONG"] == "1"
+}
+
+extension [UInt8] {
+    /// 32 bytes that depend on `number` only.
+    static func seed(_ number: UInt64) -> [UInt8] {
+        var random = SeededGenerator(seed: number)
+        return (0..<32).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
+    }
+}
+
+extension NodeKey {
+    /// A key that is easy to tell from others; nobody can sign with it.
+    static func number(_ number: UInt8) -> NodeKey { NodeKey(bytes: [UInt8](repeating: number, count: 32))! }
+}
+
+extension ProcessInstance {
+    static func number(_ number: UInt8) -> ProcessInstance {
+        ProcessInstance(bytes: [UInt8](repeating: number, count: 16))!
+    }
+}
+
+extension MappingID {
+    static func number(_ number: UInt64) -> MappingID { MappingID(value: number) }
+}
+
+extension SessionID {
+    static func number(_ number: UInt64) -> SessionID { SessionID(value: number) }
+}
+
+extension PortRange {
+    static func only(_ port: UInt16) -> PortRange { PortRange(first: port, count: 1)! }
+}
+
+extension Instant {
+    static func at(_ milliseconds: UInt64) -> Instant { .zero + .milliseconds(milliseconds) }
+}
+
+extension WallTime {
+    static let start = WallTime(seconds: 1_800_000_000)
+}
+
+extension Grant {
+    /// What a member by the mesh key has, from one network.
+    static let mesh = Grant(membership: .mesh(network: "192.0.2.0/24"))
+
+    static func token(
+        _ id: String, ports: [PortRange]? = nil, protocols: TransportProtocols? = nil, limits: Limits = Limits(),
+        expires: WallTime? = nil
+    ) -> Grant {
+        Grant(membership: .token(id: id), ports: ports, protocols: protocols, limits: limits, expires: expires)
+    }
+}
+
+extension Message.Introduction {
+    static func of(_ instance: UInt8, name: String = "peer", began: UInt64 = 0) -> Message.Introduction {
+        Message.Introduction(
+            instance: .number(instance), name: name, dialled: "relay.example.org", software: "test", began: began)
+    }
+}
+
+extension Message {
+    static func wants(
+        _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp, allow: [Network] = [],
+        deny: [Network] = []
+    ) -> Message {
+        .request(
+            Request(
+                mapping: .number(mapping), protocols: protocols, wish: wish, target: "127.0.0.1:80", allow: allow,
+                deny: deny))
+    }
+}
+
+// `#expect` takes no mutating call.
+func accepted(_ value: Bool, _ at: SourceLocation = #_sourceLocation) { #expect(value, sourceLocation: at) }
+func refused(_ value: Bool, _ at: SourceLocation = #_sourceLocation) { #expect(!value, sourceLocation: at) }
+
+func required<Value>(_ value: Value?, _ at: SourceLocation = #_sourceLocation) throws -> Value {
+    try #require(value, sourceLocation: at)
+}
