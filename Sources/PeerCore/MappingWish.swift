@@ -30,7 +30,7 @@ public struct MappingWish: Hashable, Sendable {
     /// Visitors that it does not, whatever `allow` says.
     public var deny: [Network]
     /// By what name the node's record tells others of it; empty: not at all.
-    public var tell: String
+    public var announcedAs: String
     /// What its user calls it here; empty: nothing. No two mappings of a node have the same name.
     public var name: String
 
@@ -40,7 +40,7 @@ public struct MappingWish: Hashable, Sendable {
 
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
-        deny: [Network] = [], tell: String = "", isOnDemand: Bool = false,
+        deny: [Network] = [], announcedAs: String = "", isOnDemand: Bool = false,
         name: String = ""
     ) {
         self.isOnDemand = isOnDemand
@@ -51,7 +51,7 @@ public struct MappingWish: Hashable, Sendable {
         self.ports = ports
         self.allow = allow
         self.deny = deny
-        self.tell = tell
+        self.announcedAs = announcedAs
     }
 
     /// Whether this node looks itself whether the target answers.

@@ -38,7 +38,7 @@ extension NodeController {
         }
         // For other visitors, where it says whom: without a word about them, nobody more is let in than before.
         if request.isFilter { (wish.allow, wish.deny) = (request.allow, request.deny) }
-        wish.tell = request.tell ?? wish.tell
+        wish.announcedAs = request.tell ?? wish.announcedAs
         wish.name = request.name ?? wish.name
         wish.isOnDemand = request.isOnDemand ?? wish.isOnDemand
         var adoption = Adoption(

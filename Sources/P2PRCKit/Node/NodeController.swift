@@ -365,7 +365,7 @@ final class NodeController {
     /// - Parameter done: why it will be back after a restart; `nil`: it is gone for good.
     private func forget(_ id: MappingID, _ done: @escaping (StorageError?) -> Void) {
         let isTemporary = peer.isTemporary(id)
-        peer.remove(id)
+        peer.unmap(id)
         guard !isTemporary else { return done(nil) }
         writer.keep(
             "the end of a mapping", as: Self.name(id), { table throws(StorageError) in try table.removeWish(id) },

@@ -97,7 +97,7 @@ struct Documents: Sendable {
                     reason: (own == nil ? mapping.reason : own?.reason) ?? (mapping.isShort ? Self.shortage : nil),
                     receipt: mapping.receipt,
                     encryption: encryption(mapping.isPlain),
-                    toldAs: mapping.wish.tell.isEmpty ? nil : mapping.wish.tell,
+                    toldAs: mapping.wish.announcedAs.isEmpty ? nil : mapping.wish.announcedAs,
                     name: mapping.wish.name.isEmpty ? nil : mapping.wish.name, allow: mapping.wish.allow,
                     deny: mapping.wish.deny)
             }
@@ -109,7 +109,7 @@ struct Documents: Sendable {
         MappingRegistry.Mapping(
             serverName: "", address: nil, type: .tcp, blindPort: nil, state: .waiting,
             target: PeerService.text(wish.target), mapping: wish.id, relay: nil, role: .peer, peerName: name,
-            peerKey: key, reason: "no relay", toldAs: wish.tell.isEmpty ? nil : wish.tell,
+            peerKey: key, reason: "no relay", toldAs: wish.announcedAs.isEmpty ? nil : wish.announcedAs,
             name: wish.name.isEmpty ? nil : wish.name, allow: wish.allow, deny: wish.deny)
     }
 

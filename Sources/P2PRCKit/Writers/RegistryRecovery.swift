@@ -58,7 +58,7 @@ struct RegistryRecovery {
             MappingWish(
                 id: place.mapping, target: target, protocols: .tcp,
                 ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
-                tell: row.toldAs ?? "", name: row.name ?? ""))
+                announcedAs: row.toldAs ?? "", name: row.name ?? ""))
     }
 
     private static func protocols(_ rows: [MappingRegistry.Mapping]) -> TransportProtocols {

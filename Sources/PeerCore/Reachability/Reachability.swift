@@ -27,8 +27,8 @@ public struct Reachability: Sendable {
     public static let firstPause = Instant.Span.seconds(1)
     public static let undecidedPause = Instant.Span.seconds(20)
     public static let longestPause = Instant.Span.seconds(600)
-    /// Who got through is not asked again before: a witness has four dials a minute for each source (`DialBackResponder`),
-    /// and after a restart they are needed.
+    /// Who got through is not asked again before: a witness has four dials a minute for each source
+    /// (`DialBackResponder`), and after a restart they are needed.
     static let rest = Instant.Span.seconds(60)
     /// A witness that did not answer is given up.
     public static let askLimit = Instant.Span.seconds(8)

@@ -207,7 +207,8 @@ public struct PeerHandshake: Sendable {
 public struct RelayHandshake: Sendable {
     private enum State: Sendable { case awaitsFirst, awaitsHello, judging, awaitsIntroduction(TrustBasis), done }
 
-    /// What a peer showed. Whether that is enough is looked at again when it says who it is: the rules may have changed.
+    /// What a peer showed. Whether that is enough is looked at again when it says who it is: the rules may have
+    /// changed.
     private enum TrustBasis: Sendable { case mesh(MeshKey), openRelay, token(Grant) }
 
     /// Why a peer was let in.

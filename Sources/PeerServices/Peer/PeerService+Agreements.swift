@@ -98,7 +98,7 @@ extension PeerService {
     func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
         // In its place: the states of a thousand ports are not copied for each check of one.
         guard let actions = relay.agreements[id]?.handle(event, at: EventLoop.clock()) else { return }
-        for action in actions { perform(action, id, relay) }
+        for action in actions { carryOut(agreementAction: action, id, relay) }
         if !actions.isEmpty { beginWaiting(for: id) }
         tellReach(of: id, at: relay)
     }
@@ -110,7 +110,7 @@ extension PeerService {
             "relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
     }
 
-    func perform(_ action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
+    func carryOut(agreementAction action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
         switch action {
         // Its ports are to refuse, whatever becomes of them meanwhile.
         case .send(.report) where relay.isLeaving: break

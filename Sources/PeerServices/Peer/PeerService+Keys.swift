@@ -26,7 +26,7 @@ extension PeerService {
 
     /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key
     /// before.
-    func told(_ meshKey: MeshKey, by relay: Relay) {
+    func received(meshKey: MeshKey, from relay: Relay) {
         guard relay.terms?.basis == .mesh else { return }
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
@@ -45,7 +45,7 @@ extension PeerService {
     }
 
     /// What a relay says about another key of its own, in a session under its present one.
-    func told(_ history: KeyHistory, by relay: Relay) {
+    func received(keyHistory history: KeyHistory, from relay: Relay) {
         guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
         do throws(KeyHistoryFault) {
             let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)

@@ -40,7 +40,7 @@ extension PeerService {
     /// What this node's record tells of its mappings: those that the user wants told, where they are published and were
     /// seen to work.
     public var told: [NodeRecord.Mapping] {
-        let named = wishes.values.filter { !$0.tell.isEmpty }.sorted { $0.id.value < $1.id.value }
+        let named = wishes.values.filter { !$0.announcedAs.isEmpty }.sorted { $0.id.value < $1.id.value }
         guard !named.isEmpty else { return [] }
         let published = publishedRelays
         return AnnouncedMappings.inOrder(
@@ -52,7 +52,7 @@ extension PeerService {
                     else { return nil }
                     return (
                         wish.id,
-                        NodeRecord.Mapping(name: wish.tell, protocols: wish.protocols, host: host, ports: ports)
+                        NodeRecord.Mapping(name: wish.announcedAs, protocols: wish.protocols, host: host, ports: ports)
                     )
                 }
             })

@@ -48,7 +48,7 @@ extension PeerService {
         selector.waitsForNamed = { [unowned self] in
             relays.contains { $0.isNamed && $0.terms == nil && $0.reason == nil }
         }
-        selector.perform = { [unowned self] action in perform(action) }
+        selector.perform = { [unowned self] action in carryOut(failoverAction: action) }
         selector.start()
     }
 
@@ -69,7 +69,7 @@ extension PeerService {
     /// The candidates have changed.
     public func chooseRelays() { selector.turn() }
 
-    private func perform(_ action: Failover.Action) {
+    private func carryOut(failoverAction action: Failover.Action) {
         switch action {
         case .connect(let key):
             guard let candidate = selector.candidate(key),
@@ -126,7 +126,7 @@ extension PeerService {
 
     private func end(_ relay: Relay) {
         relay.isLeaving = false
-        guard relay.isNamed else { return remove(relay) }
+        guard relay.isNamed else { return forget(relay) }
         // Named by the user: it is asked again, and takes this node back when it stays after all.
         send(.close(.leaving, detail: ""), to: relay)
         relay.channel?.closeAfterFlush()
@@ -140,11 +140,11 @@ extension PeerService {
         // One relay under two addresses would end one session for the other, for ever.
         let twins = relays.filter { $0 !== relay && !$0.isNamed && $0.chosenKey == key }
         selector.established(key, isNamed: relay.isNamed)
-        for twin in twins { remove(twin, butNotIts: key) }
+        for twin in twins { forget(twin, butNotIts: key) }
     }
 
     /// It lets its peers go, or stays after all.
-    func told(isDraining: Bool, by relay: Relay) {
+    func received(isDraining: Bool, from relay: Relay) {
         takeUp(relay.drain.heard(isDraining, at: EventLoop.clock()), relay)
     }
 
@@ -167,12 +167,12 @@ extension PeerService {
     /// A chosen relay whose session broke, or never stood.
     func fell(_ relay: Relay) {
         guard let key = relay.chosenKey else { return }
-        remove(relay)
+        forget(relay)
         selector.lost(key)
     }
 
-    private func remove(_ twin: Relay, butNotIts key: NodeKey) {
-        remove(twin)
+    private func forget(_ twin: Relay, butNotIts key: NodeKey) {
+        forget(twin)
         // What was lost with it is not the relay.
         selector.established(key, isNamed: true)
     }

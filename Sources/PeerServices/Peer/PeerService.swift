@@ -156,7 +156,7 @@ public final class PeerService {
     public func join(_ endpoint: Endpoint) -> Bool {
         if let relay = relays.first(where: { $0.endpoint == endpoint }) {
             guard !relay.isNamed else { return false }
-            remove(relay)
+            forget(relay)
         }
         if let key = knownRelays[endpoint.description].key { unwanted.remove(key) }
         add(Relay(endpoint, link: newLink()))
@@ -200,12 +200,12 @@ public final class PeerService {
             for id in relay.agreements.keys { send(.release(id), to: relay) }
         }
         if let key = relay.key { for id in relay.agreements.keys { receipts.remove(relay: key, mapping: id) } }
-        remove(relay)
+        forget(relay)
         return true
     }
 
     /// Ends the session, if there is one, and forgets the relay; what it leased to this node stays leased.
-    func remove(_ relay: Relay) {
+    func forget(_ relay: Relay) {
         guard let index = relays.firstIndex(where: { $0 === relay }) else { return }
         if relay.link.state == .established { send(.close(.leaving, detail: ""), to: relay) }
         relay.channel?.closeAfterFlush()
@@ -241,7 +241,7 @@ public final class PeerService {
 
     /// Takes a mapping back. `false` when there is none.
     @discardableResult
-    public func remove(_ id: MappingID) -> Bool {
+    public func unmap(_ id: MappingID) -> Bool {
         guard let wish = wishes.removeValue(forKey: id) else { return false }
         temporary.remove(id)
         watches.removeValue(forKey: id)?.stop()
@@ -308,11 +308,11 @@ public final class PeerService {
     }
 
     func run(_ actions: [RelayLink.Action], _ relay: Relay) {
-        for action in actions { perform(action, relay) }
+        for action in actions { carryOut(linkAction: action, relay) }
         arm(relay)
     }
 
-    private func perform(_ action: RelayLink.Action, _ relay: Relay) {
+    private func carryOut(linkAction action: RelayLink.Action, _ relay: Relay) {
         switch action {
         case .connect: connect(relay)
         case .send(let bytes): relay.channel?.send(bytes)
@@ -526,10 +526,10 @@ public final class PeerService {
         case .checkDone(let number, let passed, _):
             // Only from the node that was asked.
             if thirdChecks[number]?.verifier === relay { thirdNodeAnswered(number, passed: passed) }
-        case .meshKeyRenewed(let key): told(key, by: relay)
-        case .keyHistory(let history): told(history, by: relay)
+        case .meshKeyRenewed(let key): received(meshKey: key, from: relay)
+        case .keyHistory(let history): received(keyHistory: history, from: relay)
         case .tokenJudged(let reason): judged(reason, by: relay)
-        case .draining(let isDraining): told(isDraining: isDraining, by: relay)
+        case .draining(let isDraining): received(isDraining: isDraining, from: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)

@@ -133,7 +133,7 @@ import Testing
             peerName: "p", target: "t", expires: .someday, account: .token(id: "t"))
         let wish = MappingWish(
             id: MappingID(value: 2), target: .serverPort, protocols: .tcp, ports: .any(count: 1),
-            allow: [try Network("10.0.0.0/8")], tell: "web", name: "web")
+            allow: [try Network("10.0.0.0/8")], announcedAs: "web", name: "web")
         try await table.save(lease)
         try await table.save(wish)
         let change = Retirement(former: .number(1), next: .number(2), account: .token(id: "t"), hadPossessions: false)

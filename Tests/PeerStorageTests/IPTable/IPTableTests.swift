@@ -148,7 +148,7 @@ import Testing
         MappingWish(id: MappingID(value: 9), target: .serverPort, protocols: .tcp, ports: .any(count: 1)),
         MappingWish(
             id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
-            ports: .exactly(PortRange(first: 53, last: 53)!), tell: "Küche", name: "kitchen"),
+            ports: .exactly(PortRange(first: 53, last: 53)!), announcedAs: "Küche", name: "kitchen"),
         MappingWish(
             id: MappingID(value: .max), target: .service(host: "fe80::1%eth0", port: 65_535), protocols: [.tcp, .udp],
             ports: .preferably(PortRange(first: 20_000, count: 10)!)),

@@ -129,7 +129,7 @@ public struct PeerPortAgreement: Sendable {
     /// Takes over what no relay is concerned by. `false` where the relay has to be asked anew.
     public mutating func takeOver(_ wish: MappingWish) -> Bool {
         var told = self.wish
-        told.tell = wish.tell
+        told.announcedAs = wish.announcedAs
         told.name = wish.name
         told.isOnDemand = wish.isOnDemand
         guard told == wish else { return false }

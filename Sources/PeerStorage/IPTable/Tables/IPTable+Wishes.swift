@@ -23,7 +23,7 @@ extension IPTable {
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
-                    wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.tell,
+                    wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.announcedAs,
                     wish.name, wish.isOnDemand,
                 ])
         }
@@ -68,7 +68,7 @@ extension IPTable {
         return MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
             ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),
-            tell: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"),
+            announcedAs: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"),
             isOnDemand: isOnDemand != 0,
             name: try row.value(name.isEmpty || MappingWish.isName(name) ? name : nil, "name"))
     }

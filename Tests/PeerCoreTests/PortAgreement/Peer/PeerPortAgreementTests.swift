@@ -96,7 +96,7 @@ import Testing
         var agreement = Self.service()
         Self.give(&agreement, .sessionReady, .offered(Self.offer(4_000)), .activated(attempt: 1, host: "relay"))
         var wish = agreement.wish
-        wish.tell = "web"
+        wish.announcedAs = "web"
         #expect(agreement.takeOver(wish) && agreement.wish == wish && agreement.state == .active)
         wish.deny = [Network(of: HostAddress("10.0.0.0")!, prefixLength: 8)]
         #expect(!agreement.takeOver(wish) && agreement.wish.deny.isEmpty)
