@@ -30,12 +30,13 @@ final class Passage {
         let (relayEnded, peerEnded) = (ended[0], ended[1])
         let began = Latch()
         own.execute {
-            let relay = ClosureForwarder(on: own, left: Stream(Descriptor(atRelay)), right: Stream(far)) { _, _ in
+            guard let near = near.open(), let far = far.open() else { return }
+            let relay = ClosureForwarder(on: own, left: Stream(Descriptor(atRelay)), right: far) { _, _ in
                 relayEnded.open()
             }
             relay.useFrames(on: .right) { _, _ in }
             relay.start(isLeftRegistered: false)
-            let peer = ClosureForwarder(on: own, left: Stream(near), right: Stream(Descriptor(atPeer))) { _, _ in
+            let peer = ClosureForwarder(on: own, left: near, right: Stream(Descriptor(atPeer))) { _, _ in
                 peerEnded.open()
             }
             peer.useFrames(on: .left) { _, _ in }
@@ -52,13 +53,13 @@ final class Passage {
         for latch in ended { try latch.wait() }
     }
 
-    private func plain() throws -> (Stream.Released, Stream.Released) {
+    private func plain() throws -> (StreamParcel, StreamParcel) {
         let (near, far) = try socketPair()
-        return (Stream(Descriptor(near)).release(), Stream(Descriptor(far)).release())
+        return (StreamParcel(Stream(Descriptor(near))), StreamParcel(Stream(Descriptor(far))))
     }
 
     /// A data channel as peer and relay make it, with the key of a session that never was.
-    private func secured(on loop: EventLoop) throws -> (Stream.Released, Stream.Released) {
+    private func secured(on loop: EventLoop) throws -> (StreamParcel, StreamParcel) {
         guard let secrets = SessionSecrets(export: { label in [UInt8](repeating: UInt8(label.utf8.count), count: 32) })
         else { throw Broken("no secrets") }
         let group = ChannelGroup(session: SessionID(value: 1), number: 0)
@@ -77,7 +78,7 @@ final class Passage {
                 let handshake = TLSHandshake(on: loop, stream, context, as: role, limit: .seconds(60)) { result in
                     if case .secured(let stream, _) = consume result {
                         loop.unregister(stream)
-                        outcome.stream = stream.release()
+                        outcome.stream = StreamParcel(stream)
                     }
                     outcome.latch.open()
                 }
@@ -91,7 +92,7 @@ final class Passage {
 
     private final class Settled: @unchecked Sendable {
         // Unchecked: written before the latch opens, read after it.
-        var stream: Stream.Released?
+        var stream: StreamParcel?
         let latch = Latch()
     }
 }

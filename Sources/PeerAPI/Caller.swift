@@ -28,5 +28,8 @@ public struct Caller: Hashable, Sendable {
     }
 }
 
+/// Answers questions of the mesh; `nil` where there is no mesh.
+public typealias MeshResponder = @Sendable (MeshQuestion) async -> MeshResponse
+
 /// Asked at each request, so that a key that was taken back is refused on a connection that stands.
 public typealias MembershipCheck = @Sendable (NodeKey) async -> Bool

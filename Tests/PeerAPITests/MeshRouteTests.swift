@@ -12,7 +12,7 @@ struct MeshRouteTests {
 
     @Test("brings a caller's bytes, key, address and proof, and takes bytes and a proof back")
     func carries() async throws {
-        let calls = Mutex<[MeshCall]>([])
+        let calls = Mutex<[MeshQuestion]>([])
         let mesh: MeshResponder = { call in
             calls.withLock { $0.append(call) }
             return .answer(Array("yes".utf8), proof: "0c0d")
@@ -31,7 +31,7 @@ struct MeshRouteTests {
         let seen = calls.withLock { $0 }
         #expect(seen.map(\.key) == [APIBench.other, APIBench.other])
         #expect(seen.map { String(decoding: $0.body, as: UTF8.self) } == ["question", "again"])
-        #expect(seen.map(\.proof) == ["0a0b", nil] && seen.allSatisfy { $0.source == APIBench.address })
+        #expect(seen.map(\.proof) == ["0a0b", nil] && seen.allSatisfy { $0.source == NodeAddress(host: HostAddress(APIBench.address), port: APIBench.address.port) })
     }
 
     @Test("tells whoever is refused what strangers are told on any path, and asks about nobody without a key")
@@ -55,7 +55,7 @@ struct MeshRouteTests {
 
     @Test("answers 429 when there is too much to do, 400 to what says nothing, and 413 to what is too long")
     func refusals() async throws {
-        for (answer, status) in [(MeshReply.busy, 429), (.malformed, 400)] {
+        for (answer, status) in [(MeshResponse.busy, 429), (.malformed, 400)] {
             try await APIBench.run(mesh: { _ in answer }) { bench in
                 let client = try bench.client(APIBench.member)
                 client.send(Self.post("question"))

@@ -98,23 +98,12 @@ extension RunningNode {
     }
 
     /// What another node is told; from any thread.
-    func answer(_ call: MeshCall, on control: EventLoop) async -> MeshReply {
-        guard let source = NodeAddress(host: HostAddress(call.source), port: call.source.port) else {
-            return .malformed
-        }
-        let question = MeshQuestion(
-            key: call.key, source: source, proof: call.proof, body: call.body)
-        let response: MeshResponse = await withCheckedContinuation { continuation in
+    func answer(_ question: MeshQuestion, on control: EventLoop) async -> MeshResponse {
+        await withCheckedContinuation { continuation in
             control.execute {
                 guard let mesh = self.core.value.mesh else { return continuation.resume(returning: .stranger) }
                 mesh.asked(question) { continuation.resume(returning: $0) }
             }
-        }
-        switch response {
-        case .answer(let bytes, let proof): return .answer(bytes, proof: proof)
-        case .busy: return .busy
-        case .malformed: return .malformed
-        case .stranger: return .stranger
         }
     }
 }

@@ -47,8 +47,9 @@ struct Routes: RequestRoutes {
         guard let body = try await body(of: request) else {
             return finished(Answer.error(.contentTooLarge, "a request has at most \(limits.body) bytes"), request)
         }
+        // The mesh judges members by itself: for its questions nobody else has to be asked.
+        if let response = await meshResponse(to: request, from: preface, body) { return finished(response, request) }
         let caller = await Caller(preface, isMember: isMember)
-        if let response = await meshResponse(to: request, from: caller, body) { return finished(response, request) }
         var response: Response
         if request.method == .get, request.uri.path == "/v1/alive" {
             response = try Answer.json(Answer.Alive())
@@ -66,13 +67,14 @@ struct Routes: RequestRoutes {
     }
 
     /// `nil` where it is another route's, or nobody's.
-    private func meshResponse(to request: Request, from caller: Caller, _ body: [UInt8]) async -> Response? {
-        guard let mesh, request.method == .post, request.uri.path == Self.meshPath, let key = caller.key,
-            let source = caller.address
+    private func meshResponse(to request: Request, from preface: ProxyPreface, _ body: [UInt8]) async -> Response? {
+        guard let mesh, request.method == .post, request.uri.path == Self.meshPath,
+            case .proxied(let connection) = preface, let key = connection.nodeKey
         else { return nil }
-        let proof = request.headers[.p2prcMember]
-        let call = MeshCall(key: key, source: source, proof: proof, body: body)
-        switch await mesh(call) {
+        guard let source = NodeAddress(host: HostAddress(connection.source), port: connection.source.port) else {
+            return Answer.error(.badRequest, "port 0 is nobody's")
+        }
+        switch await mesh(MeshQuestion(key: key, source: source, proof: request.headers[.p2prcMember], body: body)) {
         case .answer(let bytes, let proof): return Answer.bytes(bytes, proof: proof)
         case .busy: return Answer.error(.tooManyRequests, "this node has been asked often enough; ask again later")
         case .malformed: return Answer.error(.badRequest, "these bytes say nothing (docs/mesh.md)")

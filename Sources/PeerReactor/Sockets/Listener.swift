@@ -104,13 +104,14 @@ public final class Listener: EventSource {
     /// The system would reset connections that it has completed and nobody accepted yet: they are in the result, for
     /// `admit` on the loop that accepts. Whoever lets go of it resets them.
     @discardableResult
-    public func pause() -> StreamParcel {
-        let late = StreamParcel()
+    public func pause() -> [AcceptedConnection] {
+        var late: [AcceptedConnection] = []
         while late.count < Int(Self.backlog) {
             var storage = sockaddr_storage()
             let fd = nextConnection(&storage)
             guard fd >= 0 else { break }
-            late.add(fd, SocketAddress(storage) ?? .anyIPv4(port: 0))
+            let parcel = StreamParcel(Stream(Descriptor(fd)))
+            late.append(AcceptedConnection(parcel: parcel, address: SocketAddress(storage) ?? .anyIPv4(port: 0)))
         }
         shutdown(descriptor.raw, Int32(SHUT_RD))
         Self.set(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, 0)
@@ -118,10 +119,10 @@ public final class Listener: EventSource {
     }
 
     /// Those who had come before a pause are accepted like others. Call on the loop.
-    public func admit(_ late: StreamParcel) {
-        for (fd, address) in late.take() {
-            let stream = Stream(Descriptor(fd))
-            onAccept?(stream, address)
+    public func admit(_ late: [AcceptedConnection]) {
+        for connection in late {
+            guard let onAccept, let stream = connection.parcel.open() else { continue }
+            onAccept(stream, connection.address)
         }
     }
 
@@ -209,26 +210,6 @@ public final class Listener: EventSource {
     private static func set(_ fd: Int32, _ level: Int32, _ option: Int32, _ value: Int32) {
         var value = value
         setsockopt(fd, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
-    }
-}
-
-/// Connections that came before a listener was paused, on their way from the thread that paused it to the loop that
-/// accepts. Closed if they never get there.
-public final class StreamParcel: @unchecked Sendable {
-    // Unchecked: filled by one thread, then handed to another one, and touched by nobody else.
-    private var sockets: [(Int32, SocketAddress)] = []
-
-    fileprivate init() {}
-
-    deinit { for (fd, _) in sockets { close(fd) } }
-
-    var count: Int { sockets.count }
-
-    fileprivate func add(_ fd: Int32, _ address: SocketAddress) { sockets.append((fd, address)) }
-
-    fileprivate func take() -> [(Int32, SocketAddress)] {
-        defer { sockets = [] }
-        return sockets
     }
 }
 

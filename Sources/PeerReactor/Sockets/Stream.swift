@@ -34,7 +34,7 @@ public struct Stream: ~Copyable {
 
     /// TLS on the socket of a plain stream, after its handshake.
     init(securing plain: consuming Stream, _ tls: consuming TLSConnection) {
-        descriptor = Descriptor(plain.release().fd)
+        descriptor = plain.descriptor
         ssl = tls.ssl
         self.tls = consume tls
         records = nil
@@ -42,36 +42,18 @@ public struct Stream: ~Copyable {
 
     /// The same without OpenSSL's connection, for data channels.
     init(securing plain: consuming Stream, _ records: RecordStream) {
-        descriptor = Descriptor(plain.release().fd)
+        descriptor = plain.descriptor
         ssl = nil
         tls = nil
         self.records = records
     }
 
     var fd: Int32 { descriptor.raw }
+    /// Hands the descriptor to another owner, without TLS.
+    consuming func releaseDescriptor() -> Int32 { descriptor.release() }
     /// How many descriptors this process has open at the least: the system gives out the lowest that is free.
     public var openDescriptors: Int { Int(fd) + 1 }
     var isTLS: Bool { ssl != nil || records != nil }
-
-    /// A stream without an owner, on its way to another loop; it must arrive.
-    public struct Released: @unchecked Sendable {
-        // Unchecked for the pointer and the records: nobody uses them until they arrive.
-        let fd: Int32
-        fileprivate let ssl: OpaquePointer?
-        fileprivate let records: RecordStream?
-    }
-
-    /// For handing a stream through a closure that may run on another loop.
-    public consuming func release() -> Released {
-        Released(fd: descriptor.release(), ssl: tls?.release(), records: records)
-    }
-
-    public init(_ released: Released) {
-        descriptor = Descriptor(released.fd)
-        ssl = released.ssl
-        tls = released.ssl.map { TLSConnection($0) }
-        records = released.records
-    }
 
     public var localAddress: SocketAddress? { .local(of: fd) }
     public var remoteAddress: SocketAddress? { .remote(of: fd) }

@@ -22,9 +22,8 @@ final class RelayLane {
         consuming func into() -> Stream { stream }
     }
 
-    /// Somebody who was accepted, on his way to the lane that he is dealt to.
+    /// What is known of a visitor that was accepted, on its way to the lane that serves it.
     struct AcceptedVisitor: Sendable {
-        fileprivate let stream: Stream.Released
         fileprivate let address: SocketAddress
         fileprivate let claim: Claim
         fileprivate let offset: UInt16
@@ -343,7 +342,7 @@ final class RelayLane {
     ///     visitor will need is known of nobody who has just come.
     func listen(
         _ claim: Claim, _ listeners: [(offset: UInt16, listener: Listener)], isAll: Bool, for session: SessionID,
-        _ filter: NetworkFilter, others: [@Sendable (AcceptedVisitor) -> Void]
+        _ filter: NetworkFilter, others: [@Sendable (StreamParcel, AcceptedVisitor) -> Void]
     ) {
         if isAll { pause(claim) }
         for (offset, listener) in listeners {
@@ -352,10 +351,10 @@ final class RelayLane {
                 try listener.accept(on: loop) { [weak self] stream, address in
                     guard let self else { return }
                     let accepted = AcceptedVisitor(
-                        stream: stream.release(), address: address, claim: claim, offset: offset,
-                        session: session, filter: filter)
+                        address: address, claim: claim, offset: offset, session: session, filter: filter)
                     nextTurn = (nextTurn + 1) % (others.count + 1)
-                    if nextTurn == 0 { came(accepted) } else { others[nextTurn - 1](accepted) }
+                    guard nextTurn > 0 else { return came(stream, accepted) }
+                    others[nextTurn - 1](StreamParcel(stream), accepted)
                 }
             } catch {
                 // A port that nobody accepts on must refuse.
@@ -400,9 +399,8 @@ final class RelayLane {
 
     // MARK: Visitors
 
-    /// A visitor who was dealt to this lane.
-    func came(_ accepted: AcceptedVisitor) {
-        let stream = Stream(accepted.stream)
+    /// A visitor was dealt to this lane.
+    func came(_ stream: consuming Stream, _ accepted: AcceptedVisitor) {
         let (address, claim, session) = (accepted.address, accepted.claim, accepted.session)
         counters[claim, default: TrafficCounters()].connections += 1
         let carried = counters[claim]?.open ?? 0

@@ -3,29 +3,6 @@ internal import PeerProbing
 internal import PeerReactor
 public import PeerWire
 
-/// What another node says to this one, with what the connection proves.
-public struct MeshQuestion: Sendable {
-    public var key: NodeKey
-    /// Where the connection comes from.
-    public var source: NodeAddress
-    public var proof: String?
-    public var body: [UInt8]
-
-    public init(key: NodeKey, source: NodeAddress, proof: String?, body: [UInt8]) {
-        self.key = key
-        self.source = source
-        self.proof = proof
-        self.body = body
-    }
-}
-
-public enum MeshResponse: Hashable, Sendable {
-    case answer([UInt8], proof: String?)
-    case busy
-    case malformed
-    case stranger
-}
-
 /// A dial for somebody else that is under way.
 struct DialBack {
     var asker: NodeKey

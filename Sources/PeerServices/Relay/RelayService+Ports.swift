@@ -63,9 +63,11 @@ extension RelayService {
             }
         }
         let others = laneIndexes(of: claim.key).dropFirst().map {
-            index -> @Sendable (RelayLane.AcceptedVisitor) -> Void in
+            index -> @Sendable (StreamParcel, RelayLane.AcceptedVisitor) -> Void in
             let (lane, loop) = (lanes[index], laneLoops[index])
-            return { newcomer in loop.execute { lane.value.came(newcomer) } }
+            return { parcel, visitor in
+                loop.execute { if let stream = parcel.open() { lane.value.came(stream, visitor) } }
+            }
         }
         onLane(of: claim) { lane in
             lane.listen(

@@ -450,8 +450,11 @@ public final class RelayService {
         let laneLoop = laneLoops[index]
         let lane = lanes[index]
         guard laneLoop !== loop else { return lane.value.add(stream, to: id, isRegistered: true) }
-        let released = stream.release()
-        laneLoop.execute { lane.value.add(Stream(released), to: id, isRegistered: false) }
+        let parcel = StreamParcel(stream)
+        laneLoop.execute {
+            guard let stream = parcel.open() else { return }
+            lane.value.add(stream, to: id, isRegistered: false)
+        }
     }
 
     private func wantChannels(_ id: SessionID, _ count: Int, lane: Int) {

@@ -12,7 +12,7 @@ struct ChannelFramesTests {
         let edge: TestSocket
         let other: TestSocket
         let ended = Awaited<String>()
-        let back = Awaited<(Parcel?, [UInt8])>()
+        let back = Awaited<(StreamParcel?, [UInt8])>()
     }
 
     /// - Parameter isPeer: the channel is on the left.
@@ -27,7 +27,7 @@ struct ChannelFramesTests {
                 end.ended.tell(Passage.text(how))
             }
             forwarder.useFrames(on: isPeer ? .left : .right, input: input) { stream, rest in
-                end.back.tell((Parcel.of(stream), rest))
+                end.back.tell((StreamParcel.of(stream), rest))
             }
             forwarder.start(isLeftRegistered: isPeer, isRightRegistered: !isPeer)
         }

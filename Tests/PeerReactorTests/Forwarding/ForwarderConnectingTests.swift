@@ -86,7 +86,7 @@ struct ForwarderConnectingTests {
         // A full queue: the system drops what comes further, and a connection stays on its way.
         let server = try TestSocket.listening(backlog: 0)
         let fillers = try (0..<3).map { _ in
-            try Connector.open(.loopback(server.port), .atTheEdge).release().fd
+            try Connector.open(.loopback(server.port), .atTheEdge).releaseDescriptor()
         }
         defer { for fd in fillers { _ = Glibc.close(fd) } }
         let (visitor, ended) = try open(on: loop, to: .loopback(server.port))

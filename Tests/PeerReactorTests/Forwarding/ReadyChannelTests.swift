@@ -109,7 +109,7 @@ struct ReadyChannelTests {
         let loop = try EventLoop.started()
         defer { loop.stop() }
         let (other, channel, words) = try open(on: loop, expecting: 3)
-        let stream = try loop.run { Parcel(channel.value.takeStream()) }
+        let stream = try loop.run { StreamParcel(channel.value.takeStream()) }
         other.send([1, 2, 3])
         other.close()
         try loop.run {}

@@ -82,7 +82,7 @@ struct EventLoopTests {
             loop.again(source)
             loop.again(source)
             told.tell("job")
-            let kept = Handed(Parcel(stream))
+            let kept = Handed(StreamParcel(stream))
             loop.schedule(after: .milliseconds(20)) {
                 loop.again(source)
                 loop.forget(source)
@@ -112,7 +112,7 @@ struct EventLoopTests {
             loop.forget(former)
             try loop.reregister(stream.fd, for: latter, tag: 3)
             // Kept open until the process ends.
-            _ = stream.release()
+            _ = stream.releaseDescriptor()
         }
         #expect(try told.next("event") == "latter 3")
         try loop.run {}
@@ -130,7 +130,7 @@ struct EventLoopTests {
         let told = Awaited<String>()
         let parcels = Handed([first, second, third])
         try loop.run {
-            let fds = parcels.value.map { $0.open()!.release().fd }
+            let fds = parcels.value.map { $0.open()!.releaseDescriptor() }
             final class Keeper { var sources: [Probe] = [] }
             let keeper = Keeper()
             func clash(_ me: Int) -> Probe {

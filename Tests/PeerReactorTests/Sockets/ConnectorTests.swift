@@ -22,10 +22,10 @@ struct ConnectorTests {
     }
 
     /// Connections here stay on their way: the queue is full, and the system drops what comes further.
-    private func silent() throws -> (TestSocket, fillers: [Parcel]) {
+    private func silent() throws -> (TestSocket, fillers: [StreamParcel]) {
         let server = try TestSocket.listening(backlog: 0)
         let fillers = try (0..<3).map { _ in
-            Parcel(try Connector.open(.loopback(server.port), .atTheEdge))
+            StreamParcel(try Connector.open(.loopback(server.port), .atTheEdge))
         }
         return (server, fillers)
     }

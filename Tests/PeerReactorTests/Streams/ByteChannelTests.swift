@@ -184,7 +184,7 @@ struct ByteChannelTests {
         }
         let opened = try open(on: loop)
         let came = Awaited<[UInt8]>()
-        let parcel = try loop.run { Handed(Parcel(opened.channel.value.takeStream(for: second))) }
+        let parcel = try loop.run { Handed(StreamParcel(opened.channel.value.takeStream(for: second))) }
         opened.other.send([1, 2, 3])
         try second.run {
             let channel = try ReadyChannel(

@@ -9,7 +9,7 @@ struct FirstBytesTests {
     private struct Looked {
         let other: TestSocket
         let bytes = Awaited<[UInt8]>()
-        let stream = Awaited<Parcel>()
+        let stream = Awaited<StreamParcel>()
     }
 
     /// Judges as soon as there are four bytes.
@@ -25,7 +25,7 @@ struct FirstBytesTests {
             loop.forget(former)
             _ = FirstBytes(on: loop, stream, maximum: maximum, limit: limit, isEnough: { $0.count >= 4 }) {
                 stream, bytes in
-                looked.stream.tell(Parcel(stream))
+                looked.stream.tell(StreamParcel(stream))
                 looked.bytes.tell(bytes)
             }
         }

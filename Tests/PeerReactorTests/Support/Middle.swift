@@ -32,7 +32,7 @@ final class Middle: Sendable {
     var count: Int { record.withLock { $0.toServer.count + $0.toClient.count } }
 
     /// The two ends of a connection that leads through here.
-    func ends(_ smallBuffers: Bool = false) throws -> (client: Parcel, server: Parcel) {
+    func ends(_ smallBuffers: Bool = false) throws -> (client: StreamParcel, server: StreamParcel) {
         let (client, left) = try TestSocket.pair(smallBuffers: smallBuffers)
         let (server, right) = try TestSocket.pair(smallBuffers: smallBuffers)
         ends.withLock { $0 = [left, right] }

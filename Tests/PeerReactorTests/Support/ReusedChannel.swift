@@ -11,17 +11,17 @@ final class ReusedChannel: @unchecked Sendable {
     enum Protection: CaseIterable, Sendable { case plain, tls }
 
     let loop: EventLoop
-    private var relay: Parcel
-    private var peer: Parcel
-    private let backAtRelay = Awaited<(Parcel?, [UInt8])>()
-    private let backAtPeer = Awaited<(Parcel?, [UInt8])>()
+    private var relay: StreamParcel
+    private var peer: StreamParcel
+    private let backAtRelay = Awaited<(StreamParcel?, [UInt8])>()
+    private let backAtPeer = Awaited<(StreamParcel?, [UInt8])>()
 
     init(on loop: EventLoop, _ protection: Protection, smallBuffers: Bool = false) throws {
         self.loop = loop
         switch protection {
         case .tls: (relay, peer) = try loop.dataChannel(try TLSNode(1), try TLSNode(2), smallBuffers: smallBuffers)
         case .plain:
-            (relay, peer) = try Parcel.connection(smallBuffers: smallBuffers)
+            (relay, peer) = try StreamParcel.connection(smallBuffers: smallBuffers)
             relay = try relay.registered(on: loop)
             peer = try peer.registered(on: loop)
         }
@@ -39,7 +39,7 @@ final class ReusedChannel: @unchecked Sendable {
             let atPeer = ClosureForwarder(on: loop, left: peer.open()!, right: serviceStream.open()!) { _, ending in
                 carriage.peerEnded.tell(Passage.text(ending))
             }
-            atPeer.useFrames(on: .left) { stream, rest in backAtPeer.tell((Parcel.of(stream), rest)) }
+            atPeer.useFrames(on: .left) { stream, rest in backAtPeer.tell((StreamParcel.of(stream), rest)) }
             atPeer.start(isLeftRegistered: true)
             let atRelay = ClosureForwarder(
                 on: loop, left: visitorStream.open()!, right: relay.open()!, early: early
@@ -48,7 +48,7 @@ final class ReusedChannel: @unchecked Sendable {
                 carriage.ended.tell(Passage.text(ending))
             }
             atRelay.allowance = allowance
-            atRelay.useFrames(on: .right) { stream, rest in backAtRelay.tell((Parcel.of(stream), rest)) }
+            atRelay.useFrames(on: .right) { stream, rest in backAtRelay.tell((StreamParcel.of(stream), rest)) }
             atRelay.start(isLeftRegistered: false, isRightRegistered: true)
             carriage.bind(atRelay, atPeer)
         }
@@ -64,11 +64,11 @@ final class ReusedChannel: @unchecked Sendable {
         self.peer = peer
         self.relay = relay
         guard restAtRelay != ChannelFrame.ready else { return restAtPeer.isEmpty }
-        let word = Awaited<(Parcel?, [UInt8]?)>()
+        let word = Awaited<(StreamParcel?, [UInt8]?)>()
         try loop.run { [loop] in
             _ = try ReadyChannel(
                 on: loop, relay.open()!, isRegistered: true, read: restAtRelay, expecting: ChannelFrame.ready.count
-            ) { channel, bytes in word.tell((Parcel.of(channel.takeStream()), bytes)) }
+            ) { channel, bytes in word.tell((StreamParcel.of(channel.takeStream()), bytes)) }
         }
         let (back, bytes) = try word.next("the peer's word")
         guard let back else { return false }
@@ -121,20 +121,20 @@ final class Carriage: @unchecked Sendable {
     var bytesFromVisitor: UInt64 { get throws { try loop.run { self.atRelay?.value.bytesLeftToRight ?? 0 } } }
 }
 
-extension Parcel {
-    static func of(_ stream: consuming Stream?) -> Parcel? {
+extension StreamParcel {
+    static func of(_ stream: consuming Stream?) -> StreamParcel? {
         guard let stream = consume stream else { return nil }
-        return Parcel(stream)
+        return StreamParcel(stream)
     }
 
     /// Known to the loop, as the source before has left it.
-    func registered(on loop: EventLoop) throws -> Parcel {
+    func registered(on loop: EventLoop) throws -> StreamParcel {
         try loop.run {
             let stream = self.open()!
             let former = Probe { _, _ in }
             try loop.register(stream.fd, for: former)
             loop.forget(former)
-            return Parcel(stream)
+            return StreamParcel(stream)
         }
     }
 }

@@ -21,7 +21,7 @@ final class TLSNode: Sendable {
 
 /// What became of a handshake; the stream of a good one stays registered with its loop.
 enum Settled: Sendable {
-    case secured(TLSHandshake.Facts, Parcel)
+    case secured(TLSHandshake.Facts, StreamParcel)
     case failed(String)
 
     var facts: TLSHandshake.Facts? { if case .secured(let facts, _) = self { facts } else { nil } }
@@ -31,13 +31,13 @@ enum Settled: Sendable {
 extension EventLoop {
     /// Begins a handshake; what comes of it is told.
     func secure(
-        _ stream: Parcel, _ node: TLSNode, as role: TLSHandshake.Role, limit: Instant.Span = .seconds(15)
+        _ stream: StreamParcel, _ node: TLSNode, as role: TLSHandshake.Role, limit: Instant.Span = .seconds(15)
     ) throws -> Awaited<Settled> {
         let settled = Awaited<Settled>()
         try run {
             let handshake = TLSHandshake(on: self, stream.open()!, node.context, as: role, limit: limit) { outcome in
                 switch consume outcome {
-                case .secured(let stream, let facts): settled.tell(.secured(facts, Parcel(stream)))
+                case .secured(let stream, let facts): settled.tell(.secured(facts, StreamParcel(stream)))
                 case .failed(let failure): settled.tell(.failed(failure.description))
                 }
             }
@@ -51,16 +51,16 @@ extension EventLoop {
         _ client: TLSNode, as role: TLSHandshake.Role, _ server: TLSNode, through middle: Middle? = nil,
         smallBuffers: Bool = false
     ) throws -> (client: Settled, server: Settled) {
-        let (near, far) = try middle?.ends(smallBuffers) ?? Parcel.connection(smallBuffers: smallBuffers)
+        let (near, far) = try middle?.ends(smallBuffers) ?? StreamParcel.connection(smallBuffers: smallBuffers)
         let atServer = try secure(far, server, as: .server)
         let atClient = try secure(near, client, as: role)
         return (try atClient.next("end at the client"), try atServer.next("end at the server"))
     }
 }
 
-extension Parcel {
+extension StreamParcel {
     /// Both ends of a TCP connection as streams.
-    static func connection(smallBuffers: Bool = false) throws -> (Parcel, Parcel) {
+    static func connection(smallBuffers: Bool = false) throws -> (StreamParcel, StreamParcel) {
         let (stream, other) = try TestSocket.pair(smallBuffers: smallBuffers)
         return (stream, other.asStream())
     }
@@ -68,12 +68,12 @@ extension Parcel {
 
 extension TestSocket {
     /// Gives the socket to a stream under test.
-    func asStream() -> Parcel {
+    func asStream() -> StreamParcel {
         let own = fcntl(fd, F_DUPFD_CLOEXEC, 0)
         close()
         _ = fcntl(own, F_SETFL, O_NONBLOCK)
         SocketSetup.betweenNodes(own)
-        return Parcel(Stream(Descriptor(own)))
+        return StreamParcel(Stream(Descriptor(own)))
     }
 }
 

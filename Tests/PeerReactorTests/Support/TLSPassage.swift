@@ -51,7 +51,7 @@ extension EventLoop {
     /// The two ends of a data channel, registered here.
     func dataChannel(
         _ peer: TLSNode, _ relay: TLSNode, through middle: Middle? = nil, smallBuffers: Bool = false
-    ) throws -> (relay: Parcel, peer: Parcel) {
+    ) throws -> (relay: StreamParcel, peer: StreamParcel) {
         let session = SessionID(value: 77)
         let secrets = try secureBoth(peer, as: .session, relay)
         guard let atRelay = secrets.server.facts?.secrets, let atPeer = secrets.client.facts?.secrets else {
@@ -70,14 +70,13 @@ extension EventLoop {
     }
 }
 
-extension Parcel {
+extension StreamParcel {
     /// On its way to another loop.
-    func leaving(_ loop: EventLoop) throws -> Parcel {
-        let released = try loop.run {
+    func leaving(_ loop: EventLoop) throws -> StreamParcel {
+        try loop.run {
             let stream = self.open()!
             loop.unregister(stream)
-            return stream.release()
+            return StreamParcel(stream)
         }
-        return Parcel(Stream(released))
     }
 }

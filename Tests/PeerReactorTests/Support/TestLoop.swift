@@ -9,14 +9,6 @@ struct Handed<Value>: @unchecked Sendable {
     init(_ value: Value) { self.value = value }
 }
 
-/// Hands a stream, which cannot be copied, through a closure.
-final class Parcel: @unchecked Sendable {
-    // Unchecked: put in on one thread, taken out on another, once.
-    private var stream: Stream?
-    init(_ stream: consuming Stream?) { self.stream = consume stream }
-    func open() -> Stream? { stream.take() }
-}
-
 extension EventLoop {
     static func started() throws -> EventLoop {
         let loop = try EventLoop()

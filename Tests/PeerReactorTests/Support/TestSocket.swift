@@ -138,7 +138,7 @@ final class TestSocket: Sendable {
     }
 
     /// A connection: our end to the stream under test, and the other end as a visitor has it.
-    static func pair(_ kind: Kind = .tcp, smallBuffers: Bool = false) throws -> (stream: Parcel, other: TestSocket) {
+    static func pair(_ kind: Kind = .tcp, smallBuffers: Bool = false) throws -> (stream: StreamParcel, other: TestSocket) {
         let ends: (TestSocket, TestSocket)
         switch kind {
         case .tcp:
@@ -164,7 +164,7 @@ final class TestSocket: Sendable {
         let fd = fcntl(ends.0.fd, F_DUPFD_CLOEXEC, 0)
         _ = fcntl(fd, F_SETFL, O_NONBLOCK)
         SocketSetup.atTheEdge(fd)
-        return (Parcel(Stream(Descriptor(fd))), ends.1)
+        return (StreamParcel(Stream(Descriptor(fd))), ends.1)
     }
 }
 

@@ -19,12 +19,12 @@ struct ReadAheadTests {
     }
 
     /// Sends on one end all at once, and waits until the system has it at the other.
-    private func send(_ bytes: [UInt8], on stream: Parcel, ending: Bool) throws -> Parcel {
+    private func send(_ bytes: [UInt8], on stream: StreamParcel, ending: Bool) throws -> StreamParcel {
         try loop.run {
             let end = stream.open()!
             let isSent = end.sendAtOnce(bytes) && (!ending || end.shutdownWrite())
             #expect(isSent)
-            return Parcel(end)
+            return StreamParcel(end)
         }
     }
 
@@ -133,10 +133,10 @@ struct ReadAheadTests {
         }
         let channel = try loop.dataChannel(peer, relay)
         let relayEnd = try send(Array("wordrest".utf8), on: channel.relay, ending: false)
-        let taken = Awaited<Parcel>()
+        let taken = Awaited<StreamParcel>()
         try loop.run { [loop] in
             _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 4) { ready, _ in
-                taken.tell(Parcel(ready.takeStream()))
+                taken.tell(StreamParcel(ready.takeStream()))
             }
         }
         let moved = try taken.next("word").leaving(loop)

@@ -15,7 +15,7 @@ struct RecordStreamTests {
     init() throws { loop = try EventLoop.started() }
 
     /// A relay's end, with OpenSSL at the peer's.
-    private func channel() throws -> (own: Parcel, other: ForeignTLS, node: TLSNode) {
+    private func channel() throws -> (own: StreamParcel, other: ForeignTLS, node: TLSNode) {
         let node = try TLSNode(1)
         let group = ChannelGroup(session: SessionID(value: 7), number: 0)
         let secrets = try #require(SessionSecrets { label in [UInt8](repeating: UInt8(label.utf8.count), count: 32) })
@@ -32,7 +32,7 @@ struct RecordStreamTests {
     }
 
     /// Sends back what comes, until the end, and ends then.
-    private func echo(_ own: Parcel) throws -> Awaited<String> {
+    private func echo(_ own: StreamParcel) throws -> Awaited<String> {
         let ended = Awaited<String>()
         try loop.run { [loop] in
             let channel = ByteChannel(on: loop, own.open()!, isRegistered: true)
@@ -90,7 +90,7 @@ struct RecordStreamTests {
         let stream = try loop.run {
             let stream = own.open()!
             #expect(stream.sendAtOnce([1, 2, 3]) && stream.shutdownWrite() && stream.shutdownWrite())
-            return Parcel(stream)
+            return StreamParcel(stream)
         }
         #expect(other.receive(exactly: 3) == [1, 2, 3])
         #expect(other.isAtEnd)
@@ -100,7 +100,7 @@ struct RecordStreamTests {
         withExtendedLifetime(node) {}
     }
 
-    private func eventuallyRead(_ parcel: Parcel, _ count: Int) throws -> [UInt8] {
+    private func eventuallyRead(_ parcel: StreamParcel, _ count: Int) throws -> [UInt8] {
         let held = try loop.run { Handed(Held(parcel.open()!)) }
         var bytes: [UInt8] = []
         try eventually("\(count) bytes") { [loop] in

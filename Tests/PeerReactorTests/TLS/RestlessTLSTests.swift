@@ -16,7 +16,7 @@ struct RestlessTLSTests {
 
     private func settle(
         _ end: ForeignTLS.End
-    ) throws -> (other: ForeignTLS, stream: Parcel) {
+    ) throws -> (other: ForeignTLS, stream: StreamParcel) {
         let (stream, socket) = try TestSocket.pair()
         let settled = try loop.secure(stream, node, as: end == .client ? .server : .http)
         let other = try ForeignTLS(
@@ -29,7 +29,7 @@ struct RestlessTLSTests {
     }
 
     /// What a channel on it is told: how many bytes, or why it ended.
-    private func listen(_ stream: Parcel) throws -> Awaited<Int?> {
+    private func listen(_ stream: StreamParcel) throws -> Awaited<Int?> {
         let told = Awaited<Int?>()
         try loop.run { [loop] in
             ByteChannel(on: loop, stream.open()!, isRegistered: true).start { event in

@@ -131,8 +131,8 @@ struct TLSStreamTests {
 
     /// A data channel whose middle is the test itself: one socket to each end.
     private struct SplitChannel {
-        let peer: Parcel
-        let relay: Parcel
+        let peer: StreamParcel
+        let relay: StreamParcel
         let atPeer: TestSocket
         let atRelay: TestSocket
 
