@@ -78,7 +78,7 @@ extension TokenScope: Codable {
             throw Self.corrupted(key, in: container, "is not known to this p2prc")
         }
         ports = try Self.list(.ports, container) { PortRange($0) }
-        if let words = try Self.list(.protocols, container, { Self.protocols[$0] }) {
+        if let words = try Self.list(.protocols, container, { TransportProtocols(word: $0) }) {
             protocols = words.reduce(into: TransportProtocols()) { $0.formUnion($1) }
         }
         domains = try Self.list(.domains, container) { Self.isDomainPattern($0) ? $0 : nil }
@@ -86,13 +86,6 @@ extension TokenScope: Codable {
         rate = try Self.limit(.rate, container)
         maxMappings = try Self.limit(.maxMappings, container)
         maxLeases = try Self.limit(.maxLeases, container)
-    }
-
-    private static let protocols: [String: TransportProtocols] = ["tcp": .tcp, "udp": .udp]
-
-    /// `tcp`, `udp`: as in the token and as people write them.
-    public static func words(_ protocols: TransportProtocols) -> [String] {
-        (protocols.contains(.tcp) ? ["tcp"] : []) + (protocols.contains(.udp) ? ["udp"] : [])
     }
 
     private static func list<Value>(

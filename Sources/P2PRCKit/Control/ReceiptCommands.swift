@@ -103,7 +103,7 @@ struct ReceiptDocument: Encodable {
         Relay_key = terms.relay.description
         Peer_key = terms.peer.description
         Mapping = terms.mapping.description
-        Protocols = (terms.protocols.contains(.tcp) ? ["tcp"] : []) + (terms.protocols.contains(.udp) ? ["udp"] : [])
+        Protocols = terms.protocols.words
         Address = terms.host
         Ports = terms.ports.description
         Issued = RFC3339.text(unixSeconds: terms.issued)

@@ -117,7 +117,7 @@ extension TextTable {
     private static func words(_ scope: TokenScope) -> String {
         var words: [String] = []
         if let ports = scope.ports { words.append("ports \(ports.map(\.description).joined(separator: ","))") }
-        if let protocols = scope.protocols { words.append(TokenScope.words(protocols).joined(separator: "+")) }
+        if let protocols = scope.protocols { words.append(protocols.words.joined(separator: "+")) }
         if let domains = scope.domains { words.append(domains.joined(separator: ",")) }
         if let count = scope.maxConnections { words.append(plural(count, "connection")) }
         if let rate = scope.rate { words.append("\(rate) B/s") }

@@ -5,8 +5,6 @@ public import PeerCore
 /// Connects to the first of several addresses that answers, a new attempt every 250 ms beside the earlier ones
 /// (RFC 8305), and gives up after `limit`. Belongs to one loop.
 public final class Connector {
-    public enum Kind: Sendable { case betweenNodes, atTheEdge }
-
     /// Between two addresses of one name.
     private static let stagger = Instant.Span.milliseconds(250)
     /// Before the same addresses are tried once more, from another port of ours: the first packet may be lost, or the
@@ -26,7 +24,7 @@ public final class Connector {
     }
 
     private let loop: EventLoop
-    private let kind: Kind
+    private let kind: SocketSetup
     private var addresses: ArraySlice<SocketAddress>
     private var repeated: [SocketAddress]
     private var attempts: [Attempt] = []
@@ -36,7 +34,7 @@ public final class Connector {
 
     /// - Parameter done: called once, after this returned, with the stream, or with none and the reason.
     public init(
-        on loop: EventLoop, to addresses: [SocketAddress], kind: Kind, limit: Instant.Span,
+        on loop: EventLoop, to addresses: [SocketAddress], kind: SocketSetup, limit: Instant.Span,
         done: @escaping (consuming Stream?, SystemError) -> Void
     ) {
         self.loop = loop
@@ -84,14 +82,11 @@ public final class Connector {
     }
 
     /// A socket whose connection to `address` is made, or on its way.
-    public static func open(_ address: SocketAddress, _ kind: Kind) throws(SystemError) -> Stream {
+    public static func open(_ address: SocketAddress, _ kind: SocketSetup) throws(SystemError) -> Stream {
         let fd = clinux_socket(address.family, Int32(SOCK_STREAM.rawValue))
         guard fd >= 0 else { throw SystemError("socket") }
         let stream = Stream(Descriptor(fd))
-        switch kind {
-        case .betweenNodes: SocketSetup.betweenNodes(fd)
-        case .atTheEdge: SocketSetup.atTheEdge(fd)
-        }
+        kind.apply(to: fd)
         // A target that swallows connections holds a visitor for 7 s, not for two minutes.
         clinux_syn_repeats(fd, 2)
         let status = address.withSystemAddress { connect(fd, $0, $1) }

@@ -9,13 +9,6 @@ internal import Synchronization
 /// a restart), cleared while the port is held (or others could bind and listen beside us) and set again before
 /// `listen`. `shutdown(SHUT_RD)` takes a listener back to bound, and the system answers with RST.
 public final class Listener: EventSource {
-    public enum Kind: Sendable {
-        /// Visitors come here.
-        case atTheEdge
-        /// Other nodes come here.
-        case betweenNodes
-    }
-
     private static let backlog: Int32 = 4_096
     /// Accepted in one turn.
     private static let batch = 64
@@ -46,7 +39,7 @@ public final class Listener: EventSource {
     }
 
     /// Binds without listening.
-    public static func hold(_ address: SocketAddress, _ kind: Kind) throws(SystemError) -> Listener {
+    public static func hold(_ address: SocketAddress, _ kind: SocketSetup) throws(SystemError) -> Listener {
         let fd = clinux_socket(address.family, Int32(SOCK_STREAM.rawValue))
         guard fd >= 0 else { throw SystemError("socket") }
         let descriptor = Descriptor(fd)
@@ -54,17 +47,14 @@ public final class Listener: EventSource {
         set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
         guard address.withSystemAddress({ bind(fd, $0, $1) }) == 0 else { throw SystemError("bind") }
         set(fd, SOL_SOCKET, SO_REUSEADDR, 0)
-        switch kind {
-        case .atTheEdge: SocketSetup.atTheEdge(fd)
-        case .betweenNodes: SocketSetup.betweenNodes(fd)
-        }
+        kind.apply(to: fd)
         let bound = SocketAddress.local(of: fd) ?? address
         return Listener(descriptor, address: bound)
     }
 
     /// Binds on one address, or without one on all: IPv6 and IPv4, or IPv4 alone on a machine that has no IPv6.
     public static func hold(
-        port: UInt16, on host: SocketAddress.Host?, _ kind: Kind
+        port: UInt16, on host: SocketAddress.Host?, _ kind: SocketSetup
     ) throws(SystemError) -> Listener {
         if let host { return try hold(SocketAddress(host: host, port: port), kind) }
         do {

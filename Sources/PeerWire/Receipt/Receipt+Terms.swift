@@ -127,16 +127,10 @@ extension Receipt.Terms {
         return value
     }
 
-    private static let protocolWords: [(TransportProtocols, String)] = [
-        (.tcp, "tcp"), (.udp, "udp"), ([.tcp, .udp], "tcp+udp"),
-    ]
-
-    private static func word(_ protocols: TransportProtocols) -> String {
-        protocolWords.first { $0.0 == protocols }?.1 ?? ""
-    }
+    private static func word(_ protocols: TransportProtocols) -> String { protocols.words.joined(separator: "+") }
 
     private static func protocols(_ word: String) -> TransportProtocols? {
-        protocolWords.first { $0.1 == word }?.0
+        [.tcp, .udp, [.tcp, .udp]].first { Self.word($0) == word }
     }
 
     private static var limitWords: [(name: String, path: WritableKeyPath<Limits, UInt64?>)] {

@@ -5,6 +5,17 @@ public struct TransportProtocols: OptionSet, Hashable, Sendable {
 
     public static let tcp = TransportProtocols(rawValue: 1)
     public static let udp = TransportProtocols(rawValue: 2)
+
+    private static let named: [(word: String, protocols: TransportProtocols)] = [("tcp", .tcp), ("udp", .udp)]
+
+    /// `tcp`, `udp`: as people write them, and as tokens, receipts and listings do.
+    public var words: [String] { Self.named.filter { contains($0.protocols) }.map(\.word) }
+
+    /// `nil` for any other word.
+    public init?(word: String) {
+        guard let named = Self.named.first(where: { $0.word == word }) else { return nil }
+        self = named.protocols
+    }
 }
 
 /// Consecutive port numbers, both ends included; never empty, never containing 0.

@@ -72,7 +72,7 @@ extension TestSocket {
         let own = fcntl(fd, F_DUPFD_CLOEXEC, 0)
         close()
         _ = fcntl(own, F_SETFL, O_NONBLOCK)
-        SocketSetup.betweenNodes(own)
+        SocketSetup.betweenNodes.apply(to: own)
         return StreamParcel(Stream(Descriptor(own)))
     }
 }

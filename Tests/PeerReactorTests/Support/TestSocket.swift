@@ -163,7 +163,7 @@ final class TestSocket: Sendable {
         }
         let fd = fcntl(ends.0.fd, F_DUPFD_CLOEXEC, 0)
         _ = fcntl(fd, F_SETFL, O_NONBLOCK)
-        SocketSetup.atTheEdge(fd)
+        SocketSetup.atTheEdge.apply(to: fd)
         return (StreamParcel(Stream(Descriptor(fd))), ends.1)
     }
 }
