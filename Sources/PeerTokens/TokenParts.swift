@@ -4,7 +4,7 @@ internal import PeerWire
 /// A token taken apart, each part spelled in the one way there is, nothing trusted yet.
 struct TokenParts {
     /// What a peer can show. A few hundred bytes are usual; long lists of domains make the longest.
-    static let maximumByteCount = Message.Hello.maximumToken
+    static let maximumByteCount = PeerMessage.Hello.maximumToken
     static let idCharacters = 1...64
     static let nameBytes = 1...128
 

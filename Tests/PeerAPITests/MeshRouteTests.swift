@@ -31,7 +31,11 @@ struct MeshRouteTests {
         let seen = calls.withLock { $0 }
         #expect(seen.map(\.key) == [APIBench.other, APIBench.other])
         #expect(seen.map { String(decoding: $0.body, as: UTF8.self) } == ["question", "again"])
-        #expect(seen.map(\.proof) == ["0a0b", nil] && seen.allSatisfy { $0.source == NodeAddress(host: HostAddress(APIBench.address), port: APIBench.address.port) })
+        #expect(
+            seen.map(\.proof) == ["0a0b", nil]
+                && seen.allSatisfy {
+                    $0.source == NodeAddress(host: HostAddress(APIBench.address), port: APIBench.address.port)
+                })
     }
 
     @Test("tells whoever is refused what strangers are told on any path, and asks about nobody without a key")

@@ -55,15 +55,15 @@ import Testing
             ("closed", { $0.link.closed("closed", at: .zero) }),
             ("receivedVersion", { $0.link.receivedVersion(2, at: .zero) }),
             ("received welcome", { $0.link.received(HandshakePair.welcome.frame, at: .zero) }),
-            ("received ping", { $0.link.received(Message.ping(1).frame, at: .zero) }),
-            ("received released", { $0.link.received(Message.released(.number(1)).frame, at: .zero) }),
-            ("received request", { $0.link.received(Message.wants(1, .any(count: 1)).frame, at: .zero) }),
+            ("received ping", { $0.link.received(RelayMessage.ping(1).frame, at: .zero) }),
+            ("received released", { $0.link.received(RelayMessage.released(.number(1)).frame, at: .zero) }),
+            ("received request", { $0.link.received(PeerMessage.wants(1, .any(count: 1)).frame, at: .zero) }),
             ("received unknown 0x7f", { $0.link.received(Frame(type: 0x7f, payload: []), at: .zero) }),
             ("received unknown 0x80", { $0.link.received(Frame(type: 0x80, payload: []), at: .zero) }),
-            ("received close leaving", { $0.link.received(Message.close(.leaving, detail: "").frame, at: .zero) }),
+            ("received close leaving", { $0.link.received(RelayMessage.close(.leaving, detail: "").frame, at: .zero) }),
             (
                 "received close superseded",
-                { $0.link.received(Message.close(.superseded, detail: "").frame, at: .zero) }
+                { $0.link.received(RelayMessage.close(.superseded, detail: "").frame, at: .zero) }
             ),
             (
                 "stop",

@@ -340,7 +340,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     var isFilter: Bool { !allow.isEmpty || !deny.isEmpty || opens == true }
 
     private static func visitors(_ flag: String, _ texts: [String]) throws(CommandError) -> [Network] {
-        let limit = Message.Request.maximumNetworks
+        let limit = PeerMessage.Request.maximumNetworks
         guard texts.count <= limit else {
             throw CommandError(
                 .usage, "\(flag): \(texts.count) networks, and a mapping has at most \(limit); name wider ones")

@@ -20,7 +20,7 @@ public struct SessionTerms: Sendable {
     public var key: NodeKey
     public var name: String
     /// Why the two trust each other.
-    public var basis: Message.Membership.TrustBasis
+    public var basis: RelayMessage.Membership.TrustBasis
     /// Keys that the relay has proven to have had before, among them the one that was known of it; the oldest first.
     public var formerKeys: [NodeKey] = []
     /// Groups that the session's data channels come in.
@@ -46,7 +46,7 @@ public struct SessionTerms: Sendable {
 /// Can become: (askedHistory →) sentHello → sentIntroduction → done, and failed from each.
 public struct PeerHandshake: Sendable {
     private enum State: Sendable {
-        case askedHistory(Pin), sentHello, sentIntroduction(Message.Membership.TrustBasis), done
+        case askedHistory(Pin), sentHello, sentIntroduction(RelayMessage.Membership.TrustBasis), done
     }
 
     /// Another key than the relay proves now is known of it: that one must have been handed over.
@@ -87,7 +87,7 @@ public struct PeerHandshake: Sendable {
             history: KeyHistory = KeyHistory()
         ) {
             self.history = history
-            self.meshKeys = Array(meshKeys.prefix(Message.Hello.maximumProofs))
+            self.meshKeys = Array(meshKeys.prefix(PeerMessage.Hello.maximumProofs))
             self.token = token
             self.isKeyKnown = isKeyKnown
             self.acceptsOpen = acceptsOpen
@@ -98,7 +98,7 @@ public struct PeerHandshake: Sendable {
     private var formerKeys: [NodeKey] = []
     private var meshKey: MeshKey?
     private let credentials: Credentials
-    private let introduction: Message.Introduction
+    private let introduction: PeerMessage.Introduction
     private let key: NodeKey
     private let secrets: SessionSecrets
 
@@ -110,7 +110,7 @@ public struct PeerHandshake: Sendable {
     ///   - secrets: of that TLS connection.
     ///   - pin: the key that was known of it, where that is another one: nothing is shown before it explained itself.
     public init(
-        with key: NodeKey, secrets: SessionSecrets, credentials: Credentials, introduction: Message.Introduction,
+        with key: NodeKey, secrets: SessionSecrets, credentials: Credentials, introduction: PeerMessage.Introduction,
         pin: Pin? = nil
     ) {
         self.key = key
@@ -120,7 +120,7 @@ public struct PeerHandshake: Sendable {
         let preamble = Preamble(kind: .session).bytes
         if let pin {
             state = .askedHistory(pin)
-            opening = preamble + Message.keyHistoryWanted(pin.key).bytes
+            opening = preamble + PeerMessage.keyHistoryWanted(pin.key).bytes
         } else {
             opening = preamble + Self.hello(credentials, secrets)
         }
@@ -128,8 +128,8 @@ public struct PeerHandshake: Sendable {
 
     private static func hello(_ credentials: Credentials, _ secrets: SessionSecrets) -> [UInt8] {
         let proofs = credentials.meshKeys.map { $0.proof(by: .peer, over: secrets.binding) }
-        return Message.hello(
-            Message.Hello(proofs: proofs, token: credentials.token ?? "", history: credentials.history)
+        return PeerMessage.hello(
+            PeerMessage.Hello(proofs: proofs, token: credentials.token ?? "", history: credentials.history)
         ).bytes
     }
 
@@ -137,9 +137,9 @@ public struct PeerHandshake: Sendable {
     public var complaint: String? { if case .askedHistory(let pin) = state { pin.complaint } else { nil } }
 
     public mutating func received(_ frame: Frame) -> Action {
-        let message: Message
+        let message: RelayMessage
         do {
-            guard let known = try Message(frame) else { return fail(.unexpected) }
+            guard let known = try RelayMessage(frame) else { return fail(.unexpected) }
             message = known
         } catch {
             return fail(.breach(error.description))
@@ -150,7 +150,7 @@ public struct PeerHandshake: Sendable {
         case (.sentHello, .membership(let membership)):
             guard isTrusted(membership) else { return fail(.unproven) }
             state = .sentIntroduction(membership.basis)
-            return .send(Message.introduction(introduction).bytes)
+            return .send(PeerMessage.introduction(introduction).bytes)
         case (.sentIntroduction(let basis), .welcome(let welcome)):
             // Without encryption only if this end asked for it too.
             guard !welcome.isPlain || introduction.wantsPlain else { return fail(.unexpected) }
@@ -167,7 +167,7 @@ public struct PeerHandshake: Sendable {
         }
     }
 
-    private mutating func explained(_ message: Message, _ pin: Pin) -> Action {
+    private mutating func explained(_ message: RelayMessage, _ pin: Pin) -> Action {
         guard case .keyHistory(let history) = message,
             let keys = try? history.formerKeys(of: key, at: pin.now.seconds), keys.contains(pin.key)
         else { return fail(.keyChanged(pin.complaint)) }
@@ -180,7 +180,7 @@ public struct PeerHandshake: Sendable {
     /// the mesh this node listens about new mesh keys. Otherwise a relay whose key was known needs no further proof. A
     /// new one must know a mesh key, unless this node has none or the user took that risk: or else whoever sits in
     /// between could just say "open".
-    private mutating func isTrusted(_ membership: Message.Membership) -> Bool {
+    private mutating func isTrusted(_ membership: RelayMessage.Membership) -> Bool {
         switch membership.basis {
         case .mesh:
             meshKey = credentials.meshKeys.first { $0.isProof(membership.proof, by: .relay, over: secrets.binding) }
@@ -226,7 +226,7 @@ public struct RelayHandshake: Sendable {
         /// Nothing to say before the next event.
         case wait
         /// The peer may come in and said who it is; the relay's core decides what it gets.
-        case introduced(Admission, Message.Introduction)
+        case introduced(Admission, PeerMessage.Introduction)
         case failed(CloseReason, String)
     }
 
@@ -257,16 +257,16 @@ public struct RelayHandshake: Sendable {
     }
 
     public mutating func received(_ frame: Frame) -> Action {
-        let message: Message
+        let message: PeerMessage
         do {
-            guard let known = try Message(frame) else { return fail(.protocolBreach, "not a handshake") }
+            guard let known = try PeerMessage(frame) else { return fail(.protocolBreach, "not a handshake") }
             message = known
         } catch { return fail(.protocolBreach, error.detail) }
         switch (state, message) {
         case (.awaitsFirst, .keyHistoryWanted(let key)):
             // Who asks knows that key already, and learns no more than how it went on.
             state = .awaitsHello
-            return .send(Message.keyHistory(rules.history.since(key)).bytes)
+            return .send(RelayMessage.keyHistory(rules.history.since(key)).bytes)
         case (.awaitsFirst, .hello(let hello)), (.awaitsHello, .hello(let hello)):
             history = hello.history
             return answer(hello)
@@ -283,7 +283,7 @@ public struct RelayHandshake: Sendable {
     public mutating func judged(_ grant: Grant?, reason: String) -> Action {
         guard case .judging = state else { return .wait }
         guard let grant else { return fail(.notAMember, reason) }
-        return admit(.token(grant), Message.Membership(basis: .token))
+        return admit(.token(grant), RelayMessage.Membership(basis: .token))
     }
 
     /// The relay's rules is another from here on; a mesh key that was replaced because it leaked lets nobody in who is
@@ -299,22 +299,22 @@ public struct RelayHandshake: Sendable {
         }
     }
 
-    private mutating func answer(_ hello: Message.Hello) -> Action {
+    private mutating func answer(_ hello: PeerMessage.Hello) -> Action {
         for key in rules.meshKeys where hello.proofs.contains(where: { key.isProof($0, by: .peer, over: binding) }) {
             return admit(
-                .mesh(key), Message.Membership(basis: .mesh, proof: key.proof(by: .relay, over: binding)))
+                .mesh(key), RelayMessage.Membership(basis: .mesh, proof: key.proof(by: .relay, over: binding)))
         }
         if !hello.token.isEmpty {
             state = .judging
             return .judge(token: hello.token)
         }
         // No more than that: a stranger learns neither what is wrong nor who this is.
-        return rules.isOpen ? admit(.openRelay, Message.Membership(basis: .openRelay)) : fail(.notAMember, "")
+        return rules.isOpen ? admit(.openRelay, RelayMessage.Membership(basis: .openRelay)) : fail(.notAMember, "")
     }
 
-    private mutating func admit(_ basis: TrustBasis, _ membership: Message.Membership) -> Action {
+    private mutating func admit(_ basis: TrustBasis, _ membership: RelayMessage.Membership) -> Action {
         state = .awaitsIntroduction(basis)
-        return .send(Message.membership(membership).bytes)
+        return .send(RelayMessage.membership(membership).bytes)
     }
 
     private mutating func fail(_ reason: CloseReason, _ detail: String) -> Action {

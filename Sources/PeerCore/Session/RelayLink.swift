@@ -25,7 +25,7 @@ public struct RelayLink: Sendable {
         case disconnect
         case established(SessionTerms, channels: UInt16)
         /// For the session's agreements and pool; never about liveness or the handshake.
-        case deliver(Message)
+        case deliver(RelayMessage)
         case measured(latency: Instant.Span)
         /// The session that was there is gone.
         case lost
@@ -91,7 +91,7 @@ public struct RelayLink: Sendable {
             nextPing = now + SessionTiming.pingInterval
             pingNumber += 1
             pingSent = now
-            return [.send(Message.ping(pingNumber).bytes)]
+            return [.send(PeerMessage.ping(pingNumber).bytes)]
         case .stopped: return []
         }
     }
@@ -174,9 +174,9 @@ public struct RelayLink: Sendable {
 
     private mutating func continueSession(_ frame: Frame, _ now: Instant) -> [Action] {
         do {
-            guard let message = try Message(frame) else { return [] }
+            guard let message = try RelayMessage(frame) else { return [] }
             switch message {
-            case .ping(let number): return [.send(Message.pong(number).bytes)]
+            case .ping(let number): return [.send(PeerMessage.pong(number).bytes)]
             case .pong(let number):
                 // Only the answer to the latest ping is a sample; a late one would measure a stall twice.
                 return number == pingNumber ? [.measured(latency: now - pingSent)] : []
@@ -185,8 +185,7 @@ public struct RelayLink: Sendable {
                 return fail(
                     reason == .leaving ? "the relay stopped" : HandshakeFailure.refused(reason, detail).description, now
                 )
-            case .hello, .membership, .introduction, .welcome, .request, .commit, .decline, .release, .report,
-                .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
+            case .membership, .welcome:
                 return fail(HandshakeFailure.unexpected.description, now)
             case .meshKeyRenewed, .tokenJudged, .keyHistory, .draining:
                 guard news.take(1, at: now) else { return fail("it says too often what it said before", now) }

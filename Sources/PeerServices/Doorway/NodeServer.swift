@@ -263,11 +263,12 @@ public final class NodeServer {
     private func judgeSession(_ newcomer: UnidentifiedConnection, _ channel: ByteChannel) {
         guard let (key, secrets) = newcomer.proven else {
             rejected.otherVersion += 1
-            channel.send(Message.close(.encryptionRequired, detail: "sessions are encrypted: update this p2prc").bytes)
+            channel.send(
+                RelayMessage.close(.encryptionRequired, detail: "sessions are encrypted: update this p2prc").bytes)
             return dismiss(newcomer)
         }
         guard let onSession else {
-            channel.send(Message.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
+            channel.send(RelayMessage.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
             return dismiss(newcomer)
         }
         // Its handshake goes on, and is one until it is decided what it is: so it keeps its place.

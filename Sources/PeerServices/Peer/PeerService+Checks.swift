@@ -159,7 +159,7 @@ extension PeerService {
         publishRoute(id)
         send(
             .checkWanted(
-                Message.CheckRequest(
+                PeerMessage.CheckRequest(
                     number: number, mapping: id, host: numeric, port: ports.first + offset, nonce: nonce)),
             to: third)
         return true

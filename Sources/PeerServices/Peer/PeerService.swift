@@ -142,7 +142,7 @@ public final class PeerService {
         for relay in relays {
             relay.timer?.cancel()
             relay.dialler?.cancel()
-            relay.channel?.send(Message.close(.leaving, detail: "").bytes)
+            relay.channel?.send(PeerMessage.close(.leaving, detail: "").bytes)
             relay.channel?.closeAfterFlush()
             relay.link.stop()
         }
@@ -394,7 +394,7 @@ public final class PeerService {
         relay.hidesToken = pin == nil && knownRelays[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
-            introduction: Message.Introduction(
+            introduction: PeerMessage.Introduction(
                 instance: process.instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain,
                 began: process.number),
             pin: pin)
@@ -508,7 +508,7 @@ public final class PeerService {
         onChange?()
     }
 
-    private func deliver(_ message: Message, _ relay: Relay) {
+    private func deliver(_ message: RelayMessage, _ relay: Relay) {
         switch message {
         case .offer(let offer): handle(.offered(offer), offer.mapping, relay)
         case .active(let mapping, let attempt, let host):
@@ -534,13 +534,12 @@ public final class PeerService {
             guard let key = relay.terms?.key else { return }
             handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
         case .released: break
-        case .hello, .membership, .introduction, .welcome, .close, .ping, .pong, .request, .commit, .decline, .release,
-            .report, .receiptSigned, .tokenRenewed, .checkWanted, .keyHistoryWanted:
+        case .membership, .welcome, .close, .ping, .pong:
             break  // `RelayLink` delivers none of these.
         }
     }
 
-    func send(_ message: Message, to relay: Relay) { relay.channel?.send(message.bytes) }
+    func send(_ message: PeerMessage, to relay: Relay) { relay.channel?.send(message.bytes) }
 
     private func scheduleTick() {
         loop.schedule(after: Self.tick) { [weak self] in

@@ -10,7 +10,7 @@ extension RelayService {
     /// Dials that port where a peer's word is enough for it: at a host where this node has met a relay itself, so at no
     /// third one, and a port that a relay gives out. The answer is yes, or no and nothing else. Where something was
     /// dialled, a no comes when a check that nobody answers would end: it tells nothing of what was found there.
-    func check(_ id: SessionID, _ request: Message.CheckRequest, _ key: NodeKey) {
+    func check(_ id: SessionID, _ request: PeerMessage.CheckRequest, _ key: NodeKey) {
         guard checksUnderWay < Self.maximumChecks, let address = place(of: request) else {
             return answer(id, request.number, passed: false)
         }
@@ -28,7 +28,7 @@ extension RelayService {
         }
     }
 
-    private func place(of request: Message.CheckRequest) -> SocketAddress? {
+    private func place(of request: PeerMessage.CheckRequest) -> SocketAddress? {
         guard let host = HostAddress(request.host), hasMetRelay(host),
             dialJudge.allows(host, port: request.port, for: .publicPort)
         else { return nil }
@@ -36,6 +36,6 @@ extension RelayService {
     }
 
     private func answer(_ id: SessionID, _ number: UInt32, passed: Bool) {
-        sessions[id]?.channel.send(Message.checkDone(number: number, passed: passed, detail: "").bytes)
+        sessions[id]?.channel.send(RelayMessage.checkDone(number: number, passed: passed, detail: "").bytes)
     }
 }

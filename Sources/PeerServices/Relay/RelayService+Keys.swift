@@ -11,7 +11,7 @@ extension RelayService {
         offer.rules.history = history
         for session in sessions.values {
             session.handshake.rulesChanged(offer.rules)
-            if session.isAdmitted { session.channel.send(Message.keyHistory(history).bytes) }
+            if session.isAdmitted { session.channel.send(RelayMessage.keyHistory(history).bytes) }
             drop(session.id, .leaving, "this relay has another key from now on")
         }
     }

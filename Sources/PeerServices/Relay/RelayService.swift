@@ -205,7 +205,7 @@ public final class RelayService {
     /// Says goodbye to every peer; ports refuse from now on, leases stay.
     public func stop() {
         for session in sessions.values where session.isAdmitted {
-            session.channel.send(Message.close(.leaving, detail: "the relay stops").bytes)
+            session.channel.send(RelayMessage.close(.leaving, detail: "the relay stops").bytes)
             session.channel.closeAfterFlush()
         }
         for listeners in ports.values { for listener in listeners { listener.pause() } }
@@ -263,7 +263,7 @@ public final class RelayService {
                     continueHandshake(session, session.handshake.received(frame))
                     continue
                 }
-                guard let message = try Message(frame) else { continue }
+                guard let message = try PeerMessage(frame) else { continue }
                 if case .tokenRenewed(let token) = message { renewToken(token, session) }
                 handle(.received(id, message))
             }
@@ -345,7 +345,7 @@ public final class RelayService {
 
     func drop(_ id: SessionID, _ reason: CloseReason, _ detail: String) {
         guard let session = sessions[id] else { return }
-        session.channel.send(Message.close(reason, detail: detail).bytes)
+        session.channel.send(RelayMessage.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
         closed(id)
     }
@@ -391,16 +391,18 @@ public final class RelayService {
     private func renewToken(_ token: String, _ session: Session) {
         guard case .token = session.admission, !session.isTokenJudged else { return }
         guard session.tokens.take(1, at: EventLoop.clock()) else {
-            return session.channel.send(Message.tokenJudged(reason: "tokens come too often; show it again later").bytes)
+            return session.channel.send(
+                RelayMessage.tokenJudged(reason: "tokens come too often; show it again later").bytes)
         }
         session.isTokenJudged = true
         judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
             guard let self, sessions[session.id] === session else { return }
             session.isTokenJudged = false
             guard let grant, !endedTokens.contains(grant.membership) else {
-                return session.channel.send(Message.tokenJudged(reason: grant == nil ? reason : Self.revoked).bytes)
+                return session.channel.send(
+                    RelayMessage.tokenJudged(reason: grant == nil ? reason : Self.revoked).bytes)
             }
-            session.channel.send(Message.tokenJudged(reason: "").bytes)
+            session.channel.send(RelayMessage.tokenJudged(reason: "").bytes)
             session.admission = .token(grant)
             session.membership = grant.membership
             handle(.grantRenewed(session.id, grant))
@@ -420,7 +422,7 @@ public final class RelayService {
 
     private func tellMeshKey(_ session: Session) {
         guard let key = offer.rules.meshKeys.first else { return }
-        session.channel.send(Message.meshKeyRenewed(key).bytes)
+        session.channel.send(RelayMessage.meshKeyRenewed(key).bytes)
     }
 
     /// A plain data channel.
@@ -459,7 +461,7 @@ public final class RelayService {
 
     private func wantChannels(_ id: SessionID, _ count: Int, lane: Int) {
         guard let session = sessions[id], let group = session.lanes.firstIndex(of: lane) else { return }
-        session.channel.send(Message.channelsWanted(UInt16(clamping: count), group: UInt8(group)).bytes)
+        session.channel.send(RelayMessage.channelsWanted(UInt16(clamping: count), group: UInt8(group)).bytes)
     }
 
     private func scheduleTick() {
@@ -519,7 +521,7 @@ public final class RelayService {
                 tellEnd(of: session, detail.isEmpty ? reason.text : "\(reason.text), \(detail)")
             }
             letGo(session)
-            session.channel.send(Message.close(reason, detail: detail).bytes)
+            session.channel.send(RelayMessage.close(reason, detail: detail).bytes)
             session.channel.closeAfterFlush()
             closeLanes(session)
         case .hold(let claim, let range, let protocols): return hold(claim, range, protocols)
@@ -577,8 +579,8 @@ public final class RelayService {
         log(about: session).info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
-            Message.welcome(
-                Message.Welcome(
+            RelayMessage.welcome(
+                RelayMessage.Welcome(
                     session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
                     software: software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
                     groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports.usual)

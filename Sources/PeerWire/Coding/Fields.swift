@@ -125,6 +125,15 @@ struct FieldReader {
         return states
     }
 
+    /// The value with this number, of an enumeration.
+    func known<Value>(_ make: (UInt8) -> Value?, _ tag: UInt8) throws(WireError) -> Value {
+        let number = try number(tag, UInt8.self)
+        guard let value = make(number) else {
+            throw WireError(.malformedField, "field \(tag) has the unknown value \(number)")
+        }
+        return value
+    }
+
     /// Two numbers of two bytes each: the first port, and how many.
     func ports(_ tag: UInt8) throws(WireError) -> PortRange {
         let packed = try number(tag, UInt32.self)

@@ -64,7 +64,7 @@ public struct FrameDecoder: Sendable {
 /// Why bytes from the other end were not accepted. Equal by code alone, so that tests can build the expected one.
 public struct WireError: Error, Hashable, CustomStringConvertible {
     public enum Code: String, Sendable {
-        case malformedFrame, frameTooLong, missingField, malformedField, unknownRequiredMessage
+        case malformedFrame, frameTooLong, missingField, malformedField, unknownRequiredMessage, wrongDirection
     }
 
     public let code: Code

@@ -177,10 +177,26 @@ extension FuzzTarget {
         return decoded
     }
 
+    /// A message, read as each of the two ends would.
+    enum Either: Equatable, Sendable {
+        case peer(PeerMessage)
+        case relay(RelayMessage)
+
+        init?(_ frame: Frame) throws(WireError) {
+            do throws(WireError) {
+                guard let message = try PeerMessage(frame) else { return nil }
+                self = .peer(message)
+            } catch {
+                guard error.code == .wrongDirection, let message = try RelayMessage(frame) else { throw error }
+                self = .relay(message)
+            }
+        }
+    }
+
     /// A frame of a session: a message, or the type of one that is skipped.
     struct SessionEvent: Equatable, Sendable {
         var type: UInt8
-        var message: Message?
+        var message: Either?
     }
 
     @Sendable private static func session(_ chunks: [ArraySlice<UInt8>]) -> Decoded<SessionEvent> {
@@ -190,7 +206,7 @@ extension FuzzTarget {
             decoder.append(chunk)
             do throws(WireError) {
                 while let frame = try decoder.next() {
-                    decoded.events.append(SessionEvent(type: frame.type, message: try Message(frame)))
+                    decoded.events.append(SessionEvent(type: frame.type, message: try Either(frame)))
                 }
             } catch {
                 decoded.fault = error.description

@@ -27,28 +27,28 @@ import Testing
         "\u{e000}", "\u{e0041}",
     ]
 
-    /// What a node has of a message in which that field is this text; `nil` where the wire refuses it.
-    private static func arrived(_ type: UInt8, _ fields: [(UInt8, [UInt8])]) -> Message? {
-        let payload = fields.flatMap { [$0.0, UInt8($0.1.count >> 8), UInt8($0.1.count & 0xff)] + $0.1 }
-        return (try? Message(Frame(type: type, payload: payload))) ?? nil
+    private static func frame(_ type: UInt8, _ fields: [(UInt8, [UInt8])]) -> Frame {
+        Frame(type: type, payload: fields.flatMap { [$0.0, UInt8($0.1.count >> 8), UInt8($0.1.count & 0xff)] + $0.1 })
     }
 
     private static let id = (UInt8(1), [0, 0, 0, 0, 0, 0, 0, 1] as [UInt8])
 
     private static func target(_ text: String) -> String? {
-        guard case .request(let request) = arrived(0x20, [id, (2, [1]), (3, [0, 2]), (6, Array(text.utf8))]) else {
-            return nil
-        }
+        let frame = frame(0x20, [id, (2, [1]), (3, [0, 2]), (6, Array(text.utf8))])
+        guard case .request(let request) = try? PeerMessage(frame) else { return nil }
         return request.target
     }
 
     private static func host(_ text: String) -> String? {
-        guard case .active(_, _, let host) = arrived(0x24, [id, (2, [0, 1]), (3, Array(text.utf8))]) else { return nil }
+        let frame = frame(0x24, [id, (2, [0, 1]), (3, Array(text.utf8))])
+        guard case .active(_, _, let host) = try? RelayMessage(frame) else { return nil }
         return host
     }
 
     private static func name(_ text: String) -> String? {
-        guard case .close(_, let detail) = arrived(0x05, [(1, [1]), (2, Array(text.utf8))]) else { return nil }
+        guard case .close(_, let detail) = try? PeerMessage(frame(0x05, [(1, [1]), (2, Array(text.utf8))])) else {
+            return nil
+        }
         return detail
     }
 

@@ -8,9 +8,9 @@ struct HandshakePair {
     static let relayKey = NodeIdentity(seed: .seed(2))!.key
     static let meshKey = MeshKey(bytes: .seed(40))!
     static let otherMeshKey = MeshKey(bytes: .seed(41))!
-    static let welcome = Message.welcome(
+    static let welcome = RelayMessage.welcome(
         .init(session: .number(77), name: "relay", observed: "203.0.113.1:999", software: "test", channels: 6))
-    static let plainWelcome = Message.welcome(
+    static let plainWelcome = RelayMessage.welcome(
         .init(session: .number(77), name: "relay", observed: "", software: "", channels: 6, isPlain: true))
 
     var peer: PeerHandshake
@@ -44,7 +44,7 @@ struct HandshakePair {
     }
 
     enum Outcome {
-        case established(SessionTerms, RelayHandshake.Admission, Message.Introduction)
+        case established(SessionTerms, RelayHandshake.Admission, PeerMessage.Introduction)
         case refusedByPeer(HandshakeFailure)
         case refusedByRelay(CloseReason, String)
         /// The bytes made no frame: the shell closes, or waits until its limit.
@@ -56,7 +56,7 @@ struct HandshakePair {
     /// Runs to the end; `onWay` may change each of the four messages, numbered from 0. `judge` plays the token's
     /// issuer.
     mutating func run(
-        welcome: Message = welcome, _ onWay: (Int, [UInt8]) -> [UInt8] = { _, bytes in bytes },
+        welcome: RelayMessage = welcome, _ onWay: (Int, [UInt8]) -> [UInt8] = { _, bytes in bytes },
         judge: (String) -> (Grant?, String) = { _ in (nil, "no") }
     ) -> Outcome {
         guard let hello = Self.frame(onWay(0, peer.opening)) else { return .nothing }
@@ -138,7 +138,7 @@ extension RelayLink {
         let known = PeerHandshake.Credentials(meshKeys: [HandshakePair.meshKey], isKeyKnown: true)
         for proof in [[], [UInt8](repeating: 7, count: MeshKey.proofByteCount)] {
             var pair = HandshakePair(credentials: known)
-            let claim = Message.membership(.init(basis: .mesh, proof: proof)).bytes
+            let claim = RelayMessage.membership(.init(basis: .mesh, proof: proof)).bytes
             guard case .refusedByPeer = pair.run({ number, bytes in number == 1 ? claim : bytes }) else {
                 Issue.record("a proof of \(proof.count) bytes that proves nothing was taken")
                 continue
@@ -157,7 +157,7 @@ extension RelayLink {
                 continue
             }
             pair.relay.rulesChanged(.init(meshKeys: keys, isOpen: false))
-            let last = pair.relay.received(Message.introduction(.of(9)).frame)
+            let last = pair.relay.received(PeerMessage.introduction(.of(9)).frame)
             switch last {
             case .introduced(.mesh(isFormer: true), _): #expect(isLetIn)
             case .failed(.notAMember, ""): #expect(!isLetIn)
@@ -177,16 +177,16 @@ extension RelayLink {
     @Test func `a false relay learns nothing that it could use and is not told who the peer is`() {
         // It has no mesh key, so it hands the peer's own proof back, or makes one up, or says that it is open.
         let hello = HandshakePair.frame(HandshakePair().peer.opening)!
-        guard case .hello(let words)? = try? Message(hello) else {
+        guard case .hello(let words)? = try? PeerMessage(hello) else {
             Issue.record("no hello")
             return
         }
         for answer in [
-            Message.Membership(basis: .mesh, proof: words.proofs[0]), .init(basis: .mesh, proof: .seed(7)),
+            RelayMessage.Membership(basis: .mesh, proof: words.proofs[0]), .init(basis: .mesh, proof: .seed(7)),
             .init(basis: .openRelay), .init(basis: .token),
         ] {
             var peer = HandshakePair().peer
-            guard case .failed(.unproven) = peer.received(Message.membership(answer).frame) else {
+            guard case .failed(.unproven) = peer.received(RelayMessage.membership(answer).frame) else {
                 Issue.record("accepted \(answer.basis)")
                 continue
             }
@@ -310,7 +310,8 @@ extension RelayLink {
     @Test func `a handshake that failed stays failed`() {
         let bad = [
             Frame(type: 0x7f, payload: []), Frame(type: 0x80, payload: []), Frame(type: 0x02, payload: [1]),
-            Message.ping(1).frame, Message.close(.limitReached, detail: "").frame, HandshakePair.welcome.frame,
+            RelayMessage.ping(1).frame, RelayMessage.close(.limitReached, detail: "").frame,
+            HandshakePair.welcome.frame,
         ]
         for frame in bad {
             var (pair, other) = (HandshakePair(), HandshakePair())
@@ -329,7 +330,7 @@ extension RelayLink {
 
     @Test func `why there is no session is said in words`() {
         var pair = HandshakePair()
-        guard case .failed(let failure) = pair.peer.received(Message.close(.notARelay, detail: "").frame) else {
+        guard case .failed(let failure) = pair.peer.received(RelayMessage.close(.notARelay, detail: "").frame) else {
             Issue.record("no failure")
             return
         }

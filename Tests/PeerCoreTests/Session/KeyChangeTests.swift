@@ -15,7 +15,7 @@ import Testing
         _ history: KeyHistory = history, at now: WallTime = .start, pinned: NodeKey = old.key,
         rules: RelayHandshake.AdmissionRules? = nil,
         credentials: PeerHandshake.Credentials = .init(meshKeys: [HandshakePair.meshKey])
-    ) -> (failure: HandshakeFailure?, terms: SessionTerms?, saw: [Message]) {
+    ) -> (failure: HandshakeFailure?, terms: SessionTerms?, saw: [PeerMessage]) {
         let secrets = HandshakePair.secrets(0)
         var peer = PeerHandshake(
             with: new.key, secrets: secrets, credentials: credentials,
@@ -24,15 +24,15 @@ import Testing
         var relay = RelayHandshake(
             rules: rules ?? .init(meshKeys: [HandshakePair.meshKey], isOpen: false, history: history),
             binding: secrets.binding)
-        var saw: [Message] = []
+        var saw: [PeerMessage] = []
         var toRelay = peer.opening
         while let frame = HandshakePair.frame(toRelay) {
-            if let message = try? Message(frame) { saw.append(message) }
+            if let message = try? PeerMessage(frame) { saw.append(message) }
             let answer: [UInt8]
             switch relay.received(frame) {
             case .send(let bytes): answer = bytes
             case .introduced: answer = HandshakePair.welcome.bytes
-            case .failed(let reason, let detail): answer = Message.close(reason, detail: detail).bytes
+            case .failed(let reason, let detail): answer = RelayMessage.close(reason, detail: detail).bytes
             case .judge, .wait: return (nil, nil, saw)
             }
             guard let back = HandshakePair.frame(answer) else { return (nil, nil, saw) }
@@ -83,7 +83,7 @@ import Testing
     @Test func `the history is told once`() {
         var relay = RelayHandshake(
             rules: .init(meshKeys: [], isOpen: true, history: Self.history), binding: HandshakePair.secrets(0).binding)
-        let question = Message.keyHistoryWanted(Self.old.key).frame
+        let question = PeerMessage.keyHistoryWanted(Self.old.key).frame
         guard case .send = relay.received(question), case .failed(.protocolBreach, _) = relay.received(question) else {
             Issue.record("it was told twice")
             return

@@ -54,7 +54,7 @@ import Testing
 
     func connect(_ process: Process, at relay: Int, as id: SessionID, among all: [Process]) {
         process.sessions[relay] = id
-        let introduction = Message.Introduction(
+        let introduction = PeerMessage.Introduction(
             instance: process.start.instance, name: "home", dialled: "relay", software: "test",
             began: process.start.number)
         let event = RelayCore.Event.sessionProven(id, key: Self.key, introduction: introduction, grant: .mesh)

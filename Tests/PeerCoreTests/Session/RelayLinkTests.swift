@@ -8,7 +8,7 @@ extension RelayLink.Action {
         switch self {
         case .connect: "connect"
         case .send(let bytes):
-            switch HandshakePair.frame(bytes).flatMap({ try? Message($0) }) {
+            switch HandshakePair.frame(bytes).flatMap({ try? PeerMessage($0) }) {
             case .hello: "send hello"
             case .introduction: "send introduction"
             case .ping: "send ping"
@@ -98,9 +98,9 @@ struct LinkPair {
 
     @Test func `what the relay makes of a newer token is delivered, and a relay that shows one itself is no relay`() {
         var pair = LinkPair.inState("established")
-        let judged = Message.tokenJudged(reason: "")
+        let judged = RelayMessage.tokenJudged(reason: "")
         #expect(Self.names(pair.link.received(judged.frame, at: .at(1))) == ["deliver"])
-        #expect(Self.names(pair.link.received(Message.tokenRenewed("a.b.c").frame, at: .at(2))).contains("lost"))
+        #expect(Self.names(pair.link.received(PeerMessage.tokenRenewed("a.b.c").frame, at: .at(2))).contains("lost"))
     }
 
     @Test func `a relay that says the same news again and again is left, one that has some now and then is not`() {
@@ -108,7 +108,7 @@ struct LinkPair {
             var pair = LinkPair.inState("established")
             var said: [String] = []
             for round in UInt64(0)..<200 where pair.link.state == .established {
-                let news = Message.draining(round % 2 == 0)
+                let news = RelayMessage.draining(round % 2 == 0)
                 said += Self.names(pair.link.received(news.frame, at: .at(round * pause)))
             }
             #expect(said.contains("lost") == isLeft && said.count(where: { $0 == "deliver" }) == (isLeft ? 16 : 200))
@@ -122,16 +122,16 @@ struct LinkPair {
             let actions = pair.link.timePassed(at: now)
             #expect(Self.names(actions) == ["send ping"])
             guard case .send(let bytes)? = actions.first,
-                case .ping(let number)? = try? Message(HandshakePair.frame(bytes)!)
+                case .ping(let number)? = try? PeerMessage(HandshakePair.frame(bytes)!)
             else { continue }
-            let answers = pair.link.received(Message.pong(number).frame, at: now + .milliseconds(30))
+            let answers = pair.link.received(RelayMessage.pong(number).frame, at: now + .milliseconds(30))
             guard case .measured(let latency)? = answers.first else {
                 Issue.record("not measured")
                 continue
             }
             #expect(latency == .milliseconds(30))
             // The answer to an earlier ping is no sample.
-            #expect(pair.link.received(Message.pong(number &- 1).frame, at: now + .milliseconds(31)).isEmpty)
+            #expect(pair.link.received(RelayMessage.pong(number &- 1).frame, at: now + .milliseconds(31)).isEmpty)
         }
     }
 
@@ -159,22 +159,24 @@ struct LinkPair {
 
     @Test func `agreements get theirs, and pings their answer`() throws {
         var pair = LinkPair.inState("established")
-        let offer = Message.offer(.init(mapping: .number(1), attempt: 1, ports: .only(8080), leaseSeconds: 60))
+        let offer = RelayMessage.offer(.init(mapping: .number(1), attempt: 1, ports: .only(8080), leaseSeconds: 60))
         guard case .deliver(offer)? = pair.link.received(offer.frame, at: .at(1)).first else {
             Issue.record("not delivered")
             return
         }
-        guard case .send(Message.pong(42).bytes)? = pair.link.received(Message.ping(42).frame, at: .at(1)).first else {
+        guard
+            case .send(PeerMessage.pong(42).bytes)? = pair.link.received(RelayMessage.ping(42).frame, at: .at(1)).first
+        else {
             Issue.record("not answered")
             return
         }
     }
 
     @Test(arguments: [
-        Message.wants(1, .any(count: 1)), .commit(.number(1), attempt: 1), .release(.number(1)),
-        .report(.number(1), state: .active), HandshakePair.welcome,
+        PeerMessage.wants(1, .any(count: 1)), .commit(.number(1), attempt: 1), .release(.number(1)),
+        .report(.number(1), state: .active),
         .decline(.number(1), attempt: 1, reason: .withdrawn),
-    ]) func `what only a peer says ends the session`(message: Message) {
+    ]) func `what only a peer says ends the session`(message: PeerMessage) {
         var pair = LinkPair.inState("established")
         #expect(Self.names(pair.link.received(message.frame, at: .at(1))) == ["disconnect", "lost", "explain"])
     }
@@ -198,7 +200,7 @@ struct LinkPair {
     ) {
         guard state != "connecting" else { return }
         var pair = LinkPair.inState(state)
-        let actions = pair.link.received(Message.close(.superseded, detail: "").frame, at: .at(1))
+        let actions = pair.link.received(RelayMessage.close(.superseded, detail: "").frame, at: .at(1))
         #expect(Self.names(actions) == ["disconnect", "superseded"])
         #expect(pair.link.state == .stopped)
         #expect(pair.link.nextDeadline == nil)
@@ -263,7 +265,7 @@ struct LinkPair {
             guard link.timePassed(at: now).map(\.name) == ["connect"] else { break }
             starts.append(now)
             _ = link.connected(HandshakePair().peer, at: now)
-            _ = link.received(Message.close(reason, detail: "").frame, at: now)
+            _ = link.received(RelayMessage.close(reason, detail: "").frame, at: now)
         }
         let longest = zip(starts, starts.dropFirst()).map { $1 - $0 }.max() ?? .zero
         // Whoever does something about it has the next attempt at once.
@@ -359,7 +361,7 @@ struct LinkPair {
         #expect(waiting.name == "waiting")
         #expect(pair.link.connectionFailed("late", at: .at(2_001)).isEmpty)
         #expect(pair.link.closed("late", at: .at(2_001)).isEmpty)
-        #expect(pair.link.received(Message.ping(1).frame, at: .at(2_001)).isEmpty)
+        #expect(pair.link.received(RelayMessage.ping(1).frame, at: .at(2_001)).isEmpty)
         #expect(Self.names(pair.link.connected(pair.halves.peer, at: .at(2_001))) == ["disconnect"])
         #expect(pair.link.state == waiting)
     }

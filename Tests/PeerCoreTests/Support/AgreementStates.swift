@@ -4,7 +4,7 @@ import PeerWire
 /// A peer's agreement in each of its states, and every event by name.
 enum AgreementStates {
     static let ports = PortRange(first: 4_000, count: 1)!
-    static let offer = Message.Offer(mapping: .number(5), attempt: 3, ports: ports, leaseSeconds: 60)
+    static let offer = RelayMessage.Offer(mapping: .number(5), attempt: 3, ports: ports, leaseSeconds: 60)
 
     static let relay = NodeIdentity(seed: .seed(1))!
     static let draft = Receipt.Terms(

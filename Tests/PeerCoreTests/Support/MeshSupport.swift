@@ -63,18 +63,18 @@ extension Grant {
     }
 }
 
-extension Message.Introduction {
-    static func of(_ instance: UInt8, name: String = "peer", began: UInt64 = 0) -> Message.Introduction {
-        Message.Introduction(
+extension PeerMessage.Introduction {
+    static func of(_ instance: UInt8, name: String = "peer", began: UInt64 = 0) -> PeerMessage.Introduction {
+        PeerMessage.Introduction(
             instance: .number(instance), name: name, dialled: "relay.example.org", software: "test", began: began)
     }
 }
 
-extension Message {
+extension PeerMessage {
     static func wants(
         _ mapping: UInt64, _ wish: PortWish, _ protocols: TransportProtocols = .tcp, allow: [Network] = [],
         deny: [Network] = []
-    ) -> Message {
+    ) -> PeerMessage {
         .request(
             Request(
                 mapping: .number(mapping), protocols: protocols, wish: wish, target: "127.0.0.1:80", allow: allow,

@@ -55,7 +55,7 @@ final class RelayBench {
     /// All that was done since `take`.
     private var done: [RelayCore.Action] = []
 
-    var onSend: (SessionID, Message) -> Void = { _, _ in }
+    var onSend: (SessionID, RelayMessage) -> Void = { _, _ in }
     var onWelcome: (SessionID) -> Void = { _ in }
     var onEnd: (SessionID, CloseReason) -> Void = { _, _ in }
 
@@ -208,7 +208,7 @@ final class RelayBench {
         for port in former.ports.ports { bound[port]?.subtract(former.protocols) }
     }
 
-    private func send(_ id: SessionID, _ message: Message) {
+    private func send(_ id: SessionID, _ message: RelayMessage) {
         guard let key = sessions[id] else { return violations.append("a word to a session that is gone: \(message)") }
         switch message {
         case .offer(let offer):
@@ -309,7 +309,7 @@ extension RelayCore {
 
 extension RelayCore.Action {
     /// The message, if it is one for a peer.
-    var message: Message? { if case .send(_, let message) = self { message } else { nil } }
+    var message: RelayMessage? { if case .send(_, let message) = self { message } else { nil } }
 
     /// Whether it only brings a receipt on its way.
     var isAboutReceipt: Bool {

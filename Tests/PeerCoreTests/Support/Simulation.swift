@@ -362,7 +362,7 @@ final class Simulation {
         let link = Link(id: .number(number()), process: process, epoch: epoch)
         process.link = link
         links[link.id] = link
-        let introduction = Message.Introduction(
+        let introduction = PeerMessage.Introduction(
             instance: process.start.instance, name: "peer", dialled: "relay", software: "test",
             began: process.start.number)
         after(delay()) { [self] in
@@ -415,7 +415,7 @@ final class Simulation {
         for agreement in link.process.agreements { handle(.sessionReady, agreement.wish.id, link.process) }
     }
 
-    private func received(_ message: Message, _ link: Link) {
+    private func received(_ message: RelayMessage, _ link: Link) {
         switch message {
         case .offer(let offer): handle(.offered(offer), offer.mapping, link.process)
         case .active(let mapping, let attempt, let host):
@@ -532,7 +532,7 @@ final class Simulation {
 
     // MARK: The network and time
 
-    private func toRelay(_ link: Link, _ message: Message) {
+    private func toRelay(_ link: Link, _ message: PeerMessage) {
         link.lastToRelay = max(link.lastToRelay, now + delay())
         queue.add(link.lastToRelay) { [self] in
             guard !link.isCut, link.epoch == epoch, relay?.sessions[link.id] != nil else { return }

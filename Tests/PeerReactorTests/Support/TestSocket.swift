@@ -138,7 +138,9 @@ final class TestSocket: Sendable {
     }
 
     /// A connection: our end to the stream under test, and the other end as a visitor has it.
-    static func pair(_ kind: Kind = .tcp, smallBuffers: Bool = false) throws -> (stream: StreamParcel, other: TestSocket) {
+    static func pair(_ kind: Kind = .tcp, smallBuffers: Bool = false) throws -> (
+        stream: StreamParcel, other: TestSocket
+    ) {
         let ends: (TestSocket, TestSocket)
         switch kind {
         case .tcp:

@@ -12,18 +12,19 @@ import Testing
     @Test func `every reason and every state comes back as it was sent`() throws {
         let mapping = Samples.mapping
         for reason in CloseReason.allCases {
-            #expect(try decoded(Message.close(reason, detail: "").frame) == .close(reason, detail: ""))
+            #expect(try decoded(PeerMessage.close(reason, detail: "").frame) == .peer(.close(reason, detail: "")))
         }
         for reason in RefusalReason.allCases {
             #expect(
-                try decoded(Message.decline(mapping, attempt: 1, reason: reason).frame)
-                    == .decline(mapping, attempt: 1, reason: reason))
+                try decoded(PeerMessage.decline(mapping, attempt: 1, reason: reason).frame)
+                    == .peer(.decline(mapping, attempt: 1, reason: reason)))
             #expect(
-                try decoded(Message.refusal(mapping, reason: reason, detail: "d").frame)
-                    == .refusal(mapping, reason: reason, detail: "d"))
+                try decoded(RelayMessage.refusal(mapping, reason: reason, detail: "d").frame)
+                    == .relay(.refusal(mapping, reason: reason, detail: "d")))
         }
         for state in MappingState.allCases {
-            #expect(try decoded(Message.report(mapping, state: state).frame) == .report(mapping, state: state))
+            #expect(
+                try decoded(PeerMessage.report(mapping, state: state).frame) == .peer(.report(mapping, state: state)))
         }
     }
 
@@ -40,9 +41,9 @@ import Testing
         ]
         for wish in wishes {
             for protocols: TransportProtocols in [.tcp, .udp, [.tcp, .udp]] {
-                let request = Message.request(
+                let request = PeerMessage.request(
                     .init(mapping: Samples.mapping, protocols: protocols, wish: wish, target: "server port"))
-                #expect(try decoded(request.frame) == request)
+                #expect(try decoded(request.frame) == .peer(request))
             }
         }
     }
@@ -62,9 +63,26 @@ import Testing
         #expect(try decoded(message.frame.with(message.frame.fields.reversed())) == message)
     }
 
+    @Test(arguments: Samples.messages.map(\.message)) func `each end refuses what only the other one says`(
+        message: Message
+    ) {
+        let isFromBoth = [0x05, 0x10, 0x11].contains(message.frame.type)
+        func code(_ read: (Frame) throws(WireError) -> Void) -> WireError.Code? {
+            do throws(WireError) { try read(message.frame) } catch { return error.code }
+            return nil
+        }
+        let atRelay = code { frame throws(WireError) in _ = try PeerMessage(frame) }
+        let atPeer = code { frame throws(WireError) in _ = try RelayMessage(frame) }
+        switch message {
+        case _ where isFromBoth: #expect(atRelay == nil && atPeer == nil)
+        case .peer: #expect(atRelay == nil && atPeer == .wrongDirection)
+        case .relay: #expect(atRelay == .wrongDirection && atPeer == nil)
+        }
+    }
+
     @Test func `of a repeated field the last counts`() throws {
-        let frame = Message.ping(1).frame
-        #expect(try decoded(frame.with(frame.fields + Message.ping(2).frame.fields)) == .ping(2))
+        let frame = PeerMessage.ping(1).frame
+        #expect(try decoded(frame.with(frame.fields + PeerMessage.ping(2).frame.fields)) == .peer(.ping(2)))
     }
 
     @Test func `types that are not known are skipped below 0x80 and refused from there on`() throws {
@@ -128,12 +146,12 @@ import Testing
 
     @Test func `a hello has whole proofs, at most eight, and a token of printable letters`() throws {
         func hello(_ proofs: Int, _ token: [UInt8]) -> Frame {
-            Message.hello(.init()).frame.with([
+            PeerMessage.hello(.init()).frame.with([
                 RawField(tag: 1, value: [UInt8](repeating: 7, count: proofs)), RawField(tag: 2, value: token),
             ])
         }
         #expect(wireError(of: hello(256, [UInt8](repeating: 0x65, count: 4_096))) == nil)
-        let tooLong = [UInt8](repeating: 0x65, count: Message.Hello.maximumToken + 1)
+        let tooLong = [UInt8](repeating: 0x65, count: PeerMessage.Hello.maximumToken + 1)
         for bad in [hello(31, []), hello(288, []), hello(0, [0x20]), hello(0, [0x80]), hello(0, tooLong)] {
             #expect(wireError(of: bad)?.code == .malformedField)
         }
@@ -155,10 +173,11 @@ import Testing
 
     @Test(
         arguments: [
-            (Message.close(.leaving, detail: "").frame, 1, [0]), (Message.close(.leaving, detail: "").frame, 1, [200]),
-            (Message.refusal(Samples.mapping, reason: .portTaken, detail: "").frame, 2, [9]),
-            (Message.decline(Samples.mapping, attempt: 1, reason: .withdrawn).frame, 3, [18]),
-            (Message.report(Samples.mapping, state: .active).frame, 2, [10]),
+            (PeerMessage.close(.leaving, detail: "").frame, 1, [0]),
+            (PeerMessage.close(.leaving, detail: "").frame, 1, [200]),
+            (RelayMessage.refusal(Samples.mapping, reason: .portTaken, detail: "").frame, 2, [9]),
+            (PeerMessage.decline(Samples.mapping, attempt: 1, reason: .withdrawn).frame, 3, [18]),
+            (PeerMessage.report(Samples.mapping, state: .active).frame, 2, [10]),
             (Samples.messages.first { $0.name == "report-ports" }!.message.frame, 4, []),
             (Samples.messages.first { $0.name == "report-ports" }!.message.frame, 4, [5, 0]),
             (Samples.messages.first { $0.name == "report-ports" }!.message.frame, 4, [5, 0, 0]),
@@ -224,11 +243,11 @@ import Testing
     @Test func `a longer text is cut where a character ends`() throws {
         let long = String(repeating: "a", count: 511) + "ü" + String(repeating: "b", count: 100)
         #expect(
-            try decoded(Message.close(.leaving, detail: long).frame)
-                == .close(.leaving, detail: String(repeating: "a", count: 511)))
+            try decoded(PeerMessage.close(.leaving, detail: long).frame)
+                == .peer(.close(.leaving, detail: String(repeating: "a", count: 511))))
         // One character of 21 bytes.
         let family = String(repeating: "e" + String(repeating: "\u{301}", count: 10), count: 30)
-        guard case .close(_, let detail) = try decoded(Message.close(.leaving, detail: family).frame) else {
+        guard case .peer(.close(_, let detail)) = try decoded(PeerMessage.close(.leaving, detail: family).frame) else {
             Issue.record("no close")
             return
         }
@@ -238,19 +257,19 @@ import Testing
 
     @Test func `what is written is never refused, whatever the text`() throws {
         #expect(
-            try decoded(Message.close(.leaving, detail: "two\nlines\u{1b}[31m\u{85}").frame)
-                == .close(.leaving, detail: "twolines[31m"))
+            try decoded(PeerMessage.close(.leaving, detail: "two\nlines\u{1b}[31m\u{85}").frame)
+                == .peer(.close(.leaving, detail: "twolines[31m")))
     }
 
     @Test func `the largest message fits a frame many times over`() throws {
         let text = String(repeating: "€", count: 1_000)
-        let introduction = Message.introduction(
+        let introduction = PeerMessage.introduction(
             .init(
                 instance: ProcessInstance(bytes: .counting(from: 0, 16))!, name: text, dialled: text, software: text))
-        let hello = Message.hello(
+        let hello = PeerMessage.hello(
             .init(
                 proofs: Array(repeating: .counting(from: 0), count: 8),
-                token: String(repeating: "e", count: Message.Hello.maximumToken)))
+                token: String(repeating: "e", count: PeerMessage.Hello.maximumToken)))
         for message in [introduction, hello] {
             #expect(message.frame.payload.count < Frame.maximumPayload / 3)
             #expect(throws: Never.self) { try decoded(message.frame) }

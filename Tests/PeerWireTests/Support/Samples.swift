@@ -34,121 +34,145 @@ enum Samples {
     }()
 
     static let messages: [(name: String, message: Message)] = [
-        ("hello-mesh", .hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)]))),
-        ("hello-token", .hello(.init(token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln"))),
-        ("hello-nothing", .hello(.init())),
-        ("hello-history", .hello(.init(proofs: [.counting(from: 5)], history: history))),
+        (
+            "hello-mesh",
+            .peer(.hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)])))
+        ),
+        ("hello-token", .peer(.hello(.init(token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln")))),
+        ("hello-nothing", .peer(.hello(.init()))),
+        ("hello-history", .peer(.hello(.init(proofs: [.counting(from: 5)], history: history)))),
         (
             "membership-mesh",
-            .membership(.init(basis: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding)))
+            .relay(.membership(.init(basis: .mesh, proof: meshKey.proof(by: .relay, over: secrets.binding))))
         ),
-        ("membership-token", .membership(.init(basis: .token))),
-        ("membership-open", .membership(.init(basis: .openRelay))),
+        ("membership-token", .relay(.membership(.init(basis: .token)))),
+        ("membership-open", .relay(.membership(.init(basis: .openRelay)))),
         (
             "introduction",
-            .introduction(
-                .init(
-                    instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "büro-1",
-                    dialled: "relay.example.org:8088", software: "p2prc 1.0", wantsPlain: true))
+            .peer(
+                .introduction(
+                    .init(
+                        instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "büro-1",
+                        dialled: "relay.example.org:8088", software: "p2prc 1.0", wantsPlain: true)))
         ),
         (
             "introduction-began",
-            .introduction(
-                .init(
-                    instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "box", dialled: "192.0.2.1:8088",
-                    software: "p2prc 1.0", began: 1_800_000_000_123_456_789))
+            .peer(
+                .introduction(
+                    .init(
+                        instance: ProcessInstance(bytes: .counting(from: 7, 16))!, name: "box",
+                        dialled: "192.0.2.1:8088",
+                        software: "p2prc 1.0", began: 1_800_000_000_123_456_789)))
         ),
         (
             "welcome",
-            .welcome(
-                .init(
-                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
-                    software: "p2prc 1.0", channels: 4))
+            .relay(
+                .welcome(
+                    .init(
+                        session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1",
+                        observed: "203.0.113.9:51820",
+                        software: "p2prc 1.0", channels: 4)))
         ),
         (
             "welcome-plain",
-            .welcome(
-                .init(
-                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
-                    software: "p2prc 1.0", channels: 4, isPlain: true))
+            .relay(
+                .welcome(
+                    .init(
+                        session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1",
+                        observed: "203.0.113.9:51820",
+                        software: "p2prc 1.0", channels: 4, isPlain: true)))
         ),
         (
             "welcome-groups",
-            .welcome(
-                .init(
-                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
-                    software: "p2prc 1.0", channels: 2, groups: 2))
+            .relay(
+                .welcome(
+                    .init(
+                        session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1",
+                        observed: "203.0.113.9:51820",
+                        software: "p2prc 1.0", channels: 2, groups: 2)))
         ),
         (
             "welcome-ports",
-            .welcome(
-                .init(
-                    session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
-                    software: "p2prc 1.0", channels: 4, ports: PortRange(first: 20_000, count: 12_768)!))
+            .relay(
+                .welcome(
+                    .init(
+                        session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1",
+                        observed: "203.0.113.9:51820",
+                        software: "p2prc 1.0", channels: 4, ports: PortRange(first: 20_000, count: 12_768)!)))
         ),
-        ("meshKeyRenewed", .meshKeyRenewed(meshKey)),
-        ("keyHistoryWanted", .keyHistoryWanted(peer.key)), ("keyHistory", .keyHistory(history)),
-        ("keyHistory-none", .keyHistory(KeyHistory())),
-        ("tokenRenewed", .tokenRenewed("eyJhbGciOiJFZERTQSJ9.e30.c2ln")),
-        ("tokenJudged", .tokenJudged(reason: "it was issued by another relay")),
-        ("close", .close(.superseded, detail: "a later process proved the same key")),
-        ("ping", .ping(0x0102_0304_0506_0708)),
-        ("pong", .pong(0x0102_0304_0506_0708)),
+        ("meshKeyRenewed", .relay(.meshKeyRenewed(meshKey))),
+        ("keyHistoryWanted", .peer(.keyHistoryWanted(peer.key))), ("keyHistory", .relay(.keyHistory(history))),
+        ("keyHistory-none", .relay(.keyHistory(KeyHistory()))),
+        ("tokenRenewed", .peer(.tokenRenewed("eyJhbGciOiJFZERTQSJ9.e30.c2ln"))),
+        ("tokenJudged", .relay(.tokenJudged(reason: "it was issued by another relay"))),
+        ("close", .peer(.close(.superseded, detail: "a later process proved the same key"))),
+        ("ping", .peer(.ping(0x0102_0304_0506_0708))),
+        ("pong", .peer(.pong(0x0102_0304_0506_0708))),
         (
             "request-any",
-            .request(.init(mapping: mapping, protocols: .tcp, wish: .any(count: 3), target: "server port"))
+            .peer(.request(.init(mapping: mapping, protocols: .tcp, wish: .any(count: 3), target: "server port")))
         ),
         (
             "request-exactly",
-            .request(
-                .init(
-                    mapping: mapping, protocols: [.tcp, .udp], wish: .exactly(PortRange(first: 8080, count: 1)!),
-                    target: "127.0.0.1:80"))
+            .peer(
+                .request(
+                    .init(
+                        mapping: mapping, protocols: [.tcp, .udp], wish: .exactly(PortRange(first: 8080, count: 1)!),
+                        target: "127.0.0.1:80")))
         ),
         (
             "request-preferably",
-            .request(
-                .init(
-                    mapping: mapping, protocols: .udp, wish: .preferably(PortRange(first: 40_000, last: 40_009)!),
-                    target: "[::1]:53"))
+            .peer(
+                .request(
+                    .init(
+                        mapping: mapping, protocols: .udp, wish: .preferably(PortRange(first: 40_000, last: 40_009)!),
+                        target: "[::1]:53")))
         ),
         (
             "offer",
-            .offer(
-                .init(
-                    mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!, leaseSeconds: 86_400))
+            .relay(
+                .offer(
+                    .init(
+                        mapping: mapping, attempt: 2, ports: PortRange(first: 40_000, last: 40_009)!,
+                        leaseSeconds: 86_400)))
         ),
-        ("commit", .commit(mapping, attempt: 2)),
-        ("commit-ports", .commit(mapping, attempt: 2, ports: PortStates([.targetDown, .committed, .committed]))),
-        ("decline", .decline(mapping, attempt: 2, reason: .portTakenHere)),
-        ("active", .active(mapping, attempt: 2, host: "relay.example.org")),
-        ("refusal", .refusal(mapping, reason: .portLeased, detail: "port 8080 is leased to another node")),
-        ("release", .release(mapping)),
-        ("released", .released(mapping)),
-        ("report", .report(mapping, state: .verified)),
-        ("report-leaving", .report(mapping, state: .targetDown, isLeaving: true)),
+        ("commit", .peer(.commit(mapping, attempt: 2))),
+        (
+            "commit-ports",
+            .peer(.commit(mapping, attempt: 2, ports: PortStates([.targetDown, .committed, .committed])))
+        ),
+        ("decline", .peer(.decline(mapping, attempt: 2, reason: .portTakenHere))),
+        ("active", .relay(.active(mapping, attempt: 2, host: "relay.example.org"))),
+        ("refusal", .relay(.refusal(mapping, reason: .portLeased, detail: "port 8080 is leased to another node"))),
+        ("release", .peer(.release(mapping))),
+        ("released", .relay(.released(mapping))),
+        ("report", .peer(.report(mapping, state: .verified))),
+        ("report-leaving", .peer(.report(mapping, state: .targetDown, isLeaving: true))),
         (
             "report-ports",
-            .report(
-                mapping, state: .verified,
-                ports: PortStates([.verified] + Array(repeating: .targetDown, count: 300) + [.unreachable]))
+            .peer(
+                .report(
+                    mapping, state: .verified,
+                    ports: PortStates([.verified] + Array(repeating: .targetDown, count: 300) + [.unreachable])))
         ),
-        ("receipt", .receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64)))),
-        ("receiptSigned", .receiptSigned(mapping, signature: .counting(from: 99, 64))),
-        ("channelsWanted", .channelsWanted(32, group: 0)), ("channelsWanted-group", .channelsWanted(32, group: 3)),
-        ("draining", .draining(true)), ("draining-undone", .draining(false)),
+        ("receipt", .relay(.receipt(.init(terms: terms, relaySignature: .counting(from: 33, 64))))),
+        ("receiptSigned", .peer(.receiptSigned(mapping, signature: .counting(from: 99, 64)))),
+        ("channelsWanted", .relay(.channelsWanted(32, group: 0))),
+        ("channelsWanted-group", .relay(.channelsWanted(32, group: 3))),
+        ("draining", .relay(.draining(true))), ("draining-undone", .relay(.draining(false))),
         (
             "checkWanted",
-            .checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce))
+            .peer(.checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce)))
         ),
-        ("checkDone", .checkDone(number: 9, passed: true, detail: "")),
-        ("checkDone-failed", .checkDone(number: 10, passed: false, detail: "192.0.2.17:40003 does not answer")),
+        ("checkDone", .relay(.checkDone(number: 9, passed: true, detail: ""))),
+        ("checkDone-failed", .relay(.checkDone(number: 10, passed: false, detail: "192.0.2.17:40003 does not answer"))),
         (
             "request-filtered",
-            .request(
-                .init(
-                    mapping: mapping, protocols: .tcp, wish: .any(count: 1), target: "127.0.0.1:22",
-                    allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))
+            .peer(
+                .request(
+                    .init(
+                        mapping: mapping, protocols: .tcp, wish: .any(count: 1), target: "127.0.0.1:22",
+                        allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7"))))
         ),
     ]
 
@@ -216,7 +240,7 @@ enum Samples {
     static func isPlace(_ type: UInt8, _ tag: UInt8) -> Bool { type == 0x20 && tag == 6 || type == 0x24 && tag == 3 }
 }
 
-/// Every kind of message: a new case of `Message` does not compile here until it is listed, and fails
+/// Every kind of message: a new case does not compile here until it is listed, and fails
 /// `VectorTests` until it has a vector.
 enum MessageKind: CaseIterable, Hashable {
     case hello, membership, introduction, welcome, close, ping, pong, meshKeyRenewed, keyHistoryWanted, keyHistory
@@ -226,40 +250,56 @@ enum MessageKind: CaseIterable, Hashable {
     case channelsWanted, draining, checkWanted, checkDone
 
     init(_ message: Message) {
+        switch message {
+        case .peer(let message): self.init(message)
+        case .relay(let message): self.init(message)
+        }
+    }
+
+    private init(_ message: PeerMessage) {
         self =
             switch message {
-            case .hello: .hello
-            case .membership: .membership
-            case .introduction: .introduction
-            case .meshKeyRenewed: .meshKeyRenewed
             case .keyHistoryWanted: .keyHistoryWanted
-            case .keyHistory: .keyHistory
-            case .tokenRenewed: .tokenRenewed
-            case .tokenJudged: .tokenJudged
-            case .welcome: .welcome
-            case .close: .close
-            case .ping: .ping
-            case .pong: .pong
+            case .hello: .hello
+            case .introduction: .introduction
             case .request(let request):
                 switch request.wish {
                 case .any: .requestAny
                 case .exactly: .requestExactly
                 case .preferably: .requestPreferably
                 }
-            case .offer: .offer
             case .commit: .commit
             case .decline: .decline
+            case .release: .release
+            case .report: .report
+            case .receiptSigned: .receiptSigned
+            case .checkWanted: .checkWanted
+            case .tokenRenewed: .tokenRenewed
+            case .close: .close
+            case .ping: .ping
+            case .pong: .pong
+            }
+    }
+
+    private init(_ message: RelayMessage) {
+        self =
+            switch message {
+            case .close: .close
+            case .ping: .ping
+            case .pong: .pong
+            case .keyHistory: .keyHistory
+            case .membership: .membership
+            case .welcome: .welcome
+            case .offer: .offer
             case .active: .active
             case .refusal: .refusal
-            case .release: .release
             case .released: .released
-            case .report: .report
             case .receipt: .receipt
-            case .receiptSigned: .receiptSigned
+            case .checkDone: .checkDone
             case .channelsWanted: .channelsWanted
             case .draining: .draining
-            case .checkWanted: .checkWanted
-            case .checkDone: .checkDone
+            case .meshKeyRenewed: .meshKeyRenewed
+            case .tokenJudged: .tokenJudged
             }
     }
 }

@@ -25,22 +25,56 @@ struct Vector: Codable, Equatable {
 /// What people read beside the bytes.
 func described(_ message: Message) -> [String: String] {
     switch message {
+    case .peer(let message): described(message)
+    case .relay(let message): described(message)
+    }
+}
+
+private func described(_ message: PeerMessage) -> [String: String] {
+    switch message {
+    case .keyHistoryWanted(let key): ["key": "\(key)"]
     case .hello(let hello):
         ["proofs": hello.proofs.map { Hex.encode($0) }.joined(separator: ", "), "token": hello.token]
             .merging(hello.history.isEmpty ? [:] : described(hello.history)) { $1 }
-    case .membership(let membership):
-        ["ground": "\(membership.basis) (\(membership.basis.rawValue))", "proof": Hex.encode(membership.proof)]
     case .introduction(let introduction):
         [
             "instance": Hex.encode(introduction.instance.bytes), "name": introduction.name,
             "dialled": introduction.dialled, "software": introduction.software,
             "wantsPlain": "\(introduction.wantsPlain)",
         ].merging(introduction.began == 0 ? [:] : ["began": "\(introduction.began)"]) { $1 }
-    case .meshKeyRenewed(let key): ["meshKey": key.text]
-    case .keyHistoryWanted(let key): ["key": "\(key)"]
-    case .keyHistory(let history): described(history)
+    case .request(let request):
+        [
+            "mapping": "\(request.mapping)", "protocols": described(request.protocols), "wish": described(request.wish),
+            "target": request.target,
+        ].merging(described(allow: request.allow, deny: request.deny)) { first, _ in first }
+    case .commit(let mapping, let attempt, let ports):
+        ["mapping": "\(mapping)", "attempt": "\(attempt)"].merging(described(ports)) { $1 }
+    case .decline(let mapping, let attempt, let reason):
+        ["mapping": "\(mapping)", "attempt": "\(attempt)", "reason": "\(reason) (\(reason.rawValue))"]
+    case .release(let mapping): ["mapping": "\(mapping)"]
+    case .report(let mapping, let state, let isLeaving, let ports):
+        ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
+            .merging(isLeaving ? ["isLeaving": "true"] : [:]) { $1 }
+            .merging(described(ports)) { $1 }
+    case .receiptSigned(let mapping, let signature):
+        ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
+    case .checkWanted(let request):
+        [
+            "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,
+            "port": "\(request.port)", "nonce": Hex.encode(request.nonce),
+        ]
     case .tokenRenewed(let token): ["token": token]
-    case .tokenJudged(let reason): ["reason": reason]
+    case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
+    case .ping(let number), .pong(let number): ["number": "\(number)"]
+    }
+}
+
+private func described(_ message: RelayMessage) -> [String: String] {
+    switch message {
+    case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
+    case .keyHistory(let history): described(history)
+    case .membership(let membership):
+        ["ground": "\(membership.basis) (\(membership.basis.rawValue))", "proof": Hex.encode(membership.proof)]
     case .welcome(let welcome):
         [
             "session": Hex.encode(bigEndian(welcome.session.value)), "name": welcome.name, "observed": welcome.observed,
@@ -48,48 +82,29 @@ func described(_ message: Message) -> [String: String] {
         ].merging(welcome.isPlain ? ["isPlain": "true"] : [:]) { $1 }
             .merging(welcome.groups != 1 ? ["groups": "\(welcome.groups)"] : [:]) { $1 }
             .merging(welcome.ports.map { ["ports": "\($0)"] } ?? [:]) { $1 }
-    case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
-    case .ping(let number), .pong(let number): ["number": "\(number)"]
-    case .request(let request):
-        [
-            "mapping": "\(request.mapping)", "protocols": described(request.protocols), "wish": described(request.wish),
-            "target": request.target,
-        ].merging(described(allow: request.allow, deny: request.deny)) { first, _ in first }
     case .offer(let offer):
         [
             "mapping": "\(offer.mapping)", "attempt": "\(offer.attempt)", "ports": "\(offer.ports)",
             "leaseSeconds": "\(offer.leaseSeconds)",
         ]
-    case .commit(let mapping, let attempt, let ports):
-        ["mapping": "\(mapping)", "attempt": "\(attempt)"].merging(described(ports)) { $1 }
-    case .decline(let mapping, let attempt, let reason):
-        ["mapping": "\(mapping)", "attempt": "\(attempt)", "reason": "\(reason) (\(reason.rawValue))"]
     case .active(let mapping, let attempt, let host):
         ["mapping": "\(mapping)", "attempt": "\(attempt)", "host": host]
     case .refusal(let mapping, let reason, let detail):
         ["mapping": "\(mapping)", "reason": "\(reason) (\(reason.rawValue))", "detail": detail]
-    case .release(let mapping), .released(let mapping): ["mapping": "\(mapping)"]
-    case .report(let mapping, let state, let isLeaving, let ports):
-        ["mapping": "\(mapping)", "state": "\(state) (\(state.rawValue))"]
-            .merging(isLeaving ? ["isLeaving": "true"] : [:]) { $1 }
-            .merging(described(ports)) { $1 }
+    case .released(let mapping): ["mapping": "\(mapping)"]
     case .receipt(let draft):
         [
             "terms": String(decoding: draft.terms.bytes, as: UTF8.self),
             "relaySignature": Hex.encode(draft.relaySignature),
         ]
-    case .receiptSigned(let mapping, let signature):
-        ["mapping": "\(mapping)", "signature": Hex.encode(signature)]
+    case .checkDone(let number, let passed, let detail):
+        ["number": "\(number)", "passed": "\(passed)", "detail": detail]
     case .channelsWanted(let count, let group):
         ["count": "\(count)"].merging(group != 0 ? ["group": "\(group)"] : [:]) { $1 }
     case .draining(let isDraining): ["isDraining": "\(isDraining)"]
-    case .checkWanted(let request):
-        [
-            "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,
-            "port": "\(request.port)", "nonce": Hex.encode(request.nonce),
-        ]
-    case .checkDone(let number, let passed, let detail):
-        ["number": "\(number)", "passed": "\(passed)", "detail": detail]
+    case .meshKeyRenewed(let key): ["meshKey": key.text]
+    case .tokenJudged(let reason): ["reason": reason]
+    case .ping(let number), .pong(let number): ["number": "\(number)"]
     }
 }
 

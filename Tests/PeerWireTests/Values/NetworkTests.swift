@@ -142,12 +142,12 @@ import Testing
 
     @Test func `up to sixty-four networks come back in their order`() throws {
         let many = (0..<64).map { Network(of: HostAddress(bytes: [10, 0, UInt8(63 - $0), 0])!, prefixLength: 24) }
-        var request = Message.Request(
+        var request = PeerMessage.Request(
             mapping: Samples.mapping, protocols: .tcp, wish: .any(count: 1), target: "server port", allow: many,
             deny: Samples.networks("::/0", "0.0.0.0/0", "2001:db8::1"))
-        #expect(try decoded(Message.request(request).frame) == .request(request))
+        #expect(try decoded(PeerMessage.request(request).frame) == .peer(.request(request)))
         request.allow.append(many[0])
-        let fault = try #require(wireError(of: Message.request(request).frame))
+        let fault = try #require(wireError(of: PeerMessage.request(request).frame))
         #expect(fault.code == .malformedField && fault.detail.contains("field 7 "))
     }
 
@@ -159,7 +159,7 @@ import Testing
             return
         }
         #expect(request.allow == [] && request.deny == [])
-        #expect(try decoded(frame(7, [])) == .request(request))
+        #expect(try decoded(frame(7, [])) == .peer(.request(request)))
     }
 
     @Test(

@@ -14,8 +14,8 @@ public struct PeerPortAgreement: Sendable {
     public enum Stage: Hashable, Sendable {
         case offline
         case requested
-        case checking(Message.Offer)
-        case committed(Message.Offer)
+        case checking(RelayMessage.Offer)
+        case committed(RelayMessage.Offer)
         case active
         case refused(RefusalReason, detail: String, retryAt: Instant)
     }
@@ -40,7 +40,7 @@ public struct PeerPortAgreement: Sendable {
     public enum Event: Sendable {
         case sessionReady
         case sessionLost
-        case offered(Message.Offer)
+        case offered(RelayMessage.Offer)
         /// Answers to `bindOwnPort`.
         case ownPortBound, ownPortTaken
         case activated(attempt: UInt16, host: String)
@@ -67,7 +67,7 @@ public struct PeerPortAgreement: Sendable {
     }
 
     public enum Action: Hashable, Sendable {
-        case send(Message)
+        case send(PeerMessage)
         /// Have this node's own server listen on the number as well.
         case bindOwnPort(UInt16)
         /// Give up the number bound before.
@@ -103,7 +103,7 @@ public struct PeerPortAgreement: Sendable {
     private var targets: TargetStates
     private var checks = PortChecks(count: 0, TargetStates())
     private var others = OthersWord()
-    private var reported: Message?
+    private var reported: PeerMessage?
     private var reportAt: Instant?
     /// Up to which of the ports' changes it is settled whether they are reported, and when.
     private var judged = 0
@@ -268,7 +268,7 @@ public struct PeerPortAgreement: Sendable {
         guard reported == nil || judged != changes || reportAt.map({ now >= $0 }) == true else { return [] }
         judged = changes
         let states = PortStates(stages.map(\.state))
-        let message = Message.report(wish.id, state: state, ports: states.runs.count > 1 ? states : nil)
+        let message = PeerMessage.report(wish.id, state: state, ports: states.runs.count > 1 ? states : nil)
         guard reported != message else {
             reportAt = nil
             return []
@@ -356,7 +356,7 @@ public struct PeerPortAgreement: Sendable {
         return [
             .send(
                 .request(
-                    Message.Request(
+                    PeerMessage.Request(
                         mapping: wish.id, protocols: wish.protocols, wish: asked, target: targetText, allow: wish.allow,
                         deny: wish.deny)))
         ]
@@ -372,7 +372,7 @@ public struct PeerPortAgreement: Sendable {
         return [.send(.release(wish.id))] + request()
     }
 
-    private mutating func offered(_ offer: Message.Offer) -> [Action] {
+    private mutating func offered(_ offer: RelayMessage.Offer) -> [Action] {
         guard case .requested = stage else { return [] }
         if let exchange {
             self.exchange = nil
@@ -390,7 +390,7 @@ public struct PeerPortAgreement: Sendable {
         return [.bindOwnPort(offer.ports.first)]
     }
 
-    private mutating func commit(_ offer: Message.Offer) -> [Action] {
+    private mutating func commit(_ offer: RelayMessage.Offer) -> [Action] {
         stage = .committed(offer)
         ports = offer.ports
         attempt = offer.attempt
@@ -456,7 +456,7 @@ extension RefusalReason {
     }
 }
 
-extension Message {
+extension PeerMessage {
     /// Of a report about so many ports: those that refuse, by how many they are after the first.
     func refusedPorts(of count: Int) -> Set<UInt16>? {
         guard case .report(_, let state, _, let ports) = self else { return nil }

@@ -3,7 +3,7 @@ internal import PeerWire
 /// How one mapping comes to its ports, from the request to the end of its lease.
 extension RelayCore {
     mutating func requested(
-        _ id: SessionID, _ key: NodeKey, _ request: Message.Request, _ now: Instant, _ wall: WallTime
+        _ id: SessionID, _ key: NodeKey, _ request: PeerMessage.Request, _ now: Instant, _ wall: WallTime
     ) -> [Action] {
         guard let session = sessions[id] else { return [] }
         let claim = Claim(key: key, mapping: request.mapping)
@@ -103,7 +103,7 @@ extension RelayCore {
     /// know the one that it belongs to any more: it could not write it down, or its home is an older one. Nobody else
     /// may have those ports, so that without this the key would lock itself out of them.
     private mutating func inherit(
-        for request: Message.Request, _ claim: Claim, _ session: Session, _ now: Instant
+        for request: PeerMessage.Request, _ claim: Claim, _ session: Session, _ now: Instant
     ) -> [Action] {
         let ports: PortRange
         switch request.wish {
@@ -269,7 +269,7 @@ extension RelayCore {
             .send(
                 agreement.session,
                 .offer(
-                    Message.Offer(
+                    RelayMessage.Offer(
                         mapping: claim.mapping, attempt: agreement.attempt, ports: ports,
                         leaseSeconds: policy.leaseSeconds)))
         ]
@@ -385,7 +385,7 @@ extension RelayCore {
     }
 
     /// Counted for the membership, not for the session: keys cost nothing.
-    mutating func checkWanted(_ id: SessionID, _ request: Message.CheckRequest, _ now: Instant) -> [Action] {
+    mutating func checkWanted(_ id: SessionID, _ request: PeerMessage.CheckRequest, _ now: Instant) -> [Action] {
         guard let session = sessions[id] else { return [] }
         guard mayAskForCheck(session, request.mapping), takeCheck(session.grant.membership, now) else {
             return [.send(id, .checkDone(number: request.number, passed: false, detail: ""))]

@@ -2,7 +2,7 @@ internal import PeerWire
 
 /// Which limits of its membership a request would pass, and that in words.
 extension RelayCore {
-    func excess(of request: Message.Request, by claim: Claim, _ grant: Grant) -> String? {
+    func excess(of request: PeerMessage.Request, by claim: Claim, _ grant: Grant) -> String? {
         guard !isSpared(claim, request.target, request.wish.count, grant.membership) else { return nil }
         let mappings = ledger.use(of: grant.membership, without: claim).mappings
         if let limit = policy.limits(of: grant).mappings, mappings >= limit {
@@ -12,7 +12,7 @@ extension RelayCore {
         return excessOfPorts(request, by: claim, grant)
     }
 
-    func excessOfPorts(_ request: Message.Request, by claim: Claim, _ grant: Grant) -> String? {
+    func excessOfPorts(_ request: PeerMessage.Request, by claim: Claim, _ grant: Grant) -> String? {
         let count = request.wish.count
         guard !isSpared(claim, request.target, count, grant.membership) else { return nil }
         // What is on the account already is no more of it: under a limit that was lowered, its mappings would otherwise
@@ -24,7 +24,7 @@ extension RelayCore {
     }
 
     /// What a request wants that its grant does not give.
-    func trespass(of request: Message.Request, _ grant: Grant) -> String? {
+    func trespass(of request: PeerMessage.Request, _ grant: Grant) -> String? {
         let holder = grant.membership.holder
         if !grant.allows(request.protocols) {
             return "\(holder) allows \(grant.protocols == .udp ? "UDP" : "TCP") only"
@@ -45,7 +45,7 @@ extension RelayCore {
 
     /// Whether it is a peer's own server port, and a token's ports are no more than its holder needs for what he
     /// exposes.
-    private func takesLastPort(_ request: Message.Request, _ grant: Grant, _ places: [PortRange]) -> Bool {
+    private func takesLastPort(_ request: PeerMessage.Request, _ grant: Grant, _ places: [PortRange]) -> Bool {
         guard case .token = grant.membership, request.target == HostText.serverPort else { return false }
         let limits = policy.limits(of: grant)
         let wanted = min(limits.mappings ?? .max, limits.leases ?? .max)

@@ -53,8 +53,8 @@ public struct RelayCore: Sendable {
         /// A handshake is done, and whoever judged it says what the session may do. `formerly`: keys that were handed
         /// over to this one, as it has proven, the oldest first.
         case sessionProven(
-            SessionID, key: NodeKey, introduction: Message.Introduction, grant: Grant, formerly: [NodeKey] = [])
-        case received(SessionID, Message)
+            SessionID, key: NodeKey, introduction: PeerMessage.Introduction, grant: Grant, formerly: [NodeKey] = [])
+        case received(SessionID, PeerMessage)
         case sessionEnded(SessionID)
         /// Answers to `hold`.
         case portsHeld(Claim, PortRange)
@@ -88,7 +88,7 @@ public struct RelayCore: Sendable {
 
     public enum Action: Hashable, Sendable {
         case welcome(SessionID)
-        case send(SessionID, Message)
+        case send(SessionID, RelayMessage)
         /// Say why, then close.
         case end(SessionID, CloseReason, detail: String)
         /// Bind these ports without accepting anything; answer with `portsHeld`, `portsBusy` or `portsShort`.
@@ -118,7 +118,7 @@ public struct RelayCore: Sendable {
         /// cannot say it, the mapping goes without.
         case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
         /// Dial what a peer wants checked, where it may be dialled on its word, and tell that session yes or no.
-        case check(SessionID, Message.CheckRequest, by: NodeKey)
+        case check(SessionID, PeerMessage.CheckRequest, by: NodeKey)
         /// Abort what visitors still have open through this session.
         case abortVisitors(SessionID)
     }
@@ -157,7 +157,7 @@ public struct RelayCore: Sendable {
 
     struct Agreement: Sendable {
         var session: SessionID
-        var request: Message.Request
+        var request: PeerMessage.Request
         var filter: NetworkFilter
         var stage = Stage.holding
         var attempt: UInt16 = 0
@@ -333,7 +333,7 @@ public struct RelayCore: Sendable {
     // MARK: Sessions
 
     private mutating func proven(
-        _ id: SessionID, _ key: NodeKey, _ introduction: Message.Introduction, _ grant: Grant, _ now: Instant,
+        _ id: SessionID, _ key: NodeKey, _ introduction: PeerMessage.Introduction, _ grant: Grant, _ now: Instant,
         _ wall: WallTime
     ) -> [Action] {
         guard !isSentAway(key, now) else { return [.end(id, .revoked, detail: Self.sentAway)] }
@@ -441,7 +441,7 @@ public struct RelayCore: Sendable {
     }
 
     private mutating func received(
-        _ id: SessionID, _ message: Message, _ now: Instant, _ wall: WallTime
+        _ id: SessionID, _ message: PeerMessage, _ now: Instant, _ wall: WallTime
     ) -> [Action] {
         guard let key = sessions[id]?.key else { return [] }
         switch message {
@@ -464,9 +464,8 @@ public struct RelayCore: Sendable {
             return []
         // A token is judged outside, and comes back as `grantRenewed`.
         case .pong, .tokenRenewed: return []
-        case .hello, .membership, .introduction, .welcome, .offer, .active, .refusal, .released, .receipt,
-            .channelsWanted, .checkDone, .meshKeyRenewed, .tokenJudged, .keyHistoryWanted, .keyHistory, .draining:
-            return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message that only a relay sends")]
+        case .hello, .introduction, .keyHistoryWanted:
+            return ended(id, wall) + [.end(id, .protocolBreach, detail: "a message of the handshake")]
         }
     }
 

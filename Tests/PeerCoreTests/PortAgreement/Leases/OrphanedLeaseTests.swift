@@ -76,7 +76,7 @@ import Testing
     @Test func `a peer hears once of what it has not asked for, and what it gives back is free`() {
         forgetful()
         #expect(agree(2, 2, .any(count: 1)).ports != nil)
-        func refusals() -> [Message] {
+        func refusals() -> [RelayMessage] {
             _ = bench.give(.received(.number(2), .ping(1)))
             return bench.give(.timePassed).compactMap(\.message)
         }

@@ -7,8 +7,8 @@ import Testing
     static let id = MappingID.number(5)
     static let ports = AgreementStates.ports
 
-    static func offer(_ first: UInt16, attempt: UInt16 = 1, count: Int = 1) -> Message.Offer {
-        Message.Offer(
+    static func offer(_ first: UInt16, attempt: UInt16 = 1, count: Int = 1) -> RelayMessage.Offer {
+        RelayMessage.Offer(
             mapping: id, attempt: attempt, ports: PortRange(first: first, count: count)!, leaseSeconds: 60)
     }
 

@@ -16,7 +16,7 @@ import Testing
         bench.give(.sessionProven(.number(session), key: .number(key), introduction: .of(instance), grant: grant))
     }
 
-    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
+    func say(_ session: UInt64, _ message: PeerMessage) -> [RelayCore.Action] {
         let actions = bench.give(.received(.number(session), message))
         bench.checkInvariants()
         return actions
@@ -46,7 +46,7 @@ import Testing
         return .nothing
     }
 
-    func offers(in actions: [RelayCore.Action]) -> [Message.Offer] {
+    func offers(in actions: [RelayCore.Action]) -> [RelayMessage.Offer] {
         actions.compactMap { if case .offer(let offer)? = $0.message { offer } else { nil } }
     }
 
@@ -62,7 +62,7 @@ import Testing
         let claim = Self.claim(1, 7)
         let ports = PortRange.only(1_042)
         let asked = say(1, .wants(7, .exactly(ports)))
-        let offer = Message.Offer(mapping: .number(7), attempt: 1, ports: ports, leaseSeconds: 3_600)
+        let offer = RelayMessage.Offer(mapping: .number(7), attempt: 1, ports: ports, leaseSeconds: 3_600)
         #expect(asked == [.hold(claim, ports, .tcp), .send(.number(1), .offer(offer))])
         #expect(bench.held[claim]?.ports == ports && bench.listening.isEmpty)
 
@@ -490,12 +490,9 @@ import Testing
     }
 
     @Test(arguments: [
-        Message.ping(0), .pong(1), .release(.number(1)),
-        .offer(.init(mapping: .number(1), attempt: 1, ports: .only(1), leaseSeconds: 1)),
-        .active(.number(1), attempt: 1, host: ""), .refusal(.number(1), reason: .noPortFree, detail: ""),
-        .released(.number(1)), .channelsWanted(1, group: 0), HandshakePair.welcome,
-        .checkDone(number: 1, passed: true, detail: ""), .draining(true),
-    ]) func `what only a relay says ends the session`(message: Message) {
+        PeerMessage.ping(0), .pong(1), .release(.number(1)), .hello(.init()), .introduction(.of(1)),
+        .keyHistoryWanted(.number(1)),
+    ]) func `a message of the handshake ends a session that stands`(message: PeerMessage) {
         _ = start(1, key: 1)
         let actions = say(1, message)
         switch message {
@@ -503,7 +500,7 @@ import Testing
         case .pong: #expect(actions.isEmpty)
         case .release: #expect(actions.count == 1)
         default:
-            #expect(actions == [.end(.number(1), .protocolBreach, detail: "a message that only a relay sends")])
+            #expect(actions == [.end(.number(1), .protocolBreach, detail: "a message of the handshake")])
             #expect(core.sessionCount == 0)
         }
     }
@@ -562,7 +559,7 @@ import Testing
     }
 
     private func wantsCheck(_ session: UInt64, _ number: UInt32, mapping: UInt64 = 1) -> Bool {
-        let request = Message.CheckRequest(
+        let request = PeerMessage.CheckRequest(
             number: number, mapping: .number(mapping), host: "192.0.2.1", port: 8_000, nonce: .seed(1))
         let actions = say(session, .checkWanted(request))
         if actions == [.check(.number(session), request, by: .number(UInt8(session)))] { return true }

@@ -21,7 +21,7 @@ import Testing
         return actions
     }
 
-    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
+    func say(_ session: UInt64, _ message: PeerMessage) -> [RelayCore.Action] {
         let actions = bench.give(.received(.number(session), message))
         bench.checkInvariants()
         return actions
@@ -217,7 +217,7 @@ import Testing
     // MARK: A peer's own server port
 
     private func wantsServerPort(_ session: UInt64, _ mapping: UInt64, _ wish: PortWish = .any(count: 1)) -> Agreed {
-        let request = Message.Request(
+        let request = PeerMessage.Request(
             mapping: .number(mapping), protocols: .tcp, wish: wish, target: HostText.serverPort)
         for case .offer(let offer)? in say(session, .request(request)).map(\.message) {
             let answers = say(session, .commit(offer.mapping, attempt: offer.attempt)).map(\.message)

@@ -8,7 +8,7 @@ import Testing
     static let claim = Claim(key: .number(1), mapping: .number(1))
     let bench = RelayBench(RelayCore.Policy(ports: PortRange(first: 1_000, count: 2_000)!, leaseSeconds: 60))
 
-    private func say(_ message: Message) -> [Action] { bench.give(.received(.number(1), message)) }
+    private func say(_ message: PeerMessage) -> [Action] { bench.give(.received(.number(1), message)) }
 
     private func join() {
         bench.give(.sessionProven(.number(1), key: .number(1), introduction: .of(1), grant: .mesh))

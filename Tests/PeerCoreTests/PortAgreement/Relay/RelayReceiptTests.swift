@@ -20,7 +20,7 @@ import Testing
     }
 
     @discardableResult
-    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
+    func say(_ session: UInt64, _ message: PeerMessage) -> [RelayCore.Action] {
         bench.give(.received(.number(session), message))
     }
 
@@ -30,7 +30,7 @@ import Testing
 
     /// The receipt that follows when a mapping is agreed.
     func agree(_ session: UInt64) throws -> Receipt.Draft {
-        let offers = say(session, .wants(1, .any(count: 2))).compactMap { action -> Message.Offer? in
+        let offers = say(session, .wants(1, .any(count: 2))).compactMap { action -> RelayMessage.Offer? in
             if case .offer(let offer)? = action.message { offer } else { nil }
         }
         let offer = try #require(offers.first)
@@ -42,7 +42,7 @@ import Testing
         return try #require(drafts(in: answers).first)
     }
 
-    func signature(_ draft: Receipt.Draft) -> Message {
+    func signature(_ draft: Receipt.Draft) -> PeerMessage {
         .receiptSigned(.number(1), signature: draft.countersigned(byPeer: Self.peer).peerSignature)
     }
 

@@ -17,7 +17,7 @@ import Testing
         #expect(actions.contains(.welcome(.number(session))))
     }
 
-    func say(_ session: UInt64, _ message: Message) -> [RelayCore.Action] {
+    func say(_ session: UInt64, _ message: PeerMessage) -> [RelayCore.Action] {
         bench.give(.received(.number(session), message))
     }
 

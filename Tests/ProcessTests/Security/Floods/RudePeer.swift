@@ -16,7 +16,7 @@ final class RudePeer: @unchecked Sendable {
         /// Frames that the relay sent, by type.
         var answers: [UInt8: Int] = [:]
         /// Ports that it was offered, by mapping.
-        var offers: [MappingID: Message.Offer] = [:]
+        var offers: [MappingID: RelayMessage.Offer] = [:]
         /// Bytes that were given to the system, or wait for it.
         var sent = 0
         /// Data channels that stood, and visitors that came over them.
@@ -70,7 +70,7 @@ final class RudePeer: @unchecked Sendable {
     var sent: Int { told.withLock { $0.sent } }
     var channels: Int { told.withLock { $0.channels } }
     var visitors: Int { told.withLock { $0.visitors } }
-    func answers(_ message: Message) -> Int { told.withLock { $0.answers[message.frame.type] ?? 0 } }
+    func answers(_ message: RelayMessage) -> Int { told.withLock { $0.answers[message.frame.type] ?? 0 } }
 
     /// Returns when the relay at this port of this machine has let it in.
     ///
@@ -107,7 +107,7 @@ final class RudePeer: @unchecked Sendable {
 
     private func open(_ stream: consuming PeerReactor.Stream, _ facts: TLSHandshake.Facts) {
         guard let key = facts.key, let secrets = facts.secrets else { return fail("no key") }
-        let introduction = Message.Introduction(
+        let introduction = PeerMessage.Introduction(
             instance: ProcessInstance(bytes: [UInt8](repeating: 7, count: ProcessInstance.byteCount))!, name: "rude",
             dialled: "127.0.0.1", software: "rude", wantsPlain: false, began: 1)
         let handshake = PeerHandshake(
@@ -130,7 +130,8 @@ final class RudePeer: @unchecked Sendable {
         decoder.append(bytes)
         while let frame = try? decoder.next() {
             guard !told.withLock({ $0.isWelcome }) else {
-                let offer: Message.Offer? = if case .offer(let offer) = try? Message(frame) { offer } else { nil }
+                let offer: RelayMessage.Offer? =
+                    if case .offer(let offer) = try? RelayMessage(frame) { offer } else { nil }
                 told.withLock {
                     $0.answers[frame.type, default: 0] += 1
                     if let offer { $0.offers[offer.mapping] = offer }
@@ -149,7 +150,7 @@ final class RudePeer: @unchecked Sendable {
     }
 
     /// Says these words over and over for so long, and never waits for an answer.
-    func flood(_ words: [Message], for span: Duration) {
+    func flood(_ words: [PeerMessage], for span: Duration) {
         let round = words.flatMap(\.bytes)
         let batch = (0...16_384 / round.count).flatMap { _ in round }
         let end = EventLoop.clock() + .milliseconds(UInt64(span / .milliseconds(1)))
@@ -170,13 +171,13 @@ final class RudePeer: @unchecked Sendable {
     /// Has a port like anybody else, whose visitors nobody serves.
     @discardableResult
     func take(_ mapping: MappingID, ports count: Int = 1) async throws -> Int {
-        let request = Message.Request(
+        let request = PeerMessage.Request(
             mapping: mapping, protocols: .tcp, wish: .any(count: count), target: "127.0.0.1:1")
-        loop.execute { [self] in channel?.send(Message.request(request).bytes) }
+        loop.execute { [self] in channel?.send(PeerMessage.request(request).bytes) }
         let offer = try await eventually("the rude peer is offered a port", within: .seconds(10)) {
             told.withLock { $0.offers[mapping] }
         }
-        loop.execute { [self] in channel?.send(Message.commit(mapping, attempt: offer.attempt).bytes) }
+        loop.execute { [self] in channel?.send(PeerMessage.commit(mapping, attempt: offer.attempt).bytes) }
         return Int(offer.ports.first)
     }
 

@@ -10,9 +10,9 @@ extension ProcessTests {
     struct RudePeerTests {
         private static let mappings = (UInt64(1)...8).map { MappingID(value: $0) }
 
-        private static func request(_ mapping: MappingID) -> Message {
+        private static func request(_ mapping: MappingID) -> PeerMessage {
             .request(
-                Message.Request(
+                PeerMessage.Request(
                     mapping: mapping, protocols: .tcp, wish: .any(count: 64), target: "127.0.0.1:1", allow: [], deny: []
                 ))
         }
@@ -20,7 +20,7 @@ extension ProcessTests {
         private static let reports = "reports that open and close 64 ports"
 
         /// What is said over and over, by name.
-        static let floods: [(name: String, words: [Message])] = [
+        static let floods: [(name: String, words: [PeerMessage])] = [
             ("requests and releases", mappings.flatMap { [request($0), .release($0)] }),
             ("commits", mappings.flatMap { [request($0), .commit($0, attempt: 1), .release($0)] }),
             ("pings", [.ping(1)]),

@@ -48,7 +48,7 @@ extension ProcessTests {
         private struct Rude {
             /// In one round: what the relay does not read yet waits in line, so kinds in turn would not all come up.
             private static let words =
-                RudePeerTests.floods.flatMap(\.words) + (0..<32).map { Message.ping(UInt64($0)) }
+                RudePeerTests.floods.flatMap(\.words) + (0..<32).map { PeerMessage.ping(UInt64($0)) }
 
             private let relay: Int
             private var peer: RudePeer
