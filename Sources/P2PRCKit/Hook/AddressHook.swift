@@ -27,7 +27,7 @@ final class AddressHook: Sendable {
                 // Before the first address there is nothing to tell.
                 guard addresses != told else { continue }
                 let loss = told.loss(in: addresses)
-                let span = pace.wait(loss, at: EventLoop.clock())
+                let span = pace.wait(loss, at: SystemClock.now)
                 guard span == .zero else {
                     timer = Task {
                         // One that was cancelled must not wake whoever has just set the next.
@@ -36,7 +36,7 @@ final class AddressHook: Sendable {
                     }
                     continue
                 }
-                pace.ran(loss, at: EventLoop.clock())
+                pace.ran(loss, at: SystemClock.now)
                 told = addresses
                 let outcome = await Self.run(command, addresses, stopping)
                 if let complaint = Self.complaint(outcome) { log.warning("the hook \(complaint): \(command)") }

@@ -6,10 +6,10 @@ struct Leisure {
     private static let share: UInt64 = 9
     private var next = Instant.zero
 
-    var isDue: Bool { EventLoop.clock() >= next }
+    var isDue: Bool { SystemClock.now >= next }
 
     mutating func done(since start: Instant) {
-        let end = EventLoop.clock()
+        let end = SystemClock.now
         next = end + (end - start) * Self.share
     }
 }

@@ -26,7 +26,7 @@ extension NodeController {
             watchDrain()
         case .begin(let seconds): relay.drain(within: seconds)
         case .news(let sessions, let visitors):
-            return awaitNews(besides: (sessions, visitors), until: EventLoop.clock() + Self.newsLimit, relay, answer)
+            return awaitNews(besides: (sessions, visitors), until: loop.clock() + Self.newsLimit, relay, answer)
         case .undo:
             guard relay.isDraining else {
                 return answer(
@@ -48,7 +48,7 @@ extension NodeController {
         _ answer: @escaping (ControlReply) -> Void
     ) {
         relay.drainStanding(besides: otherRelays) { [weak self] standing in
-            guard let self, relay.isDraining, (standing.sessions, standing.visitors) == known, EventLoop.clock() < limit
+            guard let self, relay.isDraining, (standing.sessions, standing.visitors) == known, loop.clock() < limit
             else {
                 return answer(Self.reply(standing, isDraining: relay.isDraining))
             }

@@ -22,7 +22,7 @@ extension NodeController {
         let wasUp: Bool
         let isTemporary: Bool
         let answer: (ControlReply) -> Void
-        let since = EventLoop.clock()
+        let since = loop.clock()
         var timer: LoopTimer?
 
         init(
@@ -126,7 +126,7 @@ extension NodeController {
             let settled = JoinOutcome.settled(
                 endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp,
                 hasLink: waiter.choice.link != nil,
-                isTemporary: waiter.isTemporary, waited: EventLoop.clock() - waiter.since)
+                isTemporary: waiter.isTemporary, waited: loop.clock() - waiter.since)
         else { return }
         joinWaiters[ObjectIdentifier(waiter)] = nil
         waiter.timer?.cancel()

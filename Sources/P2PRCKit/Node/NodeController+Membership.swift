@@ -94,7 +94,7 @@ extension NodeController {
     func useMeshKeys(at now: WallTime) {
         let keys = meshKey?.keys(at: now) ?? []
         peer.ownMeshKeys = keys
-        if relay?.terms.rules.meshKeys != keys { relay?.renew(keys) }
+        if relay?.offer.rules.meshKeys != keys { relay?.renew(keys) }
         meshKeyTimer?.cancel()
         meshKeyTimer = nil
         guard let end = meshKey?.nextEnd(after: now) else { return }

@@ -35,7 +35,7 @@ final class NodeController {
     var meshKeyTimer: LoopTimer?
     let home: Home
     let log: Logger
-    private let started = EventLoop.clock()
+    private let started = loop.clock()
     private var waiters: [ObjectIdentifier: Waiter] = [:]
     /// Wait for what became of a relay that they joined.
     var joinWaiters: [ObjectIdentifier: JoinWaiter] = [:]
@@ -72,7 +72,7 @@ final class NodeController {
     private final class Waiter {
         let mapping: MappingID
         let answer: (ControlReply) -> Void
-        let since = EventLoop.clock()
+        let since = loop.clock()
         var timer: LoopTimer?
         init(_ mapping: MappingID, _ answer: @escaping (ControlReply) -> Void) {
             self.mapping = mapping
@@ -141,9 +141,9 @@ final class NodeController {
         loop.schedule(after: max(Self.publishDelay, publishCost * Self.publishShare)) { [weak self] in
             guard let self else { return }
             isPublishing = false
-            let began = EventLoop.clock()
+            let began = loop.clock()
             publish()
-            publishCost = EventLoop.clock() - began
+            publishCost = loop.clock() - began
         }
     }
 
@@ -321,7 +321,7 @@ final class NodeController {
     }
 
     private func wait(_ waiter: Waiter) {
-        let waited = EventLoop.clock() - waiter.since
+        let waited = loop.clock() - waiter.since
         settle(waiter, isLate: waited >= Self.settleLimit)
         guard waiters[ObjectIdentifier(waiter)] != nil else { return }
         waiter.timer = loop.schedule(after: Self.settleInterval) { [weak self, weak waiter] in
@@ -343,7 +343,7 @@ final class NodeController {
     /// Where that takes long, `wait` does it soon enough.
     private func settleWaiters() {
         guard !waiters.isEmpty, settling.isDue else { return }
-        let start = EventLoop.clock()
+        let start = loop.clock()
         for waiter in waiters.values { settle(waiter, isLate: false) }
         settling.done(since: start)
     }
@@ -352,7 +352,7 @@ final class NodeController {
         guard waiters[ObjectIdentifier(waiter)] != nil, isLate || !peer.isLooking(at: waiter.mapping),
             let reply = MapOutcome.reply(
                 peer.mappings().filter { $0.wish.id == waiter.mapping }, known: mesh?.known.count ?? 0,
-                waited: EventLoop.clock() - waiter.since, isLate: isLate)
+                waited: loop.clock() - waiter.since, isLate: isLate)
         else { return }
         waiters[ObjectIdentifier(waiter)] = nil
         waiter.timer?.cancel()
@@ -424,7 +424,7 @@ final class NodeController {
     }
 
     private func statusReply(_ exposed: [ExposedMapping], _ carried: [CarriedMapping]) -> ControlReply {
-        let uptime = EventLoop.clock() - started
+        let uptime = loop.clock() - started
         let status = StatusDocument(
             core: self, uptimeSeconds: Int(uptime.nanoseconds / 1_000_000_000), exposed: exposed, carried: carried)
         guard let bytes = try? OrderedJSON.encode(status) else {

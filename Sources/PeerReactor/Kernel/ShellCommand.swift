@@ -43,9 +43,9 @@ public enum ShellCommand {
 
     /// Whether it came to that before `limit` was over or the other one became readable.
     private static func waitsUntilReadable(_ descriptor: Int32, _ other: Int32?, _ limit: Instant.Span) -> Bool {
-        let deadline = EventLoop.clock() + limit
+        let deadline = SystemClock.now + limit
         while true {
-            let now = EventLoop.clock()
+            let now = SystemClock.now
             guard now < deadline else { return false }
             var entries = [descriptor, other ?? -1].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
             let left = (deadline - now).nanoseconds / 1_000_000 + 1

@@ -80,7 +80,11 @@ public final class EventLoop: @unchecked Sendable {
     /// the queue and wake the loop for ever. One does for all listeners of this loop.
     var spare: Descriptor?
 
-    public init() throws(SystemError) {
+    private let manual: ManualClock?
+
+    /// - Parameter clock: a test's own time; `nil`: the system's.
+    public init(clock: ManualClock? = nil) throws(SystemError) {
+        manual = clock
         epoll = clinux_epoll_create()
         guard epoll >= 0 else { throw SystemError("epoll_create1") }
         wake = clinux_eventfd()
@@ -89,9 +93,10 @@ public final class EventLoop: @unchecked Sendable {
             _ = close(epoll)
             throw error
         }
-        now = Self.clock()
+        now = clock?.now ?? SystemClock.now
         buffer = .allocate(byteCount: 65_536, alignment: 4_096)
         clinux_epoll_add(epoll, wake, Readiness.readable.rawValue, 0, .max)
+        clock?.drives(self)
     }
 
     deinit {
@@ -100,12 +105,11 @@ public final class EventLoop: @unchecked Sendable {
         _ = close(epoll)
     }
 
-    /// CLOCK_MONOTONIC.
-    public static func clock() -> Instant {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Instant(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
-    }
+    /// The time at this very moment; `now` is that of the turn. From any thread.
+    public func clock() -> Instant { manual?.now ?? SystemClock.now }
+
+    /// The time of day. From any thread.
+    public func wall() -> WallTime { manual?.wall ?? .now }
 
     // MARK: From any thread
 
@@ -191,7 +195,7 @@ public final class EventLoop: @unchecked Sendable {
     /// Runs `body` once, not before `span` has passed.
     @discardableResult
     public func schedule(after span: Instant.Span, _ body: @escaping () -> Void) -> LoopTimer {
-        let timer = LoopTimer(deadline: Self.clock() + span, body: body)
+        let timer = LoopTimer(deadline: clock() + span, body: body)
         timers.insert(timer)
         return timer
     }
@@ -229,7 +233,7 @@ public final class EventLoop: @unchecked Sendable {
         }
         while !isStopped {
             let count = clinux_epoll_wait(epoll, events, data, Int32(Self.batch), timeout())
-            now = Self.clock()
+            now = clock()
             for index in 0..<max(0, Int(count)) { dispatch(Readiness(rawValue: events[index]), data[index]) }
             while let timer = timers.popDue(at: now) { timer.fire() }
             if !againList.isEmpty { runAgainList() }
@@ -275,7 +279,9 @@ public final class EventLoop: @unchecked Sendable {
     private func timeout() -> Int32 {
         if !againList.isEmpty || !lastList.isEmpty { return 0 }
         guard let deadline = timers.next else { return -1 }
-        let span = (deadline - Self.clock()).nanoseconds
+        // Whoever owns the time wakes the loop when it has gone on.
+        guard manual == nil else { return deadline <= clock() ? 0 : -1 }
+        let span = (deadline - clock()).nanoseconds
         return Int32(min((span + 999_999) / 1_000_000, 60_000))
     }
 
@@ -309,14 +315,14 @@ public final class EventLoop: @unchecked Sendable {
     }
 
     private func runLastList() {
-        let deadline = Self.clock() + Self.lastSpan
+        let deadline = clock() + Self.lastSpan
         let end = lastList.count
         repeat {
             let source = lastList[lastStart]
             lastStart += 1
             source.isListedLast = false
             if source.slot >= 0 { source.runAgain() }
-        } while lastStart < end && Self.clock() < deadline
+        } while lastStart < end && clock() < deadline
         if lastStart == lastList.count || lastStart > 1_024 {
             lastList.removeFirst(lastStart)
             lastStart = 0

@@ -59,7 +59,7 @@ public final class LineWriter: Sendable {
                 state.backlog.add(line)
                 return true
             }
-            if let text = state.budget.offer(line, of: cause, isUrgent: isUrgent, at: EventLoop.clock()) {
+            if let text = state.budget.offer(line, of: cause, isUrgent: isUrgent, at: SystemClock.now) {
                 state.backlog.add(prefix() + text)
             }
             return true
@@ -72,7 +72,7 @@ public final class LineWriter: Sendable {
 
     /// Returns when all is written, at the latest after `limit`.
     public func flush(within limit: Instant.Span) {
-        let deadline = EventLoop.clock() + limit
+        let deadline = SystemClock.now + limit
         let isStarted = state.withLock { state in
             guard state.isStarted else { return false }
             for line in state.budget.rest() { state.backlog.add(prefix() + line) }
@@ -89,7 +89,7 @@ public final class LineWriter: Sendable {
     private func run() {
         while true {
             let (bytes, due) = state.withLock { state -> ([UInt8], Instant?) in
-                for line in state.budget.due(at: EventLoop.clock()) { state.backlog.add(prefix() + line) }
+                for line in state.budget.due(at: SystemClock.now) { state.backlog.add(prefix() + line) }
                 let bytes = state.backlog.take()
                 state.isWriting = !bytes.isEmpty
                 if bytes.isEmpty, state.isAwaited { Self.ring(written) }
@@ -125,7 +125,7 @@ public final class LineWriter: Sendable {
     private static func wait(_ bell: Int32, until deadline: Instant?) -> Bool {
         var entry = pollfd(fd: bell, events: Int16(POLLIN), revents: 0)
         // A millisecond more, so that the time has come when it is over.
-        let left = deadline.map { Int32(clamping: ($0 - EventLoop.clock()).nanoseconds / 1_000_000 + 1) } ?? -1
+        let left = deadline.map { Int32(clamping: ($0 - SystemClock.now).nanoseconds / 1_000_000 + 1) } ?? -1
         let ready = poll(&entry, 1, left)
         guard ready > 0 else { return ready < 0 && errno == EINTR }
         var count: UInt64 = 0

@@ -12,7 +12,7 @@ public enum UnixExchange {
         let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { throw SystemError("socket") }
         let descriptor = Descriptor(fd)
-        let deadline = EventLoop.clock() + limit
+        let deadline = SystemClock.now + limit
         // A time of nothing at all would mean no limit.
         let microseconds = max(1, Int(limit.nanoseconds / 1_000))
         var time = timeval(tv_sec: microseconds / 1_000_000, tv_usec: microseconds % 1_000_000)
@@ -66,7 +66,7 @@ public enum UnixExchange {
     private static func wait(for events: Int32, on fd: Int32, until deadline: Instant) throws(SystemError) {
         while true {
             var entry = pollfd(fd: fd, events: Int16(events), revents: 0)
-            let left = deadline - EventLoop.clock()
+            let left = deadline - SystemClock.now
             let ready = poll(&entry, 1, Int32(clamping: (left.nanoseconds + 999_999) / 1_000_000))
             if ready > 0 { return }
             if ready == 0, left == .zero { throw SystemError("recv", code: ETIMEDOUT) }

@@ -36,7 +36,7 @@ public final class P2PRCListener {
     public func stop() { listener.stopAccepting() }
 
     private func admit(_ stream: consuming Stream, _ address: SocketAddress) {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         guard let source = HostAddress(bytes: address.hostBytes),
             case .admitted(let ticket) = gate.admit(source, at: now)
         else { return }

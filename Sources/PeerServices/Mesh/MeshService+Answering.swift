@@ -24,7 +24,7 @@ extension MeshService {
         let keys = meshKeys()
         // One of them may have leaked: whoever came by it shows another one.
         if keys != memberKeys { (members, memberKeys) = ([:], keys) }
-        return members[key].map { EventLoop.clock() < $0 } ?? false
+        return members[key].map { loop.clock() < $0 } ?? false
     }
 
     /// - Parameter reply: called once, on the control loop; a dial-back takes seconds.
@@ -53,7 +53,7 @@ extension MeshService {
         guard let proof = question.proof,
             MemberProof.isValid(proof, of: question.key, to: identity.key, with: memberKeys)
         else { return false }
-        let now = EventLoop.clock()
+        let now = loop.clock()
         if members.count >= Self.maximumMembers { members = members.filter { $0.value > now } }
         if members.count < Self.maximumMembers { members[question.key] = now + Self.memberSpan }
         return true
@@ -66,20 +66,20 @@ extension MeshService {
     private func digestAnswer(_ question: MeshQuestion) -> MeshResponse {
         guard let digest = try? GossipDigest(question.body) else { return .malformed }
         let caller = Gossip.Caller(key: question.key, host: question.source.host)
-        return response(gossip.asked(digest, by: caller, at: EventLoop.clock(), wall: .now), to: question.key)
+        return response(gossip.asked(digest, by: caller, at: loop.clock(), wall: loop.wall()), to: question.key)
     }
 
     private func recordsAnswer(_ question: MeshQuestion, _ reply: @escaping (MeshResponse) -> Void) {
         let caller = Gossip.Caller(key: question.key, host: question.source.host)
-        guard gossip.admits(caller, at: EventLoop.clock()) else { return reply(.busy) }
+        guard gossip.admits(caller, at: loop.clock()) else { return reply(.busy) }
         // As many records as there was room for; to read four hundred takes a millisecond.
         guard let difference = try? GossipDifference(question.body, recordBytes: gossip.limits.recordBytes) else {
             return reply(.malformed)
         }
-        let posted = gossip.posted(difference, by: caller, at: EventLoop.clock(), wall: .now)
+        let posted = gossip.posted(difference, by: caller, at: loop.clock(), wall: loop.wall())
         judge(posted.unjudged) { [weak self] judged in
             guard let self, let judged else { return reply(.busy) }
-            let answer = gossip.asked(posted, judged: judged, at: EventLoop.clock(), wall: .now)
+            let answer = gossip.asked(posted, judged: judged, at: loop.clock(), wall: loop.wall())
             takeChanges()
             lookForForeignOwn()
             reply(response(answer, to: question.key))
@@ -104,7 +104,7 @@ extension MeshService {
         guard let (wanted, padding) = MeshProbe.read(request: question.body) else { return .malformed }
         let load = load()
         if wanted + padding > 0 {
-            guard load < Self.busyLoad, bulk.take(wanted + padding, at: EventLoop.clock()) else { return .busy }
+            guard load < Self.busyLoad, bulk.take(wanted + padding, at: loop.clock()) else { return .busy }
         }
         return answer(MeshProbe.answer(load: load, wanted: wanted), to: question.key)
     }
@@ -115,8 +115,8 @@ extension MeshService {
         guard let request = DialBackRequest(question.body) else { return reply(.malformed) }
         let asker = DialBackResponder.Asker(
             key: question.key, observed: question.source, isDirect: !judge.isOwn(question.source.host),
-            isMet: gossip.hosts.isThere(question.key, at: question.source.host, EventLoop.clock()))
-        switch responder.asked(request, by: asker, at: EventLoop.clock()) {
+            isMet: gossip.hosts.isThere(question.key, at: question.source.host, loop.clock()))
+        switch responder.asked(request, by: asker, at: loop.clock()) {
         case .answer(let outcome, let observed):
             reply(response(.answer(outcome, observed: observed), to: question.key))
         case .dial(let number, let address, let key, let nonce):

@@ -54,7 +54,7 @@ extension MeshService {
         mayLoad { [weak self] isIdle in
             guard let self else { return }
             guard isIdle, case .proven(let address) = relays[key]?.verdict else {
-                return bandwidth.ended(key, isMeasured: false, at: EventLoop.clock())
+                return bandwidth.ended(key, isMeasured: false, at: loop.clock())
             }
             download(key, Endpoint(host: address.host.description, port: address.port))
         }
@@ -66,7 +66,7 @@ extension MeshService {
             guard let self else { return }
             guard case .success(let answer) = result, answer.status == 200,
                 let count = MeshProbe.read(answer: answer.body)?.count, count == Self.downloadBytes
-            else { return bandwidth.ended(key, isMeasured: false, at: EventLoop.clock()) }
+            else { return bandwidth.ended(key, isMeasured: false, at: loop.clock()) }
             let down = Self.rate(count, answer.transfer)
             upload(key, endpoint, Self.uploadPieces, sent: 0, within: .zero) { [weak self] up in
                 self?.keep(key, down: down, up: up)
@@ -88,8 +88,8 @@ extension MeshService {
     }
 
     private func keep(_ key: NodeKey, down: UInt64?, up: UInt64?) {
-        bandwidth.ended(key, isMeasured: true, at: EventLoop.clock())
-        let sample = BandwidthSample(node: key, at: UnixTime(.now), down: down, up: up)
+        bandwidth.ended(key, isMeasured: true, at: loop.clock())
+        let sample = BandwidthSample(node: key, at: UnixTime(loop.wall()), down: down, up: up)
         writer.write("a bandwidth", for: .mesh, { table throws(StorageError) in try table.record(sample) })
     }
 

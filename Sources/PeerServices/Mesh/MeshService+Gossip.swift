@@ -73,7 +73,7 @@ extension MeshService {
 
     /// Whether it is known by its row alone, and has not answered at that address.
     private func isStranger(_ key: NodeKey, at endpoint: Endpoint) -> Bool {
-        HostAddress(endpoint.host).map { !gossip.hosts.isProven(key, at: $0, EventLoop.clock()) } ?? false
+        HostAddress(endpoint.host).map { !gossip.hosts.isProven(key, at: $0, loop.clock()) } ?? false
     }
 
     private func answered(
@@ -96,11 +96,11 @@ extension MeshService {
             if let endpoint = exchanges[number]?.endpoint { met(key, at: endpoint) }
             noteRefresh { $0.answered.formUnion($0.pending.contains(number) ? [number] : []) }
             let caller = Gossip.Caller(key: key, host: answer.remote.host)
-            let unjudged = gossip.unjudged(number, difference, by: caller, at: EventLoop.clock(), wall: .now)
+            let unjudged = gossip.unjudged(number, difference, by: caller, at: loop.clock(), wall: loop.wall())
             judge(unjudged) { [weak self] judged in
                 guard let self else { return }
                 guard let judged else { return failed(number, "too much is to be judged here already") }
-                run(gossip.answered(number, difference, by: caller, judged: judged, at: EventLoop.clock(), wall: .now))
+                run(gossip.answered(number, difference, by: caller, judged: judged, at: loop.clock(), wall: loop.wall()))
                 arm()
             }
         } catch { failed(number, "\(error)", seed: seed) }
@@ -119,13 +119,13 @@ extension MeshService {
         }
         log.debug("gossip: \(reason)")
         exchanges[number] = nil
-        run(gossip.failed(number, at: EventLoop.clock(), wall: .now))
+        run(gossip.failed(number, at: loop.clock(), wall: loop.wall()))
         arm()
     }
 
     private func seedAnswered(_ seed: String) {
         if troubles.removeValue(forKey: seed) != nil { log.info("the mesh is asked at \(seed) again") }
-        let moment = UnixTime(.now)
+        let moment = UnixTime(loop.wall())
         writer.write(
             "an answer of a seed", for: .mesh,
             { table throws(StorageError) in try table.seedAnswered(seed, at: moment) })
@@ -166,7 +166,7 @@ extension MeshService {
                 let (mesh, done) = bound.value
                 switch result {
                 case .success(let answer):
-                    mesh.gossip.hosts.answered(answer.key, at: answer.remote, EventLoop.clock())
+                    mesh.gossip.hosts.answered(answer.key, at: answer.remote, loop.clock())
                 case .failure(let failure) where failure.kind != .crowded:
                     if let key = request.key, let host = HostAddress(request.host) {
                         mesh.gossip.hosts.missed(key, at: host)
@@ -191,7 +191,7 @@ extension MeshService {
     func takeChanges() {
         let changes = gossip.takeChanges()
         guard !changes.isEmpty else { return }
-        let moment = UnixTime(.now)
+        let moment = UnixTime(loop.wall())
         writer.write("records", for: .mesh, { table throws(StorageError) in try table.apply(changes, at: moment) })
         var isListed = false
         for change in changes {

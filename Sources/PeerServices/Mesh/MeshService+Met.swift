@@ -18,19 +18,19 @@ extension MeshService {
 
     /// Whether this node has lately met one there that offers to be a relay.
     public func hasMetRelay(at host: HostAddress) -> Bool {
-        gossip.hosts.keys(at: host, EventLoop.clock()).contains {
+        gossip.hosts.keys(at: host, loop.clock()).contains {
             gossip.table[$0]?.record.roles.contains(.relay) == true
         }
     }
 
     /// A node was dialled there, proved its key, and answered as a member.
     func met(_ key: NodeKey, at endpoint: Endpoint) {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         let place = "\(key.short) \(endpoint)"
         if let last = metAt[place], now - last < Self.metInterval { return }
         if metAt.count >= Self.metLimit { metAt = metAt.filter { now - $0.value < Self.metInterval } }
         if metAt.count < Self.metLimit { metAt[place] = now }
-        let moment = UnixTime(.now)
+        let moment = UnixTime(loop.wall())
         let met = MetAddress(node: key, address: endpoint.description, firstSeen: moment, lastSeen: moment)
         writer.write("where a node was met", for: .mesh, { table throws(StorageError) in try table.save([met]) })
     }

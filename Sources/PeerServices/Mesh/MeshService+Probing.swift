@@ -95,7 +95,7 @@ extension MeshService {
     /// A round trip that a session measured itself.
     public func measured(_ roundTrip: Instant.Span?, of key: NodeKey, load: Double? = nil) {
         guard relays[key] != nil else { return }
-        logs[key, default: SampleLog()].add(ProbeSample(at: EventLoop.clock(), roundTrip: roundTrip, load: load))
+        logs[key, default: SampleLog()].add(ProbeSample(at: loop.clock(), roundTrip: roundTrip, load: load))
     }
 
     /// A relay that was dialled for something else does not answer, and never did: a probe would not come through
@@ -105,7 +105,7 @@ extension MeshService {
         else {
             return
         }
-        logs[key, default: SampleLog()].add(ProbeSample(at: EventLoop.clock(), roundTrip: nil))
+        logs[key, default: SampleLog()].add(ProbeSample(at: loop.clock(), roundTrip: nil))
     }
 
     // MARK: Ranking
@@ -228,7 +228,7 @@ extension MeshService {
             limits: .init(connect: isFirst ? Self.firstConnect : limit, total: limit, answer: 64))
         let round = ProbeRound(probe.samples)
         for _ in 0..<probe.samples {
-            let sent = EventLoop.clock()
+            let sent = loop.clock()
             ask(question) { [weak self] result in
                 guard let self else { return }
                 round.add(Self.sample(result, sent: sent))
@@ -248,7 +248,7 @@ extension MeshService {
     }
 
     private func ended(_ key: NodeKey, _ samples: [ProbeSample], isFirst: Bool) {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         let isAnswered = samples.contains { $0.roundTrip != nil }
         if isFirst {
             strangerProbes.ended(key, answered: isAnswered, hosts: &gossip.hosts, at: now)
@@ -257,7 +257,7 @@ extension MeshService {
         }
         guard relays[key] != nil, isAnswered || logs[key] != nil || logs.count < Self.maximumRelays else { return }
         for sample in samples { logs[key, default: SampleLog()].add(sample) }
-        let moment = UnixTime(.now)
+        let moment = UnixTime(loop.wall())
         let rows = samples.map { NodeSample(node: key, at: moment, setUp: $0.setUp, roundTrip: $0.roundTrip) }
         writer.write("probes", for: .mesh, { table throws(StorageError) in try table.record(rows) })
         rank(now)

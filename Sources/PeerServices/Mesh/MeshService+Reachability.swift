@@ -48,7 +48,7 @@ extension MeshService {
                 [weak self] result in
                 guard let self else { return }
                 if let address = contact.stranger, case .failure = result {
-                    gossip.hosts.failed(key, at: address, EventLoop.clock())
+                    gossip.hosts.failed(key, at: address, loop.clock())
                 }
                 answered(result, by: key, available: available)
             }
@@ -58,7 +58,7 @@ extension MeshService {
     func run(_ actions: [Reachability.Action]) {
         for case .changed(let standing) in actions {
             if case .reachable(let addresses) = standing {
-                lastReachable = (addresses, reach.statements, EventLoop.clock())
+                lastReachable = (addresses, reach.statements, loop.clock())
             }
             tell(standing)
             publishSoon()
@@ -88,7 +88,7 @@ extension MeshService {
         case .reachable(let addresses): return (addresses, reach.statements)
         case .notReachable: return ([], [])
         case .unknown:
-            guard let last = lastReachable, EventLoop.clock() - last.at < .seconds(60) else { return ([], []) }
+            guard let last = lastReachable, loop.clock() - last.at < .seconds(60) else { return ([], []) }
             return (last.addresses, last.statements)
         }
     }
@@ -100,7 +100,7 @@ extension MeshService {
         run(
             reach.answered(
                 document, by: key, from: setup.isWidened ? nil : answer.remote.host, available: available,
-                at: EventLoop.clock()))
+                at: loop.clock()))
         arm()
     }
 
@@ -164,7 +164,7 @@ extension MeshService {
     /// are asked for.
     private var contacts: [Contact] {
         var contacts: [Contact] = []
-        let now = EventLoop.clock()
+        let now = loop.clock()
         for seed in gossip.book.seeds {
             guard let key = pinned(seed) ?? seedKeys[seed], key != identity.key, let endpoint = Endpoint(seed) else {
                 continue

@@ -30,7 +30,7 @@ extension MeshService {
     /// A round of exchanges, now. `done` is called once, when all of them are over; each has its time-out.
     public func refresh(_ done: @escaping (Refreshed) -> Void) {
         refreshes.append(Refresh(accepted: gossip.counts.accepted, done: done))
-        gossip.hurry(at: EventLoop.clock())
+        gossip.hurry(at: loop.clock())
         turn()
     }
 

@@ -20,7 +20,7 @@ extension MeshService {
             // A connection of its own: what is said is that it came through just now.
             ask(request(Vouch(statement).bytes, to: endpoint, key, isAlone: true)) { [weak self] result in
                 guard let self, case .success(let answer) = result, answer.status == 200 else { return }
-                vouchPlan.answered(key, at: EventLoop.clock())
+                vouchPlan.answered(key, at: loop.clock())
             }
         }
     }
@@ -36,7 +36,7 @@ extension MeshService {
 
     func vouched(_ question: MeshQuestion) -> MeshResponse {
         guard let vouch = Vouch(question.body) else { return .malformed }
-        let now = EventLoop.clock()
+        let now = loop.clock()
         guard vouches.take(1, at: now) else { return .busy }
         // Through a tunnel everybody is this machine itself, and whoever has no session has not been here before.
         guard setup.isRelay, isPeer(question.key), !judge.isOwn(question.source.host),

@@ -102,7 +102,7 @@ public final class MeshService {
     /// Nodes that could bear witness and where they are, when that was counted last.
     var witnessedNodes: (places: [NodeKey: HostAddress], at: Instant)?
     var bulk: RateBucket
-    var bandwidth = BandwidthPlan(at: EventLoop.clock())
+    var bandwidth = BandwidthPlan(at: loop.clock())
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
     private var note: String
     /// Names for which there was no room when it was last looked at.
@@ -119,7 +119,7 @@ public final class MeshService {
     private var mustWrite = false
     private var timer: LoopTimer?
     private var nextTick = Instant.zero
-    private let started = EventLoop.clock()
+    private let started = loop.clock()
     /// Seconds, as the log was told.
     private var toldCorrection: Int64 = 0
     /// Somebody to ask is looked for then.
@@ -174,8 +174,8 @@ public final class MeshService {
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
         let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
         (gossip, author, reach, responder, plan) = machines
-        let now = EventLoop.clock()
-        gossip.restore(setup.records, areJudged: true, at: now, wall: .now)
+        let now = loop.clock()
+        gossip.restore(setup.records, areJudged: true, at: now, wall: loop.wall())
         for (key, address) in setup.met { gossip.hosts.answered(key, at: address, now) }
         noticeRelays(setup.records)
     }
@@ -230,7 +230,7 @@ public final class MeshService {
         gossip.hosts = hosts
         strangerProbes = StrangerProbes()
         for seed in seeds { _ = gossip.book.add(seed: seed) }
-        gossip.restore(records, areJudged: true, at: EventLoop.clock(), wall: .now)
+        gossip.restore(records, areJudged: true, at: loop.clock(), wall: loop.wall())
         lastForeign = nil
         publishSoon()
     }
@@ -280,7 +280,7 @@ public final class MeshService {
     @discardableResult
     private func begin(with seed: String) -> Bool {
         let isTaken = gossip.book.add(seed: seed)
-        gossip.hurry(at: EventLoop.clock())
+        gossip.hurry(at: loop.clock())
         arm()
         return isTaken
     }
@@ -301,7 +301,7 @@ public final class MeshService {
     public var recordCount: Int { gossip.table.count }
 
     /// Whether somebody at this host may ask now.
-    func mayAsk(_ host: HostAddress) -> Bool { callers.take(from: host, at: EventLoop.clock()) }
+    func mayAsk(_ host: HostAddress) -> Bool { callers.take(from: host, at: loop.clock()) }
 
     // MARK: Time
 
@@ -324,9 +324,9 @@ public final class MeshService {
     /// Whatever is due.
     func turn() {
         guard !isStopped else { return }
-        let now = EventLoop.clock()
+        let now = loop.clock()
         lookAtClock()
-        run(gossip.timePassed(at: now, wall: .now))
+        run(gossip.timePassed(at: now, wall: loop.wall()))
         if now >= nextNetworks {
             nextNetworks = now + Self.networksInterval
             if judge.refresh() {
@@ -357,7 +357,7 @@ public final class MeshService {
         }
         timer?.cancel()
         // A machine whose deadline has passed must not keep the loop busy.
-        let span = max(deadline - EventLoop.clock(), .milliseconds(20))
+        let span = max(deadline - loop.clock(), .milliseconds(20))
         timer = loop.schedule(after: span) { [weak self] in self?.turn() }
     }
 
@@ -398,9 +398,9 @@ public final class MeshService {
 
     private func publishIfChanged() {
         // A relay's first record says where it is, if that shows soon: there are four a minute at most.
-        let isEarly = setup.isRelay && reach.standing == .unknown && EventLoop.clock() - started < Self.firstWord
+        let isEarly = setup.isRelay && reach.standing == .unknown && loop.clock() - started < Self.firstWord
         guard !isEarly || gossip.ownRecord != nil else { return }
-        guard !isWriting, let record = author.write(content, time: time, own: WallTime.now.seconds, force: mustWrite)
+        guard !isWriting, let record = author.write(content, time: time, own: loop.wall().seconds, force: mustWrite)
         else { return }
         mustWrite = false
         let signed: SignedRecord
@@ -418,7 +418,7 @@ public final class MeshService {
     private func publish(_ record: SignedRecord, isSaved: Bool) {
         isWriting = false
         guard isSaved, !isStopped, record.key == identity.key else { return }
-        gossip.publish(record, at: EventLoop.clock(), wall: .now)
+        gossip.publish(record, at: loop.clock(), wall: loop.wall())
         arm()
     }
 

@@ -44,7 +44,7 @@ extension PeerService {
             relay.link.state == .established && !relay.isLeaving && publishedRelays.contains(relay.endpoint.description)
         }
         guard places.count > 1 else { return }
-        let now = EventLoop.clock()
+        let now = loop.clock()
         for wish in wishes.values {
             guard case .any = wish.ports else { continue }
             let standing = places.compactMap { relay -> OneNumber.Place? in
@@ -97,7 +97,7 @@ extension PeerService {
 
     func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
         // In its place: the states of a thousand ports are not copied for each check of one.
-        guard let actions = relay.agreements[id]?.handle(event, at: EventLoop.clock()) else { return }
+        guard let actions = relay.agreements[id]?.handle(event, at: loop.clock()) else { return }
         for action in actions { carryOut(agreementAction: action, id, relay) }
         if !actions.isEmpty { beginWaiting(for: id) }
         tellReach(of: id, at: relay)

@@ -154,7 +154,7 @@ extension PeerService {
             self?.thirdNodeAnswered(number, passed: false, isSilence: true)
         }
         thirdChecks[number] = ThirdCheck(
-            round: round, nonce: nonce, verifier: third, offset: offset, sent: EventLoop.clock(), timer: timer)
+            round: round, nonce: nonce, verifier: third, offset: offset, sent: loop.clock(), timer: timer)
         routes[id]?.pendingChecks[nonce] = offset
         publishRoute(id)
         send(
@@ -194,7 +194,7 @@ extension PeerService {
         let place = check.verifier.endpoint.description
         if passed { return handle(.seen(check.offset, by: name, relay: place), id, relay) }
         // One that does not dial says so at once, and one that did not come through when its dial would have ended.
-        if !isSilence, EventLoop.clock() - check.sent >= Self.shortestDial { round.denier = (name, place) }
+        if !isSilence, loop.clock() - check.sent >= Self.shortestDial { round.denier = (name, place) }
         if ask(round) {
             if let denier = round.denier {
                 handle(.notSeen(check.offset, by: denier.name, relay: denier.place, isLast: false), id, relay)

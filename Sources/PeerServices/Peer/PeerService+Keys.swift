@@ -18,7 +18,7 @@ extension PeerService {
             send(.close(.leaving, detail: reason), to: relay)
             relay.channel?.closeAfterFlush()
             relay.channel = nil
-            let now = EventLoop.clock()
+            let now = loop.clock()
             run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
             run(relay.link.hurry(at: now), relay)
         }
@@ -48,7 +48,7 @@ extension PeerService {
     func received(keyHistory history: KeyHistory, from relay: Relay) {
         guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
         do throws(KeyHistoryFault) {
-            let keys = try history.formerKeys(of: next, at: WallTime.now.seconds)
+            let keys = try history.formerKeys(of: next, at: loop.wall().seconds)
             if keys.contains(key) { follow(relay, keys, to: next) }
         } catch {
             log.about(relay.endpoint).warning(

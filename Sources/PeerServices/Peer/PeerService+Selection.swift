@@ -20,7 +20,7 @@ extension PeerService {
             }
         }
         selector.measured = { [unowned self] in
-            let now = EventLoop.clock()
+            let now = loop.clock()
             var costs: [NodeKey: Instant.Span] = [:]
             for relay in relays where !relay.isLeaving {
                 guard let key = relay.terms?.key, let cost = RelayFigures(relay.figures, at: now).cost else { continue }
@@ -131,7 +131,7 @@ extension PeerService {
         send(.close(.leaving, detail: ""), to: relay)
         relay.channel?.closeAfterFlush()
         relay.channel = nil
-        run(relay.link.closed("it lets its peers go", at: EventLoop.clock()), relay)
+        run(relay.link.closed("it lets its peers go", at: loop.clock()), relay)
     }
 
     func stands(_ relay: Relay, _ key: NodeKey) {
@@ -145,7 +145,7 @@ extension PeerService {
 
     /// It lets its peers go, or stays after all.
     func received(isDraining: Bool, from relay: Relay) {
-        takeUp(relay.drain.heard(isDraining, at: EventLoop.clock()), relay)
+        takeUp(relay.drain.heard(isDraining, at: loop.clock()), relay)
     }
 
     /// - Parameter isDraining: what counts from now on; `nil`: nothing new yet.
@@ -160,7 +160,7 @@ extension PeerService {
             guard let self, let relay else { return }
             relay.drainTimer = nil
             guard relay.link.state == .established, relays.contains(where: { $0 === relay }) else { return }
-            takeUp(relay.drain.due(at: EventLoop.clock()), relay)
+            takeUp(relay.drain.due(at: loop.clock()), relay)
         }
     }
 

@@ -8,7 +8,7 @@ extension PeerService {
 
     /// Whether that name leads to where this node reaches the relay; `nil`: the check is made as soon as that is known.
     func isTold(_ check: Check, by relay: Relay, at address: HostAddress) -> Bool? {
-        switch relay.toldName.ask(check.host, leadsTo: address, at: EventLoop.clock()) {
+        switch relay.toldName.ask(check.host, leadsTo: address, at: loop.clock()) {
         case .known(let leadsThere): return leadsThere
         case .lookUp: lookUp(check.host, toldBy: relay)
         case .wait: break

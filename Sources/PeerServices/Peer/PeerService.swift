@@ -163,7 +163,7 @@ public final class PeerService {
         return true
     }
 
-    func newLink() -> RelayLink { RelayLink(seed: UInt64.random(in: 0 ... .max), at: EventLoop.clock()) }
+    func newLink() -> RelayLink { RelayLink(seed: UInt64.random(in: 0 ... .max), at: loop.clock()) }
 
     func add(_ relay: Relay) {
         relay.lane = relays.count % laneLoops.count
@@ -281,11 +281,11 @@ public final class PeerService {
 
     /// Tries those relays at once to which there is no session.
     public func hurry() {
-        for relay in relays { run(relay.link.hurry(at: EventLoop.clock()), relay) }
+        for relay in relays { run(relay.link.hurry(at: loop.clock()), relay) }
     }
 
     public func hurry(to endpoint: Endpoint) {
-        for relay in relays where relay.endpoint == endpoint { run(relay.link.hurry(at: EventLoop.clock()), relay) }
+        for relay in relays where relay.endpoint == endpoint { run(relay.link.hurry(at: loop.clock()), relay) }
     }
 
     public var allWishes: [MappingWish] { Array(wishes.values) }
@@ -301,9 +301,9 @@ public final class PeerService {
     private func arm(_ relay: Relay) {
         relay.timer?.cancel()
         guard !isStopped, let deadline = relay.link.nextDeadline else { return }
-        relay.timer = loop.schedule(after: deadline - EventLoop.clock()) { [weak self, weak relay] in
+        relay.timer = loop.schedule(after: deadline - loop.clock()) { [weak self, weak relay] in
             guard let self, let relay else { return }
-            run(relay.link.timePassed(at: EventLoop.clock()), relay)
+            run(relay.link.timePassed(at: loop.clock()), relay)
         }
     }
 
@@ -341,11 +341,11 @@ public final class PeerService {
     private func connect(_ relay: Relay) {
         if !relay.isNamed, !mayDial(relay.endpoint) {
             return run(
-                relay.link.connectionFailed("it may not be dialled", isSilence: false, at: EventLoop.clock()), relay)
+                relay.link.connectionFailed("it may not be dialled", isSilence: false, at: loop.clock()), relay)
         }
         relay.dialler = RelayDialler(on: loop, resolver, tls, to: relay.endpoint) { [weak self, weak relay] event in
             guard let self, let relay, !isStopped else { return }
-            let now = EventLoop.clock()
+            let now = loop.clock()
             switch consume event {
             case .reached: run(relay.link.reached(at: now), relay)
             case .notReached(let reason, let isSilence):
@@ -361,13 +361,13 @@ public final class PeerService {
         guard let key = facts.key, let secrets = facts.secrets else { return }
         if let wanted = relay.chosenKey, wanted != key {
             // Nothing is shown to it: it is not the one whose record this node read.
-            return run(relay.link.closed("the key there is not \(wanted.short)", at: EventLoop.clock()), relay)
+            return run(relay.link.closed("the key there is not \(wanted.short)", at: loop.clock()), relay)
         }
         let address = relay.endpoint.description
         var pin: PeerHandshake.Pin?
         if case .changed(let pinned) = knownRelays.verdict(on: key, at: address) {
             pin = PeerHandshake.Pin(
-                key: pinned, complaint: complaint(about: key, insteadOf: pinned, at: address), now: .now)
+                key: pinned, complaint: complaint(about: key, insteadOf: pinned, at: address), now: loop.wall())
         }
         let channel = ByteChannel(on: loop, stream, isRegistered: true)
         relay.channel = channel
@@ -385,11 +385,11 @@ public final class PeerService {
             case .closed(let reason):
                 // What the library calls it when a session breaks off tells nobody anything.
                 let isLost = relay.link.state == .established
-                run(relay.link.closed(isLost ? "the relay went away" : reason, at: EventLoop.clock()), relay)
+                run(relay.link.closed(isLost ? "the relay went away" : reason, at: loop.clock()), relay)
             }
         }
         let credentials = knownRelays.credentials(
-            for: key, at: address, own: ownMeshKeys, history: history.valid(at: WallTime.now.seconds),
+            for: key, at: address, own: ownMeshKeys, history: history.valid(at: loop.wall().seconds),
             isPinned: pin != nil, isTokenFor: isTokenFor)
         relay.hidesToken = pin == nil && knownRelays[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
@@ -398,7 +398,7 @@ public final class PeerService {
                 instance: process.instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain,
                 began: process.number),
             pin: pin)
-        run(relay.link.secured(handshake, at: EventLoop.clock()), relay)
+        run(relay.link.secured(handshake, at: loop.clock()), relay)
     }
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
@@ -408,7 +408,7 @@ public final class PeerService {
         if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {
             relay.greeting += bytes.prefix(Preamble.byteCount - relay.greeting.count)
             if case .preamble(let preamble) = Preamble.read(relay.greeting), preamble.kind == .versionAnswer {
-                return run(relay.link.receivedVersion(preamble.version, at: EventLoop.clock()), relay)
+                return run(relay.link.receivedVersion(preamble.version, at: loop.clock()), relay)
             }
         }
         relay.decoder.append(bytes)
@@ -421,14 +421,14 @@ public final class PeerService {
         do throws(WireError) {
             while relay.channel === channel {
                 guard turn.hasRoom() else { return channel.hold() }
-                let now = EventLoop.clock()
+                let now = loop.clock()
                 if let span = relay.work.wait(at: now) { return channel.hold(for: max(span, Self.shortestWait)) }
                 guard let frame = try relay.decoder.next() else { return }
                 relay.work.countFrame(at: now)
                 run(relay.link.received(frame, at: now), relay)
             }
         } catch {
-            run(relay.link.closed(error.description, at: EventLoop.clock()), relay)
+            run(relay.link.closed(error.description, at: loop.clock()), relay)
         }
     }
 
@@ -466,7 +466,7 @@ public final class PeerService {
                 }
             }
         }
-        let moment = UnixTime(.now)
+        let moment = UnixTime(loop.wall())
         let record = KnownNode(
             key: terms.key, name: terms.name, address: relay.endpoint.description, role: .relay, firstSeen: moment,
             lastSeen: moment)
@@ -493,16 +493,16 @@ public final class PeerService {
     }
 
     private func measured(_ latency: Instant.Span, _ relay: Relay) {
-        relay.figures.add(ProbeSample(at: EventLoop.clock(), roundTrip: latency))
+        relay.figures.add(ProbeSample(at: loop.clock(), roundTrip: latency))
         if let key = relay.terms?.key { onMeasured?(key, latency) }
         relay.samples.append(latency)
         relay.latency = relay.samples.suffix(5).min()
-        let now = EventLoop.clock()
+        let now = loop.clock()
         guard now - relay.lastSaved >= Self.sampleInterval || relay.lastSaved == .zero, let key = relay.key,
             let best = relay.samples.min()
         else { return }
         relay.lastSaved = now
-        let sample = LatencySample(node: key, at: UnixTime(.now), roundTrip: best)
+        let sample = LatencySample(node: key, at: UnixTime(loop.wall()), roundTrip: best)
         writer.write("a latency sample", { table throws(StorageError) in try table.record(sample) })
         relay.samples = []
         onChange?()
@@ -544,7 +544,7 @@ public final class PeerService {
     private func scheduleTick() {
         loop.schedule(after: Self.tick) { [weak self] in
             guard let self, !isStopped else { return }
-            let now = EventLoop.clock()
+            let now = loop.clock()
             for relay in relays {
                 for (id, agreement) in relay.agreements {
                     if let deadline = agreement.nextDeadline, now >= deadline { handle(.timePassed, id, relay) }
@@ -564,7 +564,7 @@ public final class PeerService {
         case .targetFailed(let id, let port, let reason): watches[id]?.targetFailed(port, reason)
         case .ranShort: ranShort()
         case .channelFailed(let group):
-            channelsChanged(of: group) { $0.channelFailed(group.number, at: EventLoop.clock()) }
+            channelsChanged(of: group) { $0.channelFailed(group.number, at: loop.clock()) }
         case .channelStands(let group): channelsChanged(of: group) { $0.channelStands(group.number) }
         }
     }

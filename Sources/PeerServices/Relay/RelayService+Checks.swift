@@ -14,7 +14,7 @@ extension RelayService {
         guard checksUnderWay < Self.maximumChecks, let address = place(of: request) else {
             return answer(id, request.number, passed: false)
         }
-        let end = EventLoop.clock() + ReachabilityProbe.limit
+        let end = loop.clock() + ReachabilityProbe.limit
         checksUnderWay += 1
         _ = ReachabilityProbe(
             on: loop, at: address, nonce: request.nonce, mapping: request.mapping, key: key
@@ -22,7 +22,7 @@ extension RelayService {
             guard let self else { return }
             checksUnderWay -= 1
             if case .passed = outcome { return answer(id, request.number, passed: true) }
-            loop.schedule(after: end - EventLoop.clock()) { [weak self] in
+            loop.schedule(after: end - loop.clock()) { [weak self] in
                 self?.answer(id, request.number, passed: false)
             }
         }

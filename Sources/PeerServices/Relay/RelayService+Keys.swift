@@ -40,7 +40,7 @@ extension RelayService {
     /// Keys that became a session's, as it shows now or has shown before; without those of which this relay knows
     /// another successor, who came first.
     func formerKeys(of session: Session) -> [NodeKey] {
-        let shown = (try? session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)) ?? []
+        let shown = (try? session.handshake.history.formerKeys(of: session.key, at: loop.wall().seconds)) ?? []
         return shown.filter { !core.isSucceeded($0, byAnotherThan: session.key) } + core.formerKeys(of: session.key)
     }
 }

@@ -31,7 +31,7 @@ extension RelayService {
 
     /// A port, a channel or a visitor was refused for want of descriptors.
     func ranShort(_ count: UInt64 = 1) {
-        guard shortage.noted(count, at: EventLoop.clock()) else { return }
+        guard shortage.noted(count, at: loop.clock()) else { return }
         log.warning(
             "no descriptors are left: visitors and ports are refused; of \(visitorPolicy.reserve.descriptors.limit) "
                 + "open files \(visitorPolicy.reserve.descriptors.reserve) are kept for sessions. Raise the limit "
@@ -41,7 +41,7 @@ extension RelayService {
     }
 
     func lookAtShortage() {
-        let refused = shortage.timePassed(at: EventLoop.clock()) {
+        let refused = shortage.timePassed(at: loop.clock()) {
             let load = ReserveGate.Load(descriptors: Descriptor.openCount, buffered: 0)
             return visitorPolicy.reserve.isShortOfDescriptors(at: load)
         }
@@ -86,7 +86,7 @@ extension RelayService {
     /// round trip of such a visitor. Who comes meanwhile gets no answer, and is refused when he repeats his SYN.
     func pauseGently(_ claim: Claim) {
         for listener in ports[claim] ?? [] where !listener.ignoreNewcomers() { return pause(claim) }
-        closing[claim] = EventLoop.clock() + Listener.longestHandshake
+        closing[claim] = loop.clock() + Listener.longestHandshake
         // All that is said at once is looked at together.
         if closingTimer == nil { lookForHandshakes(after: .zero) }
     }
@@ -96,7 +96,7 @@ extension RelayService {
             guard let self else { return }
             closingTimer = nil
             guard !closing.isEmpty else { return }
-            let now = EventLoop.clock()
+            let now = loop.clock()
             let busy = HandshakingPorts()
             for (claim, deadline) in closing {
                 let isBusy = ports[claim]?.contains { busy?.contains($0.address.port) ?? true } ?? false

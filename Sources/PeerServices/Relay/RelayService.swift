@@ -253,7 +253,7 @@ public final class RelayService {
         do throws(WireError) {
             while sessions[id] === session {
                 guard turn.hasRoom() else { return session.channel.hold() }
-                let now = EventLoop.clock()
+                let now = loop.clock()
                 if session.isAdmitted, let span = wait(for: id, now) {
                     return session.channel.hold(for: max(span, Self.shortestWait))
                 }
@@ -294,7 +294,7 @@ public final class RelayService {
         case .introduced(let admission, var introduction):
             let formerly: [NodeKey]
             do throws(KeyHistoryFault) {
-                formerly = try session.handshake.history.formerKeys(of: session.key, at: WallTime.now.seconds)
+                formerly = try session.handshake.history.formerKeys(of: session.key, at: loop.wall().seconds)
             } catch { return drop(session.id, .badProof, error.description) }
             session.timer?.cancel()
             session.slot.settle()
@@ -390,7 +390,7 @@ public final class RelayService {
     /// the mesh key needs none.
     private func renewToken(_ token: String, _ session: Session) {
         guard case .token = session.admission, !session.isTokenJudged else { return }
-        guard session.tokens.take(1, at: EventLoop.clock()) else {
+        guard session.tokens.take(1, at: loop.clock()) else {
             return session.channel.send(
                 RelayMessage.tokenJudged(reason: "tokens come too often; show it again later").bytes)
         }
@@ -478,7 +478,7 @@ public final class RelayService {
     // MARK: The core's actions
 
     func handle(_ event: RelayCore.Event) {
-        run(core.handle(event, at: EventLoop.clock(), wall: .now))
+        run(core.handle(event, at: loop.clock(), wall: loop.wall()))
         // Nothing is to be done about it, and listings show it.
         if case .received(_, .report) = event { onChange?() }
     }
@@ -491,7 +491,7 @@ public final class RelayService {
             case .send(_, .pong): break
             default: changed = true
             }
-            if let event = perform(action) { queue += core.handle(event, at: EventLoop.clock(), wall: .now) }
+            if let event = perform(action) { queue += core.handle(event, at: loop.clock(), wall: loop.wall()) }
         }
         if changed { onChange?() }
     }
@@ -544,7 +544,7 @@ public final class RelayService {
         case .retire(let retirement): retire(retirement)
         case .forgetRetired(let former, let account): store.forgetRetired(former, on: account)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
-            let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: .now)
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: loop.wall())
             return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
         case .clockJumped(let seconds): tellJump(seconds)
         case .check(let id, let request, let key): check(id, request, key)
@@ -558,7 +558,7 @@ public final class RelayService {
     private func tellEnd(of session: Session, _ why: String) {
         let who = "\(session.name) (\(session.key.short))"
         guard session.lanes.isEmpty else { return log(about: session).info("session of \(who) ended: \(why)") }
-        guard let untold = refusals.note(session.key, why, at: EventLoop.clock()) else { return }
+        guard let untold = refusals.note(session.key, why, at: loop.clock()) else { return }
         log(about: session).info(
             "\(who) is not let in: \(why)\(untold > 0 ? " (and \(untold) times before that)" : "")")
     }
@@ -590,6 +590,6 @@ public final class RelayService {
     /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
     private func quota(of id: SessionID) -> VisitorQuota? {
         guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
-        return accounts.account(for: membership, limits, at: EventLoop.clock())
+        return accounts.account(for: membership, limits, at: loop.clock())
     }
 }

@@ -7,11 +7,11 @@ struct FrameTurn {
     private static let span = Instant.Span.milliseconds(1)
 
     private var left = Self.frames
-    private let deadline = EventLoop.clock() + Self.span
+    private let deadline = SystemClock.now + Self.span
 
     /// Whether there is time for one more; for the first one always.
     mutating func hasRoom() -> Bool {
         defer { left -= 1 }
-        return left == Self.frames || left > 0 && EventLoop.clock() < deadline
+        return left == Self.frames || left > 0 && SystemClock.now < deadline
     }
 }

@@ -8,7 +8,7 @@ final class Rate: ByteAllowance {
     private let buckets: Locked<[RateBucket]>
 
     init(perSecond rate: Int) {
-        buckets = Locked([RateBucket](repeating: RateBucket(perSecond: rate, at: EventLoop.clock()), count: 2))
+        buckets = Locked([RateBucket](repeating: RateBucket(perSecond: rate, at: SystemClock.now), count: 2))
     }
 
     func take(upTo wanted: Int, _ isLeftToRight: Bool, at now: Instant) -> Int {
@@ -34,7 +34,7 @@ struct ForwarderAllowanceTests {
         let passage = try Passage(on: loop)
         try passage.hold(to: Rate(perSecond: 2_000_000))
         let pattern = Pattern(seed: 21)
-        let begin = EventLoop.clock()
+        let begin = SystemClock.now
         for end in [passage.visitor, passage.service] {
             _ = inBackground {
                 _ = pattern.write(3_000_000, to: end, chunks: 1...70_000, seed: 1)
@@ -47,7 +47,7 @@ struct ForwarderAllowanceTests {
         #expect(try atVisitor.next("at the visitor") == Pattern.Reading(bytes: 3_000_000))
         #expect(try passage.ended.next("end") == "clean")
         // 2 MB are a burst; the third takes half a second.
-        #expect(EventLoop.clock() - begin >= .milliseconds(490))
+        #expect(SystemClock.now - begin >= .milliseconds(490))
         #expect(try passage.counted.next("counters") == [3_000_000, 3_000_000])
     }
 

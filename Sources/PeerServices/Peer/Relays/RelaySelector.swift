@@ -43,7 +43,7 @@ final class RelaySelector {
     /// Whether relays that the user named were not yet heard of.
     var waitsForNamed: () -> Bool = { false }
     /// Whether relays of last time count for more than others.
-    var isLoyal: Bool { !choice.isOver(at: EventLoop.clock()) }
+    var isLoyal: Bool { !choice.isOver(at: loop.clock()) }
     var perform: (Failover.Action) -> Void = { _ in }
     private var known: [NodeKey: RelayCandidate] = [:]
 
@@ -54,7 +54,7 @@ final class RelaySelector {
         var limits = Failover.Limits()
         limits.sessions = max(1, sessions)
         failover = Failover(limits)
-        choice = FirstChoice(sessions: limits.sessions, at: EventLoop.clock())
+        choice = FirstChoice(sessions: limits.sessions, at: loop.clock())
     }
 
     func start() { turn() }
@@ -75,20 +75,20 @@ final class RelaySelector {
 
     /// - Parameter isNamed: the user named it; otherwise `connect` did.
     func established(_ key: NodeKey, isNamed: Bool) {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         run(isNamed ? failover.joined(key, at: now) : failover.established(key, at: now))
     }
 
     func heard(_ key: NodeKey) {
-        let actions = failover.heard(key, at: EventLoop.clock())
+        let actions = failover.heard(key, at: loop.clock())
         // Twice a second for each relay, and nearly always nothing.
         if !actions.isEmpty { run(actions) }
     }
 
-    func lost(_ key: NodeKey) { run(failover.lost(key, at: EventLoop.clock())) }
+    func lost(_ key: NodeKey) { run(failover.lost(key, at: loop.clock())) }
 
     func drains(_ key: NodeKey, _ isDraining: Bool) {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         run(isDraining ? failover.draining(key, at: now) : failover.staying(key, at: now))
     }
 
@@ -98,16 +98,16 @@ final class RelaySelector {
         outcomeTimer = loop.schedule(after: Self.outcomePause) { [weak self] in
             guard let self else { return }
             outcomeTimer = nil
-            run(failover.served(outcomes(), at: EventLoop.clock()))
+            run(failover.served(outcomes(), at: loop.clock()))
         }
     }
 
     /// What this node makes of a relay now.
-    func use(of key: NodeKey) -> Failover.Use? { failover.use(of: key, at: EventLoop.clock()) }
+    func use(of key: NodeKey) -> Failover.Use? { failover.use(of: key, at: loop.clock()) }
 
     /// Looks at the candidates now instead of at the next turn.
     func turn() {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         let found = chooses ? candidates() : []
         known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
         let former = choice.isOver(at: now) ? (keys: [], outlooks: []) : former(found)
@@ -134,7 +134,7 @@ final class RelaySelector {
         for action in actions { perform(action) }
         guard !isStopped else { return }
         timer?.cancel()
-        let now = EventLoop.clock()
+        let now = loop.clock()
         let due = failover.nextDeadline(after: now) - now
         timer = loop.schedule(after: max(due, .milliseconds(10))) { [weak self] in self?.turn() }
     }

@@ -249,11 +249,11 @@ final class ListenerTables {
 
     init(on loop: EventLoop) {
         self.loop = loop
-        readAt = EventLoop.clock()
+        readAt = loop.clock()
     }
 
     func current() -> ListeningPorts {
-        let now = EventLoop.clock()
+        let now = loop.clock()
         if now - readAt > Self.lifetime {
             table = ListeningPorts()
             readAt = now

@@ -153,12 +153,12 @@ final class RudePeer: @unchecked Sendable {
     func flood(_ words: [PeerMessage], for span: Duration) {
         let round = words.flatMap(\.bytes)
         let batch = (0...16_384 / round.count).flatMap { _ in round }
-        let end = EventLoop.clock() + .milliseconds(UInt64(span / .milliseconds(1)))
+        let end = SystemClock.now + .milliseconds(UInt64(span / .milliseconds(1)))
         loop.execute { [self] in pump(batch, until: end) }
     }
 
     private func pump(_ batch: [UInt8], until end: Instant) {
-        guard EventLoop.clock() < end, failure == nil, let channel else { return }
+        guard SystemClock.now < end, failure == nil, let channel else { return }
         for _ in 0..<64 where channel.queuedByteCount < Self.ahead {
             channel.send(batch)
             told.withLock { $0.sent += batch.count }
