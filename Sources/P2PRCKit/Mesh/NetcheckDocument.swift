@@ -79,7 +79,7 @@ extension NodeController {
         let pictures = Dictionary(grouping: spans, by: \.node).mapValues { Self.picture($0, since: first) }
         let empty = [Double?](repeating: nil, count: Self.spans)
         let document = NetcheckDocument(
-            Name: settings.name, Key: identity.key.description, Addresses: mesh.ownHosts.map(\.description),
+            Name: settings.name, Key: keys.key.description, Addresses: mesh.ownHosts.map(\.description),
             Reachable: word, Reachable_at: at.map(\.description),
             Nat: .init(
                 Mapping: kind.mapping.rawValue, Filtering: kind.filtering.rawValue, Keeps_ports: kind.keepsPorts,

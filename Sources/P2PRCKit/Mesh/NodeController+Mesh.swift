@@ -11,7 +11,7 @@ extension NodeController {
     /// This node itself, who has a session here, the relays that it has sessions to, and who has shown lately that he
     /// belongs to the mesh.
     func isMember(_ key: NodeKey) -> Bool {
-        key == identity.key || hasSession(with: key) || mesh?.isMember(key) == true
+        key == keys.key || hasSession(with: key) || mesh?.isMember(key) == true
     }
 
     /// Whether a session stands with that node, in either direction.
@@ -33,10 +33,10 @@ extension NodeController {
 
     /// Keys of this node's own mesh, and of those that it joined.
     var allMeshKeys: [MeshKey] {
-        var keys = peer.ownMeshKeys
+        var all = keys.meshKeys
         for key in peer.knownRelays.relays.sorted(by: { $0.key < $1.key }).compactMap(\.value.meshKey)
-        where !keys.contains(key) { keys.append(key) }
-        return keys
+        where !all.contains(key) { all.append(key) }
+        return all
     }
 }
 
@@ -63,7 +63,7 @@ extension MeshService {
             isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.records,
             met: Self.lately(state.met), lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
-            on: loop, setup: setup, identity: state.identity, client: state.client, judge: judge, writer: state.writer,
+            on: loop, setup: setup, keys: state.keys, client: state.client, judge: judge, writer: state.writer,
             log: log)
     }
 }

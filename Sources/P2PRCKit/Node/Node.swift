@@ -147,11 +147,7 @@ public enum Node {
 /// What lies in the home, opened.
 struct OpenedHome: Sendable {
     let home: Home
-    let identity: NodeIdentity
-    /// How the node came to its key.
-    let history: KeyHistory
-    let tls: TLSContext
-    let channelKeys: ChannelKeys
+    let keys: KeyRing
     /// Of this node's own mesh; made for a relay that has none.
     let meshKey: MeshKeyFile?
     let isMeshKeyNew: Bool
@@ -190,15 +186,16 @@ struct OpenedHome: Sendable {
                 throw StorageError(.damaged, path: home.paths.nodeKey, detail: "it holds no node key")
             }
             let history = try KeyHistoryFile.load(home.paths, of: identity.key, at: WallTime.now.seconds)
-            let channelKeys = ChannelKeys()
-            let tls: TLSContext
-            do throws(TLSFailure) { tls = try TLSContext(seed: seed, keys: channelKeys) } catch {
-                throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
-            }
             let knownRelays = try MembershipFile.load(home.paths)
             // A relay that is started with a join link for the first time is of that mesh.
             let asked = settings.relays.reduce(into: knownRelays) { known, choice in choice.apply(to: &known) }
             let (meshKey, isMeshKeyNew) = try HomeAccess.meshKey(home, asked, isRelay: settings.isRelay)
+            let keys: KeyRing
+            do throws(TLSFailure) {
+                keys = try KeyRing(identity, seed: seed, history: history, meshKeys: meshKey?.keys(at: .now) ?? [])
+            } catch {
+                throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
+            }
             let membershipFile = MembershipFile(in: home, saved: knownRelays)
             let membershipSaver = CoalescingWriter<KnownRelays>("what is known of relays", log) {
                 knownRelays throws(StorageError) in
@@ -229,7 +226,7 @@ struct OpenedHome: Sendable {
                 throw StorageError(.failed, path: home.paths.nodeKey, detail: "\(error)")
             }
             return OpenedHome(
-                home: home, identity: identity, history: history, tls: tls, channelKeys: channelKeys, meshKey: meshKey,
+                home: home, keys: keys, meshKey: meshKey,
                 isMeshKeyNew: isMeshKeyNew, knownRelays: knownRelays, membershipSaver: membershipSaver, table: table,
                 isTableNew: !tableWarnings.isEmpty, writer: TableWriter(table, log: log),
                 receipts: ReceiptWriter(try ReceiptFolder.open(in: home), log: log),
@@ -287,7 +284,7 @@ struct RunningNode: Sendable {
         let (control, lanes) = (loops[0], Array(loops.dropFirst()))
         let software = "p2prc/\(P2PRCVersion.text)"
         let bindHost = settings.bind?.host
-        let server = NodeServer(on: control, tls: state.tls, policy: settings.arrivalPolicy)
+        let server = NodeServer(on: control, keys: state.keys, policy: settings.arrivalPolicy)
         let listener: Listener
         do throws(SystemError) {
             listener = try Listener.hold(port: settings.serverPort, on: bindHost, .betweenNodes)
@@ -298,11 +295,8 @@ struct RunningNode: Sendable {
         var relay: RelayService?
         if settings.isRelay {
             let service = RelayService(
-                on: control, lanes: lanes, identity: state.identity, channelKeys: state.channelKeys,
-                terms: RelayService.Offer(
-                    rules: RelayHandshake.AdmissionRules(
-                        meshKeys: state.meshKey?.keys(at: .now) ?? [], isOpen: settings.isOpen, history: state.history),
-                    allowsPlain: settings.isPlain),
+                on: control, lanes: lanes, keys: state.keys,
+                offer: RelayService.Offer(isOpen: settings.isOpen, allowsPlain: settings.isPlain),
                 name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
                 policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
                 store: state.writer, dialJudge: judge, log: log)
@@ -312,15 +306,14 @@ struct RunningNode: Sendable {
             relay = service
         }
         let peer = PeerService(
-            on: control, lanes: lanes, identity: state.identity, tls: state.tls, history: state.history,
+            on: control, lanes: lanes, keys: state.keys,
             knownRelays: state.knownRelays,
             wantsPlain: settings.isPlain, name: settings.name, software: software, server: server,
             serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
             writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
             judge: judge, openFiles: SystemFacts.descriptorLimit, log: log)
         let core = NodeController(
-            on: control, settings: settings, identity: state.identity, history: state.history,
-            channelKeys: state.channelKeys, server: server, relay: relay, peer: peer,
+            on: control, settings: settings, keys: state.keys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
         core.tokens = state.tokens
         core.onTokenRevoked = { relay?.tokenEnded($0) }
@@ -361,7 +354,7 @@ struct RunningNode: Sendable {
         self.socket = LoopBound(socket, on: control)
         let role = settings.isRelay ? "reverse proxy" : "node"
         let given = settings.isRelay ? "; public ports \(settings.ports)" : ""
-        log.info("\(role) \(state.identity.key.short) listening on \(listener.address)\(given)")
+        log.info("\(role) \(state.keys.key.short) listening on \(listener.address)\(given)")
         Self.introduce(core, settings, state, log)
         Self.restore(core, settings, state)
     }
@@ -469,7 +462,7 @@ struct RunningNode: Sendable {
     func facts() -> NodeFacts {
         let core = core.value
         return NodeFacts(
-            name: core.settings.name, key: core.identity.key, version: P2PRCVersion.text, roles: core.roles)
+            name: core.settings.name, key: core.keys.key, version: P2PRCVersion.text, roles: core.roles)
     }
 
     /// Says goodbye everywhere; the result is what stays true afterwards.

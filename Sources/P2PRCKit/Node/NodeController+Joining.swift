@@ -22,17 +22,18 @@ extension NodeController {
         let wasUp: Bool
         let isTemporary: Bool
         let answer: (ControlReply) -> Void
-        let since = loop.clock()
+        let since: Instant
         var timer: LoopTimer?
 
         init(
-            _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
+            _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool, since: Instant,
             _ answer: @escaping (ControlReply) -> Void
         ) {
             self.choice = choice
             self.former = former
             self.isNew = isNew
             self.wasUp = wasUp
+            self.since = since
             self.isTemporary = isTemporary
             self.answer = answer
         }
@@ -104,7 +105,8 @@ extension NodeController {
         mesh?.add(seed: choice.endpoint)
         exposeServerPort()
         peer.hurry(to: choice.endpoint)
-        let waiter = JoinWaiter(choice, former: former, isNew: isNew, wasUp: wasUp, isTemporary: isTemporary, answer)
+        let waiter = JoinWaiter(
+            choice, former: former, isNew: isNew, wasUp: wasUp, isTemporary: isTemporary, since: loop.clock(), answer)
         joinWaiters[ObjectIdentifier(waiter)] = waiter
         wait(waiter)
     }

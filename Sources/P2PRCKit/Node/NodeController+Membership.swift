@@ -18,7 +18,7 @@ extension NodeController {
     var joinLink: JoinLink {
         let address = Endpoint(host: relay?.publicHost ?? Self.ownHost(settings), port: settings.serverPort)
         return JoinLink(
-            address: address.description, relay: identity.key, meshKey: settings.isOpen ? nil : meshKey?.current)
+            address: address.description, relay: keys.key, meshKey: settings.isOpen ? nil : meshKey?.current)
     }
 
     /// An address of this machine, a public one before a private one. Others may reach it by another: `--advertise`.
@@ -92,9 +92,7 @@ extension NodeController {
     /// Those that count now; looked at again when the next of them ends, for a former key must not live until somebody
     /// happens to restart the node.
     func useMeshKeys(at now: WallTime) {
-        let keys = meshKey?.keys(at: now) ?? []
-        peer.ownMeshKeys = keys
-        if relay?.offer.rules.meshKeys != keys { relay?.renew(keys) }
+        if keys.change(meshKeys: meshKey?.keys(at: now) ?? []) { relay?.meshKeysChanged() }
         meshKeyTimer?.cancel()
         meshKeyTimer = nil
         guard let end = meshKey?.nextEnd(after: now) else { return }

@@ -20,10 +20,7 @@ final class NodeController {
 
     let loop: EventLoop
     let settings: NodeSettings
-    var identity: NodeIdentity
-    /// How this node came to its key.
-    var history: KeyHistory
-    let channelKeys: ChannelKeys
+    let keys: KeyRing
     let server: NodeServer
     let relay: RelayService?
     let peer: PeerService
@@ -35,7 +32,7 @@ final class NodeController {
     var meshKeyTimer: LoopTimer?
     let home: Home
     let log: Logger
-    private let started = loop.clock()
+    private let started: Instant
     private var waiters: [ObjectIdentifier: Waiter] = [:]
     /// Wait for what became of a relay that they joined.
     var joinWaiters: [ObjectIdentifier: JoinWaiter] = [:]
@@ -72,25 +69,24 @@ final class NodeController {
     private final class Waiter {
         let mapping: MappingID
         let answer: (ControlReply) -> Void
-        let since = loop.clock()
+        let since: Instant
         var timer: LoopTimer?
-        init(_ mapping: MappingID, _ answer: @escaping (ControlReply) -> Void) {
+        init(_ mapping: MappingID, since: Instant, _ answer: @escaping (ControlReply) -> Void) {
             self.mapping = mapping
+            self.since = since
             self.answer = answer
         }
     }
 
     init(
-        on loop: EventLoop, settings: NodeSettings, identity: NodeIdentity, history: KeyHistory,
-        channelKeys: ChannelKeys,
-        server: NodeServer, relay: RelayService?, peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?,
+        on loop: EventLoop, settings: NodeSettings, keys: KeyRing, server: NodeServer, relay: RelayService?,
+        peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?,
         home: Home, log: Logger
     ) {
         self.loop = loop
         self.settings = settings
-        self.identity = identity
-        self.history = history
-        self.channelKeys = channelKeys
+        self.keys = keys
+        started = loop.clock()
         self.server = server
         self.relay = relay
         self.peer = peer
@@ -118,7 +114,7 @@ final class NodeController {
                 ports: settings.relayPolicy.ports.usual)
         }
         var documents = Documents(
-            name: settings.name, key: identity.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
+            name: settings.name, key: keys.key, own: own, relays: peer.relayStandings, known: mesh?.known ?? [],
             exposed: peer.mappings(),
             waiting: peer.relayStandings.isEmpty ? peer.allWishes.sorted { $0.id.value < $1.id.value } : [], now: .now)
         let misfits = Set(documents.leaveOutMisfits().map(\.description))
@@ -292,7 +288,7 @@ final class NodeController {
             return answer(.unchanged(truth, error))
         }
         carryOut(adoption)
-        let waiter = Waiter(id) { [weak self] reply in
+        let waiter = Waiter(id, since: loop.clock()) { [weak self] reply in
             var reply = reply
             reply.remarks = (reply.remarks ?? []) + [adoption.remark].compactMap { $0 }
             let isRefused = [.refused, .noPortFree, .portTaken].contains(reply.status)

@@ -57,28 +57,23 @@ struct NodeKeyRotation {
 extension NodeController {
     func rotateNodeKey(keepSeconds: Int64) -> ControlReply {
         let rotation: NodeKeyRotation
-        let renewed: TLSContext
         do throws(CommandError) {
             rotation = try NodeKeyRotation.carryOut(
-                in: home, from: identity, history, keepSeconds: keepSeconds, isRelay: relay != nil)
-            do throws(TLSFailure) { renewed = try TLSContext(seed: rotation.seed, keys: channelKeys) } catch {
+                in: home, from: keys.identity, keys.history, keepSeconds: keepSeconds, isRelay: relay != nil)
+            do throws(TLSFailure) {
+                try keys.rotate(to: rotation.identity, seed: rotation.seed, history: rotation.history)
+            } catch {
                 throw CommandError(
                     .failure, "the new key is written down, but cannot be used: \(error); restart the node")
             }
         } catch { return ControlReply(status: error.status, text: error.text, document: nil) }
-        identity = rotation.identity
-        history = rotation.history
-        if let tokens {
-            let (key, history) = (identity.key, history)
-            Task { await tokens.renew(key, history) }
-        }
-        server.renew(renewed)
-        relay?.renew(identity, history)
-        peer.renew(identity, renewed, history)
-        mesh?.renew(identity, seed: rotation.seed)
+        if let tokens { Task { await tokens.renew(rotation.identity.key, rotation.history) } }
+        relay?.keyRotated()
+        peer.keyRotated()
+        mesh?.keyRotated(seed: rotation.seed)
         changed()
         return ControlReply(
-            status: .success, text: rotation.text, document: Self.document(["Key": identity.key.description]))
+            status: .success, text: rotation.text, document: Self.document(["Key": keys.key.description]))
     }
 }
 

@@ -53,7 +53,7 @@ struct StatusDocument: Codable {
         let documents = core.documents()
         let rejected = core.server.rejected
         Name = core.settings.name
-        Key = core.identity.key.description
+        Key = core.keys.key.description
         Roles = core.roles
         Version = P2PRCVersion.text
         Encryption = RecordLibrary.description

@@ -58,7 +58,7 @@ public final class NodeServer {
     private let policy: ArrivalPolicy
     private var gate: SourceGate
     private let loop: EventLoop
-    private var tls: TLSContext
+    private let keys: KeyRing
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: UnidentifiedConnection] = [:]
     /// Of those that are undecided, here or at a session's handshake.
@@ -95,9 +95,9 @@ public final class NodeServer {
         }
     }
 
-    public init(on loop: EventLoop, tls: TLSContext, policy: ArrivalPolicy = ArrivalPolicy()) {
+    public init(on loop: EventLoop, keys: KeyRing, policy: ArrivalPolicy = ArrivalPolicy()) {
         self.loop = loop
-        self.tls = tls
+        self.keys = keys
         self.policy = policy
         gate = SourceGate(policy.sources, seed: UInt64.random(in: 0 ... .max))
         places = PlaceTable(capacity: policy.maximumUndecided, kept: policy.maximumUndecided / 4)
@@ -111,7 +111,6 @@ public final class NodeServer {
     }
 
     /// Proves another key to whoever comes from now on.
-    public func renew(_ tls: TLSContext) { self.tls = tls }
 
     func listens(on port: UInt16) -> Bool { listeners[port] != nil }
 
@@ -177,7 +176,7 @@ public final class NodeServer {
     // MARK: TLS
 
     private func secure(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream) {
-        let handshake = TLSHandshake(on: loop, stream, tls, as: .server, limit: SessionTiming.strangerLimit) {
+        let handshake = TLSHandshake(on: loop, stream, keys.tls, as: .server, limit: SessionTiming.strangerLimit) {
             [weak self, weak newcomer] outcome in
             guard let self, let newcomer else { return }
             newcomer.handshake = nil

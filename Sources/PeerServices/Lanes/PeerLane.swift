@@ -103,8 +103,7 @@ final class PeerLane {
     private let lanes: Int
     /// Visitors by the relay that they came from.
     private var carried: [NodeKey: Int] = [:]
-    private var identity: NodeIdentity
-    private var tls: TLSContext
+    private let keys: KeyRing
     private var pools: [ChannelGroup: Pool] = [:]
     private var routes: [MappingID: Route] = [:]
     private var visits: [ObjectIdentifier: Visit] = [:]
@@ -161,21 +160,14 @@ final class PeerLane {
     }
 
     init(
-        on loop: EventLoop, identity: NodeIdentity, tls: TLSContext, descriptors: ReserveGate.Supply, lanes: Int,
+        on loop: EventLoop, keys: KeyRing, descriptors: ReserveGate.Supply, lanes: Int,
         report: @escaping @Sendable (Report) -> Void
     ) {
         self.loop = loop
         self.descriptors = descriptors
         self.lanes = lanes
-        self.tls = tls
-        self.identity = identity
+        self.keys = keys
         self.report = report
-    }
-
-    /// This node has another key from now on.
-    func renew(_ identity: NodeIdentity, _ tls: TLSContext) {
-        self.identity = identity
-        self.tls = tls
     }
 
     // MARK: Sessions
@@ -298,7 +290,7 @@ final class PeerLane {
     private func secure(_ pool: Pool, _ stream: consuming Stream, _ key: ChannelKey) {
         var own: ObjectIdentifier?
         let role = TLSHandshake.Role.data(pool.group, key)
-        let handshake = TLSHandshake(on: loop, stream, tls, as: role, limit: Self.dialLimit) {
+        let handshake = TLSHandshake(on: loop, stream, keys.tls, as: role, limit: Self.dialLimit) {
             [weak self, weak pool] outcome in
             guard let self, let pool else { return }
             if let own { pool.securing[own] = nil }
@@ -434,7 +426,7 @@ final class PeerLane {
         if case .probe(let nonce) = ReachabilityCheck.read(payload),
             routes[start.mapping]?.pendingChecks[nonce] == start.portOffset
         {
-            let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: identity)
+            let answer = ReachabilityCheck.answer(nonce: nonce, mapping: start.mapping, by: keys.identity)
             _ = channel.sendAtOnce(ChannelFrame.framed(answer) + ChannelFrame.end)
             let farewell = ByteChannel(on: loop, channel)
             farewell.closeAfterFlush()

@@ -62,7 +62,9 @@ final class RelayLane {
         }
 
         /// Nothing says that the peer's machine has heard of him.
-        var isUnheard: Bool { bytesRightToLeft == 0 && isRightUnacknowledged(for: (lane?.loop.clock() ?? began) - began) }
+        var isUnheard: Bool {
+            bytesRightToLeft == 0 && isRightUnacknowledged(for: (lane?.loop.clock() ?? began) - began)
+        }
 
         override func ended(_ ending: Ending) {
             lane?.ended(self)

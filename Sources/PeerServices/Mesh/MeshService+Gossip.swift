@@ -100,7 +100,9 @@ extension MeshService {
             judge(unjudged) { [weak self] judged in
                 guard let self else { return }
                 guard let judged else { return failed(number, "too much is to be judged here already") }
-                run(gossip.answered(number, difference, by: caller, judged: judged, at: loop.clock(), wall: loop.wall()))
+                run(
+                    gossip.answered(number, difference, by: caller, judged: judged, at: loop.clock(), wall: loop.wall())
+                )
                 arm()
             }
         } catch { failed(number, "\(error)", seed: seed) }

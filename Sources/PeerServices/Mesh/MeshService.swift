@@ -70,7 +70,8 @@ public final class MeshService {
     let judge: DialGuard
     let writer: TableWriter
     let log: Logger
-    private(set) var identity: NodeIdentity
+    let keys: KeyRing
+    var identity: NodeIdentity { keys.identity }
     var gossip: Gossip
     var author: RecordAuthor
     var reach: Reachability
@@ -102,7 +103,7 @@ public final class MeshService {
     /// Nodes that could bear witness and where they are, when that was counted last.
     var witnessedNodes: (places: [NodeKey: HostAddress], at: Instant)?
     var bulk: RateBucket
-    var bandwidth = BandwidthPlan(at: loop.clock())
+    var bandwidth: BandwidthPlan
     public internal(set) var ranking = Ranking([], current: nil, at: .zero)
     private var note: String
     /// Names for which there was no room when it was last looked at.
@@ -119,7 +120,7 @@ public final class MeshService {
     private var mustWrite = false
     private var timer: LoopTimer?
     private var nextTick = Instant.zero
-    private let started = loop.clock()
+    private let started: Instant
     /// Seconds, as the log was told.
     private var toldCorrection: Int64 = 0
     /// Somebody to ask is looked for then.
@@ -160,19 +161,21 @@ public final class MeshService {
     public var onSuperseded: (() -> Void)?
 
     public init(
-        on loop: EventLoop, setup: Setup, identity: NodeIdentity, client: NodeClient, judge: DialGuard,
+        on loop: EventLoop, setup: Setup, keys: KeyRing, client: NodeClient, judge: DialGuard,
         writer: TableWriter, log: Logger
     ) {
         self.loop = loop
         self.setup = setup
-        self.identity = identity
+        self.keys = keys
         self.client = client
         self.writer = writer
         self.log = log
         note = setup.note
         self.judge = judge
         bulk = RateBucket(perSecond: Self.bulkBytesPerSecond, at: .zero)
-        let machines = Self.machines(identity, setup, judge, lastIssue: setup.lastIssue)
+        started = loop.clock()
+        bandwidth = BandwidthPlan(at: started)
+        let machines = Self.machines(keys.key, setup, judge, lastIssue: setup.lastIssue)
         (gossip, author, reach, responder, plan) = machines
         let now = loop.clock()
         gossip.restore(setup.records, areJudged: true, at: now, wall: loop.wall())
@@ -181,7 +184,7 @@ public final class MeshService {
     }
 
     private static func machines(
-        _ identity: NodeIdentity, _ setup: Setup, _ judge: DialGuard, lastIssue: UInt64
+        _ own: NodeKey, _ setup: Setup, _ judge: DialGuard, lastIssue: UInt64
     ) -> (Gossip, RecordAuthor, Reachability, DialBackResponder, ProbePlan) {
         let mayDial: @Sendable (HostAddress) -> Bool = { judge.allows($0) }
         var limits = DialBackResponder.Limits()
@@ -193,12 +196,12 @@ public final class MeshService {
         }
         return (
             Gossip(
-                own: identity.key, hosts: DialledHosts(byPort: setup.isWidened), seed: .random(in: 0 ... .max),
+                own: own, hosts: DialledHosts(byPort: setup.isWidened), seed: .random(in: 0 ... .max),
                 mayDial: mayDial),
             RecordAuthor(
-                key: identity.key, process: setup.process.inRecords, lastIssue: lastIssue, at: .now),
-            Reachability(own: identity.key, port: setup.port),
-            DialBackResponder(own: identity.key, limits: limits, mayDial: mayDial),
+                key: own, process: setup.process.inRecords, lastIssue: lastIssue, at: .now),
+            Reachability(own: own, port: setup.port),
+            DialBackResponder(own: own, limits: limits, mayDial: mayDial),
             ProbePlan(seed: .random(in: 0 ... .max))
         )
     }
@@ -215,18 +218,17 @@ public final class MeshService {
         client.stop()
     }
 
-    /// The node has another key: for the mesh it is another node, which takes what was known along.
-    public func renew(_ identity: NodeIdentity, seed: [UInt8]) {
+    /// The node has another key (`KeyRing.rotate`): for the mesh it is another node, which takes what was known along.
+    public func keyRotated(seed: [UInt8]) {
         let seeds = gossip.book.seeds
-        let records = gossip.table.records.filter { $0.key != self.identity.key }
+        let records = gossip.table.records.filter { $0.key != gossip.own }
         let issue = author.lastIssue
         for dialBack in dialBacks.values { dialBack.reply(.busy) }
         dialBacks = [:]
         exchanges = [:]
-        self.identity = identity
         client.renew(seed: seed)
         let hosts = gossip.hosts
-        (gossip, author, reach, responder, plan) = Self.machines(identity, setup, judge, lastIssue: issue)
+        (gossip, author, reach, responder, plan) = Self.machines(keys.key, setup, judge, lastIssue: issue)
         gossip.hosts = hosts
         strangerProbes = StrangerProbes()
         for seed in seeds { _ = gossip.book.add(seed: seed) }

@@ -64,7 +64,7 @@ extension PeerService {
         routes[id]?.pendingChecks[nonce] = check.offset
         publishRoute(id)
         let session = relay.terms?.session
-        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: identity.key) {
+        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: keys.key) {
             [weak self, weak relay] outcome in
             guard let self, let relay else { return }
             relay.checksUnderWay -= 1

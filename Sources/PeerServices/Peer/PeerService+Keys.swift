@@ -6,13 +6,9 @@ public import PeerWire
 
 /// What a peer does with its key: sign receipts, and go on under another one. And what it does when a relay does that.
 extension PeerService {
-    /// This node has another key from now on: every relay learns it in a new session, and what visitors have open goes
-    /// on meanwhile.
-    public func renew(_ identity: NodeIdentity, _ tls: TLSContext, _ history: KeyHistory) {
-        self.identity = identity
-        self.tls = tls
-        self.history = history
-        for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.renew(identity, tls) } }
+    /// This node has another key (`KeyRing.rotate`): every relay learns it in a new session, and what visitors have
+    /// open goes on meanwhile.
+    public func keyRotated() {
         let reason = "this node has another key from now on"
         for relay in relays {
             send(.close(.leaving, detail: reason), to: relay)
@@ -48,8 +44,8 @@ extension PeerService {
     func received(keyHistory history: KeyHistory, from relay: Relay) {
         guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
         do throws(KeyHistoryFault) {
-            let keys = try history.formerKeys(of: next, at: loop.wall().seconds)
-            if keys.contains(key) { follow(relay, keys, to: next) }
+            let former = try history.formerKeys(of: next, at: loop.wall().seconds)
+            if former.contains(key) { follow(relay, former, to: next) }
         } catch {
             log.about(relay.endpoint).warning(
                 "relay \(relay.endpoint): its word about another key counts for nothing: \(error)")
@@ -68,7 +64,7 @@ extension PeerService {
 
     /// What is temporary leaves no file behind, so its receipt is signed and not kept.
     func countersign(_ draft: Receipt.Draft, _ relay: Relay) {
-        let receipt = draft.countersigned(byPeer: identity)
+        let receipt = draft.countersigned(byPeer: keys.identity)
         let mapping = draft.terms.mapping
         send(.receiptSigned(mapping, signature: receipt.peerSignature), to: relay)
         guard !temporary.contains(mapping) else { return }

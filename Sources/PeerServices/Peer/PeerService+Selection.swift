@@ -9,13 +9,13 @@ extension PeerService {
     /// From the refusal of new visitors to the end of a session that is left: those who came before are served.
     static let farewell = Instant.Span.seconds(1)
 
-    func startRoster() {
+    func startSelecting() {
         selector.candidates = { [unowned self] in
             // One that the user named is there already, under this address or another.
-            let keys = namedKeys
+            let named = namedKeys
             let places = Set(relays.filter(\.isNamed).map(\.endpoint))
             return candidates().filter {
-                $0.key != identity.key && !keys.contains($0.key) && !unwanted.contains($0.key)
+                $0.key != keys.key && !named.contains($0.key) && !unwanted.contains($0.key)
                     && !places.contains($0.endpoint)
             }
         }

@@ -21,10 +21,7 @@ public final class PeerService {
 
     let loop: EventLoop
     let laneLoops: [EventLoop]
-    var identity: NodeIdentity
-    var tls: TLSContext
-    /// How this node came to its key.
-    var history: KeyHistory
+    let keys: KeyRing
     private let process: ProcessStart
     private let name: String
     private let software: String
@@ -69,8 +66,6 @@ public final class PeerService {
     private var isStopped = false
     /// What is known of relays; changes that come of sessions are told to `onMemberships`.
     public internal(set) var knownRelays: KnownRelays
-    /// Of this node's own mesh.
-    public var ownMeshKeys: [MeshKey] = []
     /// Whether a token names the relay with that key.
     public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
     /// Data channels without encryption where the relay allows it.
@@ -91,7 +86,7 @@ public final class PeerService {
     public var onSuperseded: ((Endpoint) -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, tls: TLSContext, history: KeyHistory,
+        on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing,
         knownRelays: KnownRelays, wantsPlain: Bool, name: String, software: String, server: NodeServer,
         serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
         receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialGuard, openFiles: Int, log: Logger
@@ -101,13 +96,11 @@ public final class PeerService {
         self.process = process
         selector = RelaySelector(on: loop, sessions: sessions)
         self.receipts = receipts
-        self.history = history
-        self.tls = tls
+        self.keys = keys
         self.knownRelays = knownRelays
         self.wantsPlain = wantsPlain
         self.loop = loop
         self.laneLoops = laneLoops
-        self.identity = identity
         self.name = name
         self.software = software
         self.server = server
@@ -123,16 +116,16 @@ public final class PeerService {
 
     public func start() {
         let bound = LoopBound(self, on: loop)
-        lanes = laneLoops.map { [loop, identity, tls, descriptors] laneLoop in
+        lanes = laneLoops.map { [loop, keys, descriptors] laneLoop in
             LoopBound(
                 PeerLane(
-                    on: laneLoop, identity: identity, tls: tls, descriptors: descriptors, lanes: laneLoops.count
+                    on: laneLoop, keys: keys, descriptors: descriptors, lanes: laneLoops.count
                 ) { report in
                     loop.execute { bound.value.laneReported(report) }
                 }, on: laneLoop)
         }
         scheduleTick()
-        startRoster()
+        startSelecting()
     }
 
     /// Tells every relay that this node leaves.
@@ -343,7 +336,8 @@ public final class PeerService {
             return run(
                 relay.link.connectionFailed("it may not be dialled", isSilence: false, at: loop.clock()), relay)
         }
-        relay.dialler = RelayDialler(on: loop, resolver, tls, to: relay.endpoint) { [weak self, weak relay] event in
+        relay.dialler = RelayDialler(on: loop, resolver, keys.tls, to: relay.endpoint) {
+            [weak self, weak relay] event in
             guard let self, let relay, !isStopped else { return }
             let now = loop.clock()
             switch consume event {
@@ -389,7 +383,7 @@ public final class PeerService {
             }
         }
         let credentials = knownRelays.credentials(
-            for: key, at: address, own: ownMeshKeys, history: history.valid(at: loop.wall().seconds),
+            for: key, at: address, own: keys.meshKeys, history: keys.history.valid(at: loop.wall().seconds),
             isPinned: pin != nil, isTokenFor: isTokenFor)
         relay.hidesToken = pin == nil && knownRelays[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
@@ -532,7 +526,7 @@ public final class PeerService {
         case .draining(let isDraining): received(isDraining: isDraining, from: relay)
         case .receipt(let draft):
             guard let key = relay.terms?.key else { return }
-            handle(.receiptOffered(draft, relay: key, peer: identity.key), draft.terms.mapping, relay)
+            handle(.receiptOffered(draft, relay: key, peer: keys.key), draft.terms.mapping, relay)
         case .released: break
         case .membership, .welcome, .close, .ping, .pong:
             break  // `RelayLink` delivers none of these.

@@ -4,14 +4,12 @@ public import PeerWire
 
 /// What a relay does when it, or a peer of it, goes on under another key.
 extension RelayService {
-    /// This relay has another key from now on: its members learn how it came to that, and come back to find it. What
-    /// visitors have open goes on meanwhile.
-    public func renew(_ identity: NodeIdentity, _ history: KeyHistory) {
-        self.identity = identity
-        offer.rules.history = history
+    /// This relay has another key (`KeyRing.rotate`): its members learn how it came to that, and come back to find it.
+    /// What visitors have open goes on meanwhile.
+    public func keyRotated() {
         for session in sessions.values {
-            session.handshake.rulesChanged(offer.rules)
-            if session.isAdmitted { session.channel.send(RelayMessage.keyHistory(history).bytes) }
+            session.handshake.rulesChanged(rules)
+            if session.isAdmitted { session.channel.send(RelayMessage.keyHistory(keys.history).bytes) }
             drop(session.id, .leaving, "this relay has another key from now on")
         }
     }

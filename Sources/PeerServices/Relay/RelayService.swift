@@ -83,12 +83,13 @@ public final class RelayService {
 
     /// What a relay asks of peers, and says to them.
     public struct Offer: Sendable {
-        public var rules: RelayHandshake.AdmissionRules
+        /// Anybody may come in.
+        public var isOpen: Bool
         /// Data channels go without encryption where the peer asks for that too.
         public var allowsPlain: Bool
 
-        public init(rules: RelayHandshake.AdmissionRules, allowsPlain: Bool = false) {
-            self.rules = rules
+        public init(isOpen: Bool, allowsPlain: Bool = false) {
+            self.isOpen = isOpen
             self.allowsPlain = allowsPlain
         }
     }
@@ -107,10 +108,14 @@ public final class RelayService {
     private static let revoked = "the token was revoked; ask for a new one"
 
     let loop: EventLoop
-    /// Signs receipts.
-    var identity: NodeIdentity
-    private let channelKeys: ChannelKeys
-    public var offer: Offer
+    let keys: KeyRing
+    private let offer: Offer
+    /// What the handshakes of peers are held to now.
+    var rules: RelayHandshake.AdmissionRules {
+        RelayHandshake.AdmissionRules(meshKeys: keys.meshKeys, isOpen: offer.isOpen, history: keys.history)
+    }
+    /// The mesh key that the members here know.
+    private var taughtMeshKey: MeshKey?
     public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     private let name: String
     private let software: String
@@ -149,16 +154,16 @@ public final class RelayService {
     public var onChange: (() -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], identity: NodeIdentity, channelKeys: ChannelKeys,
+        on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing,
         offer: Offer, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
         policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore,
         dialJudge: DialGuard, log: Logger
     ) {
         self.dialJudge = dialJudge
         self.loop = loop
-        self.identity = identity
+        self.keys = keys
+        taughtMeshKey = keys.meshKeys.first
         self.laneLoops = laneLoops
-        self.channelKeys = channelKeys
         self.offer = offer
         self.name = name
         self.software = software
@@ -223,7 +228,7 @@ public final class RelayService {
 
     private func open(_ arrival: NodeServer.Arrival) {
         let id = SessionID(value: UInt64.random(in: 1 ... .max))
-        let handshake = RelayHandshake(rules: offer.rules, binding: arrival.secrets.binding)
+        let handshake = RelayHandshake(rules: rules, binding: arrival.secrets.binding)
         let session = Session(id: id, arrival, handshake: handshake)
         sessions[id] = session
         arrival.slot.onDisplaced = { [weak self] in
@@ -353,7 +358,7 @@ public final class RelayService {
     private func letGo(_ session: Session) {
         session.timer?.cancel()
         session.slot.settle()
-        channelKeys.remove(session.id)
+        keys.channelKeys.remove(session.id)
         if session.isVouchedFor, let source = session.source { server?.unvouch(for: source) }
         session.isVouchedFor = false
     }
@@ -365,12 +370,13 @@ public final class RelayService {
         onLanes(session.lanes) { $0.close(id) }
     }
 
-    /// From now on these mesh keys count, the first for new members. While the former one counts too, the members that
-    /// are here learn the new one and their sessions go on; otherwise it is taken for leaked, and they have to go.
-    public func renew(_ meshKeys: [MeshKey]) {
-        let former = offer.rules.meshKeys.first
-        offer.rules.meshKeys = meshKeys
-        for session in sessions.values where !session.isAdmitted { session.handshake.rulesChanged(offer.rules) }
+    /// The mesh keys of the ring changed; the first is for new members. While the former one counts too, the members
+    /// that are here learn the new one and their sessions go on; otherwise it is taken for leaked, and they have to go.
+    public func meshKeysChanged() {
+        let meshKeys = keys.meshKeys
+        let former = taughtMeshKey
+        taughtMeshKey = meshKeys.first
+        for session in sessions.values where !session.isAdmitted { session.handshake.rulesChanged(rules) }
         guard meshKeys.first != former else { return }
         let isFormerGood = former.map { meshKeys.contains($0) } ?? true
         var ended: Set<Grant.Membership> = []
@@ -421,7 +427,7 @@ public final class RelayService {
     }
 
     private func tellMeshKey(_ session: Session) {
-        guard let key = offer.rules.meshKeys.first else { return }
+        guard let key = taughtMeshKey else { return }
         session.channel.send(RelayMessage.meshKeyRenewed(key).bytes)
     }
 
@@ -544,8 +550,8 @@ public final class RelayService {
         case .retire(let retirement): retire(retirement)
         case .forgetRetired(let former, let account): store.forgetRetired(former, on: account)
         case .draftReceipt(let claim, let id, let lease, let grant, let host):
-            let terms = Receipt.Terms(lease: lease, grant: grant, relay: identity.key, host: host, now: loop.wall())
-            return (terms?.signed(byRelay: identity)).map { .receiptDrafted(claim, id, $0) }
+            let terms = Receipt.Terms(lease: lease, grant: grant, relay: keys.key, host: host, now: loop.wall())
+            return (terms?.signed(byRelay: keys.identity)).map { .receiptDrafted(claim, id, $0) }
         case .clockJumped(let seconds): tellJump(seconds)
         case .check(let id, let request, let key): check(id, request, key)
         case .abortVisitors(let id):
@@ -575,7 +581,7 @@ public final class RelayService {
             session.isVouchedFor = true
             server?.vouch(for: source)
         }
-        if !session.isPlain { channelKeys.add(session.secrets.channelKey, for: id) }
+        if !session.isPlain { keys.channelKeys.add(session.secrets.channelKey, for: id) }
         log(about: session).info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
         session.channel.send(
