@@ -64,7 +64,7 @@ extension TokenScope: Codable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encodeIfPresent(ports?.map(\.description), forKey: Key(.ports))
-        try container.encodeIfPresent(protocols.map(Self.words), forKey: Key(.protocols))
+        try container.encodeIfPresent(protocols?.words, forKey: Key(.protocols))
         try container.encodeIfPresent(domains, forKey: Key(.domains))
         try container.encodeIfPresent(maxConnections, forKey: Key(.maxConnections))
         try container.encodeIfPresent(rate, forKey: Key(.rate))

@@ -112,7 +112,7 @@ final class VisitorQuota: ByteAllowance {
 }
 
 /// The quotas of a relay's memberships, for as long as somebody uses them. Belongs to the control loop.
-struct Accounts {
+struct VisitorQuotas {
     private var quotas: [Grant.Membership: VisitorQuota] = [:]
 
     /// The one that counts for a grant; `nil`: its visitors are held to nothing.

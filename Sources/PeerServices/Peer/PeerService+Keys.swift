@@ -1,8 +1,8 @@
 internal import Logging
 internal import PeerCore
-public import PeerReactor
+internal import PeerReactor
 internal import PeerStorage
-public import PeerWire
+internal import PeerWire
 
 /// What a peer does with its key: sign receipts, and go on under another one. And what it does when a relay does that.
 extension PeerService {

@@ -184,8 +184,9 @@ extension PeerService {
         }
         // One that is silent has other troubles, and of a chosen one the selector tells.
         if relay.isNamed {
-            let failure: MappingOutcome.Failure? = relay.channels.carriesNothing ? .carriesNothing : nil
-            log.about(relay.endpoint).warning("relay \(relay.endpoint) \(failure.text ?? "carries visitors again")")
+            let failure: MappingOutcome.Failure? = .carriesNothing
+            let text = relay.channels.carriesNothing ? failure.text : "carries visitors again"
+            log.about(relay.endpoint).warning("relay \(relay.endpoint) \(text)")
         }
         selector.outcomesChanged()
         onChange?()

@@ -1,6 +1,6 @@
 internal import PeerCore
 internal import PeerReactor
-public import PeerWire
+internal import PeerWire
 
 /// What a relay does when it, or a peer of it, goes on under another key.
 extension RelayService {

@@ -136,7 +136,7 @@ public final class RelayService {
     let visitorPolicy: VisitorPolicy
     var shortage = Shortage()
     var core: RelayCore
-    private var accounts = Accounts()
+    private var quotas = VisitorQuotas()
     var lanes: [LoopBound<RelayLane>] = []
     let laneLoops: [EventLoop]
     var sessions: [SessionID: Session] = [:]
@@ -475,7 +475,7 @@ public final class RelayService {
             guard let self else { return }
             handle(.timePassed)
             lookAtShortage()
-            accounts.timePassed(at: loop.now) { core.isInUse($0) }
+            quotas.timePassed(at: loop.now) { core.isInUse($0) }
             for (index, lane) in lanes.enumerated() { laneLoops[index].execute { lane.value.timePassed() } }
             scheduleTick()
         }
@@ -596,6 +596,6 @@ public final class RelayService {
     /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.
     private func quota(of id: SessionID) -> VisitorQuota? {
         guard let membership = core.session(id)?.grant.membership, let limits = core.limits(of: id) else { return nil }
-        return accounts.account(for: membership, limits, at: loop.clock())
+        return quotas.quota(for: membership, limits, at: loop.clock())
     }
 }

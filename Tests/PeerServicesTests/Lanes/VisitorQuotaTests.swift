@@ -89,7 +89,7 @@ struct VisitorQuotaTests {
     }
 
     @Test func `is kept while anybody uses it, and then forgotten`() {
-        var quotas = Accounts()
+        var quotas = VisitorQuotas()
         let membership = Grant.Membership.token(id: "a")
         let limits = Grant.Limits(connections: 1, bytesPerSecond: 100)
         let quota = quotas.quota(for: membership, limits, at: start)

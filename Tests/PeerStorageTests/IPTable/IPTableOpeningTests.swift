@@ -154,7 +154,7 @@ import Testing
         var (oldLease, oldWish) = (lease, wish)
         oldLease.account = nil
         oldWish.allow = []
-        oldWish.tell = ""
+        oldWish.announcedAs = ""
         oldWish.name = ""
         #expect(try await again.leases() == [oldLease])
         #expect(try await again.wishes() == [oldWish])

@@ -170,7 +170,7 @@ import Testing
         var changed = Self.wishes[0]
         changed.target = .service(host: "10.0.0.1", port: 1)
         changed.deny = Self.networks("0.0.0.0/0", "::/0")
-        changed.tell = "web"
+        changed.announcedAs = "web"
         changed.name = "web"
         try await table.save(changed)
         #expect(try await table.wishes() == [changed] + Self.wishes.dropFirst())
