@@ -26,7 +26,8 @@ extension NodeController {
         var timer: LoopTimer?
 
         init(
-            _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool, since: Instant,
+            _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
+            since: Instant,
             _ answer: @escaping (ControlReply) -> Void
         ) {
             self.choice = choice

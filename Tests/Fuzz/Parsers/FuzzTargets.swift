@@ -182,6 +182,13 @@ extension FuzzTarget {
         case peer(PeerMessage)
         case relay(RelayMessage)
 
+        var bytes: [UInt8] {
+            switch self {
+            case .peer(let message): message.bytes
+            case .relay(let message): message.bytes
+            }
+        }
+
         init?(_ frame: Frame) throws(WireError) {
             do throws(WireError) {
                 guard let message = try PeerMessage(frame) else { return nil }

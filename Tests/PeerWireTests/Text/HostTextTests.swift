@@ -46,7 +46,7 @@ import Testing
     @Test func `an honest name with a joiner in it comes in without it`() throws {
         let frame = Samples.messages.first { $0.name == "introduction" }!.message.frame
         guard
-            case .introduction(let introduction) = try decoded(
+            case .peer(.introduction(let introduction)) = try decoded(
                 MessageTests.frame(frame, 2, Array("👩\u{200d}💻 home".utf8)))
         else { return #expect(Bool(false)) }
         #expect(introduction.name == "👩💻 home")

@@ -154,7 +154,7 @@ import Testing
     @Test func `without lists the bytes are those of before`() throws {
         let plain = Samples.messages.first { $0.name == "request-any" }!.message.frame
         #expect(plain.fields.map(\.tag) == [1, 2, 3, 6])
-        guard case .request(let request) = try decoded(plain) else {
+        guard case .peer(.request(let request)) = try decoded(plain) else {
             Issue.record("no request")
             return
         }
