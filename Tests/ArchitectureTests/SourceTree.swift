@@ -64,18 +64,24 @@ enum SourceTree {
     static let sources = read("Sources")
     static let cSources = read("Sources", "c")
     static let tests = read("Tests")
+    /// What people read: the documents, and the files that the repository's front page shows.
+    static let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].compactMap(file) + read("docs", "md")
 
     private static func read(_ folder: String, _ ending: String = "swift") -> [SourceFile] {
         let top = root.appending(path: folder)
         guard let walk = FileManager.default.enumerator(at: top, includingPropertiesForKeys: nil) else { return [] }
         var files: [SourceFile] = []
         for case let url as URL in walk where url.pathExtension == ending {
-            guard let text = try? String(contentsOf: url, encoding: .utf8) else { continue }
             let path = String(url.standardizedFileURL.path.dropFirst(root.standardizedFileURL.path.count + 1))
-            var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-            if lines.last == "" { lines.removeLast() }
-            files.append(SourceFile(path: path, lines: lines))
+            if let file = file(path) { files.append(file) }
         }
         return files.sorted { $0.path < $1.path }
+    }
+
+    private static func file(_ path: String) -> SourceFile? {
+        guard let text = try? String(contentsOf: root.appending(path: path), encoding: .utf8) else { return nil }
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if lines.last == "" { lines.removeLast() }
+        return SourceFile(path: path, lines: lines)
     }
 }
