@@ -27,8 +27,7 @@ extension NodeController {
 
         init(
             _ choice: RelayChoice, former: KnownRelays.Relay?, isNew: Bool, wasUp: Bool, isTemporary: Bool,
-            since: Instant,
-            _ answer: @escaping (ControlReply) -> Void
+            since: Instant, _ answer: @escaping (ControlReply) -> Void
         ) {
             self.choice = choice
             self.former = former

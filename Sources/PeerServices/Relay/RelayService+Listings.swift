@@ -1,6 +1,19 @@
 public import PeerCore
 internal import PeerReactor
 
+/// What a relay tells about one mapping that it carries.
+public struct CarriedMapping: Sendable {
+    public var standing: RelayCore.Standing
+    public var isLive: Bool
+    /// The host by which visitors reach it, as far as the peer's way here tells.
+    public var host: String?
+    /// Whether its data channels go without encryption; `nil` without a session.
+    public var isPlain: Bool?
+    /// Visitors are refused for want of descriptors.
+    public var isShort: Bool
+    public var traffic: TrafficCounters
+}
+
 /// What a relay carries, for listings.
 extension RelayService {
     /// Asks the lanes for their counters and answers on the control loop.

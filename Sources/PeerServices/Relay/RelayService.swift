@@ -3,80 +3,10 @@ public import PeerCore
 public import PeerReactor
 public import PeerWire
 
-/// Writes a relay's leases down, off the loops: in the order of the calls on one account, and the accounts in turn.
-public protocol LeaseStore: Sendable {
-    /// Whether no more writes of an account wait than others can stand.
-    func hasRoom(for account: Grant.Membership) -> Bool
-    func save(_ lease: Lease, for account: Grant.Membership?, _ done: @escaping @Sendable (Bool) -> Void)
-    func remove(_ claim: Claim, for account: Grant.Membership?)
-    /// A node key was handed over to another one, for good; before what is written for that account from now on, where
-    /// the key had something that moves.
-    func retire(_ retirement: Retirement, inLineWith account: Grant.Membership?)
-    func forgetRetired(_ former: NodeKey, on account: Grant.Membership?)
-}
-
-/// What a relay tells about one mapping that it carries.
-public struct CarriedMapping: Sendable {
-    public var standing: RelayCore.Standing
-    public var isLive: Bool
-    /// The host by which visitors reach it, as far as the peer's way here tells.
-    public var host: String?
-    /// Whether its data channels go without encryption; `nil` without a session.
-    public var isPlain: Bool?
-    /// Visitors are refused for want of descriptors.
-    public var isShort: Bool
-    public var traffic: TrafficCounters
-}
-
 /// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
 public final class RelayService {
-    final class Session {
-        let id: SessionID
-        let channel: ByteChannel
-        var decoder = FrameDecoder()
-        var handshake: RelayHandshake
-        /// Proven by TLS.
-        let key: NodeKey
-        /// What it calls itself, once it has.
-        var name = "a peer"
-        let secrets: SessionSecrets
-        /// Of the plain data channels of each group.
-        var numbers: [UsedNumbers] = []
-        /// Each has the group with its number here; none before the session is welcome.
-        var lanes: [Int] = []
-        /// The handshake is over, and the core knows of it.
-        var isAdmitted = false
-        var admission: RelayHandshake.Admission?
-        /// On whose account it is, once it is admitted.
-        var membership: Grant.Membership?
-        let source: HostAddress?
-        /// Called once, when the handshake is over.
-        let slot: NodeServer.Slot
-        var isVouchedFor = false
-        /// A newer token is being looked at.
-        var isTokenJudged = false
-        /// How often it may show one: its mappings are looked at each time.
-        var tokens = RateBucket(perSecond: 1, burst: 4, at: .zero)
-        /// Both ends asked for data channels without encryption.
-        var isPlain = false
-        var timer: LoopTimer?
-
-        init(id: SessionID, _ arrival: NodeServer.Arrival, handshake: RelayHandshake) {
-            self.id = id
-            self.handshake = handshake
-            channel = arrival.channel
-            key = arrival.key
-            secrets = arrival.secrets
-            source = arrival.source
-            slot = arrival.slot
-        }
-
-        /// This end of its connection.
-        var localHost: HostAddress? { channel.localAddress.flatMap { HostAddress(bytes: $0.hostBytes) } }
-    }
-
-    /// Judges a token for the key that shows it, and that others were handed over to: what it allows, or why it is
-    /// worth nothing. Answers on the control loop.
+    /// Judges a token for the key that shows it, and for the keys that were handed over to that one. Answers on the
+    /// control loop with the grant, or with the reason the token is rejected.
     public typealias TokenJudge = (
         String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
     ) -> Void
@@ -94,13 +24,13 @@ public final class RelayService {
         }
     }
 
-    /// Until whoever has not gone by himself is sent away; there while the relay drains.
+    /// Ends the sessions of peers that have not left by themselves; there while the relay drains.
     var drainTimer: LoopTimer?
 
     /// With room for fewer it is worth a warning.
     private static let fewVisitors = 256
     private static let tick = Instant.Span.milliseconds(250)
-    /// Whoever sends too much is read again after this, and then some frames at once.
+    /// A peer that sends too much is read again after this, and then some frames at once.
     private static let shortestWait = Instant.Span.milliseconds(20)
     static let maximumInheritedLanes = 16_384
     /// More lanes would cost a session idle channels and bring it little.
