@@ -294,24 +294,33 @@ struct RunningNode: Sendable {
         let judge = DialGuard(widened: settings.config.meshDial)
         var relay: RelayService?
         if settings.isRelay {
+            var setup = RelayService.Setup(
+                name: settings.name, software: software, policy: settings.relayPolicy,
+                visitorPolicy: settings.visitorPolicy)
+            setup.isOpen = settings.isOpen
+            setup.allowsPlain = settings.isPlain
+            setup.bindHost = bindHost
+            setup.advertised = settings.advertised
             let service = RelayService(
-                on: control, lanes: lanes, keys: state.keys,
-                offer: RelayService.Offer(isOpen: settings.isOpen, allowsPlain: settings.isPlain),
-                name: settings.name, software: software, bindHost: bindHost, advertised: settings.advertised,
-                policy: settings.relayPolicy, visitorPolicy: settings.visitorPolicy,
-                store: state.writer, dialJudge: judge, log: log)
+                on: control, lanes: lanes, keys: state.keys, setup: setup, store: state.writer, dialJudge: judge,
+                log: log)
             service.start(
                 at: server, leases: state.leases, retired: state.retired.map(\.retirement), holders: state.tokenHolders,
                 wall: .now)
             relay = service
         }
+        var setup = PeerService.Setup(
+            name: settings.name, software: software, process: state.process, serverPort: settings.serverPort)
+        setup.bindHost = bindHost
+        setup.wantsPlain = settings.isPlain
+        setup.sessions = settings.sessions
+        setup.openFiles = SystemFacts.descriptorLimit
+        setup.knownRelays = state.knownRelays
+        setup.remembered = state.agreed
         let peer = PeerService(
-            on: control, lanes: lanes, keys: state.keys,
-            knownRelays: state.knownRelays,
-            wantsPlain: settings.isPlain, name: settings.name, software: software, server: server,
-            serverPort: settings.serverPort, bindHost: bindHost, remembered: state.agreed,
-            writer: state.writer, receipts: state.receipts, sessions: settings.sessions, process: state.process,
-            judge: judge, openFiles: SystemFacts.descriptorLimit, log: log)
+            on: control, lanes: lanes, keys: state.keys, setup: setup,
+            parts: PeerService.Parts(
+                server: server, writer: state.writer, receipts: state.receipts, judge: judge, log: log))
         let core = NodeController(
             on: control, settings: settings, keys: state.keys, server: server, relay: relay, peer: peer,
             writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)

@@ -127,7 +127,7 @@ extension MeshService {
             ask(self.request(delivery, to: endpoint, key, isAlone: true, limits: limits)) { [weak self] result in
                 guard let self else { return }
                 let isReached = (try? result.get())?.status == 200
-                guard let result = responder.dialled(number, reached: isReached, at: .now) else { return }
+                guard let result = responder.dialled(number, reached: isReached, at: loop.wall()) else { return }
                 answerDialBack(number, result)
             }
         }

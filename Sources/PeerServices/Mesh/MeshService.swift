@@ -321,7 +321,7 @@ public final class MeshService {
     }
 
     /// Seconds since 1970, as the mesh has it.
-    var time: Int64 { gossip.clock.time(at: .now) }
+    var time: Int64 { gossip.clock.time(at: loop.wall()) }
 
     /// Whatever is due.
     func turn() {

@@ -22,12 +22,10 @@ public final class PeerService {
     let loop: EventLoop
     let laneLoops: [EventLoop]
     let keys: KeyRing
-    private let process: ProcessStart
-    private let name: String
-    private let software: String
+    private let setup: Setup
     let server: NodeServer
-    let serverPort: UInt16
-    let bindHost: SocketAddress.Host?
+    var serverPort: UInt16 { setup.serverPort }
+    var bindHost: SocketAddress.Host? { setup.bindHost }
     let writer: TableWriter
     let receipts: ReceiptWriter
     let log: Logger
@@ -68,8 +66,6 @@ public final class PeerService {
     public internal(set) var knownRelays: KnownRelays
     /// Whether a token names the relay with that key.
     public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
-    /// Data channels without encryption where the relay allows it.
-    private let wantsPlain: Bool
     public var onMemberships: ((KnownRelays, _ done: TableWriter.Done?) -> Void)?
     /// A session stands to a relay that the user named.
     public var onNamedStands: ((Endpoint) -> Void)?
@@ -85,31 +81,21 @@ public final class PeerService {
     /// Another process proved this node's key at that relay.
     public var onSuperseded: ((Endpoint) -> Void)?
 
-    public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing,
-        knownRelays: KnownRelays, wantsPlain: Bool, name: String, software: String, server: NodeServer,
-        serverPort: UInt16, bindHost: SocketAddress.Host?, remembered: [AgreedPorts], writer: TableWriter,
-        receipts: ReceiptWriter, sessions: Int, process: ProcessStart, judge: DialGuard, openFiles: Int, log: Logger
-    ) {
-        self.judge = judge
-        descriptors = ReserveGate.Supply(limit: openFiles, reserve: Self.keptDescriptors)
-        self.process = process
-        selector = RelaySelector(on: loop, sessions: sessions)
-        self.receipts = receipts
-        self.keys = keys
-        self.knownRelays = knownRelays
-        self.wantsPlain = wantsPlain
+    public init(on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing, setup: Setup, parts: Parts) {
         self.loop = loop
         self.laneLoops = laneLoops
-        self.name = name
-        self.software = software
-        self.server = server
-        self.serverPort = serverPort
-        self.bindHost = bindHost
-        self.remembered = remembered
-        lastRelays = remembered.lastRelays(max(1, sessions))
-        self.writer = writer
-        self.log = log
+        self.keys = keys
+        self.setup = setup
+        server = parts.server
+        writer = parts.writer
+        receipts = parts.receipts
+        judge = parts.judge
+        log = parts.log
+        descriptors = ReserveGate.Supply(limit: setup.openFiles, reserve: Self.keptDescriptors)
+        selector = RelaySelector(on: loop, sessions: setup.sessions)
+        knownRelays = setup.knownRelays
+        remembered = setup.remembered
+        lastRelays = setup.remembered.lastRelays(max(1, setup.sessions))
         tables = ListenerTables(on: loop)
         news = TargetNews(on: loop, log)
     }
@@ -389,14 +375,14 @@ public final class PeerService {
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
             introduction: PeerMessage.Introduction(
-                instance: process.instance, name: name, dialled: address, software: software, wantsPlain: wantsPlain,
-                began: process.number),
+                instance: setup.process.instance, name: setup.name, dialled: address, software: setup.software,
+                wantsPlain: setup.wantsPlain, began: setup.process.number),
             pin: pin)
         run(relay.link.secured(handshake, at: loop.clock()), relay)
     }
 
     private func received(_ bytes: [UInt8], _ relay: Relay) {
-        relay.lastHeard = .now
+        relay.lastHeard = loop.wall()
         if let key = relay.terms?.key { selector.heard(key) }
         // The one answer that is no frame: the relay speaks another version.
         if case .opening = relay.link.state, relay.greeting.count < Preamble.byteCount {

@@ -11,19 +11,6 @@ public final class RelayService {
         String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
     ) -> Void
 
-    /// What a relay asks of peers, and says to them.
-    public struct Offer: Sendable {
-        /// Anybody may come in.
-        public var isOpen: Bool
-        /// Data channels go without encryption where the peer asks for that too.
-        public var allowsPlain: Bool
-
-        public init(isOpen: Bool, allowsPlain: Bool = false) {
-            self.isOpen = isOpen
-            self.allowsPlain = allowsPlain
-        }
-    }
-
     /// Ends the sessions of peers that have not left by themselves; there while the relay drains.
     var drainTimer: LoopTimer?
 
@@ -39,19 +26,17 @@ public final class RelayService {
 
     let loop: EventLoop
     let keys: KeyRing
-    private let offer: Offer
+    private let setup: Setup
     /// What the handshakes of peers are held to now.
     var rules: RelayHandshake.AdmissionRules {
-        RelayHandshake.AdmissionRules(meshKeys: keys.meshKeys, isOpen: offer.isOpen, history: keys.history)
+        RelayHandshake.AdmissionRules(meshKeys: keys.meshKeys, isOpen: setup.isOpen, history: keys.history)
     }
     /// The mesh key that the members here know.
     private var taughtMeshKey: MeshKey?
     public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
-    private let name: String
-    private let software: String
-    let bindHost: SocketAddress.Host?
+    var bindHost: SocketAddress.Host? { setup.bindHost }
     /// What `--advertise` says.
-    let advertised: String?
+    var advertised: String? { setup.advertised }
     private let store: any LeaseStore
     let log: Logger
     /// Who may be dialled on a peer's word.
@@ -63,7 +48,7 @@ public final class RelayService {
     /// Nodes that come back though they were told no.
     private var refusals = RepeatedRefusals()
     private weak var server: NodeServer?
-    let visitorPolicy: VisitorPolicy
+    var visitorPolicy: VisitorPolicy { setup.visitorPolicy }
     var shortage = Shortage()
     var core: RelayCore
     private var quotas = VisitorQuotas()
@@ -84,25 +69,18 @@ public final class RelayService {
     public var onChange: (() -> Void)?
 
     public init(
-        on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing,
-        offer: Offer, name: String, software: String, bindHost: SocketAddress.Host?, advertised: String?,
-        policy: RelayCore.Policy, visitorPolicy: VisitorPolicy, store: any LeaseStore,
+        on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing, setup: Setup, store: any LeaseStore,
         dialJudge: DialGuard, log: Logger
     ) {
-        self.dialJudge = dialJudge
         self.loop = loop
-        self.keys = keys
-        taughtMeshKey = keys.meshKeys.first
         self.laneLoops = laneLoops
-        self.offer = offer
-        self.name = name
-        self.software = software
-        self.bindHost = bindHost
-        self.advertised = advertised
-        self.visitorPolicy = visitorPolicy
+        self.keys = keys
+        self.setup = setup
         self.store = store
+        self.dialJudge = dialJudge
         self.log = log
-        core = RelayCore(policy: policy, seed: UInt64.random(in: 0 ... .max))
+        taughtMeshKey = keys.meshKeys.first
+        core = RelayCore(policy: setup.policy, seed: UInt64.random(in: 0 ... .max))
     }
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
@@ -236,7 +214,7 @@ public final class RelayService {
             session.admission = admission
             session.isAdmitted = true
             session.name = introduction.name
-            session.isPlain = introduction.wantsPlain && offer.allowsPlain
+            session.isPlain = introduction.wantsPlain && setup.allowsPlain
             // For that peer alone: it is told where it reaches this relay as it said itself.
             introduction.dialled =
                 advertised ?? Endpoint(introduction.dialled, defaultPort: 1)?.host
@@ -517,8 +495,8 @@ public final class RelayService {
         session.channel.send(
             RelayMessage.welcome(
                 RelayMessage.Welcome(
-                    session: id, name: name, observed: session.channel.remoteAddress?.description ?? "",
-                    software: software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
+                    session: id, name: setup.name, observed: session.channel.remoteAddress?.description ?? "",
+                    software: setup.software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
                     groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports.usual)
             ).bytes)
     }
