@@ -121,7 +121,8 @@ let package = Package(
             name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerCore", "PeerWire"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerReactorTests", dependencies: ["PeerReactor", "CLinux", "COpenSSL", "CRecords"],
+            name: "PeerReactorTests",
+            dependencies: ["PeerReactor", "PeerCore", "PeerWire", "CLinux", "COpenSSL", "CRecords"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerProbingTests",
@@ -129,7 +130,7 @@ let package = Package(
         .testTarget(
             name: "PeerServicesTests",
             dependencies: [
-                "PeerServices", "PeerCore", "PeerReactor", "PeerStorage",
+                "PeerServices", "PeerCore", "PeerReactor", "PeerStorage", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),

@@ -30,6 +30,7 @@ struct extra {
 struct finder {
     copenssl_find_key find;
     void *owner;
+    copenssl_let_go let_go;
 };
 
 static int extra_index = -1, finder_index = -1, expected_index = -1;
@@ -41,7 +42,9 @@ static void free_extra(void *parent, void *pointer, CRYPTO_EX_DATA *data, int in
 
 static void free_finder(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp) {
     (void)parent, (void)data, (void)index, (void)argl, (void)argp;
-    OPENSSL_free(pointer);
+    struct finder *finder = pointer;
+    if (finder && finder->let_go) finder->let_go(finder->owner);
+    OPENSSL_free(finder);
 }
 
 static void free_expected(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long argl, void *argp) {
@@ -328,7 +331,8 @@ static SSL_CTX *make_context(const SSL_METHOD *method, const uint8_t *seed) {
     return NULL;
 }
 
-SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner) {
+SSL_CTX *copenssl_server(
+    const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner, copenssl_let_go let_go) {
     SSL_CTX *context = make_context(TLS_server_method(), seed);
     struct finder *finder = OPENSSL_zalloc(sizeof *finder);
     if (!context || !finder || !SSL_CTX_set_ex_data(context, finder_index, finder)) {
@@ -336,7 +340,7 @@ SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_k
         SSL_CTX_free(context);
         return NULL;
     }
-    *finder = (struct finder){find, owner};
+    *finder = (struct finder){find, owner, let_go};
     SSL_CTX_set_client_hello_cb(context, greet, NULL);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     SSL_CTX_set_psk_find_session_callback(context, find_session);

@@ -34,7 +34,7 @@ final class RestlessNode: Sendable {
     private static func serve(_ listening: Int32, _ number: UInt8, _ messages: Int, _ text: String) {
         let seed = [UInt8](repeating: number, count: 32)
         let socket = accept(listening, nil, nil)
-        let context = copenssl_server(seed, { _, _, _ in false }, nil)
+        let context = copenssl_server(seed, { _, _, _ in false }, nil, nil)
         let ssl = copenssl_accept(context, socket)
         defer {
             SSL_free(ssl)

@@ -28,9 +28,14 @@ enum { copenssl_key_bytes = 32, copenssl_identity_bytes = 9 };
 typedef bool (*copenssl_find_key)(
     void *owner, const uint8_t identity[copenssl_identity_bytes], uint8_t key[copenssl_key_bytes]);
 
+/// Nobody asks the owner any more. May be called on any thread.
+typedef void (*copenssl_let_go)(void *owner);
+
 /// Contexts for TLS 1.3 and nothing older, with a self-signed certificate for the Ed25519 key `seed`; NULL when the
-/// library cannot. The owner must outlive the context.
-SSL_CTX *copenssl_server(const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner);
+/// library cannot. A context lives as long as the last connection that was made from it: only then, and only where a
+/// context was made, is the owner let go of.
+SSL_CTX *copenssl_server(
+    const uint8_t seed[copenssl_key_bytes], copenssl_find_key find, void *owner, copenssl_let_go let_go);
 SSL_CTX *copenssl_client(const uint8_t seed[copenssl_key_bytes]);
 
 /// Makes a client's context that somebody else built (a library that dials by itself) show the certificate of `model`,

@@ -330,6 +330,12 @@ public final class EventLoop: @unchecked Sendable {
     }
 }
 
+/// Refers to something that may be gone by then: what a job on another thread calls back to does not live for that.
+public struct Weak<Value: AnyObject> {
+    public weak var value: Value?
+    public init(_ value: Value) { self.value = value }
+}
+
 /// Carries a value that belongs to a loop through other threads; only on the loop can it be opened.
 public struct LoopBound<Value>: @unchecked Sendable {
     // Unchecked, because `value` is handed out on the loop's thread alone, and the check is made at run time.

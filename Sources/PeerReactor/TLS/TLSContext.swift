@@ -22,12 +22,13 @@ public final class TLSContext: @unchecked Sendable {
     // Unchecked: OpenSSL counts the references to a context itself and locks what its connections share.
     let server: OpaquePointer
     let client: OpaquePointer
-    private let keys: ChannelKeys
 
     /// - Parameters:
     ///   - seed: of the node's Ed25519 key, 32 bytes.
     ///   - keys: what other nodes' data channels may prove.
     public init(seed: [UInt8], keys: ChannelKeys) throws(TLSFailure) {
+        // Connections outlive this object, and ask for keys as long as they live.
+        let owner = Unmanaged.passRetained(keys)
         guard seed.count == NodeIdentity.seedByteCount,
             let server = copenssl_server(
                 seed,
@@ -35,8 +36,12 @@ public final class TLSContext: @unchecked Sendable {
                     guard let owner, let identity, let key else { return false }
                     let keys = Unmanaged<ChannelKeys>.fromOpaque(owner).takeUnretainedValue()
                     return keys.copy(UnsafeBufferPointer(start: identity, count: ChannelGroup.byteCount), to: key)
-                }, Unmanaged.passUnretained(keys).toOpaque())
-        else { throw TLSFailure.current("the TLS library cannot be set up") }
+                }, owner.toOpaque(),
+                { owner in if let owner { Unmanaged<ChannelKeys>.fromOpaque(owner).release() } })
+        else {
+            owner.release()
+            throw TLSFailure.current("the TLS library cannot be set up")
+        }
         guard let client = copenssl_client(seed) else {
             SSL_CTX_free(server)
             throw TLSFailure.current("the TLS library cannot be set up")
@@ -45,7 +50,6 @@ public final class TLSContext: @unchecked Sendable {
         _ = RecordLibrary.description
         self.server = server
         self.client = client
-        self.keys = keys
     }
 
     deinit {

@@ -2,7 +2,7 @@ public import Logging
 public import PeerCore
 public import PeerReactor
 public import PeerStorage
-public import PeerWire
+internal import PeerWire
 
 extension PeerService {
     /// What a peer is told once, when the node starts.

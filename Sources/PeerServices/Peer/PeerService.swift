@@ -1,7 +1,7 @@
-public import Logging
+internal import Logging
 public import PeerCore
 public import PeerReactor
-public import PeerStorage
+internal import PeerStorage
 public import PeerWire
 
 /// The shell around `RelayLink` and `PeerPortAgreement`: a session to each relay on the control loop, watches over
@@ -101,13 +101,14 @@ public final class PeerService {
     }
 
     public func start() {
-        let bound = LoopBound(self, on: loop)
+        // The lanes do not keep their peer alive.
+        let bound = LoopBound(Weak(self), on: loop)
         lanes = laneLoops.map { [loop, keys, descriptors] laneLoop in
             LoopBound(
                 PeerLane(
                     on: laneLoop, keys: keys, descriptors: descriptors, lanes: laneLoops.count
                 ) { report in
-                    loop.execute { bound.value.laneReported(report) }
+                    loop.execute { bound.value.value?.laneReported(report) }
                 }, on: laneLoop)
         }
         scheduleTick()

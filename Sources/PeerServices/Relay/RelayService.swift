@@ -87,7 +87,8 @@ public final class RelayService {
     public func start(
         at server: NodeServer, leases: [Lease], retired: [Retirement] = [], holders: [NodeKey] = [], wall: WallTime
     ) {
-        let bound = LoopBound(self, on: loop)
+        // The lanes do not keep their relay alive.
+        let bound = LoopBound(Weak(self), on: loop)
         let control = loop
         let policy = visitorPolicy.share(of: laneLoops.count)
         lanes = laneLoops.enumerated().map { index, laneLoop in
@@ -95,16 +96,16 @@ public final class RelayService {
                 RelayLane(
                     on: laneLoop, policy: policy,
                     wantChannels: { session, count in
-                        control.execute { bound.value.wantChannels(session, count, lane: index) }
-                    }, ranShort: { count in control.execute { bound.value.ranShort(count) } }), on: laneLoop)
+                        control.execute { bound.value.value?.wantChannels(session, count, lane: index) }
+                    }, ranShort: { count in control.execute { bound.value.value?.ranShort(count) } }), on: laneLoop)
         }
         self.server = server
         tellOver(leases.count { $0.expires <= wall })
         for lease in leases { writers[Claim(key: lease.key, mapping: lease.mapping)] = lease.account }
         run(core.restore(leases, retired: retired, holders: holders, at: wall))
-        server.onSession = { [unowned self] arrival in open(arrival) }
-        server.onDataChannel = { [unowned self] stream, group in join(stream, group) }
-        server.onPlainChannel = { [unowned self] channel, hello in join(channel, hello) }
+        server.onSession = { [weak self] arrival in self?.open(arrival) }
+        server.onDataChannel = { [weak self] stream, group in self?.join(stream, group) ?? false }
+        server.onPlainChannel = { [weak self] channel, hello in self?.join(channel, hello) ?? false }
         scheduleTick()
         let visitors = visitorPolicy.reserve.visitors
         if visitors < Self.fewVisitors {
@@ -122,6 +123,11 @@ public final class RelayService {
             session.channel.closeAfterFlush()
         }
         for listeners in ports.values { for listener in listeners { listener.pause() } }
+    }
+
+    /// Gives the public ports back to the system, which the end of the process does otherwise. Visitors are reset.
+    public func close() {
+        for claim in ports.keys { free(claim) }
     }
 
     public var sessionCount: Int { core.sessionCount }

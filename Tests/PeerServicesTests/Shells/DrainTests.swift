@@ -1,0 +1,97 @@
+import PeerCore
+import PeerServices
+import PeerWire
+import Synchronization
+import Testing
+
+@Suite("A relay that lets its peers go, and a node with several relays", .timeLimit(.minutes(2)))
+struct DrainTests {
+    private let bench: ShellBench
+    private let service: EchoService
+
+    init() throws {
+        bench = try ShellBench()
+        service = try EchoService()
+    }
+
+    @Test("a mapping has the same number at two relays, and visitors are served at both")
+    func both() throws {
+        let relays = [try bench.relay(), try bench.relay(seed: 5)]
+        let peer = try bench.peer(at: relays)
+        let id = try peer.expose(1, port: service.port)
+        // Both are on one machine, so one number cannot be had twice there; the second relay gives its own.
+        try bench.time.eventually("verified at both") {
+            try peer.run { $0.mappings() }.count { $0.wish.id == id && $0.state == .verified } == 2
+        }
+        for mapping in try peer.run({ $0.mappings() }) {
+            #expect(try Visitor.says([4], to: mapping.ports!.first) == .bytes([4]))
+        }
+    }
+
+    @Test("one that drains tells its peers, stays until it is told so, and takes nobody new")
+    func drains() throws {
+        let relay = try bench.relay()
+        let peer = try bench.peer(at: [relay])
+        let id = try peer.expose(1, port: service.port)
+        _ = try bench.port(of: id, at: peer)
+        try relay.run { $0.drain(within: 600) }
+        let other = try bench.peer(seed: 3, at: [relay])
+        try bench.time.eventually("turned away") { try other.standing(at: relay)?.reason != nil }
+        #expect(try peer.verified(id) != nil)
+        try relay.run { $0.stay() }
+        try bench.time.eventually("taken") { try other.standing(at: relay)?.state == .connected }
+    }
+
+    @Test("peers that are still there when the time is over are sent away")
+    func late() throws {
+        let relay = try bench.relay()
+        let peer = try bench.peer(at: [relay])
+        let id = try peer.expose(1, port: service.port)
+        let port = try bench.port(of: id, at: peer)
+        try relay.run { $0.drain(within: 5) }
+        try bench.time.throughout(.seconds(4), "there") { try relay.sessions == 1 }
+        try bench.time.eventually("sent away", within: .seconds(3)) { try relay.sessions == 0 }
+        #expect(try Visitor.says([1], to: port) == .refused)
+    }
+
+    @Test("a peer that the relay's owner sends away loses its leases, and comes back without them")
+    func sentAway() throws {
+        let relay = try bench.relay()
+        let peer = try bench.peer(at: [relay])
+        let id = try peer.expose(1, port: service.port)
+        let port = try bench.port(of: id, at: peer)
+        try relay.run { $0.sendAway(peer.keys.key) }
+        try bench.time.eventually("closed") { try Visitor.says([1], to: port) == .refused }
+        #expect(relay.store.leases.isEmpty)
+    }
+
+    @Test("a relay that the user leaves has its ports back, and the session ends")
+    func left() throws {
+        let relay = try bench.relay()
+        let peer = try bench.peer(at: [relay])
+        let id = try peer.expose(1, port: service.port)
+        let port = try bench.port(of: id, at: peer)
+        #expect(try peer.run { $0.leave(relay.endpoint) })
+        try bench.time.eventually("forgotten") { try relay.carried.isEmpty && relay.sessions == 0 }
+        #expect(try Visitor.says([1], to: port) == .refused)
+        #expect(try peer.run { $0.mappings() }.isEmpty)
+    }
+
+    @Test("of two processes with one key the later one goes on, and the former one hears that it is superseded")
+    func superseded() throws {
+        let relay = try bench.relay()
+        let first = try bench.peer(at: [])
+        let isSuperseded = Mutex(false)
+        try first.run { service in
+            service.onSuperseded = { _ in isSuperseded.withLock { $0 = true } }
+            service.join(relay.endpoint)
+        }
+        try bench.time.eventually("connected") { try first.standing(at: relay)?.state == .connected }
+        let second = try bench.peer(at: [relay]) { setup in
+            setup.process = ProcessStart(number: 2, instance: ProcessInstance(bytes: [UInt8](repeating: 9, count: 16))!)
+        }
+        try bench.time.eventually("superseded") { isSuperseded.withLock { $0 } }
+        try bench.time.eventually("connected") { try second.standing(at: relay)?.state == .connected }
+        #expect(try relay.sessions == 1)
+    }
+}

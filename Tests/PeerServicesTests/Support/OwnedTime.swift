@@ -1,0 +1,97 @@
+import Foundation
+import PeerCore
+import PeerReactor
+import Testing
+
+/// Loops whose time a test owns.
+final class OwnedTime: Sendable {
+    let clock = ManualClock(wall: WallTime(seconds: 1_900_000_000))
+
+    func loop() throws -> EventLoop {
+        let loop = try EventLoop(clock: clock)
+        try loop.start()
+        return loop
+    }
+
+    /// Lets time go on in steps until something holds. What the system does (connections, disks) takes real time, so
+    /// each step waits a moment for it: ten times as fast as by the clock.
+    ///
+    /// - Parameter limit: of the loops' time.
+    func eventually(
+        _ what: String, within limit: Instant.Span = .seconds(60), _ location: SourceLocation = #_sourceLocation,
+        _ holds: () throws -> Bool
+    ) throws {
+        let end = clock.now + limit
+        while try !holds() {
+            guard clock.now < end else {
+                Issue.record("after \(limit): not \(what)", sourceLocation: location)
+                throw NotSo(what: what)
+            }
+            pass(.milliseconds(20))
+        }
+    }
+
+    /// For so long, something holds.
+    func throughout(
+        _ span: Instant.Span, _ what: String, _ location: SourceLocation = #_sourceLocation, _ holds: () throws -> Bool
+    ) throws {
+        let end = clock.now + span
+        while clock.now < end {
+            try #require(try holds(), "no longer \(what)", sourceLocation: location)
+            pass(.milliseconds(20))
+        }
+    }
+
+    private func pass(_ span: Instant.Span) {
+        clock.advance(by: span)
+        usleep(2_000)
+    }
+
+    struct NotSo: Error, CustomStringConvertible {
+        var what: String
+        var description: String { "not \(what)" }
+    }
+}
+
+/// Carries a part of a node to its loop.
+struct OnLoop<Value>: @unchecked Sendable {
+    // Unchecked: the value is touched in `run` alone, which is on its loop.
+    private let value: Value
+    private let loop: EventLoop
+
+    init(on loop: EventLoop, _ make: @escaping @Sendable () throws -> Value) throws {
+        self.loop = loop
+        value = try Self.wait(on: loop, make)
+    }
+
+    /// Runs `body` on the loop and waits for what it returns.
+    @discardableResult
+    func run<Result>(_ body: @escaping (Value) throws -> Result) throws -> Result {
+        let job = Unchecked(value: { [value] in try body(value) })
+        return try Self.wait(on: loop) { try job.value() }
+    }
+
+    private struct Unchecked<Body>: @unchecked Sendable {
+        // Unchecked: the caller waits until the loop has run it.
+        let value: Body
+    }
+
+    private final class Box<Result>: @unchecked Sendable {
+        // Unchecked: written before the semaphore is signalled, read after it.
+        var result: Swift.Result<Result, any Error>?
+    }
+
+    private static func wait<Result>(
+        on loop: EventLoop, _ body: @escaping @Sendable () throws -> Result
+    ) throws -> Result {
+        let (box, done) = (Box<Result>(), DispatchSemaphore(value: 0))
+        loop.execute {
+            box.result = Swift.Result { try body() }
+            done.signal()
+        }
+        guard done.wait(timeout: .now() + 30) == .success, let result = box.result else {
+            throw OwnedTime.NotSo(what: "answered by its loop")
+        }
+        return try result.get()
+    }
+}

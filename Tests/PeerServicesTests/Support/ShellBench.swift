@@ -1,0 +1,213 @@
+import Foundation
+import Logging
+import PeerCore
+import PeerReactor
+import PeerServices
+import PeerStorage
+import PeerWire
+import Testing
+
+/// A relay and its peers in one process: the shells that ship, over loopback, in time that the test owns.
+final class ShellBench {
+    static let meshKey = MeshKey(bytes: [UInt8](repeating: 7, count: MeshKey.byteCount))!
+    static let otherMeshKey = MeshKey(bytes: [UInt8](repeating: 8, count: MeshKey.byteCount))!
+    private static let loopback = SocketAddress.Host.ipv4([127, 0, 0, 1])
+
+    let time = OwnedTime()
+    private let folder = NSTemporaryDirectory() + "p2prc-shells-\(UInt64.random(in: 0 ... .max))"
+    private var homes = 0
+    private var loops: [EventLoop] = []
+
+    init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
+
+    deinit {
+        for loop in loops { loop.stop() }
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    private static func ring(seed number: UInt8, _ meshKeys: [MeshKey]) throws -> KeyRing {
+        let seed = Self.seed(number)
+        return try KeyRing(NodeIdentity(seed: seed)!, seed: seed, history: KeyHistory(), meshKeys: meshKeys)
+    }
+
+    static func seed(_ number: UInt8) -> [UInt8] { [UInt8](repeating: number, count: NodeIdentity.seedByteCount) }
+
+    private func loop() throws -> EventLoop {
+        let loop = try time.loop()
+        loops.append(loop)
+        return loop
+    }
+
+    /// Who may be dialled on others' word: everybody on this machine.
+    private static var judge: DialGuard {
+        DialGuard(widened: [Network(of: HostAddress(bytes: [127, 0, 0, 0])!, prefixLength: 8)])
+    }
+    private static var log: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+
+    // MARK: Relays
+
+    final class Relay {
+        let keys: KeyRing
+        let store: MemoryStore
+        let port: UInt16
+        private let parts: OnLoop<Parts>
+        private let loop: EventLoop
+
+        private final class Parts {
+            let server: NodeServer
+            var service: RelayService?
+
+            init(_ server: NodeServer, _ service: RelayService) {
+                self.server = server
+                self.service = service
+            }
+        }
+
+        var endpoint: Endpoint { Endpoint(host: "127.0.0.1", port: port) }
+
+        fileprivate init(
+            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], port wanted: UInt16, store: MemoryStore,
+            _ change: (inout RelayService.Setup) -> Void
+        ) throws {
+            self.loop = loop
+            self.store = store
+            keys = try ring(seed: seed, meshKeys)
+            var setup = RelayService.Setup(
+                name: "relay", software: "test", policy: .init(ports: PortRange(first: 20_000, last: 29_999)!),
+                visitorPolicy: .init(
+                    filter: .everybody,
+                    reserve: .init(
+                        descriptors: .init(limit: 10_000, reserve: 100), buffers: .init(limit: 1 << 30, reserve: 0))))
+            setup.bindHost = loopback
+            change(&setup)
+            parts = try OnLoop(on: loop) { [keys, setup] in
+                let server = NodeServer(on: loop, keys: keys)
+                let service = RelayService(
+                    on: loop, lanes: [loop], keys: keys, setup: setup, store: store, dialJudge: judge, log: log)
+                return Parts(server, service)
+            }
+            port = try parts.run { parts in
+                let listener = try Listener.hold(port: wanted, on: loopback, .betweenNodes)
+                parts.service?.start(at: parts.server, leases: store.leases, wall: loop.wall())
+                try parts.server.listen(listener)
+                return listener.address.port
+            }
+        }
+
+        func run<Result>(_ body: @escaping (RelayService) throws -> Result) throws -> Result {
+            try parts.run { parts in try body(#require(parts.service, "the relay was stopped")) }
+        }
+
+        var carried: [CarriedMapping] { get throws { try run { $0.mappings() } } }
+        var sessions: Int { get throws { try run { $0.sessionCount } } }
+
+        /// As the process ends: peers hear of it, its ports are free.
+        func stop() throws {
+            try parts.run { parts in
+                parts.service?.stop()
+                parts.service?.close()
+                parts.server.stop()
+                parts.service = nil
+            }
+        }
+
+        /// The machine hangs: nothing is read or answered until `body` is over.
+        func whileSilent<Result>(_ body: () throws -> Result) throws -> Result {
+            let (begun, over) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            loop.execute {
+                begun.signal()
+                over.wait()
+            }
+            begun.wait()
+            defer { over.signal() }
+            return try body()
+        }
+    }
+
+    func relay(
+        seed: UInt8 = 1, meshKeys: [MeshKey] = [ShellBench.meshKey], port: UInt16 = 0,
+        store: MemoryStore = MemoryStore(),
+        _ change: (inout RelayService.Setup) -> Void = { _ in }
+    ) throws -> Relay {
+        try Relay(on: loop(), seed: seed, meshKeys: meshKeys, port: port, store: store, change)
+    }
+
+    // MARK: Peers
+
+    final class Peer {
+        let keys: KeyRing
+        private let parts: OnLoop<(server: NodeServer, service: PeerService)>
+
+        fileprivate init(
+            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
+            _ change: (inout PeerService.Setup) -> Void
+        ) throws {
+            keys = try ring(seed: seed, meshKeys)
+            let home = try Home.open(at: home)
+            let writer = TableWriter(try IPTable.open(in: home, now: loop.wall()).table, log: log)
+            let receipts = ReceiptWriter(try ReceiptFolder.open(in: home), log: log)
+            var random = SystemRandomNumberGenerator()
+            let process = ProcessStart(number: 1, instance: ProcessInstance(using: &random))
+            let listener = try OnLoop(on: loop) { try Listener.hold(port: 0, on: loopback, .betweenNodes) }
+            let port = try listener.run { $0.address.port }
+            var setup = PeerService.Setup(name: "peer \(seed)", software: "test", process: process, serverPort: port)
+            setup.bindHost = loopback
+            change(&setup)
+            parts = try OnLoop(on: loop) { [keys, setup] in
+                let server = NodeServer(on: loop, keys: keys)
+                let service = PeerService(
+                    on: loop, lanes: [loop], keys: keys, setup: setup,
+                    parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log))
+                service.start()
+                return (server, service)
+            }
+        }
+
+        @discardableResult
+        func run<Result>(_ body: @escaping (PeerService) throws -> Result) throws -> Result {
+            try parts.run { try body($0.service) }
+        }
+
+        /// Exposes a service of this machine, by a number that is the test's own.
+        @discardableResult
+        func expose(_ number: UInt64, port: UInt16, _ ports: PortWish = .any(count: 1)) throws -> MappingID {
+            let id = MappingID(value: number)
+            let target = MappingWish.Target.service(host: "127.0.0.1", port: port)
+            try run { $0.add(MappingWish(id: id, target: target, protocols: .tcp, ports: ports), isTemporary: true) }
+            return id
+        }
+
+        func mapping(_ id: MappingID) throws -> ExposedMapping? { try run { $0.mappings() }.first { $0.wish.id == id } }
+
+        /// The public port of a mapping that is verified.
+        func verified(_ id: MappingID) throws -> UInt16? {
+            guard let mapping = try mapping(id), mapping.state == .verified else { return nil }
+            return mapping.ports?.first
+        }
+
+        func standing(at relay: Relay) throws -> RelayStanding? {
+            try run { $0.relayStandings }.first { $0.endpoint == relay.endpoint }
+        }
+    }
+
+    /// - Parameter relays: that it uses from the start.
+    func peer(
+        seed: UInt8 = 2, meshKeys: [MeshKey] = [ShellBench.meshKey], at relays: [Relay],
+        _ change: (inout PeerService.Setup) -> Void = { _ in }
+    ) throws -> Peer {
+        homes += 1
+        let peer = try Peer(on: loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
+        for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
+        return peer
+    }
+
+    /// Waits until a mapping is verified, and says at which port.
+    func port(of id: MappingID, at peer: Peer, _ location: SourceLocation = #_sourceLocation) throws -> UInt16 {
+        var port: UInt16?
+        try time.eventually("verified", location) {
+            port = try peer.verified(id)
+            return port != nil
+        }
+        return try #require(port)
+    }
+}
