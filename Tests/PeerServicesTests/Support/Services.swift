@@ -1,11 +1,13 @@
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 /// A service of the machine that sends back what it gets, until the test lets go of it.
 final class EchoService: @unchecked Sendable {
-    // Unchecked: the descriptor is set once.
+    // Unchecked: the descriptor is set once, and closed once.
     private let fd: Int32
+    private let isStopped = Mutex(false)
     let port: UInt16
 
     /// - Parameter port: 0: any that is free.
@@ -36,6 +38,11 @@ final class EchoService: @unchecked Sendable {
 
     /// From now on its port refuses.
     func stop() {
+        let isFirst = isStopped.withLock { stopped in
+            defer { stopped = true }
+            return !stopped
+        }
+        guard isFirst else { return }
         shutdown(fd, Int32(SHUT_RDWR))
         close(fd)
     }
