@@ -48,7 +48,7 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks. The tests with limits of seconds run by themselves, as above.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Mesh|Reactor|Storage|Services)Tests'
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Reactor|Storage|TOML|Services)Tests'
 SANITIZED_ALONE = --skip-build --disable-xctest --filter PeerProbingTests
 ADDRESS = LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
 	P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan
@@ -118,11 +118,15 @@ lint: ## Check the format of the sources
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
 C_MODULES = CCurl CLinux COpenSSL CRecords
+CXX_MODULES = CTOML
 C_WARNINGS = -Wall -Wextra -Wconversion -Wsign-conversion -Wvla -Werror
 
-lint-c: ## Compile the C modules with gcc's analyzer and all warnings that matter, and keep nothing
+lint-c: ## Compile the C and C++ modules with gcc's analyzer (C alone) and all warnings that matter, and keep nothing
 	@for file in $(wildcard $(C_MODULES:%=Sources/%/*.c)); do \
 		gcc -std=gnu17 -O2 -fanalyzer $(C_WARNINGS) $(C_MODULES:%=-ISources/%/include) -c -o /dev/null "$$file" || exit 1; \
+	done
+	@for file in $(wildcard $(CXX_MODULES:%=Sources/%/*.cpp)); do \
+		g++ -std=c++17 -O2 $(C_WARNINGS) $(CXX_MODULES:%=-ISources/%/include) -c -o /dev/null "$$file" || exit 1; \
 	done
 
 clean: ## Remove what was built

@@ -17,6 +17,10 @@ let checked: [CSetting] =
     Context.environment["P2PRC_SANITIZER"] == "address"
     ? [.unsafeFlags(["-fsanitize=undefined", "-fno-sanitize-recover=undefined"])] : []
 
+let checkedCXX: [CXXSetting] =
+    Context.environment["P2PRC_SANITIZER"] == "address"
+    ? [.unsafeFlags(["-fsanitize=undefined", "-fno-sanitize-recover=undefined"])] : []
+
 /// The commit that is built, for `--version`: a plain build cannot ask git, and there may be none to ask. The Makefile does.
 let commit = (Context.environment["P2PRC_COMMIT"] ?? "").filter { $0.isHexDigit || "-dirty".contains($0) }
 let named: [CSetting] = commit.isEmpty ? [] : [.define("P2PRC_COMMIT", to: commit)]
@@ -49,9 +53,8 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore",
-                "PeerWire",
-                "CLinux", .product(name: "Logging", package: "swift-log"),
+                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerTOML",
+                "PeerCore", "PeerWire", "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
@@ -90,6 +93,7 @@ let package = Package(
                 "PeerCore", "PeerWire", .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: strict),
+        .target(name: "PeerTOML", dependencies: ["CTOML", "PeerWire"], swiftSettings: strict),
         .target(name: "PeerCore", dependencies: ["PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
@@ -100,6 +104,7 @@ let package = Package(
         .target(
             name: "COpenSSL", cSettings: checked, linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CRecords", cSettings: checked, linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "CTOML", cxxSettings: checkedCXX),
 
         .executableTarget(
             name: "microbench", dependencies: ["PeerReactor", "PeerCore", "PeerWire"], path: "Benchmarks/micro",
@@ -108,7 +113,7 @@ let package = Package(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
         .target(
-            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerWire"], path: "Tests/Fuzz/Parsers",
+            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerTOML", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
             name: "PeerWireTests", dependencies: ["TestSupport", "FuzzParsers", "PeerWire"],
@@ -117,6 +122,8 @@ let package = Package(
         .testTarget(
             name: "PeerCoreTests", dependencies: ["PeerCore", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
+        .testTarget(
+            name: "PeerTOMLTests", dependencies: ["TestSupport", "PeerTOML", "PeerCore"], swiftSettings: testing),
         .testTarget(
             name: "PeerStorageTests", dependencies: ["TestSupport", "PeerStorage", "PeerCore", "PeerWire"],
             swiftSettings: testing),
@@ -151,8 +158,8 @@ let package = Package(
         .testTarget(
             name: "P2PRCKitTests",
             dependencies: [
-                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerCore",
-                "PeerWire",
+                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerTOML",
+                "PeerCore", "PeerWire",
             ],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),
@@ -164,5 +171,6 @@ let package = Package(
             name: "LaboratoryTests", dependencies: ["TestSupport", "PeerProbing", "PeerCore", "PeerWire"],
             swiftSettings: testing),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )

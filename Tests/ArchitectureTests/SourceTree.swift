@@ -62,7 +62,7 @@ enum SourceTree {
         .deletingLastPathComponent()
 
     static let sources = read("Sources")
-    static let cSources = read("Sources", "c")
+    static let cSources = read("Sources", "c") + read("Sources", "cpp")
     static let tests = read("Tests")
     /// What people read: the documents, and the files that the repository's front page shows.
     static let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].compactMap(file) + read("docs", "md")

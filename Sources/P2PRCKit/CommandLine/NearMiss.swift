@@ -1,5 +1,3 @@
-internal import PeerStorage
-
 /// What somebody may have meant by words that there are not. A flag that opens something is never proposed: who follows
 /// advice without thinking must not be worse off than before.
 public struct NearMiss: Sendable {

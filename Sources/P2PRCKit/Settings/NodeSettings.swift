@@ -1,7 +1,7 @@
 public import PeerCore
 public import PeerReactor
 internal import PeerServices
-public import PeerStorage
+internal import PeerStorage
 public import PeerWire
 
 /// Everything a user may say when starting a node, checked: the configuration first, then the flags, which win.

@@ -1,4 +1,5 @@
 internal import PeerReactor
+internal import PeerTOML
 internal import PeerWire
 
 extension FuzzTarget {
@@ -41,6 +42,8 @@ extension FuzzTarget {
         // Many spellings of one table, so what is written again is only held to mean the same.
         FuzzTarget("p2prc-table", longestInput: 4_096) { readP2PRCTable($0) },
         FuzzTarget("multipart-form", longestInput: 2_048) { readForm($0) },
+        // What the user writes; it goes to a library in another language.
+        FuzzTarget("toml", longestInput: 2_048) { readTOML($0) },
         text("endpoint", parse: { Endpoint($0, defaultPort: 8_088) }, write: { "\($0)" }, meaning: { _ in nil }),
     ]
 
@@ -123,6 +126,18 @@ extension FuzzTarget {
             guard (try? P2PRCTable(json: written)) == table else { return .flawed("\(table) is written as \(written)") }
         }
         return .accepted
+    }
+
+    /// A fault is one line about a place in the text; what is understood is understood again.
+    private static func readTOML(_ bytes: [UInt8]) -> Outcome {
+        do throws(TOMLFault) {
+            let table = try TOMLText.read(bytes)
+            return (try? TOMLText.read(bytes)) == table ? .accepted : .flawed("another document the second time")
+        } catch {
+            let lines = bytes.count { $0 == UInt8(ascii: "\n") } + 1
+            let isSound = !error.text.isEmpty && PlainText.isClean(error.description)
+            return isSound && (1...lines).contains(error.line ?? 1) ? .refused : .flawed("a fault of \(error)")
+        }
     }
 
     /// A link as it is written: the keys behind the address in small letters.

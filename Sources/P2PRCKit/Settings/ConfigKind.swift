@@ -1,5 +1,6 @@
-import PeerCore
-import PeerWire
+internal import PeerCore
+internal import PeerTOML
+internal import PeerWire
 
 /// A type of value in the configuration: how it is read, and what to write instead of what cannot be read.
 struct ConfigKind<Value> {

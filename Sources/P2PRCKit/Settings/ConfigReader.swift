@@ -1,3 +1,5 @@
+internal import PeerTOML
+
 /// Takes values out of a document by name and type, and remembers what is wrong and which names were asked for.
 struct ConfigReader {
     /// One table of the document, or its top.

@@ -1,6 +1,7 @@
 import Foundation
+@testable import P2PRCKit
 import PeerCore
-@testable import PeerStorage
+import PeerStorage
 import PeerWire
 import Testing
 
@@ -22,7 +23,7 @@ import Testing
     @Test func `no file, an empty one and one of remarks are the defaults`() throws {
         let paths = try Home.inspect(at: folder.path)
         #expect(try ConfigFile.load(paths) == NodeConfig())
-        write("", to: paths.config)
+        try folder.write("", to: "config.toml")
         #expect(try ConfigFile.load(paths) == NodeConfig())
         #expect(try parse("# nothing\n\n[limits]\n") == NodeConfig())
     }
@@ -163,9 +164,13 @@ import Testing
         ("limits = { keys = \"x\" }", "line 1: limits.keys: this is text in quotes"),
         ("limits.keys = \"x\"", "line 1: limits.keys: this is text in quotes"), ("open = ", "line 1: "),
         ("open = true\nopen = true", "line 2: "), ("name = \"a\nb\"", "line 1: "), ("[limits\nkeys = 1", "line 1: "),
-        ("open = true\n[=]", "line 2: there is '=' where a name belongs"),
-        ("[", "line 1: there is the end of the file"),
-        ("[[#]]", "line 1: "), (" [ .a]", "line 1: "), ("[ü]", "line 1: "), ("[]", "line 1: "), ("[[]]", "line 1: "),
+        ("open = true\n[]", "line 2: there is ']' where a name belongs"), ("[[]]", "line 1: "),
+        ("[", "line 1: there is the end of the file"), ("open: true", "line 1: key-value pair: expected '='"),
+        ("open = treu", "line 1: "), ("büro = 1", "line 1: there is 'ü' outside of quotes (column 2)"),
+        ("[[peers]]\ndeny = []", "line 1: peers is a list; write a table: [peers]"),
+        ("since = 2026-11-21T07:32:00Z", "line 1: there is no key since"),
+        ("server_port = 2026-11-21", "line 1: server_port: this is a date or time"),
+        ("name = \"\"\"two\nlines\"\"\"", "line 1: name: write 1 to 255 bytes on one line"),
         // Of several the first in the file.
         ("open = 1\nplain = 2", "line 1: open"), ("zzz = 1\nopen = 2", "line 1: there is no key zzz"),
         ("[limits]\nkeys = 0\n[visitors]\nallow = 1", "line 2: limits.keys"),
@@ -216,18 +221,5 @@ import Testing
                 _ = try ConfigFile.parse(bytes)
             } catch { #expect(!error.description.isEmpty && !error.description.contains("\n")) }
         }
-    }
-}
-
-@Suite struct SpellingTests {
-    @Test(arguments: [
-        ("nmae", "name"), ("name", "name"), ("nam", "name"), ("names", "name"), ("bnid", "bind"), ("prots", "ports"),
-        ("leases_hours", "lease_hours"),
-    ]) func `a slip finds its word`(word: String, meant: String) {
-        #expect(Spelling.nearest(to: word, in: ["name", "bind", "ports", "lease_hours"]) == meant)
-    }
-
-    @Test(arguments: ["frobnicate", "", "x", "abcd"]) func `what is far from all finds none`(word: String) {
-        #expect(Spelling.nearest(to: word, in: ["name", "bind", "ports", "lease_hours"]) == nil)
     }
 }

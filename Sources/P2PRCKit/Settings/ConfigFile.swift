@@ -1,38 +1,25 @@
-import PeerCore
-import PeerWire
+internal import PeerCore
+public import PeerStorage
+internal import PeerTOML
+internal import PeerWire
 
-/// Reads `config.toml`. It belongs to the user: it is never written, replaced or put aside.
+/// Reads `config.toml`.
 public enum ConfigFile {
-    /// A longer file is no configuration.
-    static let longest = 1 << 20
-
     /// The defaults where there is no file. A file that cannot be understood is `.damaged`, with the line and the key.
     public static func load(_ paths: HomePaths) throws(StorageError) -> NodeConfig {
-        let content: Disk.Content?
-        do throws(StorageError) {
-            content = try Disk.read(paths.config, limit: longest)
-        } catch {
-            throw error.kind == .damaged ? damaged(paths.config, error.detail) : error
-        }
-        guard let content else { return NodeConfig() }
+        guard let bytes = try ConfigText.read(paths) else { return NodeConfig() }
         do throws(ConfigFault) {
-            return try parse(content.bytes)
-        } catch { throw damaged(paths.config, error.description) }
-    }
-
-    private static func damaged(_ path: String, _ detail: String) -> StorageError {
-        StorageError(.damaged, path: path, detail: detail, advice: "correct the file (docs/files.md has all keys)")
+            return try parse(bytes)
+        } catch { throw ConfigText.damaged(paths, error.description) }
     }
 
     /// Fails with the first thing that is wrong, from the top of the file.
     public static func parse(_ bytes: [UInt8]) throws(ConfigFault) -> NodeConfig {
-        // The mark that some editors put in front; it is no part of the text.
-        let mark = Array("\u{feff}".utf8)
-        let bytes = bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
-        guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw ConfigFault(line: nil, text: "it is not text in UTF-8")
-        }
-        var reader = ConfigReader(root: try TOMLText.read(text))
+        let document: TOMLTable
+        do throws(TOMLFault) {
+            document = try TOMLText.read(bytes)
+        } catch { throw ConfigFault(error) }
+        var reader = ConfigReader(root: document)
         let config = read(&reader)
         if let fault = reader.firstFault { throw fault }
         return config
@@ -91,6 +78,15 @@ public enum ConfigFile {
 public struct ConfigFault: Error, Hashable, Sendable, CustomStringConvertible {
     public var line: Int?
     public var text: String
+
+    init(line: Int?, text: String) {
+        self.line = line
+        self.text = text
+    }
+
+    init(_ fault: TOMLFault) {
+        self.init(line: fault.line, text: fault.text + (fault.column.map { " (column \($0))" } ?? ""))
+    }
 
     public var description: String { (line.map { "line \($0): " } ?? "") + text }
 }
