@@ -42,10 +42,10 @@ struct P2PRC: AsyncParsableCommand {
         help: "With --connect-reverse-proxy: it may take anybody and prove nothing but its key.")
     var acceptOpen = false
 
-    @Flag(name: .customLong("open"), help: "With --reverse-proxy: let anybody join, not only members.")
+    @Flag(name: .customLong("open"), help: ArgumentHelp(SettingText.help(of: "--open")))
     var isOpen = false
 
-    @Flag(help: "With -s: data channels without encryption, with nodes that ask for that too.")
+    @Flag(help: ArgumentHelp(SettingText.help(of: "--plain")))
     var plain = false
 
     @Flag(name: .customLong("no-server-port"), help: "With -s: do not expose the node's own server port.")
@@ -100,21 +100,18 @@ struct P2PRC: AsyncParsableCommand {
 
     @OptionGroup var common: Common
 
-    @Option(
-        help: ArgumentHelp("With -s: listen on this address only (default: all, IPv4 and IPv6).", valueName: "addr"))
+    @Option(help: ArgumentHelp(SettingText.help(of: "--bind"), valueName: "addr"))
     var bind: String?
 
     @Option(
         name: .customLong("server-port"),
-        help: ArgumentHelp("With -s: the port for other nodes (default: 8088).", valueName: "n"))
+        help: ArgumentHelp(SettingText.help(of: "--server-port"), valueName: "n"))
     var serverPort: String?
 
-    @Option(help: ArgumentHelp("With --reverse-proxy: the address that visitors are told.", valueName: "addr"))
+    @Option(help: ArgumentHelp(SettingText.help(of: "--advertise"), valueName: "addr"))
     var advertise: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "With --reverse-proxy: the public ports to give out, ranges with commas between.", valueName: "low-high,…"))
+    @Option(help: ArgumentHelp(SettingText.help(of: "--ports"), valueName: "low-high,…"))
     var ports: [String] = []
 
     @OptionGroup var networks: Networks
@@ -238,8 +235,8 @@ struct P2PRC: AsyncParsableCommand {
     private func settings(_ home: String) throws -> NodeSettings {
         var settings = try NodeSettings.load(home: home)
         settings.isRelay = reverseProxy
-        if isOpen { settings.isOpen = true }
-        if plain { settings.isPlain = true }
+        if isOpen { settings.config.isOpen = true }
+        if plain { settings.config.isPlain = true }
         try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy", "add it")
         try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)

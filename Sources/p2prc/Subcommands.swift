@@ -18,23 +18,22 @@ struct Common: ParsableArguments {
 struct Networks: ParsableArguments {
     @Option(
         name: .customLong("allow-visitors"),
-        help: ArgumentHelp(
-            "With --reverse-proxy: let only these use public ports; may be repeated.", valueName: "cidr"))
+        help: ArgumentHelp(SettingText.help(of: "--allow-visitors"), valueName: "cidr"))
     var allowVisitors: [String] = []
 
     @Option(
         name: .customLong("deny-visitors"),
-        help: ArgumentHelp("With --reverse-proxy: do not let these; may be repeated.", valueName: "cidr"))
+        help: ArgumentHelp(SettingText.help(of: "--deny-visitors"), valueName: "cidr"))
     var denyVisitors: [String] = []
 
     @Option(
         name: .customLong("allow-peers"),
-        help: ArgumentHelp("With --reverse-proxy: let only these nodes come; may be repeated.", valueName: "cidr"))
+        help: ArgumentHelp(SettingText.help(of: "--allow-peers"), valueName: "cidr"))
     var allowPeers: [String] = []
 
     @Option(
         name: .customLong("deny-peers"),
-        help: ArgumentHelp("With --reverse-proxy: do not let these nodes come; may be repeated.", valueName: "cidr"))
+        help: ArgumentHelp(SettingText.help(of: "--deny-peers"), valueName: "cidr"))
     var denyPeers: [String] = []
 
     @Option(

@@ -201,7 +201,7 @@ extension NodeController {
     private func joinAny() -> ControlReply {
         guard settings.sessions > 0 else {
             let text =
-                settings.config.relays > 0
+                settings.config.sessions > 0
                 ? "this node is a relay and chooses no others; start it with --connect-reverse-proxy auto"
                 : "config.toml says relays = 0, only those that are named; make it 2 and restart the node"
             return ControlReply(status: .usage, text: text, document: nil)

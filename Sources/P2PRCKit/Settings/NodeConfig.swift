@@ -1,8 +1,7 @@
 public import PeerCore
 public import PeerWire
 
-/// What `config.toml` sets, with the default of each key. docs/files.md has them in a table, docs/config.example.toml
-/// in a file.
+/// What `config.toml` sets, and some of it flags, with the default of each. `Setting` has the names.
 public struct NodeConfig: Hashable, Sendable {
     /// What the node calls itself; `nil`: the machine's name.
     public var name: String?
@@ -20,7 +19,7 @@ public struct NodeConfig: Hashable, Sendable {
     /// Where P2PRC nodes may exchange tables with this one: address and port; `nil`: nowhere.
     public var p2prcCompat: String?
     /// Relays to hold sessions to at once, of which the user names some or none; 0: only those that he names.
-    public var relays = 2
+    public var sessions = 2
     /// A command line for the shell, run when the published addresses have changed.
     public var hook: String?
     /// How long a lease lasts after its last session, in hours.

@@ -6,37 +6,36 @@ public import PeerWire
 
 /// Everything a user may say when starting a node, checked: the configuration first, then the flags, which win.
 public struct NodeSettings: Sendable {
-    public static let defaultServerPort: UInt16 = 8088
+    public static let defaultServerPort = NodeConfig().serverPort
 
     public var home: String
     public var isRelay = false
-    /// As a relay: anybody may join.
-    public var isOpen = false
-    /// Data channels without encryption, with everybody who asks for that too.
-    public var isPlain = false
     /// Relays to join, as named.
     public var relays: [RelayChoice] = []
     /// `--connect-reverse-proxy auto`: choose among those that the mesh knows, also where this node is a relay itself.
     public var isAuto = false
     public var mappings: [MappingRequest] = []
     public var exposesServerPort = true
-    /// `nil`: all addresses.
-    public var bind: SocketAddress?
-    public var serverPort = NodeSettings.defaultServerPort
-    public var advertised: String?
-    public var ports: PublicPorts
     public var isTemporary = false
-    /// Where P2PRC nodes may exchange tables with this one; `nil`: nowhere.
-    public var p2prcCompat: SocketAddress?
-    public var name: String
-    /// What only the configuration says, and the filters, which flags may replace.
+    /// What the file says, where no flag said otherwise.
     public var config = NodeConfig()
+    private let hostName = SystemFacts.hostName
+    private let usualPorts = Self.defaultPorts
 
-    public init(home: String) {
-        self.home = home
-        ports = Self.defaultPorts
-        name = SystemFacts.hostName
-    }
+    public init(home: String) { self.home = home }
+
+    public var name: String { config.name ?? hostName }
+    public var serverPort: UInt16 { config.serverPort }
+    public var ports: PublicPorts { config.ports ?? usualPorts }
+    public var advertised: String? { config.advertise }
+    /// As a relay: anybody may join.
+    public var isOpen: Bool { config.isOpen }
+    /// Data channels without encryption, with everybody who asks for that too.
+    public var isPlain: Bool { config.isPlain }
+    /// `nil`: all addresses.
+    public var bind: SocketAddress? { config.bind.flatMap { SocketAddress(numeric: $0, port: 0) } }
+    /// Where P2PRC nodes may exchange tables with this one; `nil`: nowhere.
+    public var p2prcCompat: SocketAddress? { config.p2prcCompat.flatMap(Self.numericAddress) }
 
     /// With what `config.toml` of the home says; a damaged one is an error. A home that is not there yet has none, and
     /// one that cannot be used is refused when the node starts.
@@ -55,11 +54,6 @@ public struct NodeSettings: Sendable {
 
     private mutating func apply(_ config: NodeConfig, from path: String) throws(CommandError) {
         self.config = config
-        name = config.name ?? name
-        serverPort = config.serverPort
-        ports = config.ports ?? ports
-        isOpen = config.isOpen
-        isPlain = config.isPlain
         do throws(CommandError) {
             if let text = config.bind { try setBind(text) }
             if let text = config.advertise { try setAdvertised(text) }
@@ -72,7 +66,7 @@ public struct NodeSettings: Sendable {
     }
 
     /// Sessions to hold at once; 0: only to relays that are named. A relay has no need of others.
-    var sessions: Int { isRelay && !isAuto ? 0 : config.relays }
+    var sessions: Int { isRelay && !isAuto ? 0 : config.sessions }
 
     /// The relay's rules, out of the configuration.
     public var relayPolicy: RelayCore.Policy {
@@ -128,7 +122,7 @@ public struct NodeSettings: Sendable {
     public mutating func setRelays(_ texts: [String], acceptsOpen: Bool) throws(CommandError) {
         relays = []
         isAuto = texts.contains(RelayChoice.auto)
-        guard !isAuto || config.relays > 0 else {
+        guard !isAuto || config.sessions > 0 else {
             throw CommandError(
                 .usage,
                 "--connect-reverse-proxy auto: config.toml says relays = 0, only those that are named; make it 2")
@@ -143,11 +137,11 @@ public struct NodeSettings: Sendable {
     }
 
     public mutating func setBind(_ text: String) throws(CommandError) {
-        guard let address = SocketAddress(numeric: text, port: 0) else {
+        guard SocketAddress(numeric: text, port: 0) != nil else {
             throw CommandError(
                 .usage, "--bind \(text): write a numeric address of this machine, such as 192.168.1.5 or ::")
         }
-        bind = address
+        config.bind = text
     }
 
     public mutating func setServerPort(_ text: String) throws(CommandError) {
@@ -155,24 +149,26 @@ public struct NodeSettings: Sendable {
             throw CommandError(
                 .usage, "--server-port \(text): write a number from 1 to 65535, such as --server-port 8089")
         }
-        serverPort = port
+        config.serverPort = port
     }
 
     public mutating func setAdvertised(_ text: String) throws(CommandError) {
         guard let endpoint = Endpoint(text, defaultPort: serverPort), endpoint.port == serverPort else {
             throw CommandError(.usage, "--advertise \(text): write a name or an address without a port")
         }
-        advertised = endpoint.host
+        config.advertise = endpoint.host
     }
 
     private mutating func setP2PRCCompat(_ text: String) throws(CommandError) {
-        guard let endpoint = Endpoint(text),
-            let address = SocketAddress(numeric: endpoint.host, port: endpoint.port)
-        else {
+        guard Self.numericAddress(text) != nil else {
             throw CommandError(
                 .usage, "p2prc_compat: write a numeric address and a port, such as \"0.0.0.0:8078\" or \"[::]:8078\"")
         }
-        p2prcCompat = address
+        config.p2prcCompat = text
+    }
+
+    private static func numericAddress(_ text: String) -> SocketAddress? {
+        Endpoint(text).flatMap { SocketAddress(numeric: $0.host, port: $0.port) }
     }
 
     public mutating func setPorts(_ texts: [String]) throws(CommandError) {
@@ -184,7 +180,7 @@ public struct NodeSettings: Sendable {
                     + "--ports 80,443,20000-29999"
             )
         }
-        ports = named
+        config.ports = named
     }
 
     // A list that a flag gives takes the place of the file's.

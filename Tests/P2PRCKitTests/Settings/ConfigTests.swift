@@ -72,7 +72,7 @@ import Testing
     @Test func `docs of the files name every key`() throws {
         let docs = try String(
             contentsOf: Self.example.deletingLastPathComponent().appending(path: "files.md"), encoding: .utf8)
-        for key in Self.keys { #expect(docs.contains("| `\(key)` |"), "\(key)") }
+        for key in Self.keys { #expect(docs.contains("\n- `\(key)` ("), "\(key)") }
     }
 
     @Test func `every key is taken over`() throws {
@@ -118,7 +118,7 @@ import Testing
         #expect(config.name == "büro" && config.serverPort == 9_000 && config.bind == "::")
         #expect(config.advertise == "relay.example.org" && config.ports == PublicPorts("30000"))
         #expect(config.isOpen && config.isPlain && config.leaseHours == 1 && config.p2prcCompat == "0.0.0.0:8078")
-        #expect(config.relays == 3 && config.hook == "echo $P2PRC_HOSTS")
+        #expect(config.sessions == 3 && config.hook == "echo $P2PRC_HOSTS")
         #expect(
             try config.visitors
                 == NetworkFilter(allow: networks("203.0.113.0/24", "2001:db8::/32"), deny: networks("203.0.113.7")))

@@ -1,0 +1,184 @@
+internal import PeerCore
+internal import PeerTOML
+internal import PeerWire
+
+/// A key of `config.toml`, said once: the reader of the file, the help of the flag that sets the same,
+/// docs/files.md, docs/config.example.toml and json/schema/config.schema.json are made of it.
+struct Setting: Sendable {
+    /// With points, as in the file.
+    let name: String
+    /// The flag that wins over it, with its hyphens.
+    let flag: String?
+    /// Whether only a relay looks at it.
+    let isForRelay: Bool
+    /// What it sets, after a colon; what a flag's help has no room for stands behind a semicolon.
+    let help: String
+    /// What may be written.
+    let words: String
+    /// What holds where it is left out, for people.
+    let standard: String
+    /// The same as TOML; `nil` where it is no fixed value.
+    let standardText: String?
+    /// A value as TOML.
+    let example: String
+    let schema: String
+    let isToggle: Bool
+    let isList: Bool
+    let take: @Sendable (TOMLValue, inout NodeConfig) throws(ConfigRefusal) -> Void
+
+    /// - Parameters:
+    ///   - place: where it is kept; what stands there at first is its default.
+    ///   - standard: the default in words, where it is none or says too little.
+    ///   - example: as TOML, where the default is none.
+    init<Value>(
+        _ name: String, _ place: any WritableKeyPath<NodeConfig, Value> & Sendable, _ kind: ConfigKind<Value>,
+        standard: String? = nil, example: String? = nil, flag: String? = nil, isForRelay: Bool = false, _ help: String
+    ) {
+        self.name = name
+        self.flag = flag
+        self.isForRelay = isForRelay
+        self.help = help
+        words = kind.words
+        standardText = kind.write(NodeConfig()[keyPath: place])
+        self.standard = standard ?? SettingText.bare(standardText ?? "nothing")
+        self.example = example ?? standardText ?? "\"\""
+        schema = kind.schema
+        isToggle = kind.form == .toggle
+        isList = kind.form == .list
+        take = { (found, config) throws(ConfigRefusal) in config[keyPath: place] = try kind.read(found) }
+    }
+
+    /// One that may be left out without a default.
+    init<Value>(
+        _ name: String, _ place: any WritableKeyPath<NodeConfig, Value?> & Sendable, _ kind: ConfigKind<Value>,
+        standard: String? = nil, example: String? = nil, flag: String? = nil, isForRelay: Bool = false, _ help: String
+    ) {
+        self.init(
+            name, place, kind.optional, standard: standard, example: example, flag: flag, isForRelay: isForRelay, help)
+    }
+
+    /// The table that it stands in; `nil` at the top of the file.
+    var section: String? { name.contains(".") ? name.split(separator: ".").first.map(String.init) : nil }
+    /// Its name in that table.
+    var key: String { name.split(separator: ".").last.map(String.init) ?? name }
+}
+
+extension Setting {
+    static let all: [Setting] = [
+        Setting(
+            "name", \.name, .text, standard: "the machine's name", example: "\"office\"",
+            "what the node calls itself; characters that do not show are left out"),
+        Setting("server_port", \.serverPort, .port, flag: "--server-port", "the port for other nodes"),
+        Setting(
+            "bind", \.bind, .text.called("numeric address"), standard: "all, IPv4 and IPv6",
+            example: "\"192.168.1.5\"", flag: "--bind", "listen on this address only"),
+        Setting(
+            "advertise", \.advertise, .text.called("name or address"),
+            standard: "an address of this machine, or another one that members of most networks dial",
+            example: "\"relay.example.org\"", flag: "--advertise", isForRelay: true, "the host that visitors are told"),
+        Setting(
+            "ports", \.ports, .ports, standard: "20000 up to below the kernel's ephemeral range",
+            example: "\"20000-29999\"", flag: "--ports", isForRelay: true,
+            "public ports to give out; who wants any port gets one of the widest range"),
+        Setting("open", \.isOpen, .flag, flag: "--open", isForRelay: true, "anybody may join, without a key"),
+        Setting(
+            "plain", \.isPlain, .flag, flag: "--plain",
+            "data channels go unencrypted where the other end wants that too"),
+        Setting(
+            "p2prc_compat", \.p2prcCompat, .text.called("\"ADDR:PORT\", numeric"), standard: "nowhere",
+            example: "\"0.0.0.0:8078\"",
+            "P2PRC nodes may exchange tables with this one there, over plain HTTP ([p2prc.md](p2prc.md))"),
+        Setting(
+            "relays", \.sessions, .number(0...8),
+            "sessions to hold at once, at relays that the node chooses where you name fewer; 0: only at those that you "
+                + "name"),
+        Setting(
+            "hook", \.hook, .text, example: "\"/usr/local/bin/update-dns\"",
+            "a command line for `/bin/sh`, run when the public addresses have changed (\"Hook\")"),
+        // A year at most, so that the number of seconds fits the protocol.
+        Setting(
+            "lease_hours", \.leaseHours, .number(1...8_760), isForRelay: true,
+            "how long a port stays a node's after its last session"),
+        Setting(
+            "visitors.allow", \.visitorsAllowed, .networks, standard: "everybody", flag: "--allow-visitors",
+            isForRelay: true, "who may use public ports"),
+        Setting(
+            "visitors.deny", \.visitorsDenied, .networks, standard: "nobody", flag: "--deny-visitors", isForRelay: true,
+            "who may not use them; wins"),
+        Setting(
+            "peers.allow", \.peersAllowed, .networks, standard: "everybody", flag: "--allow-peers", isForRelay: true,
+            "which nodes may come"),
+        Setting(
+            "peers.deny", \.peersDenied, .networks, standard: "nobody", flag: "--deny-peers", isForRelay: true,
+            "which nodes may not come; wins"),
+        Setting(
+            "limits.keys", \.limits.keys, .count, isForRelay: true,
+            "nodes of one membership with a session at once"),
+        Setting("limits.leases", \.limits.leases, .count, isForRelay: true, "ports leased to one membership"),
+        Setting(
+            "limits.mappings", \.limits.mappings, .count, isForRelay: true, "live mappings of one membership"),
+        Setting(
+            "limits.connections", \.limits.connections, .count, standard: "no limit", example: "10000",
+            isForRelay: true, "visitors of one membership at once"),
+        Setting(
+            "limits.connections_per_second", \.limits.connectionsPerSecond, .count, standard: "no limit",
+            example: "1000", isForRelay: true, "new visitors of one membership a second"),
+        Setting(
+            "limits.bytes_per_second", \.limits.bytesPerSecond, .bytes(from: 1), standard: "no limit",
+            example: "\"10MB\"", isForRelay: true,
+            "for one membership, in each direction, with a burst of one second"),
+        Setting(
+            "sources.handshakes_per_second", \.sources.handshakesPerSecond, .count, isForRelay: true,
+            "handshakes from one address (IPv6: /64) that has no session"),
+        Setting(
+            "sources.half_open", \.sources.halfOpen, .count, isForRelay: true,
+            "unfinished handshakes of one address; four times as many where it has a session"),
+        Setting(
+            "reserve.descriptors", \.reserve.descriptors, .number(0...Int(Int32.max)), isForRelay: true,
+            "open files that visitors never use up, at most half of what the system allows"),
+        Setting(
+            "reserve.buffers", \.reserve.buffers, .bytes(from: 0), isForRelay: true,
+            "bytes of buffers that visitors never use up"),
+        Setting(
+            "mesh.dial", \.meshDial, .networks, standard: "none",
+            "networks that are dialled on others' word, besides public addresses and networks that this machine is "
+                + "part of; addresses of this machine itself only where they are named alone (/32, /128)"),
+    ]
+
+    /// The tables of the file in their order, with what is true of all in them.
+    static let sections: [(name: String, remark: String)] = [
+        ("visitors", "Relay: who may use public ports. Networks as CIDR; deny wins, and an empty allow is everybody."),
+        ("peers", "Relay: which nodes may come to the server port."),
+        (
+            "limits",
+            "Relay: what one membership has at most. A membership is the mesh key from one network (IPv4 /24, IPv6 "
+                + "/48); a token brings its own limits. A key that is left out is no limit, or the default."
+        ),
+        ("sources", "Relay: handshakes from one address (IPv6: /64) that has no session yet."),
+        ("reserve", "Relay: what visitors never use up, so that sessions always can."),
+        (
+            "mesh",
+            "What is dialled on other nodes' word. Needed where nodes reach each other by private addresses over a "
+                + "router."
+        ),
+    ]
+}
+
+extension NodeConfig {
+    fileprivate var visitorsAllowed: [Network] {
+        get { visitors.allow }
+        set { visitors = NetworkFilter(allow: newValue, deny: visitors.deny) }
+    }
+    fileprivate var visitorsDenied: [Network] {
+        get { visitors.deny }
+        set { visitors = NetworkFilter(allow: visitors.allow, deny: newValue) }
+    }
+    fileprivate var peersAllowed: [Network] {
+        get { peers.allow }
+        set { peers = NetworkFilter(allow: newValue, deny: peers.deny) }
+    }
+    fileprivate var peersDenied: [Network] {
+        get { peers.deny }
+        set { peers = NetworkFilter(allow: peers.allow, deny: newValue) }
+    }
+}
