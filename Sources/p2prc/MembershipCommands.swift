@@ -25,7 +25,7 @@ struct Join: AsyncParsableCommand {
     @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
-        try parent.refuseOwnFlags(for: "join", but: "--accept-open")
+        try parent.refuseOwnFlags(for: "join")
         if file != nil, link != nil { throw ValidationError("--file and a link say two things; give one of them") }
         try await Execution.end(
             with: Commands(home: common.homePath, json: common.json).join(

@@ -123,83 +123,47 @@ struct P2PRC: AsyncParsableCommand {
     }
 
     /// A subcommand would ignore every flag of this one but the common ones, and one that it has too.
-    func refuseOwnFlags(for subcommand: String, but shared: String...) throws {
-        for (isGiven, flag) in [
-            (server, "-s"), (reverseProxy, "--reverse-proxy"),
-            (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
-            (noServerPort, "--no-server-port"), (!mapPort.isEmpty, "--mp"), (anyPort, "--any"),
-            (target != nil, "--target"), (tell != nil, "--tell"), (onDemand != nil, "--on-demand"),
-            (name != nil, "--name"), (temporary, "--temporary"),
-            (viewServers, "--view-rps"), (explain, "--explain"),
-            (viewMappings, "--view-rpm"), (wide, "--wide"), (bind != nil, "--bind"),
-            (serverPort != nil, "--server-port"),
-            (advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (acceptOpen, "--accept-open"),
-            (isOpen, "--open"), (plain, "--plain"),
-        ] + networks.ofRelay + networks.ofMapping + table.given where !shared.contains(flag) {
-            try refuse(isGiven, flag, "with \(subcommand)")
-        }
+    func refuseOwnFlags(for subcommand: String) throws {
+        do throws(FlagFault) {
+            try RootFlags.check.refuse(self, beside: subcommand)
+        } catch { throw explained(error) }
     }
 
     /// What exactly one of the things that the flags ask for; anything that it would ignore is an error.
     private func request() throws -> Request {
-        let asked =
-            [server ? "-s" : nil, viewServers ? "--view-rps" : nil, viewMappings ? "--view-rpm" : nil]
-            .compactMap { $0 } + table.asked
-        guard asked.count <= 1 else {
-            throw ValidationError("\(asked.joined(separator: " and ")) ask for two things at once; give one of them")
-        }
-        try refuse(explain && !viewServers, "--explain", "without --view-rps")
-        try refuse(wide && !viewServers && !viewMappings, "--wide", "without --view-rps, --view-rpm or status")
-        try refuse(wide && explain, "--wide", "with --explain")
+        let mode: CommandMode?
+        do throws(FlagFault) {
+            mode = try RootFlags.check.mode(of: self)
+        } catch { throw explained(error) }
         let json = common.json
         let home = common.homePath
-        let tableRequest = try table.request(home: home, json: json)
-        if server {
-            try refuse(json, "--json", "with -s")
-            return .run(try settings(home))
+        guard let mode else {
+            if json || common.home != nil {
+                let flag = json ? "--json" : "--home"
+                let line = "p2prc status \(flag)\(json ? "" : " DIR")"
+                throw ValidationError("\(flag) alone asks for nothing; add what to do, such as: \(line)")
+            }
+            throw CleanExit.helpRequest(self)
         }
-        let ofRelay =
-            [(advertise != nil, "--advertise"), (!ports.isEmpty, "--ports"), (isOpen, "--open")] + networks.ofRelay
-        let ofNode = [
-            (reverseProxy, "--reverse-proxy"), (noServerPort, "--no-server-port"), (bind != nil, "--bind"),
-            (serverPort != nil, "--server-port"), (plain, "--plain"),
-        ]
-        for (isGiven, flag) in ofNode + ofRelay where isGiven {
-            if let other = asked.first { try refuse(true, flag, "with \(other)") }
-            throw startsNode(flag, isForRelay: ofRelay.contains { $0.1 == flag })
-        }
-        try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
-        if tableRequest != nil || viewServers || viewMappings {
-            for (isGiven, flag) in [
-                (!mapPort.isEmpty, "--mp"), (!connectReverseProxy.isEmpty, "--connect-reverse-proxy"),
-                (anyPort, "--any"), (target != nil, "--target"), (tell != nil, "--tell"),
-                (name != nil, "--name"), (onDemand != nil, "--on-demand"), (temporary, "--temporary"),
-            ] + networks.ofMapping { try refuse(isGiven, flag, "with \(asked[0])") }
-            if let tableRequest { return tableRequest }
-            if explain { return .explainServers(home, json: json) }
-            let commands = Commands(home: home, json: json, isWide: wide)
-            return viewServers ? .viewServers(commands) : .viewMappings(commands)
-        }
-        if !mapPort.isEmpty {
-            if !connectReverseProxy.isEmpty { throw startsNode("--connect-reverse-proxy with --mp", isForRelay: false) }
-            return .map(home, json: json, try mappings())
-        }
-        try refuse(anyPort, "--any", "without --mp")
-        try refuse(target != nil, "--target", "without --mp")
-        try refuse(tell != nil, "--tell", "without --mp")
-        try refuse(name != nil, "--name", "without --mp")
-        try refuse(onDemand != nil, "--on-demand", "without --mp")
-        for (isGiven, flag) in networks.ofMapping { try refuse(isGiven, flag, "without --mp") }
-        if !connectReverseProxy.isEmpty {
+        switch mode {
+        case .node, .relay: return .run(try settings(home))
+        case .map: return .map(home, json: json, try mappings())
+        case .join:
             return .connect(
                 home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: temporary)
+        case .explainRelays: return .explainServers(home, json: json)
+        case .listRelays: return .viewServers(Commands(home: home, json: json, isWide: wide))
+        case .listMappings: return .viewMappings(Commands(home: home, json: json, isWide: wide))
+        case .listNodes, .updateNodes, .addNode, .addRoot, .setNote, .showNode:
+            return try table.request(home: home, json: json)
         }
-        if json || common.home != nil {
-            let flag = json ? "--json" : "--home"
-            throw ValidationError(
-                "\(flag) alone asks for nothing; add what to do, such as: p2prc status \(flag)\(json ? "" : " DIR")")
+    }
+
+    private func explained(_ fault: FlagFault) -> ValidationError {
+        switch fault {
+        case .useless(let text): ValidationError(text)
+        case .startsNode(let flag, let isForRelay): startsNode(flag, isForRelay: isForRelay)
         }
-        throw CleanExit.helpRequest(self)
     }
 
     /// The commonest slip: all was said of a node but that it should run.
@@ -211,20 +175,7 @@ struct P2PRC: AsyncParsableCommand {
         return ValidationError("\(flag) is for starting a node\(running); add \(added.joined(separator: " ")): \(line)")
     }
 
-    private func refuse(
-        _ isGiven: Bool, _ flag: String, _ circumstance: String, _ advice: String = "leave it out"
-    ) throws {
-        if isGiven { throw ValidationError("\(flag) does nothing \(circumstance); \(advice)") }
-    }
-
     private func mappings() throws -> [MappingRequest] {
-        try refuse(target != nil && mapPort.count != 1, "--target", "with \(mapPort.count) times --mp")
-        // Two services of one name could not be told apart.
-        try refuse(tell != nil && mapPort.count != 1, "--tell", "with \(mapPort.count) times --mp")
-        try refuse(name != nil && mapPort.count != 1, "--name", "with \(mapPort.count) times --mp")
-        try refuse(anyPort && mapPort.isEmpty, "--any", "without --mp")
-        try refuse(onDemand != nil && mapPort.isEmpty, "--on-demand", "without --mp")
-        for (isGiven, flag) in networks.ofMapping { try refuse(isGiven && mapPort.isEmpty, flag, "without --mp") }
         return try mapPort.map {
             try MappingRequest(
                 $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
@@ -237,21 +188,10 @@ struct P2PRC: AsyncParsableCommand {
         settings.isRelay = reverseProxy
         if isOpen { settings.config.isOpen = true }
         if plain { settings.config.isPlain = true }
-        try refuse(isOpen && !reverseProxy, "--open", "without --reverse-proxy", "add it")
-        try refuse(acceptOpen && connectReverseProxy.isEmpty, "--accept-open", "without --connect-reverse-proxy")
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
-        try refuse(target != nil && mapPort.isEmpty, "--target", "without --mp")
         settings.mappings = try mappings()
         settings.exposesServerPort = !noServerPort
         settings.isTemporary = temporary
-        try refuse(
-            temporary && mapPort.isEmpty && connectReverseProxy.isEmpty, "--temporary",
-            "without --mp or --connect-reverse-proxy")
-        try refuse(advertise != nil && !reverseProxy, "--advertise", "without --reverse-proxy", "add it")
-        try refuse(!ports.isEmpty && !reverseProxy, "--ports", "without --reverse-proxy", "add it")
-        for (isGiven, flag) in networks.ofRelay {
-            try refuse(isGiven && !reverseProxy, flag, "without --reverse-proxy", "add it")
-        }
         try settings.setVisitors(allow: networks.allowVisitors, deny: networks.denyVisitors)
         try settings.setPeers(allow: networks.allowPeers, deny: networks.denyPeers)
         if let bind { try settings.setBind(bind) }

@@ -43,15 +43,6 @@ struct Networks: ParsableArguments {
 
     @Option(help: ArgumentHelp("With --mp: do not let these; may be repeated.", valueName: "cidr"))
     var deny: [String] = []
-
-    var ofRelay: [(Bool, String)] {
-        [
-            (!allowVisitors.isEmpty, "--allow-visitors"), (!denyVisitors.isEmpty, "--deny-visitors"),
-            (!allowPeers.isEmpty, "--allow-peers"), (!denyPeers.isEmpty, "--deny-peers"),
-        ]
-    }
-
-    var ofMapping: [(Bool, String)] { [(!allow.isEmpty, "--allow"), (!deny.isEmpty, "--deny")] }
 }
 
 struct Status: AsyncParsableCommand {
@@ -63,7 +54,7 @@ struct Status: AsyncParsableCommand {
     @ParentCommand var parent: P2PRC
 
     mutating func run() async throws {
-        try parent.refuseOwnFlags(for: "status", but: "--wide")
+        try parent.refuseOwnFlags(for: "status")
         let isWide = wide || parent.wide
         try Execution.end(with: Commands(home: common.homePath, json: common.json, isWide: isWide).status())
     }

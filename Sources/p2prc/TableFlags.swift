@@ -39,34 +39,13 @@ struct TableFlags: ParsableArguments {
         help: ArgumentHelp("Show all that is known of one node.", valueName: "name | key | host[:port]"))
     var node: String?
 
-    /// Those that ask for something.
-    var asked: [String] {
-        [
-            list ? "--ls" : nil, update ? "--us" : nil, addServer.map { _ in "--as" }, addRoot ? "--arn" : nil,
-            note.map { _ in "--amd" }, node.map { _ in "--specs" },
-        ].compactMap { $0 }
-    }
-
-    var given: [(Bool, String)] {
-        [
-            (list, "--ls"), (update, "--us"), (addServer != nil, "--as"), (addRoot, "--arn"), (ip != nil, "--ip"),
-            (port != nil, "-p"), (note != nil, "--amd"), (node != nil, "--specs"),
-        ]
-    }
-
-    /// `nil` when none of them asks for anything.
-    func request(home: String, json: Bool) throws -> Request? {
-        if let ip, !addRoot { throw ValidationError("--ip \(ip) does nothing without --arn; leave it out") }
-        if let port, !addRoot, addServer == nil {
-            throw ValidationError("-p \(port) does nothing without --as or --arn; leave it out")
-        }
+    func request(home: String, json: Bool) throws -> Request {
         let commands = TableCommands(home: home, json: json)
         if list { return .table { try await commands.list() } }
         if update { return .table { try await commands.refresh() } }
         if let addServer { return .table { try await commands.add(addServer, port: port) } }
         if let note { return .table { try await commands.setNote(note) } }
         if let node { return .table { try await commands.show(node) } }
-        guard addRoot else { return nil }
         guard let ip, let port else { throw ValidationError("--arn needs an address: --arn --ip HOST -p PORT") }
         return .table { try await commands.addRoot(ip: ip, port: port) }
     }

@@ -55,7 +55,7 @@ struct Token: ParsableCommand {
         @ParentCommand var parent: P2PRC
 
         mutating func run() async throws {
-            try parent.refuseOwnFlags(for: "token issue", but: "--ports", "--name")
+            try parent.refuseOwnFlags(for: "token issue")
             guard let name = name ?? parent.name else {
                 throw ValidationError("token issue needs --name: who it is for, such as --name ci-box")
             }

@@ -73,6 +73,35 @@ extension ProcessTests {
             }
         }
 
+        @Test("a flag that a command has no use for is refused, whichever it is")
+        func everyFlag() async throws {
+            struct Dump: Decodable {
+                struct Name: Decodable { var kind, name: String }
+                struct Argument: Decodable {
+                    var kind: String
+                    var names: [Name]?
+                }
+                struct Command: Decodable { var arguments: [Argument]? }
+                var command: Command
+            }
+            try await scenario { s in
+                let dump = try await s.run("p2prc", Binaries.product(), ["--experimental-dump-help"]).stdout
+                let root = try JSONDecoder().decode(Dump.self, from: Data(dump.utf8)).command
+                var tried = 0
+                for argument in root.arguments ?? [] {
+                    guard let name = argument.names?.first else { continue }
+                    if ["home", "json", "h", "version"].contains(name.name) { continue }
+                    let flag = (name.kind == "short" ? "-" : "--") + name.name
+                    let words = ["unmap", "8080", flag] + (argument.kind == "option" ? ["1"] : [])
+                    let result = try await s.run("p2prc", Binaries.product(), words, within: .seconds(5))
+                    try #require(result.status == ExitCode.usage, "\(words): \(result.stderr)")
+                    try #require(result.stderr.contains("does nothing with unmap"), "\(words): \(result.stderr)")
+                    tried += 1
+                }
+                try #require(tried > 30, "\(tried) flags")
+            }
+        }
+
         @Test("what opens something is never proposed", arguments: ["--opne", "--accept-opn", "--plian", "--ope"])
         func dangerous(_ word: String) async throws {
             try await scenario { s in
