@@ -75,14 +75,14 @@ enum Visitor {
     }
 
     /// Connects, says something, and waits for as many bytes.
-    static func says(_ bytes: [UInt8], to port: UInt16) throws -> Answer {
+    static func says(_ bytes: [UInt8], to port: UInt16, at host: UInt8 = 1) throws -> Answer {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         try #require(fd >= 0)
         defer { close(fd) }
         var time = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var address = loopback(port)
+        var address = loopback(port, host)
         let isConnected = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
@@ -106,10 +106,10 @@ enum Visitor {
     }
 }
 
-private func loopback(_ port: UInt16) -> sockaddr_in {
+private func loopback(_ port: UInt16, _ host: UInt8 = 1) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    address.sin_addr.s_addr = (0x7f00_0000 + UInt32(host)).bigEndian
     return address
 }

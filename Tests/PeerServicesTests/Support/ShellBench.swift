@@ -63,14 +63,18 @@ final class ShellBench {
             }
         }
 
-        var endpoint: Endpoint { Endpoint(host: "127.0.0.1", port: port) }
+        private let host: UInt8
+        var endpoint: Endpoint { Endpoint(host: "127.0.0.\(host)", port: port) }
 
         fileprivate init(
-            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], port wanted: UInt16, store: MemoryStore,
+            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], at host: UInt8, port wanted: UInt16,
+            store: MemoryStore,
             _ change: (inout RelayService.Setup) -> Void
         ) throws {
             self.loop = loop
             self.store = store
+            self.host = host
+            let address = SocketAddress.Host.ipv4([127, 0, 0, host])
             keys = try ring(seed: seed, meshKeys)
             var setup = RelayService.Setup(
                 name: "relay", software: "test", policy: .init(ports: PortRange(first: 20_000, last: 29_999)!),
@@ -78,7 +82,7 @@ final class ShellBench {
                     filter: .everybody,
                     reserve: .init(
                         descriptors: .init(limit: 10_000, reserve: 100), buffers: .init(limit: 1 << 30, reserve: 0))))
-            setup.bindHost = loopback
+            setup.bindHost = address
             change(&setup)
             parts = try OnLoop(on: loop) { [keys, setup] in
                 let server = NodeServer(on: loop, keys: keys)
@@ -87,7 +91,7 @@ final class ShellBench {
                 return Parts(server, service)
             }
             port = try parts.run { parts in
-                let listener = try Listener.hold(port: wanted, on: loopback, .betweenNodes)
+                let listener = try Listener.hold(port: wanted, on: address, .betweenNodes)
                 parts.service?.start(at: parts.server, leases: store.leases, wall: loop.wall())
                 try parts.server.listen(listener)
                 return listener.address.port
@@ -124,12 +128,12 @@ final class ShellBench {
         }
     }
 
+    /// - Parameter host: the last number of its address: 127.0.0.1, 127.0.0.2 and so on.
     func relay(
-        seed: UInt8 = 1, meshKeys: [MeshKey] = [ShellBench.meshKey], port: UInt16 = 0,
-        store: MemoryStore = MemoryStore(),
-        _ change: (inout RelayService.Setup) -> Void = { _ in }
+        seed: UInt8 = 1, meshKeys: [MeshKey] = [ShellBench.meshKey], at host: UInt8 = 1, port: UInt16 = 0,
+        store: MemoryStore = MemoryStore(), _ change: (inout RelayService.Setup) -> Void = { _ in }
     ) throws -> Relay {
-        try Relay(on: loop(), seed: seed, meshKeys: meshKeys, port: port, store: store, change)
+        try Relay(on: loop(), seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
     }
 
     // MARK: Peers
