@@ -104,7 +104,7 @@ extension Setting {
             isForRelay: true, "who may use public ports"),
         Setting(
             "visitors.deny", \.visitorsDenied, .networks, standard: "nobody", flag: "--deny-visitors", isForRelay: true,
-            "who may not use them; wins"),
+            "who may not use public ports; wins"),
         Setting(
             "peers.allow", \.peersAllowed, .networks, standard: "everybody", flag: "--allow-peers", isForRelay: true,
             "which nodes may come"),
