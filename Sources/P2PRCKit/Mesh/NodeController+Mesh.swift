@@ -30,14 +30,6 @@ extension NodeController {
             relay.report { carried in bound.value.1(carried.allSatisfy { $0.traffic.open == 0 }) }
         }
     }
-
-    /// Keys of this node's own mesh, and of those that it joined.
-    var allMeshKeys: [MeshKey] {
-        var all = keys.meshKeys
-        for key in peer.knownRelays.relays.sorted(by: { $0.key < $1.key }).compactMap(\.value.meshKey)
-        where !all.contains(key) { all.append(key) }
-        return all
-    }
 }
 
 extension MeshService {
@@ -56,7 +48,8 @@ extension MeshService {
     }
 
     convenience init(
-        on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialGuard, _ log: Logger
+        on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialGuard, host: any MeshHost,
+        _ log: Logger
     ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
@@ -64,39 +57,11 @@ extension MeshService {
             met: Self.lately(state.met), lastIssue: state.lastIssue, process: state.process, note: state.note)
         self.init(
             on: loop, setup: setup, keys: state.keys, client: state.client, judge: judge, writer: state.writer,
-            log: log)
+            host: host, log: log)
     }
 }
 
 extension RunningNode {
-    /// Puts the mesh between the services of a node.
-    static func join(_ core: NodeController, _ mesh: MeshService, _ endings: AsyncStream<ExitStatus>.Continuation) {
-        core.mesh = mesh
-        let meter = LoadMeter()
-        mesh.meshKeys = { [unowned core] in core.allMeshKeys }
-        mesh.hasSession = { [unowned core] key in core.hasSession(with: key) }
-        mesh.isPeer = { [unowned core] key in core.relay?.hasSession(of: key) == true }
-        mesh.sessions = { [unowned core] in core.peer.sessionAddresses }
-        core.relay?.hasMetRelay = { [unowned core, unowned mesh] host in
-            mesh.hasMetRelay(at: host) || core.peer.sessionAddresses.contains { $0.address.host == host }
-        }
-        mesh.pinned = { [unowned core] address in core.peer.knownRelays[address].key }
-        mesh.isNamed = { [unowned core] key in core.peer.isNamed(key) }
-        mesh.former = { [unowned core] in core.peer.formerRelays }
-        mesh.held = { [unowned core] in
-            core.peer.relayStandings.filter { $0.state == .connected }.compactMap(\.key)
-        }
-        mesh.told = { [unowned core] in core.peer.told }
-        core.peer.candidates = { [unowned mesh] in mesh.candidates }
-        core.peer.outlooks = { [unowned mesh] in mesh.outlooks($0) }
-        core.peer.onMeasured = { [unowned mesh] key, roundTrip in mesh.measured(roundTrip, of: key) }
-        core.onDrain = { [unowned mesh] in mesh.isDraining = $0 }
-        mesh.load = { meter.load }
-        mesh.mayLoad = { [unowned core] answer in core.whetherIdle(answer) }
-        mesh.onChange = { [unowned core] in core.changed() }
-        mesh.onSuperseded = { endings.yield(.superseded) }
-    }
-
     /// What another node is told; from any thread.
     func answer(_ question: MeshQuestion, on control: EventLoop) async -> MeshResponse {
         await withCheckedContinuation { continuation in

@@ -304,9 +304,6 @@ struct RunningNode: Sendable {
             let service = RelayService(
                 on: control, lanes: lanes, keys: state.keys, setup: setup, store: state.writer, dialJudge: judge,
                 log: log)
-            service.start(
-                at: server, leases: state.leases, retired: state.retired.map(\.retirement), holders: state.tokenHolders,
-                wall: .now)
             relay = service
         }
         var setup = PeerService.Setup(
@@ -322,32 +319,20 @@ struct RunningNode: Sendable {
             parts: PeerService.Parts(
                 server: server, writer: state.writer, receipts: state.receipts, judge: judge, log: log))
         let core = NodeController(
-            on: control, settings: settings, keys: state.keys, server: server, relay: relay, peer: peer,
-            writer: state.writer, meshKey: state.meshKey, home: state.home, log: log)
-        core.tokens = state.tokens
-        core.onTokenRevoked = { relay?.tokenEnded($0) }
-        core.onTokenMade = { relay?.tokenMade(for: $0) }
-        Self.join(core, MeshService(on: control, settings, state, judge, log), endings)
-        let publisher = state.publisher
-        let membershipSaver = state.membershipSaver
-        peer.onMemberships = { [unowned core] in membershipSaver.save(core.lasting($0), done: $1) }
-        core.onPublish = { publisher.save($0) }
-        if let hook = state.hook { core.onAddresses = { hook.announce($0) } }
-        peer.onSuperseded = { _ in endings.yield(.superseded) }
-        peer.start()
+            on: control, settings: settings, keys: state.keys, meshKey: state.meshKey,
+            parts: NodeController.Parts(
+                server: server, relay: relay, peer: peer, tokens: state.tokens, writer: state.writer,
+                membershipSaver: state.membershipSaver, publisher: state.publisher, hook: state.hook, home: state.home),
+            log: log, end: { endings.yield($0) })
+        core.mesh = MeshService(on: control, settings, state, judge, host: core, log)
+        relay?.start(
+            for: core, at: server, leases: state.leases, retired: state.retired.map(\.retirement),
+            holders: state.tokenHolders)
+        peer.start(for: core)
         FreedMemory(on: control).start()
         let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0)
         }
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
-        let tokens = state.tokens
-        peer.isTokenFor = { text, key in (try? UnverifiedToken(text))?.relay == key }
-        relay?.judge = { token, key, formerly, answer in
-            let answer = LoopBound(answer, on: control)
-            Task {
-                let (grant, reason) = await tokens.grant(for: token, from: key, formerly: formerly, log)
-                control.execute { answer.value(grant, reason) }
-            }
-        }
         let socket: ControlServer
         do throws(SystemError) {
             try server.listen(listener)
@@ -368,7 +353,7 @@ struct RunningNode: Sendable {
         Self.restore(core, settings, state)
     }
 
-    /// How others join, the first time; and what everybody should know about a relay without a rules.
+    /// How others join, the first time; and what everybody should know about an open relay.
     private static func introduce(_ core: NodeController, _ settings: NodeSettings, _ state: OpenedHome, _ log: Logger)
     {
         guard settings.isRelay else { return }

@@ -22,7 +22,7 @@ extension NodeController {
         case .begin(let seconds) where !relay.isDraining:
             relay.drain(within: seconds)
             log.info("letting all peers go, within \(Age.text(seconds)); no new ones are taken")
-            onDrain?(true)
+            mesh?.isDraining = true
             watchDrain()
         case .begin(let seconds): relay.drain(within: seconds)
         case .news(let sessions, let visitors):
@@ -33,7 +33,7 @@ extension NodeController {
                     ControlReply(status: .notFound, text: "this relay lets nobody go; nothing to undo", document: nil))
             }
             relay.stay()
-            onDrain?(false)
+            mesh?.isDraining = false
             log.info("staying: peers are taken again")
         }
         relay.drainStanding(besides: otherRelays) { standing in

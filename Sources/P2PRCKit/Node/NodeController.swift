@@ -26,7 +26,11 @@ final class NodeController {
     let peer: PeerService
     /// What finds other nodes, and keeps the IP table.
     var mesh: MeshService?
+    let tokens: TokenService
     let writer: TableWriter
+    let membershipSaver: CoalescingWriter<KnownRelays>
+    private let publisher: CoalescingWriter<Documents>
+    private let hook: AddressHook?
     var meshKey: MeshKeyFile?
     /// For the end of a former mesh key.
     var meshKeyTimer: LoopTimer?
@@ -54,17 +58,24 @@ final class NodeController {
     private var toldMisfits: Set<String> = []
     /// Where visitors are sent, as it was told last.
     var addresses = PublishedAddresses()
-    var onPublish: ((Documents) -> Void)?
-    /// The addresses that visitors are told; called also when nothing has changed in them.
-    var onAddresses: ((PublishedAddresses) -> Void)?
-    /// Whether this relay lets its peers go has changed.
-    var onDrain: ((Bool) -> Void)?
-    /// The tokens that this node issues and judges, where it does.
-    var tokens: TokenService?
-    /// A token (its jti) is over before its own end: it was revoked, or its key was replaced.
-    var onTokenRevoked: ((String) -> Void)?
-    /// One was issued for that node alone.
-    var onTokenMade: ((NodeKey) -> Void)?
+    /// Ends the process.
+    private let end: (ExitStatus) -> Void
+    let meter = LoadMeter()
+
+    /// Parts of the node that the controller holds together.
+    struct Parts {
+        var server: NodeServer
+        /// `nil`: this node is no relay.
+        var relay: RelayService?
+        var peer: PeerService
+        /// The tokens that this node issues and judges.
+        var tokens: TokenService
+        var writer: TableWriter
+        var membershipSaver: CoalescingWriter<KnownRelays>
+        var publisher: CoalescingWriter<Documents>
+        var hook: AddressHook?
+        var home: Home
+    }
 
     private final class Waiter {
         let mapping: MappingID
@@ -78,31 +89,32 @@ final class NodeController {
         }
     }
 
+    /// - Parameter end: ends the process; may be called more than once.
     init(
-        on loop: EventLoop, settings: NodeSettings, keys: KeyRing, server: NodeServer, relay: RelayService?,
-        peer: PeerService, writer: TableWriter, meshKey: MeshKeyFile?,
-        home: Home, log: Logger
+        on loop: EventLoop, settings: NodeSettings, keys: KeyRing, meshKey: MeshKeyFile?, parts: Parts, log: Logger,
+        end: @escaping (ExitStatus) -> Void
     ) {
         self.loop = loop
         self.settings = settings
         self.keys = keys
-        started = loop.clock()
-        self.server = server
-        self.relay = relay
-        self.peer = peer
-        self.writer = writer
         self.meshKey = meshKey
-        self.home = home
         self.log = log
+        self.end = end
+        started = loop.clock()
+        server = parts.server
+        relay = parts.relay
+        peer = parts.peer
+        tokens = parts.tokens
+        writer = parts.writer
+        membershipSaver = parts.membershipSaver
+        publisher = parts.publisher
+        hook = parts.hook
+        home = parts.home
         useMeshKeys(at: .now)
-        relay?.onChange = { [unowned self] in changed() }
-        peer.onChange = { [unowned self] in changed() }
-        peer.onChosen = { [unowned self] in exposeServerPort() }
-        peer.onNamedStands = { [unowned self] relay in
-            if untried.remove(relay) != nil { keep(relay) }
-            if untaught.removeValue(forKey: relay) != nil { peer.change(relay) { _ in } }
-        }
     }
+
+    /// Another process with this node's key goes on in place of this one.
+    func superseded() { end(.superseded) }
 
     /// What the node does at present: `relay`, `peer`, both or neither.
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
@@ -147,10 +159,10 @@ final class NodeController {
         let documents = documents()
         proclaim(documents)
         tellClosedPorts(documents)
-        onPublish?(documents)
+        publisher.save(documents)
         addresses = PublishedAddresses(
             documents.exposed, of: Set(peer.allWishes.map(\.id)), at: peer.publishedRelays, after: addresses)
-        onAddresses?(addresses)
+        hook?.announce(addresses)
     }
 
     /// One line on standard output for each public port that is proven to work, once as long as it is this node's: that

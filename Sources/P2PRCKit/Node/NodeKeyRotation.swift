@@ -67,7 +67,7 @@ extension NodeController {
                     .failure, "the new key is written down, but cannot be used: \(error); restart the node")
             }
         } catch { return ControlReply(status: error.status, text: error.text, document: nil) }
-        if let tokens { Task { await tokens.renew(rotation.identity.key, rotation.history) } }
+        Task { [tokens] in await tokens.renew(rotation.identity.key, rotation.history) }
         relay?.keyRotated()
         peer.keyRotated()
         mesh?.keyRotated(seed: rotation.seed)

@@ -6,9 +6,6 @@ extension NodeController {
     /// Carries a command about tokens out, off the loop, and back on it ends the sessions that live by tokens that are
     /// over now.
     func token(_ command: TokenCommand, _ answer: @escaping (ControlReply) -> Void) {
-        guard let tokens else {
-            return answer(ControlReply(status: .failure, text: "this node keeps no tokens", document: nil))
-        }
         // A node that was one before has kept its mesh key, and may be one again.
         guard relay != nil || meshKey != nil || !command.isIssue else {
             return answer(ControlReply(status: .notFound, text: TokenCommands.noRelay, document: nil))
@@ -26,22 +23,22 @@ extension NodeController {
             let bearer = holder
             loop.execute {
                 let (core, answer) = bound.value
-                if let bearer { core.onTokenMade?(bearer) }
-                core.end(done.ended, at: .now)
+                if let bearer { core.relay?.tokenMade(for: bearer) }
+                core.endTokens(done.ended, at: .now)
                 answer(done.reply)
             }
         }
     }
 
-    private func end(_ endings: [TokenService.Ending], at now: WallTime) {
+    private func endTokens(_ endings: [TokenService.Ending], at now: WallTime) {
         for (time, ids) in Dictionary(grouping: endings, by: \.at) {
             guard time > now else {
-                for ending in ids { onTokenRevoked?(ending.id) }
+                for ending in ids { relay?.tokenEnded(ending.id) }
                 continue
             }
             let rest = UInt64(time.seconds.subtractingReportingOverflow(now.seconds).partialValue)
             loop.schedule(after: .seconds(rest)) { [weak self] in
-                for ending in ids { self?.onTokenRevoked?(ending.id) }
+                for ending in ids { self?.relay?.tokenEnded(ending.id) }
             }
         }
     }

@@ -286,8 +286,8 @@ public struct RelayHandshake: Sendable {
         return admit(.token(grant), RelayMessage.Membership(basis: .token))
     }
 
-    /// The relay's rules is another from here on; a mesh key that was replaced because it leaked lets nobody in who is
-    /// only halfway.
+    /// The relay's rules are others from here on: a mesh key that was replaced because it leaked lets in nobody whose
+    /// handshake is only halfway.
     public mutating func rulesChanged(_ rules: AdmissionRules) { self.rules = rules }
 
     /// `nil` when what the peer showed counts no more.

@@ -21,7 +21,7 @@ extension MeshService {
 
     /// Whether a node has shown lately that it belongs to the mesh, by keys that count now.
     public func isMember(_ key: NodeKey) -> Bool {
-        let keys = meshKeys()
+        let keys = host.knownMeshKeys
         // One of them may have leaked: whoever came by it shows another one.
         if keys != memberKeys { (members, memberKeys) = ([:], keys) }
         return members[key].map { loop.clock() < $0 } ?? false
@@ -49,7 +49,7 @@ extension MeshService {
 
     /// Asked anew for each question: the connection may be older than the end of a membership.
     private func admits(_ question: MeshQuestion) -> Bool {
-        if hasSession(question.key) || isMember(question.key) { return true }
+        if host.hasSession(with: question.key) || isMember(question.key) { return true }
         guard let proof = question.proof,
             MemberProof.isValid(proof, of: question.key, to: identity.key, with: memberKeys)
         else { return false }
@@ -60,7 +60,7 @@ extension MeshService {
     }
 
     func answer(_ bytes: [UInt8], to key: NodeKey) -> MeshResponse {
-        .answer(bytes, proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()))
+        .answer(bytes, proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys))
     }
 
     private func digestAnswer(_ question: MeshQuestion) -> MeshResponse {
@@ -102,7 +102,7 @@ extension MeshService {
 
     private func probeAnswer(_ question: MeshQuestion) -> MeshResponse {
         guard let (wanted, padding) = MeshProbe.read(request: question.body) else { return .malformed }
-        let load = load()
+        let load = host.load
         if wanted + padding > 0 {
             guard load < Self.busyLoad, bulk.take(wanted + padding, at: loop.clock()) else { return .busy }
         }

@@ -51,7 +51,7 @@ extension MeshService {
     func measureBandwidth(_ now: Instant) {
         let usable = ranking.usable.map(\.key)
         guard !usable.isEmpty, let key = bandwidth.choose(usable, at: now) else { return }
-        mayLoad { [weak self] isIdle in
+        host.whetherIdle { [weak self] isIdle in
             guard let self else { return }
             guard isIdle, case .proven(let address) = relays[key]?.verdict else {
                 return bandwidth.ended(key, isMeasured: false, at: loop.clock())

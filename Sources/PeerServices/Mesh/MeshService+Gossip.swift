@@ -32,7 +32,7 @@ extension MeshService {
         case .seed(let text):
             guard let endpoint = Endpoint(text) else { return failed(number, "\(text) is no address") }
             let word = word(of: text)
-            if let key = pinned(text) ?? seedKeys[text] {
+            if let key = host.pinnedKey(of: text) ?? seedKeys[text] {
                 exchanges[number] = (endpoint, key, word)
                 return send(digest.bytes, number, seed: text)
             }
@@ -83,7 +83,7 @@ extension MeshService {
         switch result {
         case .failure(let failure):
             // Its key may have changed; the next time it is asked who it is.
-            if let seed, failure.kind == .stranger, pinned(seed) == nil { seedKeys[seed] = nil }
+            if let seed, failure.kind == .stranger, host.pinnedKey(of: seed) == nil { seedKeys[seed] = nil }
             if seed == nil, failure.kind != .crowded { noteSilence(of: key) }
             return failed(number, failure.description, seed: seed)
         case .success(let success): answer = success
@@ -150,7 +150,7 @@ extension MeshService {
     ) -> NodeRequest {
         NodeRequest(
             host: endpoint.host, port: endpoint.port, key: key, path: Self.path, body: body,
-            proof: MemberProof.text(of: identity.key, to: key, with: meshKeys()), isAlone: isAlone, limits: limits)
+            proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys), isAlone: isAlone, limits: limits)
     }
 
     /// All that the mesh dials goes through here. Answers on the control loop.
@@ -182,9 +182,9 @@ extension MeshService {
 
     /// Whether the other end belongs to this mesh: who only holds the address of a seed learns nothing of it.
     func isMember(_ answer: NodeAnswer) -> Bool {
-        if hasSession(answer.key) { return true }
+        if host.hasSession(with: answer.key) { return true }
         guard let proof = answer.proof else { return false }
-        return MemberProof.isValid(proof, of: answer.key, to: identity.key, with: meshKeys())
+        return MemberProof.isValid(proof, of: answer.key, to: identity.key, with: host.knownMeshKeys)
     }
 
     // MARK: Changes
@@ -204,7 +204,7 @@ extension MeshService {
             case .removed(let key): isListed = relays.removeValue(forKey: key) != nil || isListed
             }
         }
-        if isListed { onChange?() }
+        if isListed { host.changed() }
     }
 
     /// The former verdict holds until the next tick, when it is judged anew.

@@ -59,7 +59,7 @@ extension MeshService {
         guard let address = proven ?? record.addresses.first else { return nil }
         // Proven since the ranking was made.
         let reason = proven == nil ? Ranking.reason(notProven: relay.verdict) : "it was heard of just now"
-        let obstacle = isNamed(key) && proven == nil ? "used because you named it" : row.map(ranking.reason) ?? reason
+        let obstacle = host.isNamed(key) && proven == nil ? "used because you named it" : row.map(ranking.reason) ?? reason
         return MeshRelay(
             key: key, name: record.name, address: address, isProven: proven != nil,
             isDraining: record.roles.contains(.draining),
@@ -112,7 +112,7 @@ extension MeshService {
 
     func rank(_ now: Instant) {
         judgeRelays(now)
-        let current = held()
+        let current = host.heldRelays
         // What was never measured cannot be chosen, and there may be thousands: only listings have it.
         let candidates = logs.compactMap { key, _ -> Ranking.Candidate? in
             guard let relay = relays[key] else { return nil }
@@ -143,7 +143,7 @@ extension MeshService {
 
     /// Relays of last time: as soon as one is up again, visitors are to find what they look for where they look.
     private func comingBack(_ now: Instant) -> Set<NodeKey> {
-        let former = former()
+        let former = host.formerRelays
         guard !former.isEmpty else { return [] }
         return Set(
             relays.compactMap { key, relay in
@@ -165,7 +165,7 @@ extension MeshService {
         let due = relays.filter { $0.value.until <= now }
         guard !due.isEmpty else { return }
         let witnesses = witnesses(now)
-        let former = former()
+        let former = host.formerRelays
         let (table, own, judge) = (gossip.table, identity.key, judge)
         for (key, relay) in due {
             let others = sources(of: witnesses.filter { $0.key != key }.values)
@@ -187,7 +187,7 @@ extension MeshService {
             relays[key]?.judged = count + 1
             relays[key]?.until =
                 now + RelayProof.span(of: verdict, named: relay.record.record.witnesses.count, judged: count)
-            if hasChanged { onChange?() }
+            if hasChanged { host.changed() }
         }
     }
 
@@ -261,7 +261,7 @@ extension MeshService {
         let rows = samples.map { NodeSample(node: key, at: moment, setUp: $0.setUp, roundTrip: $0.roundTrip) }
         writer.write("probes", for: .mesh, { table throws(StorageError) in try table.record(rows) })
         rank(now)
-        onChange?()
+        host.changed()
         arm()
     }
 }

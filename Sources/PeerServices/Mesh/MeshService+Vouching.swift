@@ -11,7 +11,7 @@ extension MeshService {
 
     /// Once a second.
     func vouch(_ now: Instant) {
-        let sessions = sessions().filter { isOfUse($0.key, $0.address) }
+        let sessions = host.sessionAddresses.filter { isOfUse($0.key, $0.address) }
         let places = Dictionary(sessions.map { ($0.key, $0.address) }) { first, _ in first }
         for key in vouchPlan.due(places.keys.sorted { $0.tag < $1.tag }, at: now) {
             guard let address = places[key] else { continue }
@@ -39,7 +39,7 @@ extension MeshService {
         let now = loop.clock()
         guard vouches.take(1, at: now) else { return .busy }
         // Through a tunnel everybody is this machine itself, and whoever has no session has not been here before.
-        guard setup.isRelay, isPeer(question.key), !judge.isOwn(question.source.host),
+        guard setup.isRelay, host.isPeerHere(question.key), !judge.isOwn(question.source.host),
             judge.isDialledByOthers(vouch.statement.address.host)
         else { return answer(Vouch.answer(counts: false), to: question.key) }
         let (counts, actions) = reach.vouched(

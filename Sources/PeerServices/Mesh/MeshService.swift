@@ -71,6 +71,7 @@ public final class MeshService {
     let writer: TableWriter
     let log: Logger
     let keys: KeyRing
+    unowned let host: any MeshHost
     var identity: NodeIdentity { keys.identity }
     var gossip: Gossip
     var author: RecordAuthor
@@ -130,43 +131,16 @@ public final class MeshService {
     private var nextNetworks = Instant.zero
     private(set) var isStopped = false
 
-    /// The mesh keys that this node knows, its own first.
-    public var meshKeys: () -> [MeshKey] = { [] }
-    /// Whether a session stands with that node, in either direction.
-    public var hasSession: (NodeKey) -> Bool = { _ in false }
-    /// Whether a node has a session here, at this relay.
-    public var isPeer: (NodeKey) -> Bool = { _ in false }
-    /// Relays to which a session stands, and the numeric addresses that were dialled for them.
-    public var sessions: () -> [(key: NodeKey, address: NodeAddress)] = { [] }
-    /// The key that is pinned for a relay that was joined by hand, by its address.
-    public var pinned: (String) -> NodeKey? = { _ in nil }
-    /// Whether the user named that relay.
-    public var isNamed: (NodeKey) -> Bool = { _ in false }
-    /// Relays that visitors were served at when the last process ended, for as long as that counts: host:port.
-    public var former: () -> Set<String> = { [] }
-    /// Relays with a session, the one in use first.
-    public var held: () -> [NodeKey] = { [] }
-    /// 0 to 1, for those who ask.
-    public var load: () -> Double = { 0 }
-    /// Whether nothing of visitors is on its way, so that a measurement may fill the line; answered on the control
-    /// loop.
-    public var mayLoad: (@escaping (Bool) -> Void) -> Void = { $0(false) }
-    /// Mappings that the user wants others to know of, the most important first.
-    public var told: () -> [NodeRecord.Mapping] = { [] }
     /// Peers are being let go.
     public var isDraining = false { didSet { if isDraining != oldValue { publishSoon() } } }
-    /// What listings show has changed.
-    public var onChange: (() -> Void)?
-    /// Another process has this node's key, and began later.
-    public var onSuperseded: (() -> Void)?
-
     public init(
         on loop: EventLoop, setup: Setup, keys: KeyRing, client: NodeClient, judge: DialGuard,
-        writer: TableWriter, log: Logger
+        writer: TableWriter, host: any MeshHost, log: Logger
     ) {
         self.loop = loop
         self.setup = setup
         self.keys = keys
+        self.host = host
         self.client = client
         self.writer = writer
         self.log = log
@@ -386,7 +360,7 @@ public final class MeshService {
 
     /// What the user wants told, as far as a record has room for it.
     private func tellable() -> [NodeRecord.Mapping] {
-        let all = told()
+        let all = host.announced
         let written = NodeRecord.fitting(all)
         let leftOut = Set(all.map(\.name)).subtracting(written.map(\.name))
         for name in leftOut.subtracting(untold).sorted() {
@@ -436,7 +410,7 @@ public final class MeshService {
         case .superseded:
             let advice = PeerService.afterSupersession
             log.error("superseded: another process with this node's key began later, and the mesh knows it; \(advice)")
-            onSuperseded?()
+            host.superseded()
         }
     }
 }

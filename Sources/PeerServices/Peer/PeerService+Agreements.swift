@@ -135,7 +135,7 @@ extension PeerService {
             log.about(relay.endpoint).warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
         case .changed:
             selector.outcomesChanged()
-            onChange?()
+            host?.changed()
         }
     }
 

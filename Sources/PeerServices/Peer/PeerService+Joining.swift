@@ -41,7 +41,7 @@ extension PeerService {
             relay.link.state == .established, terms.basis == .token
         else { return answer("there is no session by a token") }
         let known = knownRelays[endpoint.description].formerKeys + terms.formerKeys
-        guard ([terms.key] + known).contains(where: { isTokenFor(token, $0) }) else {
+        guard ([terms.key] + known).contains(where: { host?.isToken(token, for: $0) ?? false }) else {
             return answer("it belongs to another relay")
         }
         relay.renewal.take()?("another one was given meanwhile")

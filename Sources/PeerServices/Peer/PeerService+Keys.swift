@@ -26,7 +26,7 @@ extension PeerService {
         guard relay.terms?.basis == .mesh else { return }
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
-        if knownRelays.renew(meshKey, at: relay.endpoint.description) { onMemberships?(knownRelays, nil) }
+        if knownRelays.renew(meshKey, at: relay.endpoint.description) { host?.save(knownRelays, done: nil) }
     }
 
     /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
@@ -59,7 +59,7 @@ extension PeerService {
         else { return }
         log.about(relay.endpoint).warning(
             "relay \(relay.endpoint): its key \(pinned.short) was replaced by \(key.short), signed by both")
-        onMemberships?(knownRelays, nil)
+        host?.save(knownRelays, done: nil)
     }
 
     /// What is temporary leaves no file behind, so its receipt is signed and not kept.
@@ -73,7 +73,7 @@ extension PeerService {
             loop.execute {
                 let (service, relay) = bound.value
                 guard service.wishes[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
-                service.onChange?()
+                service.host?.changed()
             }
         }
     }

@@ -14,7 +14,7 @@ extension PeerService {
             // One that the user named is there already, under this address or another.
             let named = namedKeys
             let places = Set(relays.filter(\.isNamed).map(\.endpoint))
-            return candidates().filter {
+            return (host?.candidates ?? []).filter {
                 $0.key != keys.key && !named.contains($0.key) && !unwanted.contains($0.key)
                     && !places.contains($0.endpoint)
             }
@@ -41,7 +41,7 @@ extension PeerService {
             let former = formerRelays
             guard !former.isEmpty else { return ([], []) }
             let there = found.filter { former.contains($0.endpoint.description) }
-            let others = outlooks(former.subtracting(there.map(\.endpoint.description)))
+            let others = (host?.outlooks(former.subtracting(there.map(\.endpoint.description))) ?? [:])
                 .filter { !namedKeys.contains($0.key) }
             return (Set(there.map(\.key)).union(others.keys), Array(others.values))
         }
@@ -77,7 +77,7 @@ extension PeerService {
             else { return }
             log.about(candidate.endpoint).info("relay \(candidate.endpoint) (\(key.short)) is chosen")
             add(Relay(candidate.endpoint, chosenFor: key, link: newLink()))
-            onChosen?()
+            host?.relayChosen()
         case .leave(let key, let reason):
             guard let relay = relays.first(where: { ($0.terms?.key ?? $0.chosenKey) == key && !$0.isLeaving }) else {
                 return
@@ -91,7 +91,7 @@ extension PeerService {
                 "relay \(relay.endpoint) (\(key.short)) \(failure.text); another is looked for")
         case .publish:
             noteRelaysInUse()
-            onChange?()
+            host?.changed()
         }
     }
 
@@ -189,7 +189,7 @@ extension PeerService {
             log.about(relay.endpoint).warning("relay \(relay.endpoint) \(text)")
         }
         selector.outcomesChanged()
-        onChange?()
+        host?.changed()
     }
 
     /// What this node makes of a relay that it did not have to be told of.

@@ -10,13 +10,13 @@ extension PeerService {
             "no descriptors are left: visitors are refused here; raise the limit of open "
                 + "files (ulimit -n, LimitNOFILE=)"
         )
-        onChange?()
+        host?.changed()
     }
 
     func lookAtShortage() {
         // Nobody was refused for a while.
         guard shortage.timePassed(at: loop.clock(), isShort: { false }) != nil else { return }
         log.info("there are descriptors again")
-        onChange?()
+        host?.changed()
     }
 }

@@ -62,24 +62,10 @@ public final class PeerService {
     var thirdChecks: [UInt32: ThirdCheck] = [:]
     var nextCheck: UInt32 = 0
     private var isStopped = false
-    /// What is known of relays; changes that come of sessions are told to `onMemberships`.
+    /// What is known of relays; changes that come of sessions are told to the host.
     public internal(set) var knownRelays: KnownRelays
-    /// Whether a token names the relay with that key.
-    public var isTokenFor: (String, NodeKey) -> Bool = { _, _ in false }
-    public var onMemberships: ((KnownRelays, _ done: TableWriter.Done?) -> Void)?
-    /// A session stands to a relay that the user named.
-    public var onNamedStands: ((Endpoint) -> Void)?
-    public var onChange: (() -> Void)?
-    /// Relays that may be chosen without being named, the best first; asked about once a second.
-    public var candidates: () -> [RelayCandidate] = { [] }
-    /// Of these addresses those of known relays that are no candidates now, and may be soon.
-    public var outlooks: (Set<String>) -> [NodeKey: FirstChoice.Outlook] = { _ in [:] }
-    /// A ping of a relay was answered.
-    public var onMeasured: ((NodeKey, Instant.Span) -> Void)?
-    /// A relay was chosen that nobody named.
-    public var onChosen: (() -> Void)?
-    /// Another process proved this node's key at that relay.
-    public var onSuperseded: ((Endpoint) -> Void)?
+    /// Set as long as the peer runs.
+    private(set) weak var host: (any PeerHost)?
 
     public init(on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing, setup: Setup, parts: Parts) {
         self.loop = loop
@@ -100,7 +86,8 @@ public final class PeerService {
         news = TargetNews(on: loop, log)
     }
 
-    public func start() {
+    public func start(for host: any PeerHost) {
+        self.host = host
         // The lanes do not keep their peer alive.
         let bound = LoopBound(Weak(self), on: loop)
         lanes = laneLoops.map { [loop, keys, descriptors] laneLoop in
@@ -150,7 +137,7 @@ public final class PeerService {
         relays.append(relay)
         for wish in wishes.values { addAgreement(wish, at: relay) }
         arm(relay)
-        onChange?()
+        host?.changed()
     }
 
     /// Changes what is known of relays, and tries the one at once that is affected.
@@ -162,7 +149,7 @@ public final class PeerService {
         let former = knownRelays
         body(&knownRelays)
         // Saved also where it is the same: what it became before may be on its way, or may not have been written.
-        onMemberships?(knownRelays, done)
+        host?.save(knownRelays, done: done)
         guard knownRelays != former else { return }
         hurry(to: address)
     }
@@ -196,7 +183,7 @@ public final class PeerService {
         relays.remove(at: index)
         lost(relay)
         freeOwnPort(of: relay)
-        onChange?()
+        host?.changed()
     }
 
     /// Exposes something from now on, at every relay. What is temporary leaves no trace in the IP table.
@@ -216,7 +203,7 @@ public final class PeerService {
         setRoute(route, for: wish.id)
         for relay in relays { addAgreement(wish, at: relay) }
         watches[wish.id]?.ask()
-        onChange?()
+        host?.changed()
     }
 
     /// Takes a mapping back. `false` when there is none.
@@ -236,7 +223,7 @@ public final class PeerService {
             if wish.target == .serverPort { freeOwnPort(of: relay) }
             if relay.link.state == .established { send(.release(id), to: relay) }
         }
-        onChange?()
+        host?.changed()
         return true
     }
 
@@ -256,7 +243,7 @@ public final class PeerService {
             if relay.agreements[wish.id]?.takeOver(wish) == true { continue }
             addAgreement(wish, at: relay)
         }
-        onChange?()
+        host?.changed()
     }
 
     /// Tries those relays at once to which there is no session.
@@ -310,11 +297,11 @@ public final class PeerService {
             relay.wasRefused = false
             log.about(relay.endpoint).warning(
                 "relay \(relay.endpoint): \(reason); trying again (p2prc leave \(relay.endpoint) gives it up)")
-            onChange?()
+            host?.changed()
         case .superseded(let detail):
             lost(relay)
             log.about(relay.endpoint).error("relay \(relay.endpoint): superseded, \(detail); \(Self.afterSupersession)")
-            onSuperseded?(relay.endpoint)
+            host?.superseded()
         }
     }
 
@@ -371,7 +358,7 @@ public final class PeerService {
         }
         let credentials = knownRelays.credentials(
             for: key, at: address, own: keys.meshKeys, history: keys.history.valid(at: loop.wall().seconds),
-            isPinned: pin != nil, isTokenFor: isTokenFor)
+            isPinned: pin != nil, isTokenFor: { [host] in host?.isToken($0, for: $1) ?? false })
         relay.hidesToken = pin == nil && knownRelays[address].token != nil && credentials.token == nil
         let handshake = PeerHandshake(
             with: key, secrets: secrets, credentials: credentials,
@@ -436,7 +423,7 @@ public final class PeerService {
         follow(relay, terms.formerKeys, to: terms.key)
         // A chosen one is known by its record; what is pinned is what the user named.
         if relay.isNamed, knownRelays.learn(terms.key, meshKey: terms.meshKey, at: relay.endpoint.description) {
-            onMemberships?(knownRelays, nil)
+            host?.save(knownRelays, done: nil)
         }
         relay.figures = SampleLog()
         relay.channels = ChannelTrouble(groups: terms.groups)
@@ -455,8 +442,8 @@ public final class PeerService {
         for id in relay.agreements.keys { begin(id, at: relay) }
         checkWhatIsOpen()
         stands(relay, terms.key)
-        if relay.isNamed { onNamedStands?(relay.endpoint) }
-        onChange?()
+        if relay.isNamed { host?.namedRelayStands(relay.endpoint) }
+        host?.changed()
     }
 
     private func lost(_ relay: Relay) {
@@ -470,12 +457,12 @@ public final class PeerService {
         relay.renewal.take()?("the session ended before the relay said what it makes of it")
         for id in relay.agreements.keys { handle(.sessionLost, id, relay) }
         if let key { selector.lost(key) }
-        onChange?()
+        host?.changed()
     }
 
     private func measured(_ latency: Instant.Span, _ relay: Relay) {
         relay.figures.add(ProbeSample(at: loop.clock(), roundTrip: latency))
-        if let key = relay.terms?.key { onMeasured?(key, latency) }
+        if let key = relay.terms?.key { host?.measured(latency, of: key) }
         relay.samples.append(latency)
         relay.latency = relay.samples.suffix(5).min()
         let now = loop.clock()
@@ -486,7 +473,7 @@ public final class PeerService {
         let sample = LatencySample(node: key, at: UnixTime(loop.wall()), roundTrip: best)
         writer.write("a latency sample", { table throws(StorageError) in try table.record(sample) })
         relay.samples = []
-        onChange?()
+        host?.changed()
     }
 
     private func deliver(_ message: RelayMessage, _ relay: Relay) {

@@ -29,7 +29,7 @@ extension RelayService {
     }
 
     private func place(of request: PeerMessage.CheckRequest) -> SocketAddress? {
-        guard let host = HostAddress(request.host), hasMetRelay(host),
+        guard let host = HostAddress(request.host), self.host?.hasMetRelay(at: host) == true,
             dialJudge.allows(host, port: request.port, for: .publicPort)
         else { return nil }
         return SocketAddress(numeric: host.description, port: request.port)

@@ -37,7 +37,7 @@ extension RelayService {
                 + "open files \(visitorPolicy.reserve.descriptors.reserve) are kept for sessions. Raise the limit "
                 + "(ulimit -n, LimitNOFILE=)"
         )
-        onChange?()
+        host?.changed()
     }
 
     func lookAtShortage() {
@@ -47,7 +47,7 @@ extension RelayService {
         }
         guard let refused else { return }
         log.info("there are descriptors again; \(refused) visitors and ports were refused meanwhile")
-        onChange?()
+        host?.changed()
     }
 
     /// - Parameter only: these ports alone, by how many they are after the first one.

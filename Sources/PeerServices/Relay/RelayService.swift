@@ -5,12 +5,6 @@ public import PeerWire
 
 /// The shell around `RelayCore`: sessions on the control loop, public ports, and one lane a loop for the data.
 public final class RelayService {
-    /// Judges a token for the key that shows it, and for the keys that were handed over to that one. Answers on the
-    /// control loop with the grant, or with the reason the token is rejected.
-    public typealias TokenJudge = (
-        String, NodeKey, _ formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
-    ) -> Void
-
     /// Ends the sessions of peers that have not left by themselves; there while the relay drains.
     var drainTimer: LoopTimer?
 
@@ -33,7 +27,6 @@ public final class RelayService {
     }
     /// The mesh key that the members here know.
     private var taughtMeshKey: MeshKey?
-    public var judge: TokenJudge = { _, _, _, answer in answer(nil, "this relay issues no tokens") }
     var bindHost: SocketAddress.Host? { setup.bindHost }
     /// What `--advertise` says.
     var advertised: String? { setup.advertised }
@@ -41,8 +34,6 @@ public final class RelayService {
     let log: Logger
     /// Who may be dialled on a peer's word.
     let dialJudge: DialGuard
-    /// Whether this node has itself met a relay at that host.
-    public var hasMetRelay: (HostAddress) -> Bool = { _ in false }
     var checksUnderWay = 0
     var addressVote = AddressVote()
     /// Nodes that come back though they were told no.
@@ -65,8 +56,8 @@ public final class RelayService {
     private var writers: [Claim: Grant.Membership] = [:]
     /// Revoked so lately that somebody may have shown one before and not be in yet.
     private var endedTokens: Set<Grant.Membership> = []
-    /// Called after anything that listings show has changed.
-    public var onChange: (() -> Void)?
+    /// Set as long as the relay runs.
+    private(set) weak var host: (any RelayHost)?
 
     public init(
         on loop: EventLoop, lanes laneLoops: [EventLoop], keys: KeyRing, setup: Setup, store: any LeaseStore,
@@ -84,9 +75,16 @@ public final class RelayService {
     }
 
     /// Takes sessions and data channels from `server`, and the ports of former leases from the system.
+    ///
+    /// - Parameters:
+    ///   - retired: keys that were handed over to others, as it was written down.
+    ///   - holders: keys that tokens are for.
     public func start(
-        at server: NodeServer, leases: [Lease], retired: [Retirement] = [], holders: [NodeKey] = [], wall: WallTime
+        for host: any RelayHost, at server: NodeServer, leases: [Lease], retired: [Retirement] = [],
+        holders: [NodeKey] = []
     ) {
+        self.host = host
+        let wall = loop.wall()
         // The lanes do not keep their relay alive.
         let bound = LoopBound(Weak(self), on: loop)
         let control = loop
@@ -204,7 +202,7 @@ public final class RelayService {
         case .send(let bytes): session.channel.send(bytes)
         case .failed(let reason, let detail): drop(session.id, reason, detail)
         case .judge(let token):
-            judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
+            judge(token, of: session) { [weak self] grant, reason in
                 guard let self, sessions[session.id] === session else { return }
                 continueHandshake(session, session.handshake.judged(grant, reason: reason))
             }
@@ -315,7 +313,7 @@ public final class RelayService {
                 RelayMessage.tokenJudged(reason: "tokens come too often; show it again later").bytes)
         }
         session.isTokenJudged = true
-        judge(token, session.key, formerKeys(of: session)) { [weak self] grant, reason in
+        judge(token, of: session) { [weak self] grant, reason in
             guard let self, sessions[session.id] === session else { return }
             session.isTokenJudged = false
             guard let grant, !endedTokens.contains(grant.membership) else {
@@ -329,6 +327,11 @@ public final class RelayService {
             let (id, account) = (session.id, quota(of: session.id))
             onLanes(session.lanes) { $0.change(id, to: grant.membership, account) }
         }
+    }
+
+    private func judge(_ token: String, of session: Session, _ answer: @escaping (Grant?, String) -> Void) {
+        guard let host else { return answer(nil, "this relay issues no tokens") }
+        host.judge(token: token, of: session.key, formerly: formerKeys(of: session), answer)
     }
 
     /// A token was revoked, or its time is over: whoever is here by it has to go.
@@ -400,7 +403,7 @@ public final class RelayService {
     func handle(_ event: RelayCore.Event) {
         run(core.handle(event, at: loop.clock(), wall: loop.wall()))
         // Nothing is to be done about it, and listings show it.
-        if case .received(_, .report) = event { onChange?() }
+        if case .received(_, .report) = event { host?.changed() }
     }
 
     private func run(_ actions: [RelayCore.Action]) {
@@ -413,7 +416,7 @@ public final class RelayService {
             }
             if let event = perform(action) { queue += core.handle(event, at: loop.clock(), wall: loop.wall()) }
         }
-        if changed { onChange?() }
+        if changed { host?.changed() }
     }
 
     private func retire(_ retirement: Retirement) {

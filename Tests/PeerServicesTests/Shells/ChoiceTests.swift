@@ -24,7 +24,7 @@ struct ChoiceTests {
         let candidates = relays.enumerated().map { index, relay in
             RelayCandidate(key: relay.keys.key, endpoint: relay.endpoint, cost: Self.costs[index])
         }
-        try peer.run { $0.candidates = { candidates } }
+        try peer.host { $0.candidates = candidates }
         return peer
     }
 
@@ -91,7 +91,7 @@ struct ChoiceTests {
         }
         let wrong = RelayCandidate(
             key: NodeIdentity(seed: ShellBench.seed(99))!.key, endpoint: relays[0].endpoint, cost: .milliseconds(1))
-        try peer.run { $0.candidates = { [wrong] + candidates.dropFirst() } }
+        try peer.host { $0.candidates = [wrong] + candidates.dropFirst() }
         let id = try peer.expose(1, port: service.port)
         try bench.time.eventually("served by the others", within: .seconds(20)) {
             try Set(serving(id, peer)) == Set(relays.dropFirst().map(\.endpoint))

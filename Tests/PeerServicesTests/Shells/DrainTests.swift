@@ -1,7 +1,6 @@
 import PeerCore
 import PeerServices
 import PeerWire
-import Synchronization
 import Testing
 
 @Suite("A relay that lets its peers go, and a node with several relays", .timeLimit(.minutes(2)))
@@ -83,17 +82,12 @@ struct DrainTests {
     @Test("of two processes with one key the later one goes on, and the former one hears that it is superseded")
     func superseded() throws {
         let relay = try bench.relay()
-        let first = try bench.peer(at: [])
-        let isSuperseded = Mutex(false)
-        try first.run { service in
-            service.onSuperseded = { _ in isSuperseded.withLock { $0 = true } }
-            service.join(relay.endpoint)
-        }
+        let first = try bench.peer(at: [relay])
         try bench.time.eventually("connected") { try first.standing(at: relay)?.state == .connected }
         let second = try bench.peer(at: [relay]) { setup in
             setup.process = ProcessStart(number: 2, instance: ProcessInstance(bytes: [UInt8](repeating: 9, count: 16))!)
         }
-        try bench.time.eventually("superseded") { isSuperseded.withLock { $0 } }
+        try bench.time.eventually("superseded") { try first.host { $0.isSuperseded } }
         try bench.time.eventually("connected") { try second.standing(at: relay)?.state == .connected }
         #expect(try relay.sessions == 1)
     }

@@ -1,7 +1,6 @@
 import PeerCore
 import PeerServices
 import PeerWire
-import Synchronization
 import Testing
 
 @Suite("Who may come in, and whom a peer trusts", .timeLimit(.minutes(2)))
@@ -72,13 +71,8 @@ struct TrustTests {
             try relay.carried.map(\.standing.lease.key) == [peer.keys.key] && (try peer.verified(id)) == port
         }
         #expect(try Visitor.says([3], to: port) == .bytes([3]))
-        let thief = try bench.peer(seed: 2, at: [])
-        let isSuperseded = Mutex(false)
-        try thief.run { service in
-            service.onSuperseded = { _ in isSuperseded.withLock { $0 = true } }
-            service.join(relay.endpoint)
-        }
-        try bench.time.eventually("refused") { isSuperseded.withLock { $0 } }
+        let thief = try bench.peer(seed: 2, at: [relay])
+        try bench.time.eventually("refused") { try thief.host { $0.isSuperseded } }
     }
 
     @Test("members learn a new mesh key while the former one counts, and their sessions go on")

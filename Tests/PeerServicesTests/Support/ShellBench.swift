@@ -57,6 +57,8 @@ final class ShellBench {
             let server: NodeServer
             var service: RelayService?
 
+            let host = QuietHost()
+
             init(_ server: NodeServer, _ service: RelayService) {
                 self.server = server
                 self.service = service
@@ -92,7 +94,7 @@ final class ShellBench {
             }
             port = try parts.run { parts in
                 let listener = try Listener.hold(port: wanted, on: address, .betweenNodes)
-                parts.service?.start(at: parts.server, leases: store.leases, wall: loop.wall())
+                parts.service?.start(for: parts.host, at: parts.server, leases: store.leases)
                 try parts.server.listen(listener)
                 return listener.address.port
             }
@@ -140,7 +142,7 @@ final class ShellBench {
 
     final class Peer {
         let keys: KeyRing
-        private let parts: OnLoop<(server: NodeServer, service: PeerService)>
+        private let parts: OnLoop<(server: NodeServer, service: PeerService, host: ScriptedHost)>
 
         fileprivate init(
             on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
@@ -162,14 +164,21 @@ final class ShellBench {
                 let service = PeerService(
                     on: loop, lanes: [loop], keys: keys, setup: setup,
                     parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log))
-                service.start()
-                return (server, service)
+                let host = ScriptedHost()
+                service.start(for: host)
+                return (server, service, host)
             }
         }
 
         @discardableResult
         func run<Result>(_ body: @escaping (PeerService) throws -> Result) throws -> Result {
             try parts.run { try body($0.service) }
+        }
+
+        /// What the node around the peer answers, and was told.
+        @discardableResult
+        func host<Result>(_ body: @escaping (ScriptedHost) throws -> Result) throws -> Result {
+            try parts.run { try body($0.host) }
         }
 
         /// Exposes a service of this machine, by a number that is the test's own.

@@ -18,7 +18,7 @@ extension PeerService {
         let watch = TargetWatch(
             on: loop, resolver, tables, endpoint, count: wish.ports.count, isOnDemand: wish.isOnDemand
         ) { [weak self] word in self?.targetSeen(wish.id, word) }
-        watch.onAnswered = { [weak self] in self?.onChange?() }
+        watch.onAnswered = { [weak self] in self?.host?.changed() }
         return watch
     }
 
