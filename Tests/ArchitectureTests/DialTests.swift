@@ -56,7 +56,7 @@ struct DialPlace: Sendable, CustomStringConvertible {
             cause: .judged("relays that the user named; others by their records", by: "mayDial(")),
         DialPlace(path: "PeerServices/Peer/Targets/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/Peer/PeerService+Checks.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Peer/Checks/PeerService+Checks.swift", call: "ReachabilityProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
         DialPlace(
             path: "PeerServices/Peer/PeerService+ToldName.swift", call: ".resolve(",

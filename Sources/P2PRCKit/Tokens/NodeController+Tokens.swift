@@ -1,5 +1,6 @@
 internal import PeerCore
 internal import PeerReactor
+internal import PeerServices
 internal import PeerWire
 
 extension NodeController {
@@ -12,7 +13,7 @@ extension NodeController {
         }
         let bound = LoopBound((self, answer), on: loop)
         let ports = settings.ports
-        Task { [loop] in
+        Task { [loop, tokens] in
             var outcome = await tokens.carryOut(command, at: .now)
             if case .issue(let request) = command, outcome.reply.status == .success {
                 outcome.reply.warnings = request.warnings(ports)

@@ -1,4 +1,4 @@
-public import PeerCore
+internal import PeerCore
 public import PeerWire
 
 /// The node that a mesh is part of: what `MeshService` asks of it, and tells it. On the control loop.

@@ -150,7 +150,8 @@ extension MeshService {
     ) -> NodeRequest {
         NodeRequest(
             host: endpoint.host, port: endpoint.port, key: key, path: Self.path, body: body,
-            proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys), isAlone: isAlone, limits: limits)
+            proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys), isAlone: isAlone,
+            limits: limits)
     }
 
     /// All that the mesh dials goes through here. Answers on the control loop.

@@ -59,7 +59,8 @@ extension MeshService {
         guard let address = proven ?? record.addresses.first else { return nil }
         // Proven since the ranking was made.
         let reason = proven == nil ? Ranking.reason(notProven: relay.verdict) : "it was heard of just now"
-        let obstacle = host.isNamed(key) && proven == nil ? "used because you named it" : row.map(ranking.reason) ?? reason
+        let obstacle =
+            host.isNamed(key) && proven == nil ? "used because you named it" : row.map(ranking.reason) ?? reason
         return MeshRelay(
             key: key, name: record.name, address: address, isProven: proven != nil,
             isDraining: record.roles.contains(.draining),

@@ -166,7 +166,9 @@ extension MeshService {
         var contacts: [Contact] = []
         let now = loop.clock()
         for seed in gossip.book.seeds {
-            guard let key = host.pinnedKey(of: seed) ?? seedKeys[seed], key != identity.key, let endpoint = Endpoint(seed) else {
+            guard let key = host.pinnedKey(of: seed) ?? seedKeys[seed], key != identity.key,
+                let endpoint = Endpoint(seed)
+            else {
                 continue
             }
             contacts.append(Contact(key: key, endpoint: endpoint, word: word(of: seed)))

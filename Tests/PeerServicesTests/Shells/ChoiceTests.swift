@@ -33,14 +33,20 @@ struct ChoiceTests {
         try peer.run { $0.mappings() }.filter { $0.wish.id == id && $0.state == .verified }.map(\.relay)
     }
 
+    /// Where proving the first takes long, the third serves beside them for a while.
+    private func settled(_ id: MappingID, _ peer: ShellBench.Peer, at relays: ArraySlice<ShellBench.Relay>) throws {
+        try bench.time.eventually("served by those two alone", within: .seconds(120)) {
+            try Set(serving(id, peer)) == Set(relays.map(\.endpoint))
+        }
+    }
+
     @Test("the two that cost least are taken, and the mapping is verified at both")
     func cheapest() throws {
         let relays = try (1...3).map { try bench.relay(seed: UInt8(10 + $0)) }
         let peer = try peer(choosing: relays)
         let id = try peer.expose(1, port: service.port)
-        try bench.time.eventually("verified at two") { try serving(id, peer).count == 2 }
-        #expect(try Set(serving(id, peer)) == Set(relays.prefix(2).map(\.endpoint)))
-        #expect(try relays[2].sessions == 0)
+        try settled(id, peer, at: relays.prefix(2))
+        try bench.time.eventually("left by the others", within: .seconds(120)) { try relays[2].sessions == 0 }
     }
 
     @Test("one that goes away is replaced by the third within seconds, and it does not come back before its turn")
@@ -48,7 +54,7 @@ struct ChoiceTests {
         let relays = try (1...3).map { try bench.relay(seed: UInt8(10 + $0)) }
         let peer = try peer(choosing: relays)
         let id = try peer.expose(1, port: service.port)
-        try bench.time.eventually("verified at two") { try serving(id, peer).count == 2 }
+        try settled(id, peer, at: relays.prefix(2))
         try relays[0].stop()
         try bench.time.eventually("served by the others", within: .seconds(5)) {
             try Set(serving(id, peer)) == Set(relays.dropFirst().map(\.endpoint))
@@ -60,7 +66,7 @@ struct ChoiceTests {
         let relays = try (1...3).map { try bench.relay(seed: UInt8(10 + $0)) }
         let peer = try peer(choosing: relays)
         let id = try peer.expose(1, port: service.port)
-        try bench.time.eventually("verified at two") { try serving(id, peer).count == 2 }
+        try settled(id, peer, at: relays.prefix(2))
         let began = bench.time.clock.now
         try relays[0].whileSilent {
             try bench.time.eventually("served by the others", within: .seconds(5)) {
@@ -104,7 +110,7 @@ struct ChoiceTests {
         let relays = try (1...3).map { try bench.relay(seed: UInt8(10 + $0)) }
         let peer = try peer(choosing: relays)
         let id = try peer.expose(1, port: service.port)
-        try bench.time.eventually("verified at two") { try serving(id, peer).count == 2 }
+        try settled(id, peer, at: relays.prefix(2))
         try relays[0].run { $0.drain(within: 600) }
         try bench.time.eventually("left", within: .seconds(30)) {
             try #require(try !serving(id, peer).isEmpty)
