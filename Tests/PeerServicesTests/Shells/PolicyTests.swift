@@ -43,7 +43,7 @@ struct PolicyTests {
         let everybody = wish(1) { _ in }
         try peer.run { $0.change(everybody) }
         try bench.time.eventually("open") { try Visitor.says([1], to: port) == .bytes([1]) }
-        #expect(try peer.verified(others.id) == port)
+        #expect(try bench.port(of: others.id, at: peer) == port)
     }
 
     @Test("a relay that is full takes no further session, and says so")
