@@ -3,22 +3,26 @@ import PeerReactor
 import PeerServices
 import PeerWire
 
-/// A node around a relay that issues no tokens and has met nobody.
-final class QuietHost: RelayHost {
+/// A node around a relay that has met nobody, and takes the tokens that a test says.
+final class RelayNode: RelayHost {
+    /// What each token allows.
+    var grants: [String: Grant] = [:]
+
     func judge(
         token: String, of key: NodeKey, formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
-    ) { answer(nil, "this relay issues no tokens") }
+    ) { answer(grants[token], "this relay did not issue that token") }
     func hasMetRelay(at host: HostAddress) -> Bool { false }
     func changed() {}
 }
 
 /// A node around a peer, as a test wants it.
-final class ScriptedHost: PeerHost {
+final class PeerNode: PeerHost {
     var candidates: [RelayCandidate] = []
     private(set) var isSuperseded = false
     private(set) var stands: [Endpoint] = []
 
-    func isToken(_ text: String, for relay: NodeKey) -> Bool { false }
+    /// Tests name no relay in their tokens.
+    func isToken(_ text: String, for relay: NodeKey) -> Bool { true }
     func save(_ knownRelays: KnownRelays, done: TableWriter.Done?) { done?(nil) }
     func namedRelayStands(_ endpoint: Endpoint) { stands.append(endpoint) }
     func outlooks(_ addresses: Set<String>) -> [NodeKey: FirstChoice.Outlook] { [:] }

@@ -16,9 +16,12 @@ final class OwnedTime: Sendable {
     /// Lets time go on in steps until something holds. What the system does (connections, disks) takes real time, so
     /// each step waits a moment for it: ten times as fast as by the clock.
     ///
-    /// - Parameter limit: of the loops' time.
+    /// - Parameters:
+    ///   - limit: of the loops' time.
+    ///   - step: longer where nothing but the time itself is waited for; sessions notice silence after three seconds.
     func eventually(
-        _ what: String, within limit: Instant.Span = .seconds(60), _ location: SourceLocation = #_sourceLocation,
+        _ what: String, within limit: Instant.Span = .seconds(60), step: Instant.Span = .milliseconds(20),
+        _ location: SourceLocation = #_sourceLocation,
         _ holds: () throws -> Bool
     ) throws {
         let end = clock.now + limit
@@ -27,7 +30,7 @@ final class OwnedTime: Sendable {
                 Issue.record("after \(limit): not \(what)", sourceLocation: location)
                 throw NotSo(what: what)
             }
-            pass(.milliseconds(20))
+            pass(step)
         }
     }
 

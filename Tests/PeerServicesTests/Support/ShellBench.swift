@@ -52,12 +52,13 @@ final class ShellBench {
         let port: UInt16
         private let parts: OnLoop<Parts>
         private let loop: EventLoop
+        private let lanes: [EventLoop]
 
         private final class Parts {
             let server: NodeServer
             var service: RelayService?
 
-            let host = QuietHost()
+            let host = RelayNode()
 
             init(_ server: NodeServer, _ service: RelayService) {
                 self.server = server
@@ -69,11 +70,13 @@ final class ShellBench {
         var endpoint: Endpoint { Endpoint(host: "127.0.0.\(host)", port: port) }
 
         fileprivate init(
-            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], at host: UInt8, port wanted: UInt16,
+            on loop: EventLoop, lanes: [EventLoop], seed: UInt8, meshKeys: [MeshKey], at host: UInt8,
+            port wanted: UInt16,
             store: MemoryStore,
             _ change: (inout RelayService.Setup) -> Void
         ) throws {
             self.loop = loop
+            self.lanes = lanes
             self.store = store
             self.host = host
             let address = SocketAddress.Host.ipv4([127, 0, 0, host])
@@ -89,7 +92,7 @@ final class ShellBench {
             parts = try OnLoop(on: loop) { [keys, setup] in
                 let server = NodeServer(on: loop, keys: keys)
                 let service = RelayService(
-                    on: loop, lanes: [loop], keys: keys, setup: setup, store: store, dialJudge: judge, log: log)
+                    on: loop, lanes: lanes, keys: keys, setup: setup, store: store, dialJudge: judge, log: log)
                 return Parts(server, service)
             }
             port = try parts.run { parts in
@@ -102,6 +105,11 @@ final class ShellBench {
 
         func run<Result>(_ body: @escaping (RelayService) throws -> Result) throws -> Result {
             try parts.run { parts in try body(#require(parts.service, "the relay was stopped")) }
+        }
+
+        /// What the node around the relay answers.
+        func host<Result>(_ body: @escaping (RelayNode) throws -> Result) throws -> Result {
+            try parts.run { try body($0.host) }
         }
 
         var carried: [CarriedMapping] { get throws { try run { $0.mappings() } } }
@@ -130,19 +138,24 @@ final class ShellBench {
         }
     }
 
-    /// - Parameter host: the last number of its address: 127.0.0.1, 127.0.0.2 and so on.
+    /// - Parameters:
+    ///   - host: the last number of its address: 127.0.0.1, 127.0.0.2 and so on.
+    ///   - lanes: loops for visitors, beside the control loop; 0: that does it all.
     func relay(
         seed: UInt8 = 1, meshKeys: [MeshKey] = [ShellBench.meshKey], at host: UInt8 = 1, port: UInt16 = 0,
-        store: MemoryStore = MemoryStore(), _ change: (inout RelayService.Setup) -> Void = { _ in }
+        store: MemoryStore = MemoryStore(), lanes: Int = 0, _ change: (inout RelayService.Setup) -> Void = { _ in }
     ) throws -> Relay {
-        try Relay(on: loop(), seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
+        let control = try loop()
+        let lanes = try lanes == 0 ? [control] : (0..<lanes).map { _ in try loop() }
+        return try Relay(
+            on: control, lanes: lanes, seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
     }
 
     // MARK: Peers
 
     final class Peer {
         let keys: KeyRing
-        private let parts: OnLoop<(server: NodeServer, service: PeerService, host: ScriptedHost)>
+        private let parts: OnLoop<(server: NodeServer, service: PeerService, host: PeerNode)>
 
         fileprivate init(
             on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
@@ -164,7 +177,7 @@ final class ShellBench {
                 let service = PeerService(
                     on: loop, lanes: [loop], keys: keys, setup: setup,
                     parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log))
-                let host = ScriptedHost()
+                let host = PeerNode()
                 service.start(for: host)
                 return (server, service, host)
             }
@@ -177,7 +190,7 @@ final class ShellBench {
 
         /// What the node around the peer answers, and was told.
         @discardableResult
-        func host<Result>(_ body: @escaping (ScriptedHost) throws -> Result) throws -> Result {
+        func host<Result>(_ body: @escaping (PeerNode) throws -> Result) throws -> Result {
             try parts.run { try body($0.host) }
         }
 
