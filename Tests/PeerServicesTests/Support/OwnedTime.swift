@@ -1,20 +1,33 @@
 import Foundation
 import PeerCore
 import PeerReactor
+import Synchronization
 import Testing
 
 /// Loops whose time a test owns.
 final class OwnedTime: Sendable {
     let clock = ManualClock(wall: WallTime(seconds: 1_900_000_000))
 
+    private struct State {
+        var loops: [EventLoop] = []
+        var hanging: Set<ObjectIdentifier> = []
+    }
+
+    private let state = Mutex(State())
+
     func loop() throws -> EventLoop {
         let loop = try EventLoop(clock: clock)
         try loop.start()
+        state.withLock { $0.loops.append(loop) }
         return loop
     }
 
-    /// Lets time go on in steps until something holds. What the system does (connections, disks) takes real time, so
-    /// each step waits a moment for it: ten times as fast as by the clock.
+    func stop() {
+        for loop in state.withLock({ $0.loops }) { loop.stop() }
+        state.withLock { $0.loops = [] }
+    }
+
+    /// Lets time go on in steps until something holds.
     ///
     /// - Parameters:
     ///   - limit: of the loops' time.
@@ -45,9 +58,38 @@ final class OwnedTime: Sendable {
         }
     }
 
+    /// A word goes from one loop to another, is answered, and the answer is taken: three turns of each.
+    private static let turns = 3
+
+    /// However busy the machine is, no loop is left behind: time goes on only when each has done what was there to do.
     private func pass(_ span: Instant.Span) {
         clock.advance(by: span)
-        usleep(2_000)
+        for _ in 0..<Self.turns {
+            let (loops, hanging) = state.withLock { ($0.loops, $0.hanging) }
+            for loop in loops where !hanging.contains(ObjectIdentifier(loop)) {
+                let done = DispatchSemaphore(value: 0)
+                loop.execute { done.signal() }
+                _ = done.wait(timeout: .now() + 30)
+            }
+        }
+        // Disks and services have threads of their own.
+        usleep(200)
+    }
+
+    /// A loop does nothing until `body` is over, and time does not wait for it.
+    func whileHanging<Result>(_ loop: EventLoop, _ body: () throws -> Result) throws -> Result {
+        let (begun, over) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        loop.execute {
+            begun.signal()
+            over.wait()
+        }
+        begun.wait()
+        state.withLock { _ = $0.hanging.insert(ObjectIdentifier(loop)) }
+        defer {
+            state.withLock { _ = $0.hanging.remove(ObjectIdentifier(loop)) }
+            over.signal()
+        }
+        return try body()
     }
 
     struct NotSo: Error, CustomStringConvertible {

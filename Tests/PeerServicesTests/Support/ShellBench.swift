@@ -16,12 +16,11 @@ final class ShellBench {
     let time = OwnedTime()
     private let folder = NSTemporaryDirectory() + "p2prc-shells-\(UInt64.random(in: 0 ... .max))"
     private var homes = 0
-    private var loops: [EventLoop] = []
 
     init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
 
     deinit {
-        for loop in loops { loop.stop() }
+        time.stop()
         try? FileManager.default.removeItem(atPath: folder)
     }
 
@@ -31,12 +30,6 @@ final class ShellBench {
     }
 
     static func seed(_ number: UInt8) -> [UInt8] { [UInt8](repeating: number, count: NodeIdentity.seedByteCount) }
-
-    private func loop() throws -> EventLoop {
-        let loop = try time.loop()
-        loops.append(loop)
-        return loop
-    }
 
     /// Who may be dialled on others' word: everybody on this machine.
     private static var judge: DialGuard {
@@ -51,6 +44,7 @@ final class ShellBench {
         let store: MemoryStore
         let port: UInt16
         private let parts: OnLoop<Parts>
+        private let time: OwnedTime
         private let loop: EventLoop
         private let lanes: [EventLoop]
 
@@ -70,11 +64,12 @@ final class ShellBench {
         var endpoint: Endpoint { Endpoint(host: "127.0.0.\(host)", port: port) }
 
         fileprivate init(
-            on loop: EventLoop, lanes: [EventLoop], seed: UInt8, meshKeys: [MeshKey], at host: UInt8,
+            _ time: OwnedTime, on loop: EventLoop, lanes: [EventLoop], seed: UInt8, meshKeys: [MeshKey], at host: UInt8,
             port wanted: UInt16,
             store: MemoryStore,
             _ change: (inout RelayService.Setup) -> Void
         ) throws {
+            self.time = time
             self.loop = loop
             self.lanes = lanes
             self.store = store
@@ -127,14 +122,7 @@ final class ShellBench {
 
         /// The machine hangs: nothing is read or answered until `body` is over.
         func whileSilent<Result>(_ body: () throws -> Result) throws -> Result {
-            let (begun, over) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-            loop.execute {
-                begun.signal()
-                over.wait()
-            }
-            begun.wait()
-            defer { over.signal() }
-            return try body()
+            try time.whileHanging(loop, body)
         }
     }
 
@@ -145,10 +133,10 @@ final class ShellBench {
         seed: UInt8 = 1, meshKeys: [MeshKey] = [ShellBench.meshKey], at host: UInt8 = 1, port: UInt16 = 0,
         store: MemoryStore = MemoryStore(), lanes: Int = 0, _ change: (inout RelayService.Setup) -> Void = { _ in }
     ) throws -> Relay {
-        let control = try loop()
-        let lanes = try lanes == 0 ? [control] : (0..<lanes).map { _ in try loop() }
+        let control = try time.loop()
+        let lanes = try lanes == 0 ? [control] : (0..<lanes).map { _ in try time.loop() }
         return try Relay(
-            on: control, lanes: lanes, seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
+            time, on: control, lanes: lanes, seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
     }
 
     // MARK: Peers
@@ -222,7 +210,7 @@ final class ShellBench {
         _ change: (inout PeerService.Setup) -> Void = { _ in }
     ) throws -> Peer {
         homes += 1
-        let peer = try Peer(on: loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
+        let peer = try Peer(on: time.loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
         for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
         return peer
     }
