@@ -71,7 +71,7 @@ struct GrantTests {
         let (_, peer) = try byToken { $0.limits.leases = 2 }
         for number in UInt64(1)...2 { _ = try bench.port(of: peer.expose(number, port: service.port), at: peer) }
         let third = try peer.expose(3, port: service.port)
-        try bench.time.eventually("refused") { try peer.mapping(third)?.refusal == .notGranted }
+        try bench.time.eventually("refused") { try peer.mapping(third)?.refusal == .limitReached }
     }
 
     @Test("a lease waits for a peer that is away as long as the relay says, and then its port is free for others")

@@ -16,6 +16,8 @@ final class ShellBench {
     let time = OwnedTime()
     private let folder = NSTemporaryDirectory() + "p2prc-shells-\(UInt64.random(in: 0 ... .max))"
     private var homes = 0
+    /// They live as long as the bench, also where a test looks at one of them alone.
+    private var nodes: [AnyObject] = []
 
     init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
 
@@ -135,8 +137,10 @@ final class ShellBench {
     ) throws -> Relay {
         let control = try time.loop()
         let lanes = try lanes == 0 ? [control] : (0..<lanes).map { _ in try time.loop() }
-        return try Relay(
+        let relay = try Relay(
             time, on: control, lanes: lanes, seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
+        nodes.append(relay)
+        return relay
     }
 
     // MARK: Peers
@@ -211,6 +215,7 @@ final class ShellBench {
     ) throws -> Peer {
         homes += 1
         let peer = try Peer(on: time.loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
+        nodes.append(peer)
         for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
         return peer
     }
