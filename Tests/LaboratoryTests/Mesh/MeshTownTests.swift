@@ -54,6 +54,29 @@ extension LaboratoryTests {
             }
         }
 
+        @Test("a mapping that is for some visitors alone is verified, though the other relay is none of them")
+        func forSome() async throws {
+            try await scenario { s in
+                let town = try await MeshTown(s, relays: [4, 8].map { .init($0) })
+                try await town.settled()
+                let home = town.homes[0]
+                let few = try await home.command(
+                    ["--mp", "\(MeshTown.local)", "--name", "few", "--allow", "\(town.lab.visitorAddress)/32"],
+                    within: .seconds(30))
+                #expect(few.status == 0, "\(few.stdout)\(few.stderr)")
+                try await throughout(.seconds(15), "it works for them") {
+                    try await pass(.milliseconds(500), because: "asking costs")
+                    let rows = try await town.verified()
+                    return rows.count == 2
+                }
+                for row in try await town.verified() {
+                    #expect(try await s.curl("http://\(MeshTown.address(row))/", in: town.lab.visitor) == "home 0")
+                }
+                let explained = try await home.command(["--view-rps", "--explain"])
+                #expect(!explained.stdout.contains("cannot be reached"), "\(explained.stdout)")
+            }
+        }
+
         @Test(
             "the nearest of five is used first; when it becomes slow it is left within 30 s, and the next best is used")
         func nearest() async throws {

@@ -76,7 +76,7 @@ extension PeerService {
             case .passed:
                 relay.checkPace.answered()
                 let elsewhere = isTold ? nil : address.hostText
-                let asksOthers = elsewhere == nil && !others(than: relay).isEmpty
+                let asksOthers = elsewhere == nil && !others(than: relay, for: id).isEmpty
                 handle(
                     .checkPassed(check.offset, by: Self.ownName, elsewhere: elsewhere, asksOthers: asksOthers), id,
                     relay)
@@ -121,12 +121,22 @@ extension PeerService {
 
     // MARK: Other relays
 
-    /// Relays that can look at a port of another one.
-    private func others(than relay: Relay) -> [Relay] {
-        relays.filter {
+    /// Relays that can look at a port of another one: those that the mapping is for.
+    private func others(than relay: Relay, for id: MappingID) -> [Relay] {
+        let filter = visitors(of: id)
+        return relays.filter {
             $0 !== relay && $0.link.state == .established && !$0.isLeaving && $0.key != relay.key
-                && $0.key.map(selector.isSilent) == false
+                && $0.key.map(selector.isSilent) == false && admits($0, filter)
         }
+    }
+
+    private func visitors(of id: MappingID) -> NetworkFilter {
+        wishes[id].map { NetworkFilter(allow: $0.allow, deny: $0.deny) } ?? .everybody
+    }
+
+    private func admits(_ relay: Relay, _ filter: NetworkFilter) -> Bool {
+        guard !filter.isForEverybody else { return true }
+        return relay.channel?.remoteAddress.flatMap { HostAddress(bytes: $0.hostBytes) }.map(filter.admits) ?? false
     }
 
     /// Has another relay look from where it is: its word decides whether the port is verified (`OthersWord`). Where one
@@ -139,7 +149,7 @@ extension PeerService {
     /// `false` where there is nobody left.
     private func ask(_ round: ThirdRound) -> Bool {
         let (id, relay) = (round.mapping, round.relay)
-        let others = others(than: relay)
+        let others = others(than: relay, for: id)
         let isAgain = round.asked.count == 1 && round.denier != nil && others.count == 1
         guard let agreement = relay.agreements[id], let offset = agreement.firstWorking?.offset,
             let ports = agreement.ports, let numeric = numericHost(of: agreement, at: relay),
@@ -193,8 +203,10 @@ extension PeerService {
         let name = check.verifier.name ?? check.verifier.endpoint.host
         let place = check.verifier.endpoint.description
         if passed { return handle(.seen(check.offset, by: name, relay: place), id, relay) }
-        // One that does not dial says so at once, and one that did not come through when its dial would have ended.
-        if !isSilence, loop.clock() - check.sent >= Self.shortestDial { round.denier = (name, place) }
+        // One that does not dial says so at once, and one that did not come through when its dial would have ended. From
+        // where it dials is not known here, so where a mapping is not for everybody its no says nothing.
+        let isDenied = !isSilence && loop.clock() - check.sent >= Self.shortestDial
+        if isDenied, visitors(of: id).isForEverybody { round.denier = (name, place) }
         if ask(round) {
             if let denier = round.denier {
                 handle(.notSeen(check.offset, by: denier.name, relay: denier.place, isLast: false), id, relay)

@@ -74,6 +74,7 @@ public final class DistantLab: @unchecked Sendable {
     public func host(_ index: Int) -> Place { place("host\(index + 1)") }
     public func hostEndpoint(_ index: Int) -> String { endpoint(address(151 + index)) }
     public var visitor: Place { place("visitor") }
+    public var visitorAddress: String { address(50) }
     /// How many namespaces it has.
     public var size: Int { places.count }
 
