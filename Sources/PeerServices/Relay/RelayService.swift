@@ -248,14 +248,16 @@ public final class RelayService {
 
     private func log(about session: Session) -> Logger { session.membership.map { log.about($0) } ?? log }
 
-    private func closed(_ id: SessionID) {
+    /// - Parameter reason: why this end closed it; `nil`: the connection ended.
+    private func closed(_ id: SessionID, because reason: String? = nil) {
         guard let session = sessions.removeValue(forKey: id) else { return }
         letGo(session)
         guard session.isAdmitted else {
             server?.countBrokenHandshake()
             return
         }
-        log(about: session).info("session of \(session.name) (\(session.key.short)) ended")
+        let why = reason.map { ": \($0)" } ?? ""
+        log(about: session).info("session of \(session.name) (\(session.key.short)) ended\(why)")
         closeLanes(session)
         handle(.sessionEnded(id))
     }
@@ -264,7 +266,7 @@ public final class RelayService {
         guard let session = sessions[id] else { return }
         session.channel.send(RelayMessage.close(reason, detail: detail).bytes)
         session.channel.closeAfterFlush()
-        closed(id)
+        closed(id, because: detail.isEmpty ? reason.text : "\(reason.text), \(detail)")
     }
 
     private func letGo(_ session: Session) {
