@@ -8,6 +8,10 @@ struct RecentNews: Sendable {
         var near: SourceKey
         /// How often the record was renewed in the minute that this renewal is in.
         var renewals: UInt16
+        /// Entries of the same network, this one included.
+        var count: UInt8
+        /// Of these, those that are later.
+        var rank: UInt8 = 0
     }
 
     /// The latest last.
@@ -16,27 +20,40 @@ struct RecentNews: Sendable {
     /// What is renewed seldom comes first; of what is renewed as often, the latest of each network before any network's
     /// second one.
     var tags: [UInt64] {
-        var ofNetwork: [SourceKey: Int] = [:]
-        let ranked = entries.reversed().enumerated().map { age, entry in
-            defer { ofNetwork[entry.near, default: 0] += 1 }
-            return (entry: entry, rank: ofNetwork[entry.near] ?? 0, age: age)
+        // One number for each to go by: how often it is renewed, its rank, its age and where it stands.
+        let last = UInt64(entries.count)
+        let order = entries.enumerated().map { place, entry in
+            UInt64(entry.renewals) << 32 | UInt64(entry.rank) << 16 | (last - UInt64(place))
         }
-        return ranked.sorted { ($0.entry.renewals, $0.rank, $0.age) < ($1.entry.renewals, $1.rank, $1.age) }.map(
-            \.entry.tag)
+        return order.sorted().map { entries[Int(last - $0 & 0xffff)].tag }
     }
 
     mutating func add(_ tag: UInt64, from source: SourceKey, renewals: UInt16) {
-        if let place = entries.firstIndex(where: { $0.tag == tag }) { entries.remove(at: place) }
-        entries.append(Entry(tag: tag, near: source.near, renewals: renewals))
+        if let place = entries.firstIndex(where: { $0.tag == tag }) { remove(at: place) }
+        let near = source.near
+        var count: UInt8 = 1
+        for place in entries.indices where entries[place].near == near {
+            entries[place].count += 1
+            entries[place].rank += 1
+            count = entries[place].count
+        }
+        entries.append(Entry(tag: tag, near: near, renewals: renewals, count: count))
         guard entries.count > Self.capacity else { return }
         // Of the network with most, and there of what is renewed most often, the oldest goes.
-        var ofNetwork: [SourceKey: Int] = [:]
-        for entry in entries { ofNetwork[entry.near, default: 0] += 1 }
-        var leaving = (place: 0, count: 0, renewals: UInt16(0))
-        for (place, entry) in entries.enumerated() {
-            let count = ofNetwork[entry.near] ?? 0
-            if (count, entry.renewals) > (leaving.count, leaving.renewals) { leaving = (place, count, entry.renewals) }
+        var leaving = (place: 0, count: UInt8(0), renewals: UInt16(0))
+        for place in entries.indices {
+            let entry = entries[place]
+            guard (entry.count, entry.renewals) > (leaving.count, leaving.renewals) else { continue }
+            leaving = (place, entry.count, entry.renewals)
         }
-        entries.remove(at: leaving.place)
+        remove(at: leaving.place)
+    }
+
+    private mutating func remove(at place: Int) {
+        let near = entries.remove(at: place).near
+        for other in entries.indices where entries[other].near == near {
+            entries[other].count -= 1
+            if other < place { entries[other].rank -= 1 }
+        }
     }
 }

@@ -203,8 +203,8 @@ extension PeerService {
         let name = check.verifier.name ?? check.verifier.endpoint.host
         let place = check.verifier.endpoint.description
         if passed { return handle(.seen(check.offset, by: name, relay: place), id, relay) }
-        // One that does not dial says so at once, and one that did not come through when its dial would have ended. From
-        // where it dials is not known here, so where a mapping is not for everybody its no says nothing.
+        // One that does not dial says so at once, and one that did not come through when its dial would have ended.
+        // From where it dials is not known here, so where a mapping is not for everybody its no says nothing.
         let isDenied = !isSilence && loop.clock() - check.sent >= Self.shortestDial
         if isDenied, visitors(of: id).isForEverybody { round.denier = (name, place) }
         if ask(round) {
