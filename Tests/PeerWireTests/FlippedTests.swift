@@ -1,3 +1,4 @@
+import FuzzParsers
 import PeerWire
 import Testing
 
@@ -28,18 +29,18 @@ import Testing
     }
 
     /// The messages in `bytes`, if they are whole and right.
-    static func messages(in bytes: [UInt8]) -> [Message?]? {
+    static func messages(in bytes: [UInt8]) -> [EitherMessage?]? {
         var decoder = FrameDecoder()
         decoder.append(bytes)
-        var found: [Message?] = []
+        var found: [EitherMessage?] = []
         do {
-            while let frame = try decoder.next() { found.append(try Message(frame)) }
+            while let frame = try decoder.next() { found.append(try EitherMessage(frame)) }
         } catch { return nil }
         return decoder.bufferedByteCount == 0 ? found : nil
     }
 
     @Test(arguments: Samples.messages) func `a message with a bit flipped is refused or says something else`(
-        name: String, message: Message
+        name: String, message: EitherMessage
     ) {
         let passedOver = Self.passedOver(in: message.frame)
         #expect(Self.messages(in: message.bytes) == [message])

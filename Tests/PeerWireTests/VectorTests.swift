@@ -1,4 +1,5 @@
 import Foundation
+import FuzzParsers
 import PeerWire
 import Testing
 
@@ -59,7 +60,7 @@ import Testing
         for vector in retired {
             let bytes = try #require(Hex.decode(vector.hex))
             let frame = try #require(try frames(of: bytes, chunks: bytes.count).first)
-            #expect(try Message(frame) == nil)
+            #expect(try EitherMessage(frame) == nil)
         }
     }
 

@@ -192,33 +192,10 @@ extension FuzzTarget {
         return decoded
     }
 
-    /// A message, read as each of the two ends would.
-    enum Either: Equatable, Sendable {
-        case peer(PeerMessage)
-        case relay(RelayMessage)
-
-        var bytes: [UInt8] {
-            switch self {
-            case .peer(let message): message.bytes
-            case .relay(let message): message.bytes
-            }
-        }
-
-        init?(_ frame: Frame) throws(WireError) {
-            do throws(WireError) {
-                guard let message = try PeerMessage(frame) else { return nil }
-                self = .peer(message)
-            } catch {
-                guard error.code == .wrongDirection, let message = try RelayMessage(frame) else { throw error }
-                self = .relay(message)
-            }
-        }
-    }
-
     /// A frame of a session: a message, or the type of one that is skipped.
     struct SessionEvent: Equatable, Sendable {
         var type: UInt8
-        var message: Either?
+        var message: EitherMessage?
     }
 
     @Sendable private static func session(_ chunks: [ArraySlice<UInt8>]) -> Decoded<SessionEvent> {
@@ -228,7 +205,7 @@ extension FuzzTarget {
             decoder.append(chunk)
             do throws(WireError) {
                 while let frame = try decoder.next() {
-                    decoded.events.append(SessionEvent(type: frame.type, message: try Either(frame)))
+                    decoded.events.append(SessionEvent(type: frame.type, message: try EitherMessage(frame)))
                 }
             } catch {
                 decoded.fault = error.description

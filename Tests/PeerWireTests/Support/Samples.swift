@@ -1,3 +1,4 @@
+import FuzzParsers
 import PeerWire
 
 /// One value of every kind, made from fixed seeds: what the committed vectors decode to.
@@ -33,7 +34,7 @@ enum Samples {
         return limits
     }()
 
-    static let messages: [(name: String, message: Message)] = [
+    static let messages: [(name: String, message: EitherMessage)] = [
         (
             "hello-mesh",
             .peer(.hello(.init(proofs: [meshKey.proof(by: .peer, over: secrets.binding), .counting(from: 5)])))
@@ -249,7 +250,7 @@ enum MessageKind: CaseIterable, Hashable {
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
     case channelsWanted, draining, checkWanted, checkDone
 
-    init(_ message: Message) {
+    init(_ message: EitherMessage) {
         switch message {
         case .peer(let message): self.init(message)
         case .relay(let message): self.init(message)

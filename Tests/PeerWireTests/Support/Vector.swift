@@ -1,4 +1,5 @@
 import Foundation
+import FuzzParsers
 import PeerWire
 
 /// One committed row of `json/vectors/*.json`.
@@ -23,7 +24,7 @@ struct Vector: Codable, Equatable {
 }
 
 /// What people read beside the bytes.
-func described(_ message: Message) -> [String: String] {
+func described(_ message: EitherMessage) -> [String: String] {
     switch message {
     case .peer(let message): described(message)
     case .relay(let message): described(message)

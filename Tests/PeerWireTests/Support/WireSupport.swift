@@ -1,4 +1,5 @@
 import Foundation
+import FuzzParsers
 import PeerWire
 import Testing
 
@@ -44,40 +45,15 @@ extension Frame {
     func with(_ fields: [RawField]) -> Frame { Frame(type: type, payload: RawField.join(fields)) }
 }
 
-/// A message of a session, whichever end says it; what both say counts as the peer's.
-enum Message: Hashable, Sendable {
-    case peer(PeerMessage)
-    case relay(RelayMessage)
-
-    init?(_ frame: Frame) throws(WireError) {
-        do throws(WireError) {
-            guard let message = try PeerMessage(frame) else { return nil }
-            self = .peer(message)
-        } catch {
-            guard error.code == .wrongDirection, let message = try RelayMessage(frame) else { throw error }
-            self = .relay(message)
-        }
-    }
-
-    var frame: Frame {
-        switch self {
-        case .peer(let message): message.frame
-        case .relay(let message): message.frame
-        }
-    }
-
-    var bytes: [UInt8] { frame.bytes }
-}
-
 /// The message in a frame; an error or a skipped type fails the test.
-func decoded(_ frame: Frame, _ at: SourceLocation = #_sourceLocation) throws -> Message {
-    try #require(try Message(frame), sourceLocation: at)
+func decoded(_ frame: Frame, _ at: SourceLocation = #_sourceLocation) throws -> EitherMessage {
+    try #require(try EitherMessage(frame), sourceLocation: at)
 }
 
 /// How decoding ends badly; `nil` if it does not.
 func wireError(of frame: Frame) -> WireError? {
     do {
-        _ = try Message(frame)
+        _ = try EitherMessage(frame)
         return nil
     } catch { return error }
 }
