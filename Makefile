@@ -76,9 +76,10 @@ test-long: ## Full counts, soaks, fuzzing, repetitions, sanitizers: several hour
 
 BENCH ?=
 
-bench: ## Measure p2prc beside its peers, about 40 minutes; BENCH='--rows ping-1 …' (Benchmarks/bench --help)
+bench: ## Measure p2prc beside its peers, about 80 minutes, 40 without root; BENCH='--rows ping-1 …' (Benchmarks/bench --help)
 	@scripts/setup bench
 	$(RELEASE) --product p2prc
+	$(RELEASE) --product labtool
 	@Benchmarks/bench $(BENCH)
 
 bench-quick: ## The same in about 3 minutes, coarser

@@ -28,15 +28,34 @@ uint64_t nanoseconds(void) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-int dial(int port, bool is_blocking) {
+static struct sockaddr_in address_of(const char *host, int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) complain("not an IPv4 address");
+    return address;
+}
+
+static int make_socket(int flags) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), on = 1;
     if (fd < 0) fail("socket");
     if (fd >= most_connections) complain("too many connections");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+int dial_to(const char *host, int port, bool is_blocking) {
+    struct sockaddr_in address = address_of(host, port);
+    int fd = make_socket(0);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) fail("connect");
     if (!is_blocking && fcntl(fd, F_SETFL, O_NONBLOCK) != 0) fail("fcntl");
+    return fd;
+}
+
+int dial(int port, bool is_blocking) { return dial_to("127.0.0.1", port, is_blocking); }
+
+int begin_to_dial(const char *host, int port) {
+    struct sockaddr_in address = address_of(host, port);
+    int fd = make_socket(SOCK_NONBLOCK);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EINPROGRESS) fail("connect");
     return fd;
 }
 
@@ -82,7 +101,8 @@ struct stats ask(int service) {
     int fd = dial(service, true);
     send_all(fd, &mode, 1);
     // One short line in one send: it arrives whole.
-    if (recv(fd, line, sizeof line - 1, 0) <= 0 || sscanf(line, "%llu %llu", &stats.uploaded, &stats.open) != 2)
+    if (recv(fd, line, sizeof line - 1, 0) <= 0 ||
+        sscanf(line, "%llu %llu %llu", &stats.uploaded, &stats.open, &stats.poured) != 3)
         complain("the service does not tell its counters");
     close(fd);
     return stats;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,10 +17,12 @@ static char mode_of[most_connections];
 static char buffer[chunk];
 static struct stats stats;
 static int epoll, listeners;
+// Of an answer: what is still to be sent.
+static uint64_t owed[most_connections];
 
-static void listen_on(int port) {
+static void listen_on(const char *host, int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1) complain("not an IPv4 address");
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
     if (fd < 0) fail("socket");
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -41,6 +44,7 @@ static void take(int listener) {
             return;
         }
         mode_of[fd] = 0;
+        owed[fd] = 0;
         stats.open++;
         watch(epoll, fd, EPOLLIN, (uint32_t)fd);
     }
@@ -53,7 +57,7 @@ static void drop(int fd) {
 
 static void tell(int fd) {
     char line[64];
-    int count = snprintf(line, sizeof line, "%llu %llu\n", stats.uploaded, stats.open - 1);
+    int count = snprintf(line, sizeof line, "%llu %llu %llu\n", stats.uploaded, stats.open - 1, stats.poured);
     send(fd, line, (size_t)count, MSG_NOSIGNAL);
     drop(fd);
 }
@@ -75,7 +79,32 @@ static void swallow(int fd) {
 
 static void pour(int fd) {
     ssize_t count = send(fd, buffer, sizeof buffer, MSG_NOSIGNAL);
-    if (count < 0 && errno != EAGAIN) drop(fd);
+    if (count < 0 && errno != EAGAIN) return drop(fd);
+    if (count > 0) stats.poured += (unsigned long long)count;
+}
+
+static void await(int fd, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)fd};
+    if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0) fail("epoll_ctl");
+}
+
+// A request arrives whole, for it is short, and only when the last one is answered.
+static void answer(int fd) {
+    if (owed[fd] == 0) {
+        char text[request_bytes + 1] = {0};
+        ssize_t count = recv(fd, text, request_bytes, 0);
+        if (count < 0 && errno == EAGAIN) return;
+        if (count != request_bytes) return drop(fd);
+        owed[fd] = strtoull(text + 1, NULL, 10);
+        await(fd, EPOLLOUT);
+    }
+    while (owed[fd] > 0) {
+        ssize_t count = send(fd, buffer, owed[fd] < sizeof buffer ? (size_t)owed[fd] : sizeof buffer, MSG_NOSIGNAL);
+        if (count < 0 && errno == EAGAIN) return;
+        if (count < 0) return drop(fd);
+        owed[fd] -= (uint64_t)count;
+    }
+    await(fd, EPOLLIN);
 }
 
 static void begin(int fd) {
@@ -84,14 +113,12 @@ static void begin(int fd) {
     if (count < 0 && errno == EAGAIN) return;
     if (count <= 0) return drop(fd);
     mode_of[fd] = mode;
-    struct epoll_event writable = {.events = EPOLLOUT, .data.u32 = (uint32_t)fd};
     switch (mode) {
     case mode_echo: return echo(fd);
     case mode_upload: return swallow(fd);
     case mode_stats: return tell(fd);
-    case mode_download:
-        if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &writable) != 0) fail("epoll_ctl");
-        return;
+    case mode_download: return await(fd, EPOLLOUT);
+    case mode_get: return answer(fd);
     default: return drop(fd);
     }
 }
@@ -99,7 +126,8 @@ static void begin(int fd) {
 void serve(const struct options *options) {
     epoll = make_epoll();
     memset(buffer, 'x', sizeof buffer);
-    for (int port = options->port; port < options->port + options->ports; port++) listen_on(port);
+    for (int port = options->port; port < options->port + options->ports; port++)
+        listen_on(options->host, port);
     puts("ready");
     fflush(stdout);
     for (;;) {
@@ -116,6 +144,7 @@ void serve(const struct options *options) {
             case mode_echo: echo(fd); break;
             case mode_upload: swallow(fd); break;
             case mode_download: pour(fd); break;
+            case mode_get: answer(fd); break;
             default: begin(fd);
             }
         }

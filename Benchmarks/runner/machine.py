@@ -22,6 +22,11 @@ def machine():
         "memory_mib": int(memory[1]) // 1024 if memory else 0, "kernel": platform.release()}
 
 
+def congestion():
+    """TCP's congestion control, of this host and of new network namespaces."""
+    return Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+
+
 def versions(binary):
     found = {name: _first_line([program, *ASK[name]]) for name in ASK if (program := find(name))}
     found["p2prc"] = _first_line([binary, "--version"])

@@ -51,6 +51,7 @@ class Scope:
         self.folder = Path(tempfile.mkdtemp(prefix="p2prc-bench-"))
         self._children = []
         self._ports = set()
+        self._last = []
 
     def start(self, name, words, **more):
         """Starts a program with its output in a file; it dies with the benchmark, whatever ends that."""
@@ -63,6 +64,10 @@ class Scope:
         child.log = log
         self._children.append(child)
         return child
+
+    def at_end(self, body):
+        """Called by `close`, when no child is left."""
+        self._last.append(body)
 
     def stop(self, child):
         """SIGTERM to its process group, SIGKILL after 3 s."""
@@ -95,6 +100,8 @@ class Scope:
     def close(self):
         while self._children:
             self.stop(self._children[-1])
+        while self._last:
+            self._last.pop()()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

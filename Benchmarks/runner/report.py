@@ -8,11 +8,16 @@ COLUMNS = [
     ("CPU/GiB", "bulk", "cpu_s_per_gib"), ("64 B p50", "ping-1", "p50_us"), ("p99", "ping-1", "p99_us"),
     ("64 B rate, 64", "ping-64", "per_s"), ("p99", "ping-64", "p99_us"), ("conns/s, 1", "connect-1", "per_s"),
     ("conns/s, 64", "connect-64", "per_s"), ("HTTP/s, 64", "http-64", "per_s"), ("p99", "http-64", "p99_us"),
-    ("beside bulk: p50", "fair", "p50_us"), ("bulk", "fair", "gbit_s")]
+    ("beside bulk: p50", "fair", "p50_us"), ("bulk", "fair", "gbit_s"),
+    ("beside 4 bulk: p50", "fair-4", "p50_us"), ("bulk", "fair-4", "gbit_s"),
+    ("stalled, own", "stalled", "own_bytes")]
 MEMORY = [
     ("idle PSS, MiB", "pss_mib"), ("largest process: anonymous, MiB", "anonymous_mib"),
     ("resident, MiB", "resident_mib"), ("bytes per connection at 1,000", "bytes_at_1000"),
     ("at 4,000", "bytes_at_4000")]
+FAR = [
+    ("first byte", "first_ms"), ("100 KB", "page_ms"), ("its 90 %", "page_p90_ms"), ("10 MB", "file_ms"),
+    ("16 × 100 KB", "burst_ms"), ("64 B, kept", "exchange_ms"), ("its 90 %", "exchange_p90_ms")]
 REFERENCE = "haproxy"
 
 
@@ -30,8 +35,8 @@ def ratios(rows, subjects):
     return table(["by H"] + [title for title, _, _ in columns], lines) if columns else ""
 
 
-def _ratio(row, subject, figure):
-    ours, theirs = (row.get(key, {}) for key in (subject, REFERENCE))
+def _ratio(row, subject, figure, reference=REFERENCE):
+    ours, theirs = (row.get(key, {}) for key in (subject, reference))
     if figure not in ours or not theirs.get(figure, {}).get("median"):
         return "-"
     mark = "~" if is_doubtful(ours, figure) or is_doubtful(theirs, figure) else ""
@@ -41,7 +46,8 @@ def _ratio(row, subject, figure):
 def absolutes(rows, subjects):
     """Medians, and the middle half of the samples in brackets."""
     columns = [(title, row, figure) for title, row, figure in COLUMNS if row in rows]
-    units = {"gbit_s": "Gbit/s", "cpu_s_per_gib": "s", "p50_us": "µs", "p99_us": "µs", "per_s": "/s"}
+    units = {"gbit_s": "Gbit/s", "cpu_s_per_gib": "s", "p50_us": "µs", "p99_us": "µs", "per_s": "/s",
+             "own_bytes": "bytes"}
     lines = [
         [subject.label] + [_absolute(rows[row].get(subject.key, {}).get(figure)) for _, row, figure in columns]
         for subject in subjects]
@@ -52,6 +58,21 @@ def _absolute(figure):
     if not figure:
         return "-"
     return f"{number(figure['median'])} ({number(figure['low'])}–{number(figure['high'])})"
+
+
+def far(rows, subjects):
+    """Of the rows with a distance: milliseconds of the direct way, and every other subject by that."""
+    lines = []
+    for row, figures in rows.items():
+        direct = figures.get("direct")
+        if not row.startswith("distance-") or not direct:
+            continue
+        _, delay, *loss = row.split("-")
+        lines.append([f"{delay} ms, {loss[0] if loss else 0} %", "direct, ms"] + [
+            number(direct[figure]["median"]) for _, figure in FAR])
+        lines += [["", subject.label] + [_ratio(figures, subject.key, figure, "direct") for _, figure in FAR]
+                  for subject in subjects if subject.key in figures and subject.key != "direct"]
+    return table(["each way, lost", "by direct"] + [title for title, _ in FAR], lines) if lines else ""
 
 
 def number(value):

@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from .ground import Loopback
 from .processes import (
     BenchError, cpu_seconds, descendants, last_line, machine_cpu_seconds, memory, own_cpu_seconds, wait_for)
 from .service import Service, open_connections
@@ -26,6 +27,10 @@ class Bench:
     spare: int
     seconds: float
     held: tuple
+    # Where visitors are.
+    ground: object = Loopback()
+    # Of the rows with a distance; None: the system's.
+    congestion: object = None
 
 
 class Window:
@@ -45,7 +50,8 @@ class Window:
 
 def visit(bench, subject, tool, *options, **more):
     """Runs a load generator; its result, with the CPU seconds of its measured part."""
-    words = [bench.load, tool, "--seconds", bench.seconds, "--warm", WARM, *options]
+    words = bench.ground.inside(
+        "visitor", [bench.load, tool, "--seconds", bench.seconds, "--warm", WARM, *options])
     log = open(bench.scope.folder / "visitors.log", "a+", encoding="utf8")
     with log, subprocess.Popen(
         [str(word) for word in words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=log, text=True
@@ -163,14 +169,17 @@ class HTTP:
 
 
 class Fair:
-    """A ping-pong beside one download through the same tunnel."""
+    """A ping-pong beside downloads through the same tunnel."""
 
-    key = "fair"
+    def __init__(self, downloads=1):
+        self.downloads = downloads
+        self.key = "fair" if downloads == 1 else f"fair-{downloads}"
 
     def measure(self, bench, subject):
         beside = bench.scope.start(
             "beside", [bench.load, "bulk", "--port", subject.port, "--service", bench.service, "--direction", "down",
-                       "--seconds", bench.seconds, "--warm", 2 * WARM], stdout=subprocess.PIPE, text=True)
+                       "--connections", self.downloads, "--seconds", bench.seconds, "--warm", 2 * WARM],
+            stdout=subprocess.PIPE, text=True)
         try:
             if beside.stdout.readline() != "begin\n":
                 raise BenchError("the download beside does not begin")
@@ -227,6 +236,45 @@ def hold(bench, subject, count):
     return visitor
 
 
+class Stalled:
+    """What both ends hold of a download whose visitor stops reading in the middle: what their memory grew by (PSS), a
+    visitor; and all that the service got rid of and the visitor did not read, the system's buffers included."""
+
+    key = "stalled"
+    only = Memory.only
+    visitors, read = 32, 1 << 18
+
+    def measure(self, bench, subject):
+        # Fresh processes: what an allocator keeps of the last sample would hide what this one takes.
+        with subject.again() as fresh:
+            return self.hold(bench, fresh)
+
+    def hold(self, bench, fresh):
+        # The code that a download needs is there, and counts for nobody.
+        visit(bench, fresh, "bulk", "--port", fresh.port, "--service", bench.service, "--direction", "down",
+              "--seconds", 0.3)
+        settle(bench)
+        window = Window(fresh)
+        before = sum(memory(pid)["pss"] for pid in window.pids)
+        visitor = bench.scope.start(
+            "stall", [bench.load, "stall", "--port", fresh.port, "--service", bench.service, "--connections",
+                      self.visitors, "--bytes", self.read], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            readable, _, _ = select.select([visitor.stdout], [], [], 60)
+            line = visitor.stdout.readline() if readable else ""
+            if not line:
+                raise BenchError("downloads that stall: " + (last_line(visitor.log) or "not within 60 s"))
+            result = json.loads(line)
+            now = sum(memory(pid)["pss"] for pid in descendants(child.pid for child in fresh.processes))
+            _, others = window.end()
+        finally:
+            bench.scope.stop(visitor)
+            settle(bench)
+        return {
+            "own_bytes": (now - before) / self.visitors,
+            "all_bytes": (result["sent"] - result["read"]) / self.visitors, "others": others}
+
+
 class Map:
     """From the command `--mp` to its return, which is when the mapping is verified."""
 
@@ -279,4 +327,4 @@ class Grown:
 
 ROWS = [
     Memory(), Map(), Bulk(1, "up"), Bulk(1, "down"), Bulk(8, "up"), Bulk(8, "down"), Ping(1), Ping(64), Connect(1),
-    Connect(64), HTTP(), Fair(), Grown()]
+    Connect(64), HTTP(), Fair(), Fair(4), Stalled(), Grown()]

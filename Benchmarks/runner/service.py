@@ -9,10 +9,17 @@ from .subjects import answers, find
 class Service:
     """Echo, sink and source in one (load/service.c), on one port or neighbouring ones."""
 
-    def __init__(self, scope, load, ports=1):
+    def __init__(self, scope, load, ports=1, ground=None):
         self.port = scope.port(ports, low=10000)
-        child = scope.start("service", [load, "serve", "--port", self.port, "--ports", ports])
-        wait_for("the service does not start", lambda: answers(self.port, b"e"), alive=[child])
+        words = [load, "serve", "--port", self.port, "--ports", ports]
+        if ground:
+            # All the addresses that its namespace has.
+            child = scope.start("service", ground.inside("home", words + ["--host", "0.0.0.0"]))
+            there = lambda: ground.answers(self.port, ground.home)
+        else:
+            child = scope.start("service", words)
+            there = lambda: answers(self.port, b"e")
+        wait_for("the service does not start", there, alive=[child])
 
 
 class Web:

@@ -4,15 +4,20 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import contextmanager
 
+from .ground import Loopback
 from .processes import BenchError, wait_for
 
 
 class Subject:
-    """A tunnel, or what stands in for one. `port` leads to the service, `web` to the web server."""
+    """A tunnel, or what stands in for one. `port` leads to the service, `web` to the web server. What visitors connect
+    to runs at the relay of its ground, the other end at home, as the service does."""
 
     key = label = None
     needs = ()
+    ground = Loopback()
+    made = 0
 
     def __init__(self, scope, behind, web_behind, web_says=b"e"):
         self.scope, self.behind, self.web_behind, self.web_says = scope, behind, web_behind, web_says
@@ -26,8 +31,13 @@ class Subject:
         """A program that is not installed, or None."""
         return next((program for program in cls.needs if not find(program)), None)
 
-    def run(self, name, words, **more):
-        child = self.scope.start(f"{self.key}-{name}", words, **more)
+    @property
+    def address(self):
+        """Where visitors find `port` and `web`."""
+        return self.ground.relay
+
+    def run(self, name, words, at="relay", **more):
+        child = self.scope.start(f"{self.key}-{name}", self.ground.inside(at, words), **more)
         self.processes.append(child)
         return child
 
@@ -41,7 +51,12 @@ class Subject:
         """Brings it up; returns when both ports have answered."""
         self.launch()
         for port, say in ((self.port, b"e"), (self.web, self.web_says)):
-            wait_for("no byte comes back", lambda: answers(port, say), alive=self.processes)
+            wait_for("no byte comes back", lambda: self.answers(port, say), alive=self.processes)
+
+    def answers(self, port, say):
+        if isinstance(self.ground, Loopback):
+            return answers(port, say)
+        return self.ground.answers(port, self.address)
 
     def launch(self):
         raise NotImplementedError
@@ -49,6 +64,19 @@ class Subject:
     def stop(self):
         for child in self.processes:
             self.scope.stop(child)
+
+    @contextmanager
+    def again(self, behind=None, web_behind=None, ground=None):
+        """The same with fresh processes, elsewhere if so wished, for as long as the context lasts."""
+        Subject.made += 1
+        kind = type("Again", (type(self),), {
+            "key": f"{self.key}-{Subject.made}", "ground": ground or self.ground})
+        fresh = kind(self.scope, behind or self.behind, web_behind or self.web_behind, self.web_says)
+        try:
+            fresh.start()
+            yield fresh
+        finally:
+            fresh.stop()
 
 
 def find(program):
@@ -72,6 +100,10 @@ class Direct(Subject):
     def launch(self):
         self.port, self.web = self.behind, self.web_behind
 
+    @property
+    def address(self):
+        return self.ground.home
+
 
 class HAProxy(Subject):
     """Twice, one behind the other: as many hops as a tunnel has."""
@@ -82,12 +114,14 @@ class HAProxy(Subject):
     def launch(self):
         ports = [(self.port, self.behind), (self.web, self.web_behind)]
         middle = [(self.scope.port(), target) for _, target in ports]
-        self._one("service-side", middle)
-        self._one("visitor-side", [(port, between) for (port, _), (between, _) in zip(ports, middle)])
+        home = self.ground.home
+        self._one("service-side", "home", middle, "127.0.0.1")
+        self._one("visitor-side", "relay", [(port, near) for (port, _), (near, _) in zip(ports, middle)], home)
 
-    def _one(self, name, ways):
+    def _one(self, name, at, ways, behind):
+        own = getattr(self.ground, at)
         listeners = "\n".join(
-            f"listen way{port}\n  bind 127.0.0.1:{port}\n  server target 127.0.0.1:{target}\n" for port, target in ways)
+            f"listen way{port}\n  bind {own}:{port}\n  server target {behind}:{target}\n" for port, target in ways)
         path = self.write(f"{name}.cfg", f"""global
   nbthread 2
   maxconn 5000
@@ -98,7 +132,7 @@ defaults
   timeout server 10m
 {self.options}
 {listeners}""")
-        self.run(name, [find("haproxy"), "-db", "-f", path])
+        self.run(name, [find("haproxy"), "-db", "-f", path], at=at)
 
 
 class HAProxySplicing(HAProxy):
@@ -143,7 +177,8 @@ class SSH(Subject):
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", self.folder / name], check=True,
                 stdin=subprocess.DEVNULL, timeout=20)
-        config = self.write("sshd_config", f"""ListenAddress 127.0.0.1:{port}
+        relay = self.ground.relay
+        config = self.write("sshd_config", f"""ListenAddress {relay}:{port}
 HostKey {self.folder}/host
 AuthorizedKeysFile {self.folder}/user.pub
 PidFile none
@@ -152,17 +187,18 @@ UsePAM no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
 AllowTcpForwarding yes
+GatewayPorts clientspecified
 """)
         # Where sshd, as root, locks up what has not proven itself; the system's own start script makes it otherwise.
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", 0o755, exist_ok=True)
         server = self.run("server", [find("sshd"), "-D", "-e", "-f", config])
-        wait_for("sshd does not listen", lambda: answers(port, b""), alive=[server])
+        wait_for("sshd does not listen", lambda: "listening on" in server.log.read_text(), alive=[server])
         self.run("client", [
             "ssh", "-F", "/dev/null", "-N", "-p", port, "-i", self.folder / "user", "-o", "IdentitiesOnly=yes",
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ExitOnForwardFailure=yes",
-            "-o", "LogLevel=ERROR", *self.cipher, "-R", f"127.0.0.1:{self.port}:127.0.0.1:{self.behind}",
-            "-R", f"127.0.0.1:{self.web}:127.0.0.1:{self.web_behind}", "127.0.0.1"])
+            "-o", "LogLevel=ERROR", *self.cipher, "-R", f"{relay}:{self.port}:127.0.0.1:{self.behind}",
+            "-R", f"{relay}:{self.web}:127.0.0.1:{self.web_behind}", relay], at="home")
 
 
 class SSHWithGCM(SSH):
@@ -238,13 +274,14 @@ class P2PRC(Subject):
     def launch(self):
         server, node = self.scope.port(), self.scope.port()
         relay = self.run("relay", [
-            self.binary, "-s", "--reverse-proxy", "--home", self.folder / "relay", "--bind", "127.0.0.1",
+            self.binary, "-s", "--reverse-proxy", "--home", self.folder / "relay", "--bind", self.ground.relay,
             "--server-port", server, *self.flags])
         link = wait_for("the relay prints no join link", lambda: join_link(relay.log), alive=[relay])
         ways = [f"{self.behind}:{self.port}", f"{self.web_behind}:{self.web}", *map(str, self.more)]
         peer = self.run("peer", [
-            self.binary, "-s", "--connect-reverse-proxy", link, "--home", self.home, "--bind", "127.0.0.1",
-            "--server-port", node, "--no-server-port", *self.flags, *(word for way in ways for word in ("--mp", way))])
+            self.binary, "-s", "--connect-reverse-proxy", link, "--home", self.home, "--bind",
+            self.ground.home, "--server-port", node, "--no-server-port", *self.flags,
+            *(word for way in ways for word in ("--mp", way))], at="home")
         wait_for(
             "the peer has no verified mapping", lambda: peer.log.read_text().count(" verified") >= len(ways),
             limit=20 + len(ways) / 10, alive=[peer])

@@ -20,7 +20,7 @@ extension ProcessTests {
         func round() async throws {
             try await scenario { s in
                 let file = s.folder + "/bench.json"
-                let rows = ["bulk-up-1", "bulk-down-8", "ping-1", "connect-64", "fair", "map"]
+                let rows = ["bulk-up-1", "bulk-down-8", "ping-1", "connect-64", "fair", "fair-4", "map"]
                 let ended = try await bench(
                     s, ["--rows", rows.joined(separator: ","), "--subjects", "direct,p2prc-plain", "--json", file])
                 #expect(ended.status == 0, "\(ended.stdout)\(ended.stderr)")
@@ -34,6 +34,31 @@ extension ProcessTests {
                 let samples = try #require(result["samples"] as? [[String: Any]])
                 #expect(samples.filter { $0["error"] != nil }.isEmpty, "\(samples)")
                 #expect(Set(samples.compactMap { $0["row"] as? String }) == Set(rows))
+            }
+        }
+
+        @Test("over a distance the benchmark measures both ways, or says why it cannot")
+        func distance() async throws {
+            try await scenario { s in
+                let file = s.folder + "/bench.json"
+                let ended = try await bench(
+                    s, ["--rows", "ping-1,distance-5", "--subjects", "direct,p2prc-plain", "--json", file])
+                #expect(ended.status == 0, "\(ended.stdout)\(ended.stderr)")
+                let data = try #require(FileManager.default.contents(atPath: file))
+                let result = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+                let samples = try #require(result["samples"] as? [[String: Any]])
+                #expect(samples.filter { $0["error"] != nil }.isEmpty, "\(samples)")
+                let rows = Set(samples.compactMap { $0["row"] as? String })
+                guard !ended.stderr.contains("left out: the rows distance-5") else {
+                    #expect(rows == ["ping-1"] && !DistantLab.isAvailable, "\(ended.stderr)")
+                    return
+                }
+                #expect(rows == ["ping-1", "distance-5"])
+                // The way there and back over both legs takes 20 ms, and nobody can be faster than light.
+                for case let figures as [String: Any] in samples.map({ $0["figures"] as Any }) {
+                    guard let exchange = figures["exchange_ms"] as? Double else { continue }
+                    #expect(exchange >= 20 && exchange < 60, "\(figures)")
+                }
             }
         }
 
