@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <locale.h>
 #include <pthread.h>
 #include <linux/filter.h>
@@ -105,6 +106,14 @@ int clinux_tcp_unacked(int fd) {
     socklen_t length = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length)) return -1;
     return (int)info.tcpi_unacked;
+}
+
+int clinux_free_to_send(int fd) {
+    uint32_t memory[SK_MEMINFO_VARS];
+    socklen_t length = sizeof memory;
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length)) return INT_MAX;
+    int64_t room = (int64_t)memory[SK_MEMINFO_SNDBUF] - memory[SK_MEMINFO_WMEM_QUEUED];
+    return room > 0 ? (int)room : 0;
 }
 
 int clinux_peer_user(int fd) {

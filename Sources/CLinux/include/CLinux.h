@@ -39,6 +39,8 @@ int clinux_reset_on_close(int fd, int on);
 int clinux_tcp_last_ack_ms(int fd);
 // Segments that were sent and that the other end has not acknowledged, or -1.
 int clinux_tcp_unacked(int fd);
+// Bytes for which the send buffer has room (socket(7), SO_MEMINFO); INT_MAX where the system does not tell.
+int clinux_free_to_send(int fd);
 // 1 where the kernel's clock is kept in step with a source of time, otherwise 0.
 int clinux_clock_is_synchronized(void);
 // pid, user and group of the other end of a Unix socket; -1 on failure.

@@ -52,13 +52,8 @@ extension Forwarder {
     /// Reads behind a few free bytes and writes the header in front: no copy, and one call each.
     private func frame(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         let header = ChannelFrame.headerByteCount
-        var room = ChannelFrame.maximumPayload
-        var taken = room
-        if allowance != nil {
-            guard let allowed = allowed(&flow, isLeftToRight) else { return 0 }
-            taken = allowed
-            room = min(room, allowed)
-        }
+        guard let taken = allowed(&flow, isLeftToRight) else { return 0 }
+        let room = min(ChannelFrame.maximumPayload, taken)
         let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
@@ -120,11 +115,8 @@ extension Forwarder {
     }
 
     private func readFrames(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        var buffer = loop.buffer
-        if allowance != nil {
-            guard let room = allowed(&flow, isLeftToRight) else { return 0 }
-            buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<room])
-        }
+        guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
         return took(outcome, of: buffer.count, &flow, isLeftToRight)

@@ -1,6 +1,7 @@
 internal import CLinux
 import Glibc
 public import PeerCore
+internal import PeerWire
 
 /// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
 ///
@@ -41,6 +42,10 @@ open class Forwarder: EventSource {
         var fullReads: UInt8 = 0
         var inPipe: Int32 = 0
         var spillStart: Int32 = 0
+        /// Bytes that the sink is known to take, at the start and after it was asked (Forwarder+Room.swift).
+        var room: Int32 = 65_536
+        /// What of this flow is in `EventLoop.buffered`.
+        var counted: Int32 = 0
         var pipe: PipePool.Pipe?
         var spill: [UInt8] = []
         var bytes: UInt64 = 0
@@ -50,7 +55,7 @@ open class Forwarder: EventSource {
 
     private static let leftTag: UInt8 = 0
     private static let rightTag: UInt8 = 1
-    private static let spliceChunk = 1 << 20
+    static let spliceChunk = 1 << 20
     /// Splices smaller than this are cheaper copied.
     private static let smallSplice = 8_192
     /// A read takes so much of a turn however little it brings: small records cost as much as large ones.
@@ -109,6 +114,7 @@ open class Forwarder: EventSource {
         self.right = consume right
         super.init()
         leftToRight.spill = early
+        leftToRight.counted = Int32(early.count)
         loop.buffered += early.count
         leftToRight.isWritable = !isConnecting
         rightToLeft.isWritable = true
@@ -277,11 +283,8 @@ open class Forwarder: EventSource {
 
     /// Bytes read, or `nil` when a side broke.
     private final func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        var buffer = loop.buffer
-        if allowance != nil {
-            guard let room = allowed(&flow, isLeftToRight) else { return 0 }
-            buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<room])
-        }
+        guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
         guard let count = took(outcome, of: buffer.count, &flow, isLeftToRight) else { return nil }
@@ -306,7 +309,7 @@ open class Forwarder: EventSource {
                 // Saves the call that would say so.
                 if !flow.distrustsShortReads, isSourceDrained(isLeftToRight) { flow.isReadable = false }
                 flow.fullReads = 0
-            } else {
+            } else if room >= ChannelFrame.maximumPayload {
                 flow.fullReads = min(flow.fullReads + 1, 2)
             }
             return count
@@ -324,24 +327,37 @@ open class Forwarder: EventSource {
             case .end, .failed: return false
             }
         }
+        flow.room &-= Int32(truncatingIfNeeded: written)
         if written < bytes.count {
             flow.isWritable = false
-            keep(bytes[written...], &flow)
+            flow.room = 0
+            keep(bytes[written...], &flow, andHeld: (left?.held ?? 0) + (right?.held ?? 0))
         }
         return true
     }
 
     /// Nothing waits yet.
-    final func keep(_ bytes: some Collection<UInt8>, _ flow: inout Flow) {
+    ///
+    /// - Parameter held: bytes that the streams hold beside.
+    final func keep(_ bytes: some Collection<UInt8>, _ flow: inout Flow, andHeld held: Int = 0) {
         flow.spill = Array(bytes)
         flow.spillStart = 0
-        loop.buffered += flow.spill.count
+        flow.counted = Int32(flow.spill.count + held)
+        loop.buffered += Int(flow.counted)
     }
 
     /// How much may be read now; `nil`: nothing, until a timer says so.
+    @inline(__always)
     final func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        guard let allowance else { return loop.buffer.count }
-        let room = allowance.take(upTo: loop.buffer.count, isLeftToRight, at: loop.now)
+        let room = readable(&flow, isLeftToRight)
+        guard let allowance else { return room }
+        return allowed(upTo: room, by: allowance, &flow, isLeftToRight)
+    }
+
+    private final func allowed(
+        upTo most: Int, by allowance: any ByteAllowance, _ flow: inout Flow, _ isLeftToRight: Bool
+    ) -> Int? {
+        let room = allowance.take(upTo: most, isLeftToRight, at: loop.now)
         guard room == 0 else { return room }
         flow.isHeldBack = true
         let wait = max(allowance.ready(isLeftToRight), loop.now) - loop.now
@@ -367,7 +383,8 @@ open class Forwarder: EventSource {
             flow.fullReads = 0
             return copy(&flow, isLeftToRight)
         }
-        switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: Self.spliceChunk) }) {
+        let most = spliceable(&flow, isLeftToRight)
+        switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: most) }) {
         case .bytes(let count):
             flow.inPipe = Int32(count)
             flow.bytes += UInt64(count)
@@ -384,8 +401,12 @@ open class Forwarder: EventSource {
         if flow.inPipe > 0, let pipe = flow.pipe {
             let count = Int(flow.inPipe)
             switch sink(isLeftToRight, { $0.splice(outOf: pipe.readEnd, count: count) }) {
-            case .bytes(let moved): flow.inPipe -= Int32(moved)
-            case .wouldBlock: flow.isWritable = false
+            case .bytes(let moved):
+                flow.inPipe -= Int32(moved)
+                flow.room &-= Int32(truncatingIfNeeded: moved)
+            case .wouldBlock:
+                flow.isWritable = false
+                flow.room = 0
             case .end, .failed: return false
             }
             return true
@@ -421,6 +442,11 @@ open class Forwarder: EventSource {
         }
     }
 
+    /// Bytes for which the sink's socket has room.
+    final func freeAtSink(_ isLeftToRight: Bool) -> Int {
+        (isLeftToRight ? right?.freeToSend : left?.freeToSend) ?? 0
+    }
+
     private final func isSourceDrained(_ isLeftToRight: Bool) -> Bool {
         (isLeftToRight ? left?.isDrained : right?.isDrained) ?? true
     }
@@ -431,7 +457,8 @@ open class Forwarder: EventSource {
     }
 
     private final func dropSpill(_ flow: inout Flow) {
-        loop.buffered -= flow.spill.count
+        loop.buffered -= Int(flow.counted)
+        flow.counted = 0
         flow.spill = []
         flow.spillStart = 0
     }

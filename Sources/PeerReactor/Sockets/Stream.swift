@@ -131,6 +131,12 @@ public struct Stream: ~Copyable {
     /// Of the system's clock for acknowledgements, in milliseconds.
     private static let tick = 8.0
 
+    /// Bytes that the socket takes at once, about; the other end's acknowledgements make room.
+    var freeToSend: Int { Int(clinux_free_to_send(fd)) }
+
+    /// Bytes that TLS holds on their way, read or to be sent.
+    var held: Int { records?.held ?? 0 }
+
     private func failure(_ call: String) -> Outcome {
         let code = errno
         return code == EAGAIN || code == EINTR ? .wouldBlock : .failed(SystemError(call, code: code))

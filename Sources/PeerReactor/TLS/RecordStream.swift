@@ -12,6 +12,8 @@ final class RecordStream {
     private static let scratchBytes = crecords_scratch_bytes
     /// Sealed and sent at once.
     private static let maximumBatch = crecords_batch * RecordKey.maximumText
+    /// Whoever has room for so much gets all that one call brings.
+    private static let ampleRead = 65_536
     /// Records in a row that bring nothing for whoever reads. More are somebody's game.
     private static let maximumFruitless = 32
     /// Opened in one read; what is left over has its turn later. One that brings nothing counts as so many.
@@ -81,6 +83,9 @@ final class RecordStream {
         .failed(SystemError("TLS \(call)", code: EPROTO))
     }
 
+    /// Bytes that wait here.
+    var held: Int { unopened.count + opened.count + unsent.count }
+
     // MARK: Reading
 
     func read(_ fd: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Stream.Outcome {
@@ -88,6 +93,10 @@ final class RecordStream {
         if !opened.isEmpty { return .bytes(takeOpened(buffer)) }
         let scratch = Self.scratch
         guard !scratch.isEmpty else { return Self.broken("read") }
+        // For whom has little room, one record at a time: the rest waits in the system and not here.
+        let limit =
+            buffer.count < Self.ampleRead
+            ? min(scratch.count, max(buffer.count, RecordKey.maximumRecord)) : scratch.count
         while true {
             if let ending { return ending }
             var filled = unopened.count
@@ -98,7 +107,7 @@ final class RecordStream {
             var isEmpty = false
             // Whole records are still there when there was no room for them.
             if Self.recordBytes(scratch[..<filled]).map({ $0 > filled }) ?? true {
-                let room = scratch.count - filled
+                let room = limit - filled
                 let count = recv(fd, scratch.baseAddress?.advanced(by: filled), room, 0)
                 if count <= 0 {
                     let code = errno

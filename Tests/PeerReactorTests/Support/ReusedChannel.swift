@@ -119,6 +119,7 @@ final class Carriage: @unchecked Sendable {
     }
 
     var bytesFromVisitor: UInt64 { get throws { try loop.run { self.atRelay?.value.bytesLeftToRight ?? 0 } } }
+    var bytesToVisitor: UInt64 { get throws { try loop.run { self.atRelay?.value.bytesRightToLeft ?? 0 } } }
 }
 
 extension StreamParcel {

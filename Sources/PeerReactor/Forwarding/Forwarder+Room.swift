@@ -1,0 +1,29 @@
+/// How much a forwarder reads ahead of its sink (docs/performance.md, "A visitor who stops reading").
+///
+/// What is read and not taken waits in this process, so no more is read than the sink has room for. The system says how
+/// much that is; what it said lasts until little of it is left, so a flow that moves little or fast asks seldom.
+extension Forwarder {
+    /// With less known room than this the sink is asked again.
+    private static let scarceRoom: Int32 = 16_384
+    /// Read at the least, however full the sink is. Its refusal is what makes the system tell when it takes more.
+    private static let leastRead = 2_048
+
+    /// Bytes to read next, at most one buffer.
+    @inline(__always)
+    func readable(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int {
+        if flow.room < Self.scarceRoom { askForRoom(&flow, isLeftToRight) }
+        return min(loop.buffer.count, Int(flow.room))
+    }
+
+    /// Bytes to splice next: what waits in a pipe is held as well.
+    func spliceable(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int {
+        _ = readable(&flow, isLeftToRight)
+        return min(Self.spliceChunk, max(loop.buffer.count, Int(flow.room)))
+    }
+
+    private func askForRoom(_ flow: inout Flow, _ isLeftToRight: Bool) {
+        let free = freeAtSink(isLeftToRight)
+        // Records and frames make a little more of it.
+        flow.room = Int32(clamping: max(Self.leastRead, free - free >> 6))
+    }
+}
