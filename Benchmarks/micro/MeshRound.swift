@@ -31,10 +31,11 @@ private final class Neighbours {
     private var wall: WallTime { WallTime(seconds: Self.start) + Int64(now.nanoseconds / 1_000_000_000) }
 
     private static func record(_ key: NodeKey, issue: UInt64) throws -> SignedRecord {
-        let address = NodeAddress(host: HostAddress(bytes: [45, key.bytes[0], key.bytes[1], key.bytes[2]])!, port: 8088)!
+        let address = NodeAddress(
+            host: HostAddress(bytes: [45, key.bytes[0], key.bytes[1], key.bytes[2]])!, port: 8088)!
         let record = NodeRecord(
             key: key, issue: issue, process: .init(began: 1, instance: 1), issued: start, lifetime: 86_400,
-            name: "node", software: "p2prc/1", addresses: [address])
+            content: .init(name: "node", software: "p2prc/1", addresses: [address]))
         return try SignedRecord(record) { _ in [UInt8](repeating: 7, count: 64) }
     }
 

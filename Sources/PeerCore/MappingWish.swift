@@ -30,20 +30,18 @@ public struct MappingWish: Hashable, Sendable {
     /// Visitors that it does not, whatever `allow` says.
     public var deny: [Network]
     /// By what name the node's record tells others of it; empty: not at all.
-    public var announcedAs: String
+    public var announcedAs = ""
     /// What its user calls it here; empty: nothing. No two mappings of a node have the same name.
     public var name: String
 
     /// Its public ports always accept, and the target is dialled when a visitor comes: for services that listen only
     /// for a moment. Otherwise a port whose target does not answer refuses.
-    public var isOnDemand: Bool
+    public var isOnDemand = false
 
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],
-        deny: [Network] = [], announcedAs: String = "", isOnDemand: Bool = false,
-        name: String = ""
+        deny: [Network] = [], name: String = ""
     ) {
-        self.isOnDemand = isOnDemand
         self.name = name
         self.id = id
         self.target = target
@@ -51,7 +49,6 @@ public struct MappingWish: Hashable, Sendable {
         self.ports = ports
         self.allow = allow
         self.deny = deny
-        self.announcedAs = announcedAs
     }
 
     /// Whether this node looks itself whether the target answers.

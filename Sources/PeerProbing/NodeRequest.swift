@@ -29,14 +29,14 @@ public struct NodeRequest: Hashable, Sendable {
     /// What proves that this node belongs to the other's mesh (`MemberProof`).
     public var proof: String?
     /// A connection of its own, so that its set-up is measured too.
-    public var isAlone: Bool
+    public var isAlone = false
     /// The port of this end, which several requests to different nodes may share; `nil` for any.
     public var localPort: UInt16?
     public var limits: Limits
 
     public init(
         host: String, port: UInt16, key: NodeKey?, path: String, body: [UInt8]? = nil, proof: String? = nil,
-        isAlone: Bool = false, localPort: UInt16? = nil, limits: Limits = Limits()
+        limits: Limits = Limits()
     ) {
         self.host = host
         self.port = port
@@ -44,8 +44,6 @@ public struct NodeRequest: Hashable, Sendable {
         self.path = path
         self.body = body
         self.proof = proof
-        self.isAlone = isAlone
-        self.localPort = localPort
         self.limits = limits
     }
 

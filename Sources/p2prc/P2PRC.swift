@@ -51,36 +51,7 @@ struct P2PRC: AsyncParsableCommand {
     @Flag(name: .customLong("no-server-port"), help: "With -s: do not expose the node's own server port.")
     var noServerPort = false
 
-    @Option(
-        name: [.customLong("mp"), .customLong("MAPPort")],
-        help: ArgumentHelp(
-            "Expose a port of this machine, or of another one; may be repeated. Alone it asks the running node.",
-            valueName: "[host:]port[:public]"))
-    var mapPort: [String] = []
-
-    @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
-    var anyPort = false
-
-    @Option(help: ArgumentHelp("With --mp PORT: on another machine of the LAN.", valueName: "host[:port]"))
-    var target: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
-    var tell: String?
-
-    @Flag(
-        name: .customLong("on-demand"), inversion: .prefixedNo,
-        help: "With --mp: accept always, and dial the target when a visitor comes.")
-    var onDemand: Bool?
-
-    @Option(
-        help: ArgumentHelp(
-            "With --mp: call the mapping so in listings and commands; '' takes it back.", valueName: "name"))
-    var name: String?
-
-    @Flag(help: "With --mp or --connect-reverse-proxy: forget it when the node stops.")
-    var temporary = false
+    @OptionGroup var mapping: MappingFlags
 
     @Flag(
         name: [.customLong("view-rps"), .customLong("view-reverse-proxy-servers")],
@@ -150,7 +121,7 @@ struct P2PRC: AsyncParsableCommand {
         case .map: return .map(home, json: json, try mappings())
         case .join:
             return .connect(
-                home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: temporary)
+                home, json: json, connectReverseProxy, acceptsOpen: acceptOpen, isTemporary: mapping.temporary)
         case .explainRelays: return .explainServers(home, json: json)
         case .listRelays: return .viewServers(Commands(home: home, json: json, isWide: wide))
         case .listMappings: return .viewMappings(Commands(home: home, json: json, isWide: wide))
@@ -171,15 +142,19 @@ struct P2PRC: AsyncParsableCommand {
         let added = ["-s"] + (isForRelay && !reverseProxy ? ["--reverse-proxy"] : [])
         let line = CommandText.line(["p2prc"] + added + CommandLine.arguments.dropFirst())
         let running =
-            isForRelay || mapPort.isEmpty ? "" : " (at one that runs: p2prc join LINK, and p2prc --mp by itself)"
+            isForRelay || mapping.mapPort.isEmpty
+            ? "" : " (at one that runs: p2prc join LINK, and p2prc --mp by itself)"
         return ValidationError("\(flag) is for starting a node\(running); add \(added.joined(separator: " ")): \(line)")
     }
 
     private func mappings() throws -> [MappingRequest] {
-        return try mapPort.map {
-            try MappingRequest(
-                $0, target: target, isPreference: anyPort, isTemporary: temporary, allow: networks.allow,
-                deny: networks.deny, tell: tell, isOnDemand: onDemand, name: name)
+        return try mapping.mapPort.map {
+            var request = try MappingRequest(
+                $0, target: mapping.target, isPreference: mapping.anyPort, allow: networks.allow, deny: networks.deny,
+                tell: mapping.tell, name: mapping.name)
+            request.isTemporary = mapping.temporary
+            request.isOnDemand = mapping.onDemand
+            return request
         }
     }
 
@@ -191,7 +166,7 @@ struct P2PRC: AsyncParsableCommand {
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
         settings.mappings = try mappings()
         settings.exposesServerPort = !noServerPort
-        settings.isTemporary = temporary
+        settings.isTemporary = mapping.temporary
         try settings.setVisitors(allow: networks.allowVisitors, deny: networks.denyVisitors)
         try settings.setPeers(allow: networks.allowPeers, deny: networks.denyPeers)
         if let bind { try settings.setBind(bind) }

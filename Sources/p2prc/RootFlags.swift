@@ -16,7 +16,7 @@ enum RootFlags {
         FlagUse("--arn", asks: .addRoot) { times($0.table.addRoot) },
         FlagUse("--amd", asks: .setNote) { times($0.table.note) },
         FlagUse("--specs", asks: .showNode) { times($0.table.node) },
-        FlagUse("--mp", alone: .map, in: starting) { $0.mapPort.count },
+        FlagUse("--mp", alone: .map, in: starting) { $0.mapping.mapPort.count },
         FlagUse("--connect-reverse-proxy", alone: .join, in: starting) { $0.connectReverseProxy.count },
 
         FlagUse("--reverse-proxy", turns: [.node: .relay], in: starting) { times($0.reverseProxy) },
@@ -25,38 +25,38 @@ enum RootFlags {
         FlagUse("--server-port", in: starting) { times($0.serverPort) },
         FlagUse("--plain", in: starting) { times($0.plain) },
         FlagUse("--advertise", in: [.relay]) { times($0.advertise) },
-        FlagUse("--ports", in: [.relay], commands: ["token issue"]) { $0.ports.count },
+        FlagUse("--ports", in: [.relay]) { $0.ports.count }.shared(with: "token issue"),
         FlagUse("--open", in: [.relay]) { times($0.isOpen) },
         FlagUse("--allow-visitors", in: [.relay]) { $0.networks.allowVisitors.count },
         FlagUse("--deny-visitors", in: [.relay]) { $0.networks.denyVisitors.count },
         FlagUse("--allow-peers", in: [.relay]) { $0.networks.allowPeers.count },
         FlagUse("--deny-peers", in: [.relay]) { $0.networks.denyPeers.count },
 
-        FlagUse(
-            "--accept-open", in: starting.union([.join]), beside: ["--connect-reverse-proxy"], commands: ["join"]
-        ) { times($0.acceptOpen) },
+        FlagUse("--accept-open", in: starting.union([.join]), beside: ["--connect-reverse-proxy"]) {
+            times($0.acceptOpen)
+        }.shared(with: "join"),
         FlagUse(
             "--temporary", in: mapping.union([.join]), beside: ["--mp", "--connect-reverse-proxy"]
-        ) { times($0.temporary) },
-        FlagUse("--any", in: mapping, beside: ["--mp"]) { times($0.anyPort) },
-        FlagUse("--target", in: mapping, beside: ["--mp"], isForOne: true) { times($0.target) },
+        ) { times($0.mapping.temporary) },
+        FlagUse("--any", in: mapping, beside: ["--mp"]) { times($0.mapping.anyPort) },
+        FlagUse("--target", in: mapping, beside: ["--mp"]) { times($0.mapping.target) }.forOne(),
         // Two services of one name could not be told apart.
-        FlagUse("--tell", in: mapping, beside: ["--mp"], isForOne: true) { times($0.tell) },
-        FlagUse("--name", in: mapping, beside: ["--mp"], commands: ["token issue"], isForOne: true) { times($0.name) },
-        FlagUse("--on-demand", in: mapping, beside: ["--mp"]) { times($0.onDemand) },
+        FlagUse("--tell", in: mapping, beside: ["--mp"]) { times($0.mapping.tell) }.forOne(),
+        FlagUse("--name", in: mapping, beside: ["--mp"]) { times($0.mapping.name) }.shared(with: "token issue")
+            .forOne(),
+        FlagUse("--on-demand", in: mapping, beside: ["--mp"]) { times($0.mapping.onDemand) },
         FlagUse("--allow", in: mapping, beside: ["--mp"]) { $0.networks.allow.count },
         FlagUse("--deny", in: mapping, beside: ["--mp"]) { $0.networks.deny.count },
 
         FlagUse("--explain", turns: [.listRelays: .explainRelays], beside: ["--view-rps"]) { times($0.explain) },
-        FlagUse(
-            "--wide", in: [.listRelays, .listMappings], beside: ["--view-rps", "--view-rpm"], commands: ["status"]
-        ) { times($0.wide) },
+        FlagUse("--wide", in: [.listRelays, .listMappings], beside: ["--view-rps", "--view-rpm"]) { times($0.wide) }
+            .shared(with: "status"),
         FlagUse("--ip", in: [.addRoot], beside: ["--arn"]) { times($0.table.ip) },
         FlagUse("-p", in: [.addNode, .addRoot], beside: ["--as", "--arn"]) { times($0.table.port) },
-        FlagUse("--json", in: Set(CommandMode.allCases).subtracting(starting), isCommon: true) {
+        FlagUse("--json", in: Set(CommandMode.allCases).subtracting(starting)) {
             times($0.common.json)
-        },
-        FlagUse("--home", in: Set(CommandMode.allCases), isCommon: true) { times($0.common.home) },
+        }.common(),
+        FlagUse("--home", in: Set(CommandMode.allCases)) { times($0.common.home) }.common(),
     ])
 
     private static func times(_ isGiven: Bool) -> Int { isGiven ? 1 : 0 }

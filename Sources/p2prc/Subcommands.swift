@@ -13,6 +13,39 @@ struct Common: ParsableArguments {
 
     var homePath: String { NodeSettings.home(named: home) }
 }
+/// What is to be exposed, and how.
+struct MappingFlags: ParsableArguments {
+    @Option(
+        name: [.customLong("mp"), .customLong("MAPPort")],
+        help: ArgumentHelp(
+            "Expose a port of this machine, or of another one; may be repeated. Alone it asks the running node.",
+            valueName: "[host:]port[:public]"))
+    var mapPort: [String] = []
+
+    @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
+    var anyPort = false
+
+    @Option(help: ArgumentHelp("With --mp PORT: on another machine of the LAN.", valueName: "host[:port]"))
+    var target: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
+    var tell: String?
+
+    @Flag(
+        name: .customLong("on-demand"), inversion: .prefixedNo,
+        help: "With --mp: accept always, and dial the target when a visitor comes.")
+    var onDemand: Bool?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --mp: call the mapping so in listings and commands; '' takes it back.", valueName: "name"))
+    var name: String?
+
+    @Flag(help: "With --mp or --connect-reverse-proxy: forget it when the node stops.")
+    var temporary = false
+}
 
 /// Who is let in, by address.
 struct Networks: ParsableArguments {

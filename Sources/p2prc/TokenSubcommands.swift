@@ -56,13 +56,19 @@ struct Token: ParsableCommand {
 
         mutating func run() async throws {
             try parent.refuseOwnFlags(for: "token issue")
-            guard let name = name ?? parent.name else {
+            guard let name = name ?? parent.mapping.name else {
                 throw ValidationError("token issue needs --name: who it is for, such as --name ci-box")
             }
-            let request = try TokenRequest(
-                name: name, ports: ports + parent.ports, protocols: protocols, domains: domains,
-                maxConnections: maxConnections, rate: rate, mappings: mappings, leases: leases, expires: expires,
-                node: node)
+            var flags = TokenRequest.Flags(name: name, expires: expires)
+            flags.ports = ports + parent.ports
+            flags.protocols = protocols
+            flags.domains = domains
+            flags.maxConnections = maxConnections
+            flags.rate = rate
+            flags.mappings = mappings
+            flags.leases = leases
+            flags.node = node
+            let request = try TokenRequest(flags)
             try Execution.end(
                 with: await TokenCommands(home: common.homePath, json: common.json).issue(request, to: out))
         }

@@ -65,7 +65,7 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerServices/Relay/RelayService+Checks.swift", call: "ReachabilityProbe(",
             cause: .judged("a peer wants a port of another relay looked at", by: "dialJudge.allows(")),
         DialPlace(path: "CCurl/CCurl.c", call: "curl_multi_add_handle(", cause: .mechanism),
-        DialPlace(path: "P2PRCKit/Node/Node.swift", call: "NodeClient(", cause: .mechanism),
+        DialPlace(path: "P2PRCKit/Node/OpenedHome.swift", call: "NodeClient(", cause: .mechanism),
         DialPlace(
             path: "PeerServices/Mesh/MeshService+Gossip.swift", call: "client.send(",
             cause: .judged("records, seeds, dial-backs, probes, vouches", by: "isAllowed(")),

@@ -27,10 +27,15 @@ struct SourceFile: Sendable, CustomStringConvertible {
 
     private static func codeOnly(_ line: String) -> String {
         var text = ""
-        var isQuoted = false
+        var (isQuoted, isEscaped) = (false, false)
         var former: Character = " "
         for character in line {
-            if character == "\"", former != "\\" { isQuoted.toggle() }
+            if isEscaped {
+                isEscaped = false
+                continue
+            }
+            if isQuoted, character == "\\" { isEscaped = true }
+            if character == "\"" { isQuoted.toggle() }
             if !isQuoted {
                 if character == "/", former == "/" { return String(text.dropLast()) }
                 text.append(character)

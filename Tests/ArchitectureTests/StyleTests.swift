@@ -41,10 +41,27 @@ struct StyleTests {
         return false
     }
 
+    /// Files that are being taken apart. Each goes from here with the change that brings it below the limit.
+    private static let unfinished: Set = [
+        "Sources/PeerReactor/Forwarding/Forwarder.swift", "Sources/PeerServices/Lanes/PeerLane.swift",
+        "Sources/PeerServices/Lanes/RelayLane.swift", "Sources/PeerServices/Mesh/MeshService.swift",
+        "Sources/PeerServices/Peer/PeerService.swift", "Sources/PeerServices/Relay/RelayService.swift",
+    ]
+
     @Test("are files that one can read in one go")
     func length() {
-        for file in SourceTree.sources + SourceTree.tests where file.lines.count > 600 {
-            Issue.record("\(file) has \(file.lines.count) lines; more than 600 are more than one subject")
+        for file in SourceTree.sources + SourceTree.tests {
+            let isLong = file.lines.count > 400
+            if isLong, !Self.unfinished.contains(file.path) {
+                Issue.record(
+                    """
+                    \(file) has \(file.lines.count) lines; more than 400 are more than one subject: give each a file \
+                    that is named after it
+                    """)
+            }
+            if !isLong, Self.unfinished.contains(file.path) {
+                Issue.record("\(file) is within the limit: take it out of the list")
+            }
         }
     }
 
@@ -101,7 +118,7 @@ struct SourceFileTests {
             "internal import CLinux  // import Nothing",
             "@testable public import struct Foundation.Date",
             "/// import Comment",
-            "let text = \"import \\\"Quoted\\\" // try!\" + other!",
+            "let text = \"import \\\"Quoted\\\" // try!\" + other!", "let brace = \"\\\\\" + \"{\" // }",
         ])
 
     @Test("finds imports, and only those")
@@ -114,6 +131,7 @@ struct SourceFileTests {
     func code() {
         #expect(file.code.map(\.text)[0] == "internal import CLinux  ")
         #expect(file.code.map(\.text)[3] == "let text = \" + other!")
+        #expect(file.code.map(\.text)[4] == "let brace = \" + \" ")
     }
 
     @Test("finds the package")

@@ -51,9 +51,12 @@ import Testing
                 "\(MeshClock.maximumVotes), for \(Self.seconds(MeshClock.span)) s; moves "
                     + "\(n(Int(MeshClock.furthest))) s at most"
             ),
-            ("records of hearsay", networks, "\(n(gossip.capacity - gossip.reserved)); \(gives)"),
-            ("records of nodes that were met", networks, "\(n(gossip.reserved)); \(gives)"),
-            ("new records of one key", "key", "\(gossip.renewals) in \(Self.seconds(gossip.renewalSpan)) s"),
+            ("records of hearsay", networks, "\(n(gossip.table.capacity - gossip.table.reserved)); \(gives)"),
+            ("records of nodes that were met", networks, "\(n(gossip.table.reserved)); \(gives)"),
+            (
+                "new records of one key", "key",
+                "\(gossip.table.renewals) in \(Self.seconds(gossip.table.renewalSpan)) s"
+            ),
             ("steps of gossip that are answered", "source", "\(gossip.stepsPerSource) a second"),
             ("", both, fair(gossip.stepsPerSecond)),
             ("", "all", "\(gossip.stepsPerSecond) a second"),

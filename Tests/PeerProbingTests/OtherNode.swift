@@ -45,8 +45,10 @@ final class OtherNode: @unchecked Sendable {
     func request(
         _ key: NodeKey?, body: [UInt8]? = nil, isAlone: Bool = false, limits: NodeRequest.Limits = .init()
     ) -> NodeRequest {
-        NodeRequest(
-            host: "127.0.0.1", port: port, key: key, path: "/v1/mesh", body: body, isAlone: isAlone, limits: limits)
+        var request = NodeRequest(
+            host: "127.0.0.1", port: port, key: key, path: "/v1/mesh", body: body, limits: limits)
+        request.isAlone = isAlone
+        return request
     }
 
     /// Requests as they came, and the keys of those who sent them; handshakes that came to nothing.

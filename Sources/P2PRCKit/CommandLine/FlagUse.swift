@@ -35,7 +35,6 @@ public struct FlagUse<Line>: Sendable {
     public init(
         _ name: String, asks: CommandMode? = nil, alone: CommandMode? = nil,
         turns: [CommandMode: CommandMode] = [:], in modes: Set<CommandMode> = [], beside: [String] = [],
-        commands: [String] = [], isForOne: Bool = false, isCommon: Bool = false,
         count: @escaping @Sendable (Line) -> Int
     ) {
         self.name = name
@@ -44,10 +43,28 @@ public struct FlagUse<Line>: Sendable {
         self.turns = turns
         self.modes = modes.union([asks, alone].compactMap { $0 }).union(turns.values)
         self.beside = beside
-        self.commands = commands
-        self.isForOne = isForOne
-        self.isCommon = isCommon
         self.count = count
+    }
+
+    /// Subcommands have it too, under the same name.
+    public func shared(with commands: String...) -> Self {
+        var use = self
+        use.commands = commands
+        return use
+    }
+
+    /// It means something for one `--mp`, not for several.
+    public func forOne() -> Self {
+        var use = self
+        use.isForOne = true
+        return use
+    }
+
+    /// Every subcommand takes it.
+    public func common() -> Self {
+        var use = self
+        use.isCommon = true
+        return use
     }
 }
 

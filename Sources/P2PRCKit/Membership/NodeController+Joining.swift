@@ -39,6 +39,17 @@ extension NodeController {
         }
     }
 
+    /// Relays that are being joined.
+    struct Joins {
+        /// Wait for what became of a relay that they joined.
+        var waiters: [ObjectIdentifier: JoinWaiter] = [:]
+        /// Named on the command line, and kept when they have answered once.
+        var untried: Set<Endpoint> = []
+        /// What was known before of relays that a link on the command line told of, until a session with them has
+        /// stood: that is what is written down.
+        var untaught: [Endpoint: KnownRelays.Relay?] = [:]
+    }
+
     /// Given together with `-s`. One that never answered is forgotten when the node stops, and what its link said: it
     /// may be a slip.
     func joinAtStart(_ choice: RelayChoice, isTemporary: Bool) {
@@ -46,20 +57,22 @@ extension NodeController {
         if let link = choice.link, let contradiction = peer.contradiction(to: link, at: endpoint) {
             log.error("\(endpoint): \(contradiction). What was known of it before counts")
         } else if choice.teachesSomething {
-            untaught.updateValue(peer.knownRelays.relays[endpoint.description], forKey: endpoint)
+            joins.untaught.updateValue(peer.knownRelays.relays[endpoint.description], forKey: endpoint)
             peer.change(endpoint) { choice.apply(to: &$0) }
         }
         mesh?.add(seed: endpoint)
-        if peer.join(endpoint), !isTemporary { untried.insert(endpoint) }
+        if peer.join(endpoint), !isTemporary { joins.untried.insert(endpoint) }
     }
 
     /// What a start is to find of all relays.
     func lasting(_ knownRelays: KnownRelays) -> KnownRelays {
-        untaught.reduce(into: knownRelays) { lasting, relay in lasting.restore(relay.value, at: relay.key.description) }
+        joins.untaught.reduce(into: knownRelays) { lasting, relay in
+            lasting.restore(relay.value, at: relay.key.description)
+        }
     }
 
     /// For the log of a node that ends.
-    var forgotten: [Endpoint] { untried.union(untaught.keys).sorted { $0.description < $1.description } }
+    var forgotten: [Endpoint] { joins.untried.union(joins.untaught.keys).sorted { $0.description < $1.description } }
 
     func join(_ request: JoinRequest, _ answer: @escaping (ControlReply) -> Void) {
         if request.relay == RelayChoice.auto { return answer(joinAny()) }
@@ -77,7 +90,7 @@ extension NodeController {
             return renew(token, choice, answer)
         }
         let former = peer.knownRelays.relays[endpoint.description]
-        untaught[endpoint] = nil
+        joins.untaught[endpoint] = nil
         let written = onLoop { (core: NodeController, error: StorageError?) in
             if let error {
                 core.peer.change(endpoint) { $0.restore(former, at: endpoint.description) }
@@ -99,7 +112,7 @@ extension NodeController {
         _ choice: RelayChoice, _ former: KnownRelays.Relay?, isTemporary: Bool,
         _ answer: @escaping (ControlReply) -> Void
     ) {
-        if !isTemporary { untried.remove(choice.endpoint) }
+        if !isTemporary { joins.untried.remove(choice.endpoint) }
         let wasUp = peer.prospect(of: choice.endpoint)?.terms != nil
         let isNew = peer.join(choice.endpoint)
         mesh?.add(seed: choice.endpoint)
@@ -107,30 +120,30 @@ extension NodeController {
         peer.hurry(to: choice.endpoint)
         let waiter = JoinWaiter(
             choice, former: former, isNew: isNew, wasUp: wasUp, isTemporary: isTemporary, since: loop.clock(), answer)
-        joinWaiters[ObjectIdentifier(waiter)] = waiter
+        joins.waiters[ObjectIdentifier(waiter)] = waiter
         wait(waiter)
     }
 
     private func wait(_ waiter: JoinWaiter) {
         settle(waiter)
-        guard joinWaiters[ObjectIdentifier(waiter)] != nil else { return }
+        guard joins.waiters[ObjectIdentifier(waiter)] != nil else { return }
         waiter.timer = loop.schedule(after: Self.settleInterval) { [weak self, weak waiter] in
             guard let self, let waiter else { return }
             wait(waiter)
         }
     }
 
-    func settleJoins() { for waiter in joinWaiters.values { settle(waiter) } }
+    func settleJoins() { for waiter in joins.waiters.values { settle(waiter) } }
 
     private func settle(_ waiter: JoinWaiter) {
         let endpoint = waiter.choice.endpoint
-        guard joinWaiters[ObjectIdentifier(waiter)] != nil,
+        guard joins.waiters[ObjectIdentifier(waiter)] != nil,
             let settled = JoinOutcome.settled(
                 endpoint, peer.prospect(of: endpoint), isNew: waiter.isNew, wasUp: waiter.wasUp,
                 hasLink: waiter.choice.link != nil,
                 isTemporary: waiter.isTemporary, waited: loop.clock() - waiter.since)
         else { return }
-        joinWaiters[ObjectIdentifier(waiter)] = nil
+        joins.waiters[ObjectIdentifier(waiter)] = nil
         waiter.timer?.cancel()
         var reply = settled.reply
         if reply.status == .success { reply.document = Self.reply(documents().servers).document }
@@ -217,9 +230,9 @@ extension NodeController {
         do throws(CommandError) { endpoint = try relay(called: text) } catch { return answer(ControlReply(error)) }
         let known = peer.knownRelays[endpoint.description]
         peer.leave(endpoint)
-        addresses.forget(endpoint)
-        untried.remove(endpoint)
-        untaught[endpoint] = nil
+        listings.addresses.forget(endpoint)
+        joins.untried.remove(endpoint)
+        joins.untaught[endpoint] = nil
         mesh?.remove(seed: endpoint)
         var forgotten = ""
         let taught = onLoop { (core: NodeController, ofSecrets: StorageError?) in

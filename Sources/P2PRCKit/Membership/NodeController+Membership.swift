@@ -64,7 +64,7 @@ extension NodeController {
             }
             answer(.unwritten("\(endpoint) is trusted with \(what) now, but not after a restart", error))
         }
-        untaught[endpoint] = nil
+        joins.untaught[endpoint] = nil
         peer.change(endpoint, done: done) { $0.trust(trusted, at: endpoint.description) }
     }
 

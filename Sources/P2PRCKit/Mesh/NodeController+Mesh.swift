@@ -53,8 +53,9 @@ extension MeshService {
     ) {
         let setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
-            isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.records,
-            met: Self.lately(state.met), lastIssue: state.lastIssue, process: state.process, note: state.note)
+            isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.kept.records,
+            met: Self.lately(state.kept.met), lastIssue: state.kept.lastIssue, process: state.process,
+            note: state.kept.note)
         self.init(
             on: loop, setup: setup, keys: state.keys, client: state.client, judge: judge, writer: state.writer,
             host: host, log: log)

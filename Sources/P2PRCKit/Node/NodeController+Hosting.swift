@@ -33,8 +33,8 @@ extension NodeController: PeerHost {
     }
 
     func namedRelayStands(_ relay: Endpoint) {
-        if untried.remove(relay) != nil { keep(relay) }
-        if untaught.removeValue(forKey: relay) != nil { peer.change(relay) { _ in } }
+        if joins.untried.remove(relay) != nil { keep(relay) }
+        if joins.untaught.removeValue(forKey: relay) != nil { peer.change(relay) { _ in } }
     }
 
     var candidates: [RelayCandidate] { mesh?.candidates ?? [] }

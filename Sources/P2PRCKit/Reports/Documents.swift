@@ -25,24 +25,25 @@ struct Documents: Sendable {
     ///   - known: relays that the mesh tells of, those with a session too.
     ///   - waiting: what is to be exposed at a node without a relay.
     init(
-        name: String, key: NodeKey, own: OwnRelay?, relays: [RelayStanding], known: [MeshRelay] = [],
+        of node: NamedNode, own: OwnRelay?, relays: [RelayStanding], known: [MeshRelay] = [],
         exposed: [ExposedMapping], waiting: [MappingWish] = [], now: WallTime
     ) {
         if let own {
             servers.servers.append(
                 ServerRegistry.Server(
-                    name: name, address: own.endpoint.description, latency: .zero, state: .isSelf, key: key,
-                    reason: nil, lastSeen: now, encryption: own.allowsPlain ? .plain : .tls))
+                    name: node.name, address: own.endpoint.description, latency: .zero, state: .isSelf, key: node.key,
+                    lastSeen: now))
+            servers.servers[0].encryption = own.allowsPlain ? .plain : .tls
             for carried in own.carried.sorted(by: { $0.standing.lease.ports.first < $1.standing.lease.ports.first }) {
-                mappings.mappings += Self.rows(carried, name: name, own: own)
+                mappings.mappings += Self.rows(carried, name: node.name, own: own)
             }
         }
         for relay in relays { servers.servers.append(Self.row(relay)) }
         let listed = Set(relays.compactMap(\.key))
         for relay in known where !listed.contains(relay.key) { servers.servers.append(Self.row(relay)) }
         self.exposed = exposed
-        for mapping in exposed { mappings.mappings += Self.rows(mapping, name: name, key: key) }
-        mappings.mappings += waiting.map { Self.row($0, name: name, key: key) }
+        for mapping in exposed { mappings.mappings += Self.rows(mapping, of: node) }
+        mappings.mappings += waiting.map { Self.row($0, of: node) }
     }
 
     /// Takes out what no registry may hold, and says why.
@@ -62,10 +63,11 @@ struct Documents: Sendable {
             case .connecting: .connecting
             case .refused: .refused
             }
-        return ServerRegistry.Server(
+        var row = ServerRegistry.Server(
             name: relay.name ?? relay.endpoint.host, address: relay.endpoint.description, latency: relay.latency,
-            state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard,
-            encryption: encryption(relay.isPlain))
+            state: state, key: relay.key, reason: relay.reason, lastSeen: relay.lastHeard)
+        row.encryption = encryption(relay.isPlain)
+        return row
     }
 
     private static func row(_ relay: MeshRelay) -> ServerRegistry.Server {
@@ -77,7 +79,7 @@ struct Documents: Sendable {
 
     private static func encryption(_ isPlain: Bool?) -> ChannelEncryption? { isPlain.map { $0 ? .plain : .tls } }
 
-    private static func rows(_ mapping: ExposedMapping, name: String, key: NodeKey) -> [MappingRegistry.Mapping] {
+    private static func rows(_ mapping: ExposedMapping, of node: NamedNode) -> [MappingRegistry.Mapping] {
         let hasPorts =
             switch mapping.state {
             case .requested, .bound, .refused: false
@@ -88,29 +90,29 @@ struct Documents: Sendable {
             ports.enumerated().map { offset, port in
                 // Each port of a range is for itself once they are agreed.
                 let own = mapping.standings.indices.contains(offset) ? mapping.standings[offset] : nil
-                return MappingRegistry.Mapping(
-                    serverName: mapping.relayName, address: port == nil ? nil : mapping.host, type: type,
-                    blindPort: port, state: state(own?.state ?? mapping.state),
-                    target: target(mapping.targetText, offset), mapping: mapping.wish.id,
-                    relay: mapping.relay.description, role: .peer, peerName: name, peerKey: key,
-                    verifiedBy: own?.verifiedBy ?? [],
-                    reason: (own == nil ? mapping.reason : own?.reason) ?? (mapping.isShort ? Self.shortage : nil),
-                    receipt: mapping.receipt,
-                    encryption: encryption(mapping.isPlain),
-                    toldAs: mapping.wish.announcedAs.isEmpty ? nil : mapping.wish.announcedAs,
-                    name: mapping.wish.name.isEmpty ? nil : mapping.wish.name, allow: mapping.wish.allow,
-                    deny: mapping.wish.deny)
+                var row = MappingRegistry.Mapping(
+                    mapping.wish.id, type, of: node, at: mapping.relayName, role: .peer,
+                    state: state(own?.state ?? mapping.state), target: target(mapping.targetText, offset))
+                row.address = port == nil ? nil : mapping.host
+                row.blindPort = port
+                row.relay = mapping.relay.description
+                row.verifiedBy = own?.verifiedBy ?? []
+                row.reason = (own == nil ? mapping.reason : own?.reason) ?? (mapping.isShort ? Self.shortage : nil)
+                row.receipt = mapping.receipt
+                row.encryption = encryption(mapping.isPlain)
+                row.says(mapping.wish)
+                return row
             }
         }
     }
 
     /// A mapping that no relay was asked for yet.
-    private static func row(_ wish: MappingWish, name: String, key: NodeKey) -> MappingRegistry.Mapping {
-        MappingRegistry.Mapping(
-            serverName: "", address: nil, type: .tcp, blindPort: nil, state: .waiting,
-            target: PeerService.text(wish.target), mapping: wish.id, relay: nil, role: .peer, peerName: name,
-            peerKey: key, reason: "no relay", toldAs: wish.announcedAs.isEmpty ? nil : wish.announcedAs,
-            name: wish.name.isEmpty ? nil : wish.name, allow: wish.allow, deny: wish.deny)
+    private static func row(_ wish: MappingWish, of node: NamedNode) -> MappingRegistry.Mapping {
+        var row = MappingRegistry.Mapping(
+            wish.id, .tcp, of: node, at: "", role: .peer, state: .waiting, target: PeerService.text(wish.target))
+        row.reason = "no relay"
+        row.says(wish)
+        return row
     }
 
     private static func rows(_ carried: CarriedMapping, name: String, own: OwnRelay) -> [MappingRegistry.Mapping] {
@@ -130,14 +132,19 @@ struct Documents: Sendable {
         let each = shown == carried.standing.reported ? carried.standing.ports?.all ?? [] : []
         return transports(lease.protocols).flatMap { type in
             lease.ports.ports.enumerated().map { offset, port in
-                MappingRegistry.Mapping(
-                    serverName: name, address: carried.host ?? own.endpoint.host, type: type, blindPort: port,
-                    state: state(each.indices.contains(offset) ? each[offset] : shown),
-                    target: target(lease.target, offset), mapping: lease.mapping,
-                    relay: own.endpoint.description, role: .relay, peerName: lease.peerName, peerKey: lease.key,
-                    reason: Self.reason(carried, each.indices.contains(offset) ? each[offset] : shown, own.ports),
-                    leaseExpires: carried.isLive ? nil : lease.expires, encryption: encryption(carried.isPlain),
-                    allow: carried.standing.filter?.allow ?? [], deny: carried.standing.filter?.deny ?? [])
+                let reported = each.indices.contains(offset) ? each[offset] : shown
+                var row = MappingRegistry.Mapping(
+                    lease.mapping, type, of: NamedNode(name: lease.peerName, key: lease.key), at: name, role: .relay,
+                    state: state(reported), target: target(lease.target, offset))
+                row.address = carried.host ?? own.endpoint.host
+                row.blindPort = port
+                row.relay = own.endpoint.description
+                row.reason = Self.reason(carried, reported, own.ports)
+                row.leaseExpires = carried.isLive ? nil : lease.expires
+                row.encryption = encryption(carried.isPlain)
+                row.allow = carried.standing.filter?.allow ?? []
+                row.deny = carried.standing.filter?.deny ?? []
+                return row
             }
         }
     }
@@ -179,5 +186,15 @@ struct Documents: Sendable {
         case .unreachable: .unreachable
         case .offline: .offline
         }
+    }
+}
+
+extension MappingRegistry.Mapping {
+    /// What its user said of it.
+    fileprivate mutating func says(_ wish: MappingWish) {
+        toldAs = wish.announcedAs.isEmpty ? nil : wish.announcedAs
+        name = wish.name.isEmpty ? nil : wish.name
+        allow = wish.allow
+        deny = wish.deny
     }
 }

@@ -10,7 +10,7 @@ struct Setting: Sendable {
     /// The flag that wins over it, with its hyphens.
     let flag: String?
     /// Whether only a relay looks at it.
-    let isForRelay: Bool
+    private(set) var isForRelay = false
     /// What it sets, after a colon; what a flag's help has no room for stands behind a semicolon.
     let help: String
     /// What may be written.
@@ -32,11 +32,10 @@ struct Setting: Sendable {
     ///   - example: as TOML, where the default is none.
     init<Value>(
         _ name: String, _ place: any WritableKeyPath<NodeConfig, Value> & Sendable, _ kind: ConfigKind<Value>,
-        standard: String? = nil, example: String? = nil, flag: String? = nil, isForRelay: Bool = false, _ help: String
+        standard: String? = nil, example: String? = nil, flag: String? = nil, _ help: String
     ) {
         self.name = name
         self.flag = flag
-        self.isForRelay = isForRelay
         self.help = help
         words = kind.words
         standardText = kind.write(NodeConfig()[keyPath: place])
@@ -51,10 +50,17 @@ struct Setting: Sendable {
     /// One that may be left out without a default.
     init<Value>(
         _ name: String, _ place: any WritableKeyPath<NodeConfig, Value?> & Sendable, _ kind: ConfigKind<Value>,
-        standard: String? = nil, example: String? = nil, flag: String? = nil, isForRelay: Bool = false, _ help: String
+        standard: String? = nil, example: String? = nil, flag: String? = nil, _ help: String
     ) {
         self.init(
-            name, place, kind.optional, standard: standard, example: example, flag: flag, isForRelay: isForRelay, help)
+            name, place, kind.optional, standard: standard, example: example, flag: flag, help)
+    }
+
+    /// Only a relay looks at it.
+    private func forRelay() -> Setting {
+        var setting = self
+        setting.isForRelay = true
+        return setting
     }
 
     /// The table that it stands in; `nil` at the top of the file.
@@ -75,12 +81,16 @@ extension Setting {
         Setting(
             "advertise", \.advertise, .text.called("name or address"),
             standard: "an address of this machine, or another one that members of most networks dial",
-            example: "\"relay.example.org\"", flag: "--advertise", isForRelay: true, "the host that visitors are told"),
+            example: "\"relay.example.org\"", flag: "--advertise", "the host that visitors are told"
+        ).forRelay(),
         Setting(
             "ports", \.ports, .ports, standard: "20000 up to below the kernel's ephemeral range",
-            example: "\"20000-29999\"", flag: "--ports", isForRelay: true,
-            "public ports to give out; who wants any port gets one of the widest range"),
-        Setting("open", \.isOpen, .flag, flag: "--open", isForRelay: true, "anybody may join, without a key"),
+            example: "\"20000-29999\"", flag: "--ports",
+            "public ports to give out; who wants any port gets one of the widest range"
+        ).forRelay(),
+        Setting(
+            "open", \.isOpen, .flag, flag: "--open", "anybody may join, without a key"
+        ).forRelay(),
         Setting(
             "plain", \.isPlain, .flag, flag: "--plain",
             "data channels go unencrypted where the other end wants that too"),
@@ -97,48 +107,60 @@ extension Setting {
             "a command line for `/bin/sh`, run when the public addresses have changed (\"Hook\")"),
         // A year at most, so that the number of seconds fits the protocol.
         Setting(
-            "lease_hours", \.leaseHours, .number(1...8_760), isForRelay: true,
-            "how long a port stays a node's after its last session"),
+            "lease_hours", \.leaseHours, .number(1...8_760), "how long a port stays a node's after its last session"
+        ).forRelay(),
         Setting(
             "visitors.allow", \.visitorsAllowed, .networks, standard: "everybody", flag: "--allow-visitors",
-            isForRelay: true, "who may use public ports"),
+            "who may use public ports"
+        ).forRelay(),
         Setting(
-            "visitors.deny", \.visitorsDenied, .networks, standard: "nobody", flag: "--deny-visitors", isForRelay: true,
-            "who may not use public ports; wins"),
+            "visitors.deny", \.visitorsDenied, .networks, standard: "nobody", flag: "--deny-visitors",
+            "who may not use public ports; wins"
+        ).forRelay(),
         Setting(
-            "peers.allow", \.peersAllowed, .networks, standard: "everybody", flag: "--allow-peers", isForRelay: true,
-            "which nodes may come"),
+            "peers.allow", \.peersAllowed, .networks, standard: "everybody", flag: "--allow-peers",
+            "which nodes may come"
+        ).forRelay(),
         Setting(
-            "peers.deny", \.peersDenied, .networks, standard: "nobody", flag: "--deny-peers", isForRelay: true,
-            "which nodes may not come; wins"),
+            "peers.deny", \.peersDenied, .networks, standard: "nobody", flag: "--deny-peers",
+            "which nodes may not come; wins"
+        ).forRelay(),
         Setting(
-            "limits.keys", \.limits.keys, .count, isForRelay: true,
-            "nodes of one membership with a session at once"),
-        Setting("limits.leases", \.limits.leases, .count, isForRelay: true, "ports leased to one membership"),
+            "limits.keys", \.limits.keys, .count, "nodes of one membership with a session at once"
+        ).forRelay(),
         Setting(
-            "limits.mappings", \.limits.mappings, .count, isForRelay: true, "live mappings of one membership"),
+            "limits.leases", \.limits.leases, .count, "ports leased to one membership"
+        ).forRelay(),
+        Setting(
+            "limits.mappings", \.limits.mappings, .count, "live mappings of one membership"
+        ).forRelay(),
         Setting(
             "limits.connections", \.limits.connections, .count, standard: "no limit", example: "10000",
-            isForRelay: true, "visitors of one membership at once"),
+            "visitors of one membership at once"
+        ).forRelay(),
         Setting(
             "limits.connections_per_second", \.limits.connectionsPerSecond, .count, standard: "no limit",
-            example: "1000", isForRelay: true, "new visitors of one membership a second"),
+            example: "1000", "new visitors of one membership a second"
+        ).forRelay(),
         Setting(
             "limits.bytes_per_second", \.limits.bytesPerSecond, .bytes(from: 1), standard: "no limit",
-            example: "\"10MB\"", isForRelay: true,
-            "for one membership, in each direction, with a burst of one second"),
+            example: "\"10MB\"", "for one membership, in each direction, with a burst of one second"
+        ).forRelay(),
         Setting(
-            "sources.handshakes_per_second", \.sources.handshakesPerSecond, .count, isForRelay: true,
-            "handshakes from one address (IPv6: /64) that has no session"),
+            "sources.handshakes_per_second", \.sources.handshakesPerSecond, .count,
+            "handshakes from one address (IPv6: /64) that has no session"
+        ).forRelay(),
         Setting(
-            "sources.half_open", \.sources.halfOpen, .count, isForRelay: true,
-            "unfinished handshakes of one address; four times as many where it has a session"),
+            "sources.half_open", \.sources.halfOpen, .count,
+            "unfinished handshakes of one address; four times as many where it has a session"
+        ).forRelay(),
         Setting(
-            "reserve.descriptors", \.reserve.descriptors, .number(0...Int(Int32.max)), isForRelay: true,
-            "open files that visitors never use up, at most half of what the system allows"),
+            "reserve.descriptors", \.reserve.descriptors, .number(0...Int(Int32.max)),
+            "open files that visitors never use up, at most half of what the system allows"
+        ).forRelay(),
         Setting(
-            "reserve.buffers", \.reserve.buffers, .bytes(from: 0), isForRelay: true,
-            "bytes of buffers that visitors never use up"),
+            "reserve.buffers", \.reserve.buffers, .bytes(from: 0), "bytes of buffers that visitors never use up"
+        ).forRelay(),
         Setting(
             "mesh.dial", \.meshDial, .networks, standard: "none",
             "networks that are dialled on others' word, besides public addresses and networks that this machine is "

@@ -11,12 +11,28 @@ public struct TokenRequest: Hashable, Sendable, Codable {
     /// The only node key that may use it, 64 hexadecimal digits.
     var node: String?
 
-    /// The flags as texts; lists may hold several values with commas between. What cannot be is a usage error that
-    /// names flag, value and a right example.
-    public init(
-        name: String, ports: [String], protocols: [String], domains: [String], maxConnections: String?, rate: String?,
-        mappings: String?, leases: String?, expires: String, node: String?
-    ) throws(CommandError) {
+    /// The flags as texts; lists may hold several values with commas between.
+    public struct Flags: Sendable {
+        public var name: String
+        public var ports: [String] = []
+        public var protocols: [String] = []
+        public var domains: [String] = []
+        public var maxConnections: String?
+        public var rate: String?
+        public var mappings: String?
+        public var leases: String?
+        public var expires: String
+        public var node: String?
+
+        public init(name: String, expires: String) {
+            self.name = name
+            self.expires = expires
+        }
+    }
+
+    /// What cannot be is a usage error that names flag, value and a right example.
+    public init(_ flags: Flags) throws(CommandError) {
+        let name = flags.name
         guard (1...64).contains(name.utf8.count), PlainText.isClean(name),
             !name.unicodeScalars.contains(where: \.properties.isWhitespace)
         else {
@@ -25,8 +41,8 @@ public struct TokenRequest: Hashable, Sendable, Codable {
         }
         self.name = name
         scope = TokenScope()
-        scope.ports = try Self.list(ports) { text throws(CommandError) in try PortRange.parse(text) }
-        let kinds = try Self.list(protocols) { text throws(CommandError) -> TransportProtocols in
+        scope.ports = try Self.list(flags.ports) { text throws(CommandError) in try PortRange.parse(text) }
+        let kinds = try Self.list(flags.protocols) { text throws(CommandError) -> TransportProtocols in
             switch text {
             case "tcp": .tcp
             // A token for nothing else would open nothing.
@@ -35,7 +51,7 @@ public struct TokenRequest: Hashable, Sendable, Codable {
             }
         }
         scope.protocols = kinds?.reduce(into: TransportProtocols()) { $0.formUnion($1) }
-        scope.domains = try Self.list(domains) { text throws(CommandError) in
+        scope.domains = try Self.list(flags.domains) { text throws(CommandError) in
             let name = text.lowercased()
             guard TokenScope.isDomainPattern(name) else {
                 throw Self.usage(
@@ -43,21 +59,22 @@ public struct TokenRequest: Hashable, Sendable, Codable {
             }
             return name
         }
-        scope.maxConnections = try Self.count(maxConnections, "--max-connections")
-        scope.maxMappings = try Self.count(mappings, "--mappings")
-        scope.maxLeases = try Self.count(leases, "--leases")
-        if let rate {
+        scope.maxConnections = try Self.count(flags.maxConnections, "--max-connections")
+        scope.maxMappings = try Self.count(flags.mappings, "--mappings")
+        scope.maxLeases = try Self.count(flags.leases, "--leases")
+        if let rate = flags.rate {
             // Ten bytes a second is what nobody means who writes 10.
             guard rate.last?.isLetter == true, let bytes = ByteCount.parse(rate), bytes > 0 else {
                 throw Self.usage("--rate \(rate): write bytes per second with a unit, such as --rate 10MB")
             }
             scope.rate = bytes
         }
-        guard let seconds = Age.seconds(expires), seconds > 0 else {
-            throw Self.usage("--expires \(expires): write a time up to ten years with a unit, such as --expires 30d")
+        guard let seconds = Age.seconds(flags.expires), seconds > 0 else {
+            throw Self.usage(
+                "--expires \(flags.expires): write a time up to ten years with a unit, such as --expires 30d")
         }
         lifetime = seconds
-        if let node {
+        if let node = flags.node {
             guard let key = NodeKey(node) else {
                 throw Self.usage("--for \(node): write a node key, 64 hexadecimal digits, as p2prc status shows it")
             }

@@ -54,11 +54,12 @@ struct RegistryRecovery {
             target = .serverPort
         }
         // Whether the user insisted on the port is not told; to prefer it comes nearest.
-        wishes.append(
-            MappingWish(
-                id: place.mapping, target: target, protocols: .tcp,
-                ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
-                announcedAs: row.toldAs ?? "", name: row.name ?? ""))
+        var wish = MappingWish(
+            id: place.mapping, target: target, protocols: .tcp,
+            ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
+            name: row.name ?? "")
+        wish.announcedAs = row.toldAs ?? ""
+        wishes.append(wish)
     }
 
     private static func protocols(_ rows: [MappingRegistry.Mapping]) -> TransportProtocols {

@@ -87,10 +87,7 @@ public struct Gossip: Sendable {
     private var replacementsLeft = 0
     /// Much was missing in the last answer.
     var isCatchingUp = false
-    private var steps: FairRate
-    private var posted: RateBucket
-    /// Sources that forged, and until when nothing is heard of them.
-    private var barred: [Forger: Instant] = [:]
+    private var intake: Intake
 
     /// - Parameters:
     ///   - seed: random; partners are drawn from it.
@@ -110,8 +107,9 @@ public struct Gossip: Sendable {
         table = RecordTable(limits)
         book = PartnerBook(limits)
         random = SeededGenerator(seed: seed)
-        steps = FairRate(perSource: limits.stepsPerSource, perSecond: limits.stepsPerSecond)
-        posted = RateBucket(perSecond: limits.postedPerSecond, burst: limits.postedAtOnce, at: .zero)
+        intake = Intake(
+            steps: FairRate(perSource: limits.stepsPerSource, perSecond: limits.stepsPerSecond),
+            posted: RateBucket(perSecond: limits.postedPerSecond, burst: limits.postedAtOnce, at: .zero))
     }
 
     /// Whether the system keeps the own clock in step with a source of time: then nobody else's counts.
@@ -272,7 +270,7 @@ public struct Gossip: Sendable {
     /// Whether somebody may ask for one more step; it is counted. To be asked before what he posted is read, so that
     /// whoever is told `busy` costs no more than that.
     public mutating func admits(_ caller: Caller, at now: Instant) -> Bool {
-        caller.key != own && !isBarred(caller, now) && steps.take(from: caller.host, at: now)
+        caller.key != own && !isBarred(caller, now) && intake.steps.take(from: caller.host, at: now)
     }
 
     /// Records that somebody posted, and what is wanted for them; to be answered once the signatures are judged.
@@ -320,7 +318,15 @@ public struct Gossip: Sendable {
             room -= record.bytes.count + 2
             return room >= 0
         }
-        return Array(fitting.prefix(posted.take(upTo: fitting.count, at: now)))
+        return Array(fitting.prefix(intake.posted.take(upTo: fitting.count, at: now)))
+    }
+
+    /// How much of what others ask is done.
+    private struct Intake: Sendable {
+        var steps: FairRate
+        var posted: RateBucket
+        /// Sources that forged, and until when nothing is heard of them.
+        var barred: [Forger: Instant] = [:]
     }
 
     /// Who sends forged records is not heard for a while.
@@ -336,103 +342,11 @@ public struct Gossip: Sendable {
     }
 
     private mutating func bar(_ caller: Caller, _ now: Instant) {
-        if barred.count >= limits.barred { barred = barred.filter { now < $0.value } }
-        if barred.count < limits.barred { barred[forger(caller)] = now + limits.barredSpan }
+        if intake.barred.count >= limits.barred { intake.barred = intake.barred.filter { now < $0.value } }
+        if intake.barred.count < limits.barred { intake.barred[forger(caller)] = now + limits.barredSpan }
     }
 
     private func isBarred(_ caller: Caller, _ now: Instant) -> Bool {
-        !barred.isEmpty && barred[forger(caller)].map { now < $0 } ?? false
-    }
-
-    // MARK: Taking records in
-
-    /// Where the own record, and what was kept over a restart, counts as coming from.
-    private static let here = SourceGate.source(
-        of: HostAddress(VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: 0)))
-
-    /// - Returns: whether none of them was forged: no honest node passes on what it has not judged, so the first one
-    ///   ends it.
-    private mutating func take(
-        _ records: [SignedRecord], from caller: Caller, _ judged: [SignedRecord: Bool], _ time: Int64, _ now: Instant
-    ) -> Bool {
-        let source = SourceGate.source(of: caller.host)
-        for record in records {
-            let verdict = take(
-                record, from: source, time, now, isCallers: record.key == caller.key, isGenuine: judged[record])
-            if verdict == .refused(.forged) { return false }
-        }
-        return true
-    }
-
-    /// Everything that speaks against a record is looked at but its signature.
-    private mutating func unjudged(
-        _ records: [SignedRecord], from caller: Caller, _ time: Int64, _ now: Instant
-    ) -> [SignedRecord] {
-        let source = SourceGate.source(of: caller.host)
-        var unjudged: [SignedRecord] = []
-        for record in records where record.key != own {
-            // What is not genuine changes nothing.
-            let isGenuine: (SignedRecord) -> Bool = { record in
-                if unjudged.last != record { unjudged.append(record) }
-                return false
-            }
-            _ =
-                record.key == caller.key
-                ? table.takeOwn(record, from: source, time: time, at: now, isGenuine: isGenuine)
-                : table.take(record, from: source, time: time, at: now, isGenuine: isGenuine)
-        }
-        return unjudged
-    }
-
-    private mutating func meet(_ caller: Caller) {
-        table.meet(caller.key, at: SourceGate.source(of: caller.host))
-        noteDisplaced()
-    }
-
-    private mutating func noteDisplaced() {
-        for key in table.takeDisplaced() where changes.count < limits.capacity { changes.append(.removed(key)) }
-    }
-
-    private mutating func take(
-        _ record: SignedRecord, from source: Network, _ time: Int64, _ now: Instant, isCallers: Bool = false,
-        isGenuine known: Bool? = nil
-    ) -> RecordTable.Verdict {
-        if record.key == own { return takeOwnFromOthers(record) }
-        var judged = 0
-        let judge: (SignedRecord) -> Bool = { [isGenuine] record in
-            judged += 1
-            return known ?? isGenuine(record)
-        }
-        let verdict =
-            isCallers
-            ? table.takeOwn(record, from: source, time: time, at: now, isGenuine: judge)
-            : table.take(record, from: source, time: time, at: now, isGenuine: judge)
-        counts.judged += judged
-        noteDisplaced()
-        switch verdict {
-        case .added, .renewed:
-            counts.accepted += 1
-            if verdict == .renewed, let (source, renewals) = table.renewals(of: record.tag) {
-                news.add(record.tag, from: source, renewals: renewals)
-            }
-            // Bounded by what a round takes in, as long as somebody takes the changes.
-            if changes.count < limits.capacity { changes.append(.stored(record)) }
-        case .known: break
-        case .refused(let refusal): counts.refused[refusal, default: 0] += 1
-        }
-        return verdict
-    }
-
-    /// Others have a record of the own key that is newer than the own one: of a former process whose number was lost,
-    /// or of a second process with this key.
-    private mutating func takeOwnFromOthers(_ record: SignedRecord) -> RecordTable.Verdict {
-        guard record.issue > ownRecord?.issue ?? 0, record.issue > foreignOwn?.issue ?? 0 else { return .known }
-        counts.judged += 1
-        guard isGenuine(record) else {
-            counts.refused[.forged, default: 0] += 1
-            return .refused(.forged)
-        }
-        foreignOwn = record
-        return .known
+        !intake.barred.isEmpty && intake.barred[forger(caller)].map { now < $0 } ?? false
     }
 }

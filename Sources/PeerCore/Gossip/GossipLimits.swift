@@ -1,20 +1,33 @@
 /// Every number that gossip depends on, on one page. What each is good for stands in docs/mesh.md.
 public struct GossipLimits: Hashable, Sendable {
-    // MARK: The table
+    /// The table of records.
+    public struct Table: Hashable, Sendable {
+        /// Records, at most. About 0.5 KiB each, with all that is kept beside them.
+        public var capacity = 16_384
+        /// Of these, places that nodes have that were met, and no others: who talked to this node with his own key.
+        public var reserved = 4_096
+        /// A record that was there so long when all places were taken keeps its place.
+        public var steadyAfter = Instant.Span.seconds(30)
+        /// From then on a record that is still renewed keeps its place whatever comes.
+        public var settlesAfter = Instant.Span.seconds(600)
+        /// New records of one key that are taken within `renewalSpan`: as many as two processes with it may write.
+        public var renewals = 2 * (RecordAuthor.perMinute + RecordAuthor.answersPerMinute)
+        public var renewalSpan = Instant.Span.seconds(60)
+        /// Seconds that a record may be issued in the future.
+        public var clockTolerance: Int64 = 300
+    }
 
-    /// Records, at most. About 0.5 KiB each, with all that is kept beside them.
-    public var capacity = 16_384
-    /// Of these, places that nodes have that were met, and no others: who talked to this node with his own key.
-    public var reserved = 4_096
-    /// A record that was there so long when all places were taken keeps its place.
-    public var steadyAfter = Instant.Span.seconds(30)
-    /// From then on a record that is still renewed keeps its place whatever comes.
-    public var settlesAfter = Instant.Span.seconds(600)
-    /// New records of one key that are taken within `renewalSpan`: as many as two processes with it may write.
-    public var renewals = 2 * (RecordAuthor.perMinute + RecordAuthor.answersPerMinute)
-    public var renewalSpan = Instant.Span.seconds(60)
-    /// Seconds that a record may be issued in the future.
-    public var clockTolerance: Int64 = 300
+    /// How long partners that do not answer are left alone.
+    public struct Pauses: Hashable, Sendable {
+        /// An address that did not answer is left alone, twice as long each time, up to the second.
+        public var firstPause = Instant.Span.seconds(5)
+        public var longestPause = Instant.Span.seconds(60)
+        /// Addresses that did not answer, remembered at most.
+        public var failures = 1_024
+    }
+
+    public var table = Table()
+    public var pauses = Pauses()
 
     // MARK: Rounds
 
@@ -31,11 +44,6 @@ public struct GossipLimits: Hashable, Sendable {
     public var seedRounds = 12
     /// An exchange that takes longer has failed.
     public var exchangeLimit = Instant.Span.seconds(6)
-    /// An address that did not answer is left alone, twice as long each time, up to the second.
-    public var firstPause = Instant.Span.seconds(5)
-    public var longestPause = Instant.Span.seconds(60)
-    /// Addresses that did not answer, remembered at most.
-    public var failures = 1_024
 
     // MARK: Bytes
 

@@ -62,10 +62,12 @@ public struct PartnerBook: Sendable {
 
     mutating func failed(_ partner: Partner, at now: Instant) {
         let count = (failures[partner]?.count ?? 0) + 1
-        if failures[partner] == nil, failures.count >= limits.failures {
+        if failures[partner] == nil, failures.count >= limits.pauses.failures {
             // Those whose time is over first; where there is none, the one that is over soonest.
             failures = failures.filter { $0.value.until > now }
-            if failures.count >= limits.failures, let soonest = failures.min(by: { $0.value.until < $1.value.until }) {
+            if failures.count >= limits.pauses.failures,
+                let soonest = failures.min(by: { $0.value.until < $1.value.until })
+            {
                 failures[soonest.key] = nil
             }
         }
@@ -73,8 +75,8 @@ public struct PartnerBook: Sendable {
         // Without a partner there is nothing but the seeds.
         let longest =
             proven.isEmpty && seeds.contains(where: { partner == .seed($0) })
-            ? limits.firstPause * 2 : limits.longestPause
-        let pause = min(longest, limits.firstPause * (1 << min(count - 1, 16)))
+            ? limits.pauses.firstPause * 2 : limits.pauses.longestPause
+        let pause = min(longest, limits.pauses.firstPause * (1 << min(count - 1, 16)))
         failures[partner] = Failure(count: count, until: now + pause)
     }
 

@@ -7,37 +7,14 @@ public struct RecordAuthor: Sendable {
     public static let lifetime: UInt32 = 3_600
     public static let renewal: Int64 = 1_200
     /// Records in a minute, and those that answer another process with this key beside them. Two processes together
-    /// stay within what others take of one key (`GossipLimits.renewals`), or neither would hear the other's answer.
+    /// stay within what others take of one key (`GossipLimits.Table.renewals`), or neither would hear the other's
+    /// answer.
     public static let perMinute = 4
     public static let answersPerMinute = 2
     /// Seconds that a number may be ahead of the own clock.
     static let furthestAhead: Int64 = 300
 
-    /// What the node says of itself.
-    public struct Content: Hashable, Sendable {
-        public var roles: NodeRecord.Roles
-        public var name: String
-        public var software: String
-        public var addresses: [NodeAddress]
-        public var mappings: [NodeRecord.Mapping]
-        public var witnesses: [DialBackStatement]
-        /// What the user says of the node (`--amd`).
-        public var note: String
-
-        public init(
-            roles: NodeRecord.Roles = [], name: String, software: String, addresses: [NodeAddress] = [],
-            mappings: [NodeRecord.Mapping] = [], witnesses: [DialBackStatement] = [], note: String = ""
-        ) {
-            self.roles = roles
-            self.name = name
-            self.software = software
-            self.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
-            self.mappings = NodeRecord.fitting(mappings)
-            self.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
-            let note = PlainText.cleaned(note)
-            self.note = NodeRecord.isNote(note) ? note : ""
-        }
-    }
+    public typealias Content = NodeRecord.Content
 
     public enum Finding: Hashable, Sendable {
         /// Nothing to be done.
@@ -82,6 +59,7 @@ public struct RecordAuthor: Sendable {
     public mutating func write(
         _ content: Content, time: Int64, own: Int64? = nil, force: Bool = false
     ) -> NodeRecord? {
+        let content = content.fitted
         if !force, let last, last.content == content, time >= last.issued, time - last.issued < Self.renewal {
             return nil
         }
@@ -96,9 +74,8 @@ public struct RecordAuthor: Sendable {
         last = (content, time)
         if isDoubted, challenge == nil { challenge = lastIssue }
         return NodeRecord(
-            key: key, issue: lastIssue, process: process, issued: time,
-            lifetime: Self.lifetime, roles: content.roles, name: content.name, software: content.software,
-            addresses: content.addresses, mappings: content.mappings, witnesses: content.witnesses, note: content.note)
+            key: key, issue: lastIssue, process: process, issued: time, lifetime: Self.lifetime, content: content.fitted
+        )
     }
 
     /// A genuine record of this key came in from others.

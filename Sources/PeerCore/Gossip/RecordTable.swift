@@ -114,8 +114,8 @@ public struct RecordTable: Sendable {
             guard known.key == record.key else { return .refused(.sameTag) }
             guard record.issue > known.issue else { return .known }
             if let refusal = timeliness(of: record, time) { return .refused(refusal) }
-            let isNewSpan = now - note.renewalsSince >= limits.renewalSpan
-            guard isNewSpan || Int(note.renewals) < limits.renewals else { return .refused(.tooOften) }
+            let isNewSpan = now - note.renewalsSince >= limits.table.renewalSpan
+            guard isNewSpan || Int(note.renewals) < limits.table.renewals else { return .refused(.tooOften) }
             guard isGenuine(record) else { return .refused(.forged) }
             replace(tag, by: record, isNewSpan: isNewSpan, now)
             return .renewed
@@ -123,10 +123,12 @@ public struct RecordTable: Sendable {
         if let refusal = timeliness(of: record, time) { return .refused(refusal) }
         var leaving: UInt64?
         let source = SourceKey(source.address)
-        if hearsayCount >= limits.capacity - limits.reserved {
+        if hearsayCount >= limits.table.capacity - limits.table.reserved {
             leaving = youngest(for: source, now)
             guard leaving != nil else { return .refused(.full) }
-        } else if let since = fullSince, now > since, hearsayCount < (limits.capacity - limits.reserved) / 10 * 9 {
+        } else if let since = fullSince, now > since,
+            hearsayCount < (limits.table.capacity - limits.table.reserved) / 10 * 9
+        {
             fullSince = nil
         }
         guard isGenuine(record) else { return .refused(.forged) }
@@ -159,7 +161,7 @@ public struct RecordTable: Sendable {
             return verdict
         }
         let place = SourceKey(source.address)
-        guard met.tally.count < limits.reserved || met.tally.yielding(to: place) != nil else { return verdict }
+        guard met.tally.count < limits.table.reserved || met.tally.yielding(to: place) != nil else { return verdict }
         guard isGenuine(record) else { return .refused(.forged) }
         _ = makeRoom(forMet: place)
         add(record, place, .met, now)
@@ -173,7 +175,7 @@ public struct RecordTable: Sendable {
         let since = fullSince ?? now
         fullSince = since
         while let network = young.tally.yielding(to: source), let tag = young.newest[network] {
-            guard let note = notes[tag], note.firstSeen + limits.steadyAfter <= since else { return tag }
+            guard let note = notes[tag], note.firstSeen + limits.table.steadyAfter <= since else { return tag }
             // It is the newest of its source, so all others of that were there before as well.
             while let old = young.newest[network] { unlink(old) }
         }
@@ -182,7 +184,7 @@ public struct RecordTable: Sendable {
 
     /// Whether there is a place for one more node that is met there; somebody may have gone for it.
     private mutating func makeRoom(forMet source: SourceKey) -> Bool {
-        guard met.tally.count >= limits.reserved else { return true }
+        guard met.tally.count >= limits.table.reserved else { return true }
         guard let leaving = met.tally.yielding(to: source).flatMap({ met.newest[$0] }) else { return false }
         displace(leaving)
         return true
@@ -242,7 +244,7 @@ public struct RecordTable: Sendable {
     private func timeliness(of record: SignedRecord, _ time: Int64) -> Refusal? {
         if record.expires <= time { return .expired }
         // The issue is a time too: one far ahead could not be outdone by its own node for as long.
-        let latest = time + limits.clockTolerance
+        let latest = time + limits.table.clockTolerance
         let isEarly = record.record.issued > latest || record.issue > UInt64(max(0, latest)) * 1_000
         return isEarly ? .early : nil
     }
@@ -314,7 +316,7 @@ public struct RecordTable: Sendable {
         guard let note = notes[tag] else { return }
         notes[tag]?.renewals = isNewSpan ? 1 : note.renewals + 1
         if isNewSpan { notes[tag]?.renewalsSince = now }
-        if note.standing == .young, now - note.firstSeen >= limits.settlesAfter { unlink(tag) }
+        if note.standing == .young, now - note.firstSeen >= limits.table.settlesAfter { unlink(tag) }
     }
 
     private mutating func remove(tag: UInt64) {

@@ -29,9 +29,8 @@ public struct KnownRelays: Hashable, Sendable {
 
         public init(
             key: NodeKey? = nil, source: Source? = nil, meshKey: MeshKey? = nil, token: String? = nil,
-            acceptsOpen: Bool = false, formerKeys: [NodeKey] = [], isProven: Bool = false, formerMeshKey: MeshKey? = nil
+            acceptsOpen: Bool = false, formerKeys: [NodeKey] = [], isProven: Bool = false
         ) {
-            self.formerMeshKey = formerMeshKey
             self.formerKeys = formerKeys
             self.isProven = isProven
             self.key = key

@@ -19,7 +19,8 @@ public final class ReadyChannel: EventSource {
     private var received: [UInt8] = []
     private let expected: Int
     private let isPossible: ([UInt8]) -> Bool
-    private let limit: Instant.Span
+    /// From the first byte of the word to the last.
+    var limit = SessionTiming.handshakeLimit
     private var timer: LoopTimer?
     private var onWord: ((ReadyChannel, [UInt8]?) -> Void)?
 
@@ -27,19 +28,16 @@ public final class ReadyChannel: EventSource {
     ///   - read: what was read off it before, less than a whole word.
     ///   - expected: how many bytes make the first word; 0 when none may come.
     ///   - isPossible: whether a word may begin so; asked as the bytes come.
-    ///   - limit: from its first byte to the last.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
         on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = [],
         expecting expected: Int, isPossible: @escaping ([UInt8]) -> Bool = { _ in true },
-        limit: Instant.Span = SessionTiming.handshakeLimit,
         onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.stream = consume stream
         self.expected = expected
         self.isPossible = isPossible
-        self.limit = limit
         self.onWord = onWord
         since = loop.now
         received = read

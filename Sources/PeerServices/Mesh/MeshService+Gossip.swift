@@ -148,10 +148,11 @@ extension MeshService {
         _ body: [UInt8], to endpoint: Endpoint, _ key: NodeKey, isAlone: Bool = false,
         limits: NodeRequest.Limits = .init()
     ) -> NodeRequest {
-        NodeRequest(
+        var request = NodeRequest(
             host: endpoint.host, port: endpoint.port, key: key, path: Self.path, body: body,
-            proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys), isAlone: isAlone,
-            limits: limits)
+            proof: MemberProof.text(of: identity.key, to: key, with: host.knownMeshKeys), limits: limits)
+        request.isAlone = isAlone
+        return request
     }
 
     /// All that the mesh dials goes through here. Answers on the control loop.

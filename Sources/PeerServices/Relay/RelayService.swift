@@ -503,13 +503,12 @@ public final class RelayService {
         if !session.isPlain { keys.channelKeys.add(session.secrets.channelKey, for: id) }
         log(about: session).info(
             "session of \(known.name) (\(known.key.short)) from \(session.channel.remoteAddress?.description ?? "?")")
-        session.channel.send(
-            RelayMessage.welcome(
-                RelayMessage.Welcome(
-                    session: id, name: setup.name, observed: session.channel.remoteAddress?.description ?? "",
-                    software: setup.software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
-                    groups: UInt8(groups), isPlain: session.isPlain, ports: core.policy.ports.usual)
-            ).bytes)
+        var welcome = RelayMessage.Welcome(
+            session: id, name: setup.name, observed: session.channel.remoteAddress?.description ?? "",
+            software: setup.software, channels: UInt16(ChannelDemand.minimum(inEachOf: groups)),
+            groups: UInt8(groups), isPlain: session.isPlain)
+        welcome.ports = core.policy.ports.usual
+        session.channel.send(RelayMessage.welcome(welcome).bytes)
     }
 
     /// Of the membership that a session belongs to; `nil`: it is limited in nothing that lanes count.

@@ -48,11 +48,13 @@ public actor MembershipFile {
             guard formerKeys.count == row.Former_keys?.count ?? 0 else {
                 throw damaged(paths, "the row of \(row.Address) has a former key that is none")
             }
-            relays[row.Address] = KnownRelays.Relay(
+            var relay = KnownRelays.Relay(
                 key: key, source: source, meshKey: meshKey, token: row.Token, acceptsOpen: row.Accepts_open ?? false,
                 formerKeys: Array(formerKeys.suffix(KnownRelays.maximumFormerKeys)),
                 // Older files do not say it of what a session has pinned.
-                isProven: row.Key_proven ?? (source == .firstUse), formerMeshKey: formerMeshKey)
+                isProven: row.Key_proven ?? (source == .firstUse))
+            relay.formerMeshKey = formerMeshKey
+            relays[row.Address] = relay
         }
         return KnownRelays(relays: relays)
     }

@@ -27,28 +27,28 @@ extension MappingRegistry.Mapping: Codable {
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        self.init(
-            serverName: try container.decode(String.self, forKey: .serverName),
-            address: try container.decode(String?.self, forKey: .address),
-            type: try container.decode(Transport.self, forKey: .type),
-            blindPort: try container.decodePortOrNull(forKey: .blindPort),
-            state: try container.decode(State.self, forKey: .state),
-            target: try container.decode(String.self, forKey: .target),
-            mapping: try container.decodeMapping(forKey: .mapping),
-            relay: try container.decode(String?.self, forKey: .relay),
-            role: try container.decode(Role.self, forKey: .role),
-            peerName: try container.decode(String.self, forKey: .peerName),
-            peerKey: try container.decodeNodeKey(forKey: .peerKey),
-            verifiedBy: try container.decode([String].self, forKey: .verifiedBy),
-            reason: try container.decodeTextIfContained(forKey: .reason),
-            leaseExpires: container.contains(.leaseExpires)
-                ? try container.decodeTime(forKey: .leaseExpires) : nil,
-            receipt: try container.decodeTextIfContained(forKey: .receipt),
-            encryption: container.contains(.encryption)
-                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil,
-            toldAs: try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned),
-            name: try container.decodeTextIfContained(forKey: .name),
-            allow: try container.decodeNetworks(forKey: .allow), deny: try container.decodeNetworks(forKey: .deny))
+        // In the order of the columns, so that the first damaged one is named.
+        serverName = try container.decode(String.self, forKey: .serverName)
+        address = try container.decode(String?.self, forKey: .address)
+        type = try container.decode(Transport.self, forKey: .type)
+        blindPort = try container.decodePortOrNull(forKey: .blindPort)
+        state = try container.decode(State.self, forKey: .state)
+        target = try container.decode(String.self, forKey: .target)
+        mapping = try container.decodeMapping(forKey: .mapping)
+        relay = try container.decode(String?.self, forKey: .relay)
+        role = try container.decode(Role.self, forKey: .role)
+        peerName = try container.decode(String.self, forKey: .peerName)
+        peerKey = try container.decodeNodeKey(forKey: .peerKey)
+        verifiedBy = try container.decode([String].self, forKey: .verifiedBy)
+        reason = try container.decodeTextIfContained(forKey: .reason)
+        leaseExpires = container.contains(.leaseExpires) ? try container.decodeTime(forKey: .leaseExpires) : nil
+        receipt = try container.decodeTextIfContained(forKey: .receipt)
+        encryption =
+            container.contains(.encryption) ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil
+        toldAs = try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned)
+        name = try container.decodeTextIfContained(forKey: .name)
+        allow = try container.decodeNetworks(forKey: .allow)
+        deny = try container.decodeNetworks(forKey: .deny)
     }
 
     public func encode(to encoder: any Encoder) throws {

@@ -75,7 +75,7 @@ public struct MappingRegistry: RegistryDocument {
         public var peerName: String
         public var peerKey: NodeKey
         /// Who reached the port from outside.
-        public var verifiedBy: [String]
+        public var verifiedBy: [String] = []
         /// Why it is in this state, where there is something to say.
         public var reason: String?
         public var leaseExpires: WallTime?
@@ -88,37 +88,33 @@ public struct MappingRegistry: RegistryDocument {
         /// What its user calls it; `nil` where he calls it nothing, and at a relay.
         public var name: String?
         /// Visitors that the relay lets in; empty: everybody.
-        public var allow: [Network]
+        public var allow: [Network] = []
         /// Visitors that it does not.
-        public var deny: [Network]
+        public var deny: [Network] = []
 
         public init(
-            serverName: String, address: String?, type: Transport, blindPort: UInt16?, state: State, target: String,
-            mapping: MappingID, relay: String?, role: Role, peerName: String, peerKey: NodeKey,
-            verifiedBy: [String] = [], reason: String? = nil, leaseExpires: WallTime? = nil, receipt: String? = nil,
-            encryption: ChannelEncryption? = nil, toldAs: String? = nil, name: String? = nil, allow: [Network] = [],
-            deny: [Network] = []
+            _ mapping: MappingID, _ type: Transport, of peer: NamedNode, at serverName: String, role: Role,
+            state: State, target: String
         ) {
-            self.name = name
-            self.allow = allow
-            self.deny = deny
-            self.toldAs = toldAs
-            self.receipt = receipt
-            self.encryption = encryption
-            self.serverName = serverName
-            self.address = address
+            self.mapping = mapping
             self.type = type
-            self.blindPort = blindPort
+            peerName = peer.name
+            peerKey = peer.key
+            self.serverName = serverName
+            self.role = role
             self.state = state
             self.target = target
-            self.mapping = mapping
-            self.relay = relay
-            self.role = role
-            self.peerName = peerName
-            self.peerKey = peerKey
-            self.verifiedBy = verifiedBy
-            self.reason = reason
-            self.leaseExpires = leaseExpires
         }
+    }
+}
+
+/// A node by what it is called and what it is.
+public struct NamedNode: Hashable, Sendable {
+    public var name: String
+    public var key: NodeKey
+
+    public init(name: String, key: NodeKey) {
+        self.name = name
+        self.key = key
     }
 }

@@ -55,9 +55,8 @@ public struct ServerRegistry: RegistryDocument {
 
         public init(
             name: String, address: String, latency: Instant.Span?, state: State, key: NodeKey?, reason: String? = nil,
-            lastSeen: WallTime?, encryption: ChannelEncryption? = nil
+            lastSeen: WallTime?
         ) {
-            self.encryption = encryption
             self.name = name
             self.address = address
             self.latency = latency
@@ -97,9 +96,10 @@ extension ServerRegistry.Server: Codable {
             state: try container.decode(State.self, forKey: .state),
             key: try container.decodeNodeKeyOrNull(forKey: .key),
             reason: try container.decodeTextIfContained(forKey: .reason),
-            lastSeen: try container.decodeTimeOrNull(forKey: .lastSeen),
-            encryption: container.contains(.encryption)
-                ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil)
+            lastSeen: try container.decodeTimeOrNull(forKey: .lastSeen))
+        if container.contains(.encryption) {
+            encryption = try container.decode(ChannelEncryption.self, forKey: .encryption)
+        }
     }
 
     public func encode(to encoder: any Encoder) throws {

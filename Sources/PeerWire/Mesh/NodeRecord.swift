@@ -63,6 +63,42 @@ public struct NodeRecord: Hashable, Sendable {
         }
     }
 
+    /// What a node says of itself, without what its author numbers and dates.
+    public struct Content: Hashable, Sendable {
+        public var roles: Roles
+        public var name: String
+        public var software: String
+        public var addresses: [NodeAddress]
+        public var mappings: [Mapping]
+        public var witnesses: [DialBackStatement]
+        /// What its user says of it (`--amd`).
+        public var note: String
+
+        public init(
+            roles: Roles = [], name: String = "", software: String = "", addresses: [NodeAddress] = [],
+            mappings: [Mapping] = [], witnesses: [DialBackStatement] = [], note: String = ""
+        ) {
+            self.roles = roles
+            self.name = name
+            self.software = software
+            self.addresses = addresses
+            self.mappings = mappings
+            self.witnesses = witnesses
+            self.note = note
+        }
+
+        /// As much of it as a record has room for.
+        public var fitted: Content {
+            var content = self
+            content.addresses = Array(addresses.prefix(NodeRecord.maximumAddresses))
+            content.mappings = NodeRecord.fitting(mappings)
+            content.witnesses = Array(witnesses.prefix(NodeRecord.maximumWitnesses))
+            let note = PlainText.cleaned(note)
+            content.note = NodeRecord.isNote(note) ? note : ""
+            return content
+        }
+    }
+
     /// As many of these, from the first on, as every record has room for. What no record can hold is left out.
     public static func fitting(_ mappings: [Mapping]) -> [Mapping] {
         var taken: [Mapping] = []
@@ -99,22 +135,20 @@ public struct NodeRecord: Hashable, Sendable {
     public var expires: Int64 { issued + Int64(lifetime) }
 
     public init(
-        key: NodeKey, issue: UInt64, process: Process, issued: Int64, lifetime: UInt32, roles: Roles = [],
-        name: String = "", software: String = "", addresses: [NodeAddress] = [], mappings: [Mapping] = [],
-        witnesses: [DialBackStatement] = [], note: String = ""
+        key: NodeKey, issue: UInt64, process: Process, issued: Int64, lifetime: UInt32, content: Content = Content()
     ) {
         self.key = key
         self.issue = issue
         self.process = process
         self.issued = issued
         self.lifetime = lifetime
-        self.roles = roles
-        self.name = name
-        self.software = software
-        self.addresses = addresses
-        self.mappings = mappings
-        self.witnesses = witnesses
-        self.note = note
+        roles = content.roles
+        name = content.name
+        software = content.software
+        addresses = content.addresses
+        mappings = content.mappings
+        witnesses = content.witnesses
+        note = content.note
     }
 }
 

@@ -79,14 +79,14 @@ extension SignedRecord {
             key: key, issue: issue,
             process: .init(
                 began: try fields.number(Tag.began, UInt64.self),
-                instance: try fields.number(Tag.instance, UInt64.self)),
-            issued: issued, lifetime: lifetime,
-            roles: NodeRecord.Roles(rawValue: try fields.number(Tag.roles, UInt16.self)),
-            name: try text(fields, Tag.name), software: try text(fields, Tag.software),
-            addresses: try list(fields, Tag.addresses, atMost: NodeRecord.maximumAddresses) { $0.readAddress() },
-            mappings: try list(fields, Tag.mappings, atMost: NodeRecord.maximumMappings) { readMapping(&$0) },
-            witnesses: try list(fields, Tag.witnesses, atMost: NodeRecord.maximumWitnesses) { $0.readStatement() },
-            note: note)
+                instance: try fields.number(Tag.instance, UInt64.self)), issued: issued, lifetime: lifetime,
+            content: .init(
+                roles: NodeRecord.Roles(rawValue: try fields.number(Tag.roles, UInt16.self)),
+                name: try text(fields, Tag.name), software: try text(fields, Tag.software),
+                addresses: try list(fields, Tag.addresses, atMost: NodeRecord.maximumAddresses) { $0.readAddress() },
+                mappings: try list(fields, Tag.mappings, atMost: NodeRecord.maximumMappings) { readMapping(&$0) },
+                witnesses: try list(fields, Tag.witnesses, atMost: NodeRecord.maximumWitnesses) { $0.readStatement() },
+                note: note))
     }
 
     private static func text(

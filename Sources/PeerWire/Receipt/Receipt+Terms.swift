@@ -14,6 +14,28 @@ extension Receipt {
             public init() {}
         }
 
+        /// Who signs.
+        public struct Parties: Sendable {
+            public var relay: NodeKey
+            public var peer: NodeKey
+
+            public init(relay: NodeKey, peer: NodeKey) {
+                self.relay = relay
+                self.peer = peer
+            }
+        }
+
+        /// Seconds since 1970, by the relay's clock.
+        public struct Period: Sendable {
+            public var issued: Int64
+            public var expires: Int64
+
+            public init(issued: Int64, expires: Int64) {
+                self.issued = issued
+                self.expires = expires
+            }
+        }
+
         /// Bytes; a DNS name has at most 253.
         public static let maximumHost = 255
 
@@ -33,15 +55,16 @@ extension Receipt {
         /// `nil` for what a receipt cannot say: no protocol, a host with blanks, none or too long a one, a time that no
         /// calendar has.
         public init?(
-            relay: NodeKey, peer: NodeKey, mapping: MappingID, protocols: TransportProtocols, host: String,
-            ports: PortRange, issued: Int64, expires: Int64, limits: Limits
+            between parties: Parties, mapping: MappingID, protocols: TransportProtocols, host: String,
+            ports: PortRange, during period: Period, limits: Limits
         ) {
+            let (issued, expires) = (period.issued, period.expires)
             guard !protocols.isEmpty, protocols.isSubset(of: [.tcp, .udp]),
                 (1...Self.maximumHost).contains(host.utf8.count), !host.unicodeScalars.contains(where: Self.isBlank),
                 [issued, expires].allSatisfy({ RFC3339.unixSeconds(of: RFC3339.text(unixSeconds: $0)) == $0 })
             else { return nil }
-            self.relay = relay
-            self.peer = peer
+            relay = parties.relay
+            peer = parties.peer
             self.mapping = mapping
             self.protocols = protocols
             self.host = host
@@ -101,14 +124,16 @@ extension Receipt.Terms {
         let key = "64 hexadecimal digits"
         let time = "a time such as 2030-01-31T12:00:00Z"
         let terms = Self(
-            relay: try Self.value(lines, 1, key) { NodeKey($0) },
-            peer: try Self.value(lines, 2, key) { NodeKey($0) },
+            between: .init(
+                relay: try Self.value(lines, 1, key) { NodeKey($0) },
+                peer: try Self.value(lines, 2, key) { NodeKey($0) }),
             mapping: try Self.value(lines, 3, "16 hexadecimal digits") { MappingID($0) },
             protocols: try Self.value(lines, 4, "tcp, udp or tcp+udp") { Self.protocols($0) },
             host: try Self.value(lines, 5, "a host") { $0 },
             ports: try Self.value(lines, 6, "LOW-HIGH or one port") { PortRange($0) },
-            issued: try Self.value(lines, 7, time) { RFC3339.unixSeconds(of: $0) },
-            expires: try Self.value(lines, 8, time) { RFC3339.unixSeconds(of: $0) },
+            during: .init(
+                issued: try Self.value(lines, 7, time) { RFC3339.unixSeconds(of: $0) },
+                expires: try Self.value(lines, 8, time) { RFC3339.unixSeconds(of: $0) }),
             limits: try Self.value(lines, 9, "none, or NAME=NUMBER with blanks between") { Self.limits($0) })
         guard let terms else {
             throw .line(6, wanted: "address: and a host of at most \(Self.maximumHost) bytes without blanks")

@@ -90,13 +90,13 @@ extension RelayMessage {
                 Membership(
                     basis: basis, proof: try fields.bytes(2, count: basis == .mesh ? MeshKey.proofByteCount : 0)))
         case .welcome:
-            self = .welcome(
-                Welcome(
-                    session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
-                    observed: try fields.text(3), software: try fields.text(4),
-                    channels: try fields.number(5, UInt16.self), groups: try Self.groups(fields),
-                    isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false,
-                    ports: fields.has(8) ? try fields.ports(8) : nil))
+            var welcome = Welcome(
+                session: SessionID(value: try fields.number(1, UInt64.self)), name: try fields.text(2),
+                observed: try fields.text(3), software: try fields.text(4),
+                channels: try fields.number(5, UInt16.self), groups: try Self.groups(fields),
+                isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false)
+            if fields.has(8) { welcome.ports = try fields.ports(8) }
+            self = .welcome(welcome)
         case .offer:
             self = .offer(
                 Offer(

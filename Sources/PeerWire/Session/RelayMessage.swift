@@ -74,11 +74,10 @@ public enum RelayMessage: Hashable, Sendable {
 
         public init(
             session: SessionID, name: String, observed: String, software: String, channels: UInt16, groups: UInt8 = 1,
-            isPlain: Bool = false, ports: PortRange? = nil
+            isPlain: Bool = false
         ) {
             self.groups = groups
             self.isPlain = isPlain
-            self.ports = ports
             self.session = session
             self.name = name
             self.observed = observed

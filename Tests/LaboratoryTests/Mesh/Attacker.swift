@@ -60,10 +60,11 @@ final class Attacker: @unchecked Sendable {
     ///
     /// - Parameter isAlone: over a connection of its own.
     func post(_ body: [UInt8], to host: String, _ key: NodeKey, isAlone: Bool = true) async throws -> NodeAnswer {
-        let request = NodeRequest(
+        var request = NodeRequest(
             host: host, port: 8088, key: key, path: "/v1/mesh", body: body,
-            proof: MemberProof.text(of: self.key, to: key, with: [Self.meshKey]), isAlone: isAlone,
+            proof: MemberProof.text(of: self.key, to: key, with: [Self.meshKey]),
             limits: .init(total: .seconds(8)))
+        request.isAlone = isAlone
         return try await withCheckedContinuation { continuation in
             client.send(request) { continuation.resume(returning: $0) }
         }.get()
@@ -88,10 +89,12 @@ final class Attacker: @unchecked Sendable {
             return try SignedRecord(
                 NodeRecord(
                     key: own.key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: first + index),
-                    issued: now, lifetime: 3_600, roles: .relay, name: "relay\(index)", addresses: [address],
-                    witnesses: friends.map {
-                        DialBackStatement(subject: own.key, time: now, address: address, by: $0.identity)
-                    }),
+                    issued: now, lifetime: 3_600,
+                    content: .init(
+                        roles: .relay, name: "relay\(index)", addresses: [address],
+                        witnesses: friends.map {
+                            DialBackStatement(subject: own.key, time: now, address: address, by: $0.identity)
+                        })),
                 by: own)
         }
     }
@@ -107,7 +110,7 @@ final class Attacker: @unchecked Sendable {
             let record = try SignedRecord(
                 NodeRecord(
                     key: key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
-                    lifetime: 3_600, name: "forged"),
+                    lifetime: 3_600, content: .init(name: "forged")),
                 signature: { _ in signature })
             guard difference.byteCount + record.bytes.count + 2 <= GossipDifference.maximumByteCount else {
                 return difference
@@ -124,7 +127,7 @@ final class Attacker: @unchecked Sendable {
         return try SignedRecord(
             NodeRecord(
                 key: key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
-                lifetime: lifetime, name: "member"),
+                lifetime: lifetime, content: .init(name: "member")),
             by: identity)
     }
 }

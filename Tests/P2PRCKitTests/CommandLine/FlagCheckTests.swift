@@ -14,12 +14,12 @@ import Testing
         FlagUse("--temporary", in: [.node, .relay, .map, .join], beside: ["--mp", "--connect"]) {
             times("--temporary", $0)
         },
-        FlagUse("--name", in: [.node, .relay, .map], beside: ["--mp"], commands: ["token"], isForOne: true) {
+        FlagUse("--name", in: [.node, .relay, .map], beside: ["--mp"]) {
             times("--name", $0)
-        },
+        }.shared(with: "token").forOne(),
         FlagUse("--explain", turns: [.listRelays: .explainRelays], beside: ["--view-rps"]) { times("--explain", $0) },
-        FlagUse("--wide", in: [.listRelays], beside: ["--view-rps"], commands: ["status"]) { times("--wide", $0) },
-        FlagUse("--json", in: [.listRelays, .explainRelays, .map, .join], isCommon: true) { times("--json", $0) },
+        FlagUse("--wide", in: [.listRelays], beside: ["--view-rps"]) { times("--wide", $0) }.shared(with: "status"),
+        FlagUse("--json", in: [.listRelays, .explainRelays, .map, .join]) { times("--json", $0) }.common(),
     ])
 
     private static func times(_ flag: String, _ line: [String]) -> Int { line.count { $0 == flag } }

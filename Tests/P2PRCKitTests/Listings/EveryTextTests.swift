@@ -81,7 +81,7 @@ import Testing
             endpoint: Endpoint(host: "relay.example", port: 8_088), name: name, key: key, state: .refused, reason: name,
             latency: nil, lastHeard: nil, isPlain: nil)
         return Documents(
-            name: "me", key: key,
+            of: NamedNode(name: "me", key: key),
             own: .init(
                 endpoint: Endpoint(host: "192.0.2.1", port: 8_088), carried: [carried],
                 ports: PortRange(first: 20_000, count: 1_000)!),

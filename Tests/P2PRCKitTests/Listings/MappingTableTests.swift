@@ -12,10 +12,15 @@ import Testing
         relay: String? = "relay1:8088", role: MappingRegistry.Mapping.Role = .peer, name: String? = nil,
         deny: [Network] = []
     ) -> MappingRegistry.Mapping {
-        MappingRegistry.Mapping(
-            serverName: "relay1", address: address, type: .tcp, blindPort: port, state: state, target: target,
-            mapping: MappingID(value: id), relay: relay, role: role, peerName: "home",
-            peerKey: NodeKey(bytes: Array(repeating: 7, count: 32))!, name: name, deny: deny)
+        let peer = NamedNode(name: "home", key: NodeKey(bytes: Array(repeating: 7, count: 32))!)
+        var row = MappingRegistry.Mapping(
+            MappingID(value: id), .tcp, of: peer, at: "relay1", role: role, state: state, target: target)
+        row.address = address
+        row.blindPort = port
+        row.relay = relay
+        row.name = name
+        row.deny = deny
+        return row
     }
 
     static func lines(_ table: MappingTable, _ rows: [MappingRegistry.Mapping]) -> [String] {

@@ -11,11 +11,15 @@ import Testing
     static func row(
         _ port: UInt16?, _ state: Mapping.State, to local: Int, reason: String? = nil, by verifiers: [String] = []
     ) -> Mapping {
-        Mapping(
-            serverName: "relay", address: "relay.example", type: .tcp, blindPort: port, state: state,
-            target: "127.0.0.1:\(local)", mapping: MappingID(value: 1), relay: "relay:8088", role: .peer,
-            peerName: "peer", peerKey: NodeKey(bytes: Array(repeating: 7, count: 32))!, verifiedBy: verifiers,
-            reason: reason)
+        let peer = NamedNode(name: "peer", key: NodeKey(bytes: Array(repeating: 7, count: 32))!)
+        var row = Mapping(
+            MappingID(value: 1), .tcp, of: peer, at: "relay", role: .peer, state: state, target: "127.0.0.1:\(local)")
+        row.address = "relay.example"
+        row.blindPort = port
+        row.relay = "relay:8088"
+        row.verifiedBy = verifiers
+        row.reason = reason
+        return row
     }
 
     static func shown(_ rows: [Mapping]) -> [String] {

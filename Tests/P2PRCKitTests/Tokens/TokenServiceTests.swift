@@ -29,9 +29,12 @@ import Testing
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     static func request(_ name: String = "ci", expires: String = "1h", node: NodeKey? = nil) throws -> TokenRequest {
-        try TokenRequest(
-            name: name, ports: ["30000-30010,40000"], protocols: ["tcp"], domains: [], maxConnections: "9", rate: nil,
-            mappings: nil, leases: nil, expires: expires, node: node?.description)
+        var flags = TokenRequest.Flags(name: name, expires: expires)
+        flags.ports = ["30000-30010,40000"]
+        flags.protocols = ["tcp"]
+        flags.maxConnections = "9"
+        flags.node = node?.description
+        return try TokenRequest(flags)
     }
 
     func issue(_ request: TokenRequest, at now: WallTime = now) async throws -> String {

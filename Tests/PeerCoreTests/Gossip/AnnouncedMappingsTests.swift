@@ -24,7 +24,7 @@ import Testing
     @Test func `of many at two relays each is in the record`() {
         let names = (0..<12).map { "service-\($0)" }
         let relays = ["best", "next"].map { host in names.flatMap { Self.at(host, $0) } }
-        let content = RecordAuthor.Content(name: "n", software: "s", mappings: AnnouncedMappings.inOrder(relays))
+        let content = RecordAuthor.Content(name: "n", software: "s", mappings: AnnouncedMappings.inOrder(relays)).fitted
         #expect(content.mappings.count == NodeRecord.maximumMappings)
         #expect(Set(content.mappings.map(\.name)) == Set(names))
     }

@@ -14,8 +14,8 @@ import Testing
 
     static func small(_ capacity: Int, reserved: Int) -> RecordTable {
         var limits = GossipLimits()
-        limits.capacity = capacity
-        limits.reserved = reserved
+        limits.table.capacity = capacity
+        limits.table.reserved = reserved
         return RecordTable(limits)
     }
 
@@ -77,7 +77,7 @@ import Testing
         for issue in 0..<100 where Self.take(&table, seal.record(issue: UInt64(issue + 1))) != .refused(.tooOften) {
             taken += 1
         }
-        #expect(taken == GossipLimits().renewals)
+        #expect(taken == GossipLimits().table.renewals)
         #expect(Self.take(&table, seal.record(issue: 1_000), at: .at(60_000)) == .renewed)
     }
 

@@ -10,8 +10,8 @@ import Testing
         var plan = MeshWorld.Plan(nodes: 100, liarShare: 0, peers: 20, flood: 0)
         plan.isSpread = true
         plan.hollow = 8
-        plan.limits.capacity = 1_200
-        plan.limits.reserved = 300
+        plan.limits.table.capacity = 1_200
+        plan.limits.table.reserved = 300
         try Self.run(plan, rows: 1_500, seed: seed)
     }
 
@@ -19,8 +19,8 @@ import Testing
         var plan = MeshWorld.Plan(nodes: 1_000, liarShare: 0, peers: 20, flood: 0)
         plan.isSpread = true
         plan.hollow = 20
-        plan.limits.capacity = 2_800
-        plan.limits.reserved = 700
+        plan.limits.table.capacity = 2_800
+        plan.limits.table.reserved = 700
         try Self.run(plan, rows: 10_000, seed: 1)
     }
 
@@ -28,8 +28,8 @@ import Testing
         var plan = MeshWorld.Plan(nodes: 10_000, publicShare: 2, liarShare: 0, peers: 20, publishers: 50, flood: 0)
         plan.isSpread = true
         plan.hollow = 20
-        plan.limits.capacity = 2_800
-        plan.limits.reserved = 700
+        plan.limits.table.capacity = 2_800
+        plan.limits.table.reserved = 700
         try Self.run(plan, rows: 10_000, seed: 1)
     }
 

@@ -30,16 +30,16 @@ import Testing
 
     @Test(.enabled(if: Environment.seed == nil)) func `a thousand nodes do`() throws {
         var plan = MeshWorld.Plan(nodes: 1_000, peers: 20, flood: 240)
-        plan.limits.capacity = 2_400
-        plan.limits.reserved = 600
+        plan.limits.table.capacity = 2_400
+        plan.limits.table.reserved = 600
         try Self.run(plan, seed: 1)
     }
 
     /// Tables of 600 rows: ten thousand full ones would take half a day without optimisation.
     @Test(.enabled(if: Environment.isLong)) func `ten thousand nodes do`() throws {
         var plan = MeshWorld.Plan(nodes: 10_000, publicShare: 2, liarShare: 1, peers: 20, publishers: 50, flood: 120)
-        plan.limits.capacity = 2_800
-        plan.limits.reserved = 600
+        plan.limits.table.capacity = 2_800
+        plan.limits.table.reserved = 600
         try Self.run(plan, seed: 1)
     }
 

@@ -27,7 +27,7 @@ final class MeshWorld {
 
     let seed: UInt64
     let plan: Plan
-    private var random: SeededGenerator
+    var random: SeededGenerator
     private var queue = EventQueue()
     private(set) var now = Instant.zero
     private(set) var nodes: [MeshNode] = []
@@ -40,13 +40,13 @@ final class MeshWorld {
     private var roundBytes: [Int: Int] = [:]
     private(set) var violation: String?
     private var flood: Int
-    private var byTag: [UInt64: MeshNode] = [:]
-    private var byHost: [HostAddress: MeshNode] = [:]
+    var byTag: [UInt64: MeshNode] = [:]
+    var byHost: [HostAddress: MeshNode] = [:]
     /// When nodes dialled hosts where nobody is, by node and host; seconds.
     private(set) var dials: [String: [Int]] = [:]
     /// Every record that a node has really signed.
-    private var published: [UInt64: [UInt64: SignedRecord]] = [:]
-    private(set) var connectedToPretender = false
+    var published: [UInt64: [UInt64: SignedRecord]] = [:]
+    var connectedToPretender = false
     var isCut = false
 
     init(seed: UInt64, plan: Plan) {
@@ -86,8 +86,8 @@ final class MeshWorld {
     var honest: [MeshNode] { nodes.filter { !$0.isLiar && $0.isUp } }
     var peers: [MeshNode] { nodes.filter { $0.isPeer && $0.isUp } }
 
-    private func wall(of node: MeshNode) -> WallTime { wall + node.clockError }
-    private func any(_ count: Int) -> Int { Int(random.next() % UInt64(count)) }
+    func wall(of node: MeshNode) -> WallTime { wall + node.clockError }
+    func any(_ count: Int) -> Int { Int(random.next() % UInt64(count)) }
     private func chance(_ share: Double) -> Bool { Double.random(in: 0..<1, using: &random) < share }
 
     func fail(_ text: String) {
@@ -100,7 +100,7 @@ final class MeshWorld {
         HostAddress(bytes: [UInt8(50 + number % 60), UInt8(number / 60 % 256), UInt8(number / 15_360), 7])!
     }
 
-    private func noteDial(_ node: MeshNode, _ host: HostAddress) {
+    func noteDial(_ node: MeshNode, _ host: HostAddress) {
         dials["\(node.number) \(host)", default: []].append(Int(now.nanoseconds / 1_000_000_000))
     }
 
@@ -198,13 +198,13 @@ final class MeshWorld {
 
     // MARK: The network
 
-    private func distance(_ one: MeshNode, _ other: MeshNode) -> Double {
+    func distance(_ one: MeshNode, _ other: MeshNode) -> Double {
         let (x, y) = (one.place.x - other.place.x, one.place.y - other.place.y)
         return 1 + (x * x + y * y).squareRoot() + other.slowdown
     }
 
     /// One way; `nil` where it is lost.
-    private func passage(_ one: MeshNode, _ other: MeshNode) -> Instant.Span? {
+    func passage(_ one: MeshNode, _ other: MeshNode) -> Instant.Span? {
         guard !isCut || one.side == other.side, !chance(plan.loss) else { return nil }
         return .microseconds(UInt64(distance(one, other) * 500) + UInt64(any(5_000)))
     }
@@ -225,17 +225,17 @@ final class MeshWorld {
         return span
     }
 
-    private func after(_ span: Instant.Span, _ body: @escaping () -> Void) { queue.add(now + span, body) }
+    func after(_ span: Instant.Span, _ body: @escaping () -> Void) { queue.add(now + span, body) }
 
     /// A message from one to the other, if both live as long as it takes.
-    private func carry(_ bytes: Int, _ one: MeshNode, _ other: MeshNode, _ arrive: @escaping () -> Void) {
+    func carry(_ bytes: Int, _ one: MeshNode, _ other: MeshNode, _ arrive: @escaping () -> Void) {
         self.bytes += bytes
         guard let span = transfer(bytes, one, other) else { return }
         let epochs = (one.epoch, other.epoch)
         after(span) { if one.isUp, other.isUp, (one.epoch, other.epoch) == epochs { arrive() } }
     }
 
-    private func node(at partner: Gossip.Partner) -> MeshNode? {
+    func node(at partner: Gossip.Partner) -> MeshNode? {
         switch partner {
         case .seed(let name): return nodes.first { "node-\($0.number)" == name }
         case .node(let key, let address):
@@ -252,7 +252,7 @@ final class MeshWorld {
         perform(node.gossip.timePassed(at: now, wall: wall(of: node)), node)
     }
 
-    private func perform(_ actions: [Gossip.Action], _ node: MeshNode, with partner: MeshNode? = nil) {
+    func perform(_ actions: [Gossip.Action], _ node: MeshNode, with partner: MeshNode? = nil) {
         for action in actions {
             switch action {
             case .exchange(let number, let partner, let digest):
@@ -289,7 +289,7 @@ final class MeshWorld {
         noticeRelays(node)
     }
 
-    private func answer(_ answer: Gossip.Answer, _ number: UInt64, _ node: MeshNode, _ other: MeshNode) {
+    func answer(_ answer: Gossip.Answer, _ number: UInt64, _ node: MeshNode, _ other: MeshNode) {
         guard case .difference(var difference) = answer else {
             carry(40, other, node) { [unowned self] in
                 perform(node.gossip.failed(number, at: now, wall: wall(of: node)), node)
@@ -305,7 +305,7 @@ final class MeshWorld {
         }
     }
 
-    private func count(_ bytes: Int, _ node: MeshNode) {
+    func count(_ bytes: Int, _ node: MeshNode) {
         roundBytes[node.number, default: 0] += bytes
         largestRound = max(largestRound, roundBytes[node.number] ?? 0)
     }
@@ -323,193 +323,6 @@ final class MeshWorld {
             if try GossipDifference(difference.bytes) != difference { fail("a difference comes back as another") }
         } catch { fail("a difference is not understood: \(error)") }
         if difference.bytes.count != difference.byteCount { fail("a difference has another length than it says") }
-    }
-
-    /// As a program would, from the changes.
-    private func noticeRelays(_ node: MeshNode) {
-        for change in node.gossip.takeChanges() where node.isPeer {
-            switch change {
-            case .stored(let record):
-                if record.record.roles.contains(.relay) {
-                    node.relays[record.key] = (record, .notOffered, .zero)
-                } else {
-                    node.relays[record.key] = nil
-                }
-            case .removed(let key): node.relays[key] = nil
-            }
-        }
-    }
-
-    // MARK: Dial-back
-
-    private func runReachability(_ node: MeshNode) {
-        guard node.reach.nextDeadline <= now else { return }
-        let known = nodes.indices.prefix(40).map { _ in nodes[any(nodes.count)] }
-        let partners = known.filter { $0.isPublic && $0.isUp && node.gossip.table[$0.key] != nil }
-        for action in node.reach.timePassed(at: now, partners: partners.map(\.key), using: &random) {
-            guard case .ask(let key, let request) = action, let witness = partners.first(where: { $0.key == key })
-            else { continue }
-            carry(request.bytes.count, node, witness) { [unowned self] in
-                bearWitness(witness, for: node, request, partners.count)
-            }
-        }
-    }
-
-    private func bearWitness(_ witness: MeshNode, for node: MeshNode, _ request: DialBackRequest, _ available: Int) {
-        let observed = NodeAddress(host: node.address.host, port: 50_000)!
-        let asker = DialBackResponder.Asker(key: node.key, observed: observed, isDirect: true)
-        func reply(_ answer: DialBackAnswer) {
-            carry(answer.bytes.count, witness, node) { [unowned self] in
-                _ = node.reach.answered(answer, by: witness.key, available: available, at: now)
-            }
-        }
-        switch witness.responder.asked(request, by: asker, at: now) {
-        case .answer(let outcome, let observed): DialBackAnswer(outcome, observed: observed).map(reply)
-        case .dial(let number, let address, let key, let nonce):
-            if address.host != node.address.host { fail("\(witness.number) was made to dial a third host") }
-            let isOpen = node.isPublic && key == node.key
-            after(.milliseconds(UInt64(distance(witness, node)))) { [unowned self] in
-                if isOpen, node.isUp { _ = node.reach.arrived(nonce: nonce, from: witness.key) }
-                switch witness.responder.dialled(number, reached: isOpen && node.isUp, at: wall) {
-                case .attest(let content, let observed):
-                    reply(DialBackAnswer(observed: observed, statement: witness.seal.sign(content)))
-                case .answer(let outcome, let observed): DialBackAnswer(outcome, observed: observed).map(reply)
-                case nil: break
-                }
-            }
-        }
-    }
-
-    /// What liars say that they reached node 0 at.
-    static let falseAddress = NodeAddress.number(0xabcdef)
-
-    private func runVouching(_ node: MeshNode) {
-        let relay = nodes[0]
-        guard node !== relay, relay.isUp, !node.vouchPlan.due([relay.key], at: now).isEmpty else { return }
-        let statement = node.seal.sign(
-            .init(
-                subject: relay.key, witness: node.key, time: wall(of: node).seconds,
-                address: node.isLiar ? Self.falseAddress : relay.address))
-        carry(Vouch(statement).bytes.count, node, relay) { [unowned self] in
-            _ = relay.reach.vouched(statement, by: node.key, from: node.address.host, at: now)
-            carry(2, relay, node) { [unowned self] in node.vouchPlan.answered(relay.key, at: now) }
-        }
-    }
-
-    // MARK: Ranking and failover
-
-    private func runPeer(_ node: MeshNode) {
-        ping(node)
-        perform(node.failover.timePassed(at: now), node)
-        for probe in node.plan.timePassed(at: now) { measure(probe, node) }
-        probeStrangers(node)
-        guard now.nanoseconds / 1_000_000_000 % 3 == UInt64(node.number % 3) else { return }
-        let ranking = Ranking(candidates(of: node), current: node.failover.published.first, at: now)
-        node.chosen = ranking.chosen
-        node.plan.update(
-            ranking.rows.filter { hasAnswered($0.key, node) }.map(\.key), held: node.failover.held, at: now)
-        perform(node.failover.ranked(ranking.usable, at: now), node)
-    }
-
-    private func hasAnswered(_ key: NodeKey, _ node: MeshNode) -> Bool {
-        node.logs[key]?.samples.contains { $0.roundTrip != nil } ?? false
-    }
-
-    /// As `MeshService` asks relays for the first time.
-    private func probeStrangers(_ node: MeshNode) {
-        guard node.strangers.hasRoom else { return }
-        let candidates = node.relays.compactMap { key, entry -> StrangerProbes.Candidate? in
-            guard case .proven(let address) = entry.verdict, !hasAnswered(key, node) else { return nil }
-            let met = entry.record.record.witnesses.compactMap { node.gossip.table.metPlace(of: $0.witness) }
-            return .init(key: key, address: address, witnesses: met)
-        }
-        let ordered = candidates.sorted { $0.key.tag < $1.key.tag }
-        let chosen = node.strangers.next(
-            ordered, hosts: &node.gossip.hosts, rows: node.gossip.table.count, at: now, using: &random)
-        for candidate in chosen {
-            if byHost[candidate.address.host] == nil { noteDial(node, candidate.address.host) }
-            measure(.init(key: candidate.key, samples: 1), node, isFirst: true)
-        }
-    }
-
-    private func candidates(of node: MeshNode) -> [Ranking.Candidate] {
-        let time = node.gossip.clock.time(at: wall(of: node))
-        let others = node.gossip.table.count - 2
-        return node.relays.map { key, entry in
-            var verdict = entry.verdict
-            if now >= entry.until {
-                verdict = RelayProof.judge(
-                    entry.record.record, time: time, others: others,
-                    isKnown: { node.gossip.table[$0] != nil }, didReach: { _ in false }, mayDial: { _ in true },
-                    isGenuine: Seal.isStatement)
-                node.relays[key] = (entry.record, verdict, now + .seconds(15))
-            }
-            return Ranking.Candidate(
-                key: key, name: entry.record.record.name, proof: verdict,
-                isDraining: entry.record.record.roles.contains(.draining), log: node.logs[key] ?? SampleLog())
-        }
-    }
-
-    private func relay(_ key: NodeKey) -> MeshNode? { byTag[key.tag] }
-
-    private func roundTrip(_ node: MeshNode, _ relay: MeshNode) -> Instant.Span? {
-        guard relay.isPublic, relay.isUp, let there = passage(node, relay), let back = passage(relay, node) else {
-            return nil
-        }
-        return there + back
-    }
-
-    private func measure(_ probe: ProbePlan.Probe, _ node: MeshNode, isFirst: Bool = false) {
-        let target = relay(probe.key)
-        var isAnswered = false
-        for _ in 0..<probe.samples {
-            let roundTrip = target.flatMap { self.roundTrip(node, $0) }
-            if roundTrip != nil { isAnswered = true }
-            node.logs[probe.key, default: SampleLog()].add(ProbeSample(at: now, roundTrip: roundTrip, load: 0))
-        }
-        let epoch = node.epoch
-        after(.milliseconds(500)) { [unowned self] in
-            guard node.epoch == epoch else { return }
-            if isFirst {
-                node.strangers.ended(probe.key, answered: isAnswered, hosts: &node.gossip.hosts, at: now)
-            } else {
-                node.plan.ended(probe.key, answered: isAnswered, at: now)
-            }
-        }
-    }
-
-    /// Each session, twice a second: this is called once, so two.
-    private func ping(_ node: MeshNode) {
-        for key in node.failover.order {
-            guard let target = relay(key) else { continue }
-            for number in 0..<2 {
-                let roundTrip = self.roundTrip(node, target)
-                if number == 0 {
-                    node.logs[key, default: SampleLog()].add(ProbeSample(at: now, roundTrip: roundTrip, load: 0))
-                }
-                if roundTrip != nil { perform(node.failover.heard(key, at: now), node) }
-            }
-        }
-    }
-
-    private func perform(_ actions: [Failover.Action], _ node: MeshNode) {
-        for case .connect(let key) in actions {
-            guard let target = relay(key) else {
-                fail("a session to a key that nobody has")
-                return
-            }
-            if target.kind == .pretender { connectedToPretender = true }
-            let isOpen = target.isPublic && target.isUp && (!isCut || target.side == node.side)
-            let epoch = node.epoch
-            after(.milliseconds(UInt64(3 * distance(node, target)))) { [unowned self] in
-                guard node.isUp, node.epoch == epoch else { return }
-                perform(
-                    isOpen ? node.failover.established(key, at: now) : node.failover.lost(key, at: now), node)
-                guard isOpen, plan.hollow > 0 else { return }
-                let outcome = RelayOutcome([target.kind == .hollow ? .fails(.unreachable) : .works])
-                perform(node.failover.served([key: outcome], at: now), node)
-            }
-        }
     }
 
     // MARK: What must hold
@@ -563,7 +376,7 @@ final class MeshWorld {
     func check(everyNth: Int = 1) {
         for node in honest where node.number % everyNth == 0 {
             let table = node.gossip.table
-            if table.count > plan.limits.capacity { fail("\(node.number) has \(table.count) records") }
+            if table.count > plan.limits.table.capacity { fail("\(node.number) has \(table.count) records") }
             for record in table.records {
                 if let known = published[record.tag], known[record.issue] != record {
                     fail("\(node.number) has a record that \(record.key.short) did not sign")

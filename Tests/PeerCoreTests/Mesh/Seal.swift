@@ -54,9 +54,8 @@ struct Seal {
     ) -> SignedRecord {
         sign(
             NodeRecord(
-                key: key, issue: issue, process: .init(began: issue, instance: 1), issued: issued,
-                lifetime: lifetime, roles: roles, name: name, software: "test", addresses: addresses,
-                witnesses: witnesses))
+                key: key, issue: issue, process: .init(began: issue, instance: 1), issued: issued, lifetime: lifetime,
+                content: .init(roles: roles, name: name, software: "test", addresses: addresses, witnesses: witnesses)))
     }
 }
 

@@ -8,8 +8,9 @@ enum AgreementStates {
 
     static let relay = NodeIdentity(seed: .seed(1))!
     static let draft = Receipt.Terms(
-        relay: relay.key, peer: .number(6), mapping: .number(5), protocols: .tcp, host: "relay", ports: ports,
-        issued: WallTime.start.seconds, expires: WallTime.start.seconds + 60, limits: .init())!
+        between: .init(relay: relay.key, peer: .number(6)), mapping: .number(5), protocols: .tcp, host: "relay",
+        ports: ports, during: .init(issued: WallTime.start.seconds, expires: WallTime.start.seconds + 60),
+        limits: .init())!
         .signed(byRelay: relay)
 
     static let names = [

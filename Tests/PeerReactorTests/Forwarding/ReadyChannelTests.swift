@@ -14,11 +14,11 @@ struct ReadyChannelTests {
         let parcel = Handed(stream)
         let words = Awaited<[UInt8]?>()
         let channel = try loop.run {
-            LoopBound(
-                try ReadyChannel(
-                    on: loop, parcel.value.open()!, isRegistered: false, expecting: expected, isPossible: isPossible,
-                    limit: limit
-                ) { _, word in words.tell(word) }, on: loop)
+            let channel = try ReadyChannel(
+                on: loop, parcel.value.open()!, isRegistered: false, expecting: expected, isPossible: isPossible
+            ) { _, word in words.tell(word) }
+            channel.limit = limit
+            return LoopBound(channel, on: loop)
         }
         return (other, channel, words)
     }

@@ -8,14 +8,14 @@ import Testing
 
 @Suite("A listener", .serialized)
 struct ListenerTests {
-    private static let loopback = SocketAddress.loopback(0).host
+    static let loopback = SocketAddress.loopback(0).host
 
     /// By its number: a port that the system chose is lost with the first pause.
     static func hold() throws -> Listener {
         try Listener.hold(port: try TestSocket.bound(to: .loopback(0)).port, on: loopback, .atTheEdge)
     }
 
-    private func hold() throws -> Listener { try Self.hold() }
+    func hold() throws -> Listener { try Self.hold() }
 
     private func refusal(at port: UInt16) -> Int32? {
         do {
@@ -274,61 +274,6 @@ struct ListenerTests {
         #expect(refusal(at: address.port) == nil)
     }
 
-    @Test("turns connections away when no descriptor is left, does not spin, and recovers")
-    func noDescriptorLeft() async {
-        await #expect(processExitsWith: .success) {
-            let loop = try EventLoop.started()
-            let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
-            let port = listener.value.address.port
-            try listener.value.listen()
-            let served = Mutex(0)
-            try loop.run {
-                try listener.value.accept(on: loop) { stream, _ in
-                    served.withLock { $0 += 1 }
-                    stream.closeOrderly()
-                }
-            }
-            // The visitors' sockets are made first; then all that is left is taken.
-            let visitors = (0..<30).map { _ in TestSocket(TestSocket.blockingSocket(AF_INET)) }
-            let taken = takeAllDescriptors()
-            for visitor in visitors {
-                let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
-                precondition(status == 0)
-                precondition(visitor.drain().end == .reset)
-            }
-            precondition(served.withLock { $0 } == 0)
-            let turnedAway = try loop.run { listener.value.takeTurnedAway() }
-            precondition(turnedAway == visitors.count, "\(turnedAway) turned away")
-            let spent = try processorSeconds(within: 0.5, on: loop)
-            precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
-            for fd in taken { _ = close(fd) }
-            let end = try TestSocket.connected(to: port).drain().end
-            precondition(end == .clean)
-        }
-    }
-
-    /// Another thread was quicker and took the descriptor that was kept in reserve.
-    @Test("whose reserve is gone as well does not spin, and recovers")
-    func noReserveLeft() async {
-        await #expect(processExitsWith: .success) {
-            try EventLoop.alone { loop in
-                let listener = Handed(try Listener.hold(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge))
-                let port = listener.value.address.port
-                try listener.value.listen()
-                let visitor = TestSocket(TestSocket.blockingSocket(AF_INET))
-                let taken = takeAllDescriptors()
-                // With none left, there is no reserve from the start.
-                try loop.run { try listener.value.accept(on: loop) { stream, _ in stream.closeOrderly() } }
-                let status = SocketAddress.loopback(port).withSystemAddress { connect(visitor.fd, $0, $1) }
-                precondition(status == 0)
-                let spent = try processorSeconds(within: 0.5, on: loop)
-                precondition(spent < 0.2, "\(spent) s of processor time in 0.5 s")
-                for fd in taken { _ = close(fd) }
-                precondition(visitor.drain().end == .clean)
-            }
-        }
-    }
-
     @Test("serves those who had come before it was paused, and refuses those who come later")
     func latecomers() throws {
         let loop = try EventLoop.started()
@@ -402,40 +347,4 @@ struct ListenerTests {
         unlink(path)
         rmdir(folder)
     }
-}
-
-func temporaryFolder() throws -> String {
-    var template = Array("/tmp/reactor-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
-    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-}
-
-/// Leaves this process without a free descriptor.
-func takeAllDescriptors() -> [Int32] {
-    // Waiting with a time-out makes the system library open some of its own; without them it would crash.
-    _ = try? Awaited<Void>().next("nothing", within: 0.01)
-    var limit = rlimit(rlim_cur: 300, rlim_max: 300)
-    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    var taken: [Int32] = []
-    while true {
-        let fd = dup(0)
-        if fd < 0 { return taken }
-        taken.append(fd)
-    }
-}
-
-/// Processor time that this process takes while the loop has nothing to do for so long.
-func processorSeconds(within seconds: Double, on loop: EventLoop) throws -> Double {
-    func spent() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
-    }
-    let before = spent()
-    let timer = Awaited<Void>()
-    try loop.run {
-        _ = loop.schedule(after: .milliseconds(UInt64(seconds * 1_000))) { timer.tell(()) }
-    }
-    try timer.next("timer")
-    return spent() - before
 }

@@ -57,10 +57,11 @@ struct DamagedRowsTests {
                 "'\(hex)', '0000000000000005', 8, 8, 1, 'p', 't', 1, 'nobody'",
             ],
             fill: {
-                try await $0.save(
-                    Lease(
-                        key: key, mapping: mapping, ports: PortRange(first: 7, count: 1)!, protocols: .tcp,
-                        peerName: "p", target: "t", expires: .someday, account: .token(id: "t")))
+                var lease = Lease(
+                    key: key, mapping: mapping, ports: PortRange(first: 7, count: 1)!, protocols: .tcp,
+                    peerName: "p", target: "t", expires: .someday)
+                lease.account = .token(id: "t")
+                try await $0.save(lease)
             }, count: { try await $0.leases().count }),
         Case(
             table: "mapping_wish",

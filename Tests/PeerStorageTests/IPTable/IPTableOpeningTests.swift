@@ -128,12 +128,14 @@ import Testing
     func `a table from before accounts, filters, told mappings and names is brought up to date, whole`() async throws {
         let home = try folder.home()
         let table = try IPTable.open(in: home, now: .someday).table
-        let lease = Lease(
+        var lease = Lease(
             key: .number(1), mapping: MappingID(value: 1), ports: PortRange(first: 7, count: 1)!, protocols: .tcp,
-            peerName: "p", target: "t", expires: .someday, account: .token(id: "t"))
-        let wish = MappingWish(
+            peerName: "p", target: "t", expires: .someday)
+        lease.account = .token(id: "t")
+        var wish = MappingWish(
             id: MappingID(value: 2), target: .serverPort, protocols: .tcp, ports: .any(count: 1),
-            allow: [try Network("10.0.0.0/8")], announcedAs: "web", name: "web")
+            allow: [try Network("10.0.0.0/8")], name: "web")
+        wish.announcedAs = "web"
         try await table.save(lease)
         try await table.save(wish)
         let change = Retirement(former: .number(1), next: .number(2), account: .token(id: "t"), hadPossessions: false)

@@ -109,10 +109,11 @@ import Testing
     func lease(
         _ key: UInt8, _ mapping: UInt64, _ first: UInt16, count: Int = 1, account: Grant.Membership? = nil
     ) -> Lease {
-        Lease(
+        var lease = Lease(
             key: .number(key), mapping: MappingID(value: mapping), ports: PortRange(first: first, count: count)!,
-            protocols: [.tcp, .udp], peerName: "laptop", target: "127.0.0.1:8080", expires: .someday,
-            account: account)
+            protocols: [.tcp, .udp], peerName: "laptop", target: "127.0.0.1:8080", expires: .someday)
+        lease.account = account
+        return lease
     }
 
     @Test func `leases come back as they were saved`() async throws {
@@ -144,11 +145,17 @@ import Testing
 
     static func networks(_ texts: String...) -> [Network] { texts.map { try! Network($0) } }
 
+    private static let kitchen = {
+        var wish = MappingWish(
+            id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
+            ports: .exactly(PortRange(first: 53, last: 53)!), name: "kitchen")
+        wish.announcedAs = "Küche"
+        return wish
+    }()
+
     static let wishes = [
         MappingWish(id: MappingID(value: 9), target: .serverPort, protocols: .tcp, ports: .any(count: 1)),
-        MappingWish(
-            id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
-            ports: .exactly(PortRange(first: 53, last: 53)!), announcedAs: "Küche", name: "kitchen"),
+        kitchen,
         MappingWish(
             id: MappingID(value: .max), target: .service(host: "fe80::1%eth0", port: 65_535), protocols: [.tcp, .udp],
             ports: .preferably(PortRange(first: 20_000, count: 10)!)),

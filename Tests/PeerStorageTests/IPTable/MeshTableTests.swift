@@ -85,8 +85,8 @@ import Testing
         return try SignedRecord(
             NodeRecord(
                 key: identity.key, issue: issue, process: .init(began: 1, instance: UInt64(number)),
-                issued: WallTime.someday.seconds, lifetime: lifetime, roles: .relay, name: "node \(number)",
-                software: "p2prc/0.1.0", addresses: [address]),
+                issued: WallTime.someday.seconds, lifetime: lifetime,
+                content: .init(roles: .relay, name: "node \(number)", software: "p2prc/0.1.0", addresses: [address])),
             by: identity)
     }
 

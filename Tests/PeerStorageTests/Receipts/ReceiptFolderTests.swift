@@ -20,9 +20,9 @@ import Testing
         _ mapping: UInt64 = 7, port: UInt16 = 30_000, relay: NodeIdentity = relay, signer: NodeIdentity = peer
     ) -> Receipt {
         Receipt.Terms(
-            relay: relay.key, peer: peer.key, mapping: MappingID(value: mapping), protocols: .tcp,
-            host: "relay.example",
-            ports: PortRange(first: port, count: 1)!, issued: 0, expires: 60, limits: .init())!
+            between: .init(relay: relay.key, peer: peer.key), mapping: MappingID(value: mapping), protocols: .tcp,
+            host: "relay.example", ports: PortRange(first: port, count: 1)!, during: .init(issued: 0, expires: 60),
+            limits: .init())!
             .signed(byRelay: relay).countersigned(byPeer: signer)
     }
 

@@ -12,10 +12,15 @@ extension ServerRegistry.Server {
 
 extension MappingRegistry.Mapping {
     static func example(_ port: UInt16) -> Self {
-        Self(
-            serverName: "relay", address: "203.0.113.7", type: .udp, blindPort: port, state: .targetDown,
-            target: "server port", mapping: MappingID(value: 255), relay: "203.0.113.7:8088", role: .relay,
-            peerName: "lap\u{1b}top \"ü\"\\\n", peerKey: .number(1), verifiedBy: ["a", "b"], reason: "nobody listens",
-            leaseExpires: .someday)
+        let peer = NamedNode(name: "lap\u{1b}top \"ü\"\\\n", key: .number(1))
+        var row = Self(
+            MappingID(value: 255), .udp, of: peer, at: "relay", role: .relay, state: .targetDown, target: "server port")
+        row.address = "203.0.113.7"
+        row.blindPort = port
+        row.relay = "203.0.113.7:8088"
+        row.verifiedBy = ["a", "b"]
+        row.reason = "nobody listens"
+        row.leaseExpires = .someday
+        return row
     }
 }

@@ -7,19 +7,20 @@ extension Samples {
 
     static let record = NodeRecord(
         key: relay.key, issue: 1_800_000_000_123, process: .init(began: 1_800_000_000_000, instance: 77),
-        issued: 1_800_000_000, lifetime: 3_600, roles: .relay, name: "büro-1", software: "p2prc 1.0",
-        addresses: [address, address6],
-        mappings: [
-            .init(
-                name: "web", protocols: .tcp, host: "relay.example.org",
-                ports: PortRange(first: 40_000, last: 40_009)!)
-        ], witnesses: [statement])
+        issued: 1_800_000_000, lifetime: 3_600,
+        content: .init(
+            roles: .relay, name: "büro-1", software: "p2prc 1.0", addresses: [address, address6],
+            mappings: [
+                .init(
+                    name: "web", protocols: .tcp, host: "relay.example.org",
+                    ports: PortRange(first: 40_000, last: 40_009)!)
+            ], witnesses: [statement]))
     static let plainRecord = NodeRecord(
         key: peer.key, issue: 5, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60)
 
     static let notedRecord = NodeRecord(
         key: peer.key, issue: 6, process: .init(began: 5, instance: 1), issued: 1_800_000_000, lifetime: 60,
-        note: "Küche, 2. Stock; frag Ida")
+        content: .init(note: "Küche, 2. Stock; frag Ida"))
 
     static let signedNotedRecord = try! SignedRecord(notedRecord, by: peer)
     static let signedRecord = try! SignedRecord(record, by: relay)

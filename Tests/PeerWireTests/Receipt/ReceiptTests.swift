@@ -51,9 +51,9 @@ import Testing
                     for ports in [PortRange.all, PortRange(first: 1, count: 1)!] {
                         let terms = try #require(
                             Receipt.Terms(
-                                relay: Samples.relay.key, peer: Samples.peer.key, mapping: MappingID(value: 0),
-                                protocols: protocols, host: host, ports: ports, issued: 0, expires: 253_402_300_799,
-                                limits: limits))
+                                between: .init(relay: Samples.relay.key, peer: Samples.peer.key),
+                                mapping: MappingID(value: 0), protocols: protocols, host: host, ports: ports,
+                                during: .init(issued: 0, expires: 253_402_300_799), limits: limits))
                         #expect(try Receipt.Terms(terms.bytes) == terms)
                         let receipt = terms.signed(byRelay: Samples.relay).countersigned(byPeer: Samples.peer)
                         #expect(receipt.bytes.count <= Receipt.maximumByteCount)
@@ -69,15 +69,16 @@ import Testing
     ]) func `a host that would not stay in its line is none`(host: String) {
         #expect(
             Receipt.Terms(
-                relay: Samples.relay.key, peer: Samples.peer.key, mapping: Samples.mapping, protocols: .tcp, host: host,
-                ports: .all, issued: 0, expires: 1, limits: .init()) == nil)
+                between: .init(relay: Samples.relay.key, peer: Samples.peer.key), mapping: Samples.mapping,
+                protocols: .tcp, host: host, ports: .all, during: .init(issued: 0, expires: 1), limits: .init()) == nil)
     }
 
     @Test func `times that no calendar has, and no protocol, are no terms`() {
         func terms(_ issued: Int64, _ expires: Int64, _ protocols: TransportProtocols) -> Receipt.Terms? {
             Receipt.Terms(
-                relay: Samples.relay.key, peer: Samples.peer.key, mapping: Samples.mapping, protocols: protocols,
-                host: "h", ports: .all, issued: issued, expires: expires, limits: .init())
+                between: .init(relay: Samples.relay.key, peer: Samples.peer.key), mapping: Samples.mapping,
+                protocols: protocols, host: "h", ports: .all, during: .init(issued: issued, expires: expires),
+                limits: .init())
         }
         #expect(terms(0, 1, .tcp) != nil)
         #expect(terms(.min, 1, .tcp) == nil)

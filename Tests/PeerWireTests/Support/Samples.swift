@@ -16,8 +16,16 @@ enum Samples {
     static let mapping = MappingID(value: 0x0123_4567_89ab_cdef)
     static let nonce = [UInt8].counting(from: 0xa0)
     static let terms = Receipt.Terms(
-        relay: relay.key, peer: peer.key, mapping: mapping, protocols: .tcp, host: "relay.example.org",
-        ports: PortRange(first: 40_000, last: 40_009)!, issued: 1_800_000_000, expires: 1_800_086_400, limits: limits)!
+        between: .init(relay: relay.key, peer: peer.key), mapping: mapping, protocols: .tcp, host: "relay.example.org",
+        ports: PortRange(first: 40_000, last: 40_009)!, during: .init(issued: 1_800_000_000, expires: 1_800_086_400),
+        limits: limits)!
+    static let welcomeWithPorts = {
+        var welcome = RelayMessage.Welcome(
+            session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+            software: "p2prc 1.0", channels: 4)
+        welcome.ports = PortRange(first: 20_000, count: 12_768)
+        return welcome
+    }()
     /// Two changes of key; what stands in place of the signatures is made up, for a library may add randomness to them.
     static let history = KeyHistory([
         KeySuccession(
@@ -94,12 +102,7 @@ enum Samples {
         ),
         (
             "welcome-ports",
-            .relay(
-                .welcome(
-                    .init(
-                        session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1",
-                        observed: "203.0.113.9:51820",
-                        software: "p2prc 1.0", channels: 4, ports: PortRange(first: 20_000, count: 12_768)!)))
+            .relay(.welcome(welcomeWithPorts))
         ),
         ("meshKeyRenewed", .relay(.meshKeyRenewed(meshKey))),
         ("keyHistoryWanted", .peer(.keyHistoryWanted(peer.key))), ("keyHistory", .relay(.keyHistory(history))),

@@ -37,9 +37,9 @@ extension ProcessTests {
                 let statement = DialBackStatement(subject: own.key, time: now, address: address, by: other)
                 return try SignedRecord(
                     NodeRecord(
-                        key: own.key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1),
-                        issued: now, lifetime: 3_600, roles: .relay, name: "pretender", addresses: [address],
-                        witnesses: [statement]),
+                        key: own.key, issue: UInt64(now) * 1_000, process: .init(began: 1, instance: 1), issued: now,
+                        lifetime: 3_600,
+                        content: .init(roles: .relay, name: "pretender", addresses: [address], witnesses: [statement])),
                     by: own)
             }
             return [try record(liar, friend), try record(friend, liar)]
@@ -140,8 +140,8 @@ extension ProcessTests {
                 bytes[bytes.count - 1] ^= 1
                 let expired = try SignedRecord(
                     NodeRecord(
-                        key: identity(0x73).key, issue: 5, process: .init(began: 1, instance: 1),
-                        issued: now - 7_200, lifetime: 3_600, name: "old"), by: identity(0x73))
+                        key: identity(0x73).key, issue: 5, process: .init(began: 1, instance: 1), issued: now - 7_200,
+                        lifetime: 3_600, content: .init(name: "old")), by: identity(0x73))
                 let lies = GossipDifference(time: now, room: 0, records: [try SignedRecord(bytes), expired])
                 for body in [[0], [1, 2, 3], [2], [3], [6], [255]] as [[UInt8]] {
                     let answer = try await ask(client, first, body, from: own, provenBy: Self.meshKey)

@@ -154,9 +154,8 @@ extension ProcessTests {
                 let issued = Int64(Date.now.timeIntervalSince1970)
                 let record = NodeRecord(
                     key: identity.key, issue: UInt64(issued) * 1_000,
-                    process: .init(began: 1, instance: UInt64(number)),
-                    issued: issued, lifetime: 3_600, roles: .relay, name: "node \(number)", software: "p2prc/0.1.0",
-                    addresses: [])
+                    process: .init(began: 1, instance: UInt64(number)), issued: issued, lifetime: 3_600,
+                    content: .init(roles: .relay, name: "node \(number)", software: "p2prc/0.1.0", addresses: []))
                 return try SignedRecord(record, by: identity).bytes.map { String(format: "%02x", $0) }.joined()
             }
         }

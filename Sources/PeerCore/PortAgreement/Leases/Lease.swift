@@ -17,7 +17,7 @@ public struct Lease: Hashable, Sendable {
 
     public init(
         key: NodeKey, mapping: MappingID, ports: PortRange, protocols: TransportProtocols, peerName: String,
-        target: String, expires: WallTime, account: Grant.Membership? = nil
+        target: String, expires: WallTime
     ) {
         self.key = key
         self.mapping = mapping
@@ -26,6 +26,5 @@ public struct Lease: Hashable, Sendable {
         self.peerName = peerName
         self.target = target
         self.expires = expires
-        self.account = account
     }
 }

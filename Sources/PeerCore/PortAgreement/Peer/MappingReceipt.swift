@@ -10,8 +10,9 @@ extension Receipt.Terms {
     public init?(lease: Lease, grant: Grant, relay: NodeKey, host: String, now: WallTime) {
         let expires = grant.expires.map { min($0, lease.expires) } ?? lease.expires
         self.init(
-            relay: relay, peer: lease.key, mapping: lease.mapping, protocols: lease.protocols, host: host,
-            ports: lease.ports, issued: now.seconds, expires: expires.seconds, limits: Limits(grant.limits))
+            between: Parties(relay: relay, peer: lease.key), mapping: lease.mapping, protocols: lease.protocols,
+            host: host, ports: lease.ports, during: Period(issued: now.seconds, expires: expires.seconds),
+            limits: Limits(grant.limits))
     }
 }
 

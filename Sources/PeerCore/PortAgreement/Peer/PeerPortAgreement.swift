@@ -20,71 +20,6 @@ public struct PeerPortAgreement: Sendable {
         case refused(RefusalReason, detail: String, retryAt: Instant)
     }
 
-    /// One port of an active mapping, for listings.
-    public struct Standing: Hashable, Sendable {
-        public var state: MappingState
-        /// Why it is not better, in a few words; `nil` when there is nothing to say.
-        public var reason: String?
-        public var verifiedBy: [String]
-        /// It was reached, though maybe not at the host that visitors are told.
-        public var isWorking: Bool
-
-        public init(state: MappingState, reason: String? = nil, verifiedBy: [String] = [], isWorking: Bool? = nil) {
-            self.state = state
-            self.reason = reason
-            self.verifiedBy = verifiedBy
-            self.isWorking = isWorking ?? (state == .verified)
-        }
-    }
-
-    public enum Event: Sendable {
-        case sessionReady
-        case sessionLost
-        case offered(RelayMessage.Offer)
-        /// Answers to `bindOwnPort`.
-        case ownPortBound, ownPortTaken
-        case activated(attempt: UInt16, host: String)
-        case refused(RefusalReason, detail: String)
-        /// What is known of the services behind the ports.
-        case targets(TargetStates)
-        /// Answers to `check`, for the port so many after the first.
-        /// `elsewhere`: where this node dialled, when that is not the host that visitors are told.
-        /// `asksOthers`: another relay is asked as well.
-        case checkPassed(UInt16, by: String, elsewhere: String? = nil, asksOthers: Bool = false)
-        case checkFailed(UInt16, reason: String)
-        /// Another node was asked, and came through at the host that visitors are told.
-        case seen(UInt16, by: String, relay: String? = nil)
-        /// Another relay was asked, and did not; `isLast`: nobody else is asked.
-        case notSeen(UInt16, by: String, relay: String, isLast: Bool)
-        /// Nobody could be asked.
-        case notAsked
-        /// The relay's half of a receipt, with the keys that the session proved.
-        case receiptOffered(Receipt.Draft, relay: NodeKey, peer: NodeKey)
-        /// Its ports are to be given back for these, where any will do. Where the relay has others to give, it is asked
-        /// for the former ones again.
-        case exchange(PortRange)
-        case timePassed
-    }
-
-    public enum Action: Hashable, Sendable {
-        case send(PeerMessage)
-        /// Have this node's own server listen on the number as well.
-        case bindOwnPort(UInt16)
-        /// Give up the number bound before.
-        case freeOwnPort
-        /// Dial a public port from here and see whether a nonce comes back through the tunnel. `offset`: by how many
-        /// it is after the first one.
-        case check(host: String, port: UInt16, offset: UInt16, after: Instant.Span)
-        /// The state that listings show has changed.
-        case changed
-        /// Ask for the same number next time.
-        case remember(PortRange)
-        /// It says what was agreed: sign it, answer with the signature, and keep it.
-        case countersign(Receipt.Draft)
-        /// It says something else, and is not signed.
-        case object(AgreedMapping.Objection)
-    }
-
     static let retryRefused = Instant.Span.seconds(10)
     /// Receipts that a relay may send at once, and how often one more: each costs a signature and a file.
     static let receiptBurst = 8
@@ -100,8 +35,8 @@ public struct PeerPortAgreement: Sendable {
     public private(set) var host: String?
     /// Ports that were given back for others; until the relay has offered some.
     private var exchange: (former: PortRange, wanted: PortRange)?
-    private var targets: TargetStates
-    private var checks = PortChecks(count: 0, TargetStates())
+    var targets: TargetStates
+    var checks = PortChecks(count: 0, TargetStates())
     private var others = OthersWord()
     private var reported: PeerMessage?
     private var reportAt: Instant?
@@ -137,31 +72,6 @@ public struct PeerPortAgreement: Sendable {
         return true
     }
 
-    /// Of the whole: the best that one of its ports is in.
-    public var state: MappingState {
-        switch stage {
-        case .offline: .offline
-        case .requested: .requested
-        case .checking: .bound
-        case .committed: .committed
-        case .refused: .refused
-        case .active:
-            Self.best.first { [stages] state in stages.contains { $0.state == state } } ?? .active
-        }
-    }
-
-    private static let best: [MappingState] = [.verified, .active, .unreachable, .targetDown]
-
-    /// Why it is not better than it is, in a few words; `nil` when there is nothing to say.
-    public var reason: String? {
-        switch stage {
-        case .refused(_, let detail, _): detail
-        case .active: standings.first { $0.state == state }?.reason
-        case .offline: "no session to the relay"
-        case .requested, .checking, .committed: nil
-        }
-    }
-
     /// Of each port, while it is active.
     var stages: [PortChecks.Stage] {
         let verdict = others.verdict
@@ -175,67 +85,6 @@ public struct PeerPortAgreement: Sendable {
     }
 
     private var changes: Int { checks.changes + others.changes }
-
-    /// Each port of an active mapping, in their order; none otherwise.
-    public var standings: [Standing] {
-        guard case .active = stage else { return [] }
-        return stages.enumerated().map { offset, stage in
-            switch stage {
-            case .closed: Standing(state: .targetDown, reason: targets.silent[UInt16(offset)], verifiedBy: [])
-            case .unknown, .opening, .due, .checking: Standing(state: .active, reason: nil, verifiedBy: [])
-            case .verified(let by, _):
-                Standing(state: .verified, reason: wish.isOnDemand ? Self.onDemand : nil, verifiedBy: by)
-            case .reached(let place, _):
-                Standing(state: .active, reason: untried(reachedAt: place), verifiedBy: [], isWorking: true)
-            case .unreachable(let reason, _): Standing(state: .unreachable, reason: reason, verifiedBy: [])
-            }
-        }
-    }
-
-    private func untried(reachedAt place: String) -> String {
-        "works at \(place), where this node reaches the relay; \(host ?? "the host") that "
-            + "visitors are told was not tried"
-    }
-
-    private static let onDemand = "on demand: its target is dialled when a visitor comes"
-
-    /// Why the first of the ports that nobody reaches is not; `nil` where there is none.
-    public var firstUnreachable: String? {
-        guard case .active = stage else { return nil }
-        for case .unreachable(let reason, _) in stages { return reason }
-        return nil
-    }
-
-    /// By how many ports the first one that works is after the first, and who verified it.
-    public var firstWorking: (offset: UInt16, by: [String])? {
-        guard case .active = stage, let offset = checks.stages.firstIndex(where: \.isWorking) else { return nil }
-        if case .verified(let by, _) = checks.stages[offset] { return (UInt16(offset), by) }
-        return (UInt16(offset), [])
-    }
-
-    /// The verified ports, neighbours as one range.
-    public var verifiedPorts: [PortRange] {
-        guard case .active = stage, let ports else { return [] }
-        var runs: [PortRange] = []
-        for (offset, stage) in stages.enumerated() {
-            guard case .verified = stage else { continue }
-            let port = ports.first + UInt16(offset)
-            if let last = runs.last, last.last + 1 == port, let longer = PortRange(first: last.first, last: port) {
-                runs[runs.count - 1] = longer
-            } else if let alone = PortRange(first: port, last: port) {
-                runs.append(alone)
-            }
-        }
-        return runs
-    }
-
-    /// Whether the relay was asked for ports, and has not yet named any that both ends can have.
-    public var isAboutToGetPorts: Bool {
-        switch stage {
-        case .requested, .checking: ports == nil
-        case .offline, .committed, .active, .refused: false
-        }
-    }
 
     public var nextDeadline: Instant? {
         switch stage {

@@ -166,115 +166,6 @@ extension RelayCore {
         }
     }
 
-    private mutating func walk(
-        for wish: PortWish, _ protocols: TransportProtocols, _ claim: Claim, _ grant: Grant
-    ) -> PortWalk? {
-        if case .exactly = wish { return nil }
-        let places = grant.places(within: policy.ports)
-        // Many in a row are looked for only where they can be: to ask of each place who has it would take too long.
-        let isLong = wish.count > Self.manyPorts
-        return PortWalk(
-            isLong ? leases.gaps(in: places, protocols, except: claim) : places, count: wish.count, random: &random)
-    }
-
-    /// Free as far as this relay knows; the system has the last word.
-    private func isFree(_ ports: PortRange, _ protocols: TransportProtocols, except claim: Claim) -> Bool {
-        if let owner = leases.owner(of: ports, protocols), owner != claim { return false }
-        return !agreements.contains { other, agreement in
-            other != claim && agreement.isHeld && agreement.ports?.overlaps(ports) == true
-        }
-    }
-
-    /// - Parameter isPaid: so many ports were paid for already.
-    private mutating func tryNextPlace(_ claim: Claim, _ now: Instant, isPaid: Bool = false) -> [Action] {
-        guard let agreement = agreements[claim] else { return [] }
-        let request = agreement.request
-        var walk = agreement.walk
-        var looked = 0
-        while let ports = walk?.next() {
-            looked += ports.count
-            if looked >= Self.lookUpsForOne {
-                looked -= Self.lookUpsForOne
-                guard pay(1, for: agreement.session, now) else {
-                    return refuse(claim, .limitReached, Self.excessOfWork)
-                }
-            }
-            // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
-            guard leases.owner(of: ports, request.protocols) == nil, !isKnownBusy(ports, now) else { continue }
-            guard isPaid || pay(ports.count, for: agreement.session, now) else {
-                return refuse(claim, .limitReached, Self.excessOfWork)
-            }
-            agreements[claim]?.walk = walk
-            return [.hold(claim, ports, request.protocols)]
-        }
-        if case .exactly(let ports) = request.wish {
-            return refuse(claim, .portTaken, "\(Self.subject(ports)) used by something else on the relay's machine")
-        }
-        let granted = agreements[claim].flatMap { sessions[$0.session]?.grant.places(within: policy.ports) }
-        let places = (granted ?? [policy.ports.usual]).map(\.description).joined(separator: ", ")
-        return refuse(claim, .noPortFree, "none of \(places) is free")
-    }
-
-    mutating func portsHeld(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
-        guard let agreement = agreements[claim], agreement.stage == .holding, !agreement.isHeld else {
-            // Restored from a former run, or the session went meanwhile.
-            guard leases[claim]?.ports == ports, agreements[claim] == nil else { return [.free(claim)] }
-            held.insert(claim)
-            return []
-        }
-        guard sessions[agreement.session]?.grant.allows(ports) == true else {
-            // Renewed while the system was asked.
-            return [.free(claim)] + tryNextPlace(claim, now)
-        }
-        agreements[claim]?.isHeld = true
-        return offer(claim, ports, now)
-    }
-
-    private func isKnownBusy(_ ports: PortRange, _ now: Instant) -> Bool {
-        guard !busyPorts.isEmpty else { return false }
-        return ports.ports.contains { busyPorts[$0].map { $0 > now } ?? false }
-    }
-
-    /// Others that want any port need not ask the system about this one for some time. Those that are only offered to
-    /// somebody may be free any moment.
-    private mutating func noteBusy(_ port: UInt16, _ now: Instant) {
-        let isOurs = agreements.values.contains { $0.isHeld && $0.ports?.ports.contains(port) == true }
-        if !isOurs { busyPorts[port] = now + Self.busySpan }
-    }
-
-    mutating func portsBusy(_ claim: Claim, _ ports: PortRange, _ taken: UInt16?, _ now: Instant) -> [Action] {
-        if let taken { noteBusy(taken, now) }
-        guard agreements[claim]?.stage == .holding else { return [] }
-        // A lease whose port something else took meanwhile is worth nothing.
-        return endLease(claim) + tryNextPlace(claim, now)
-    }
-
-    /// A lease outlives that: its ports come back with the descriptors.
-    mutating func portsShort(_ claim: Claim) -> [Action] {
-        guard agreements[claim]?.stage == .holding else { return [] }
-        return refuse(
-            claim, .limitReached,
-            "the relay has no descriptors left; whoever runs it can raise its limit of open files",
-            keepingLease: true)
-    }
-
-    private mutating func offer(_ claim: Claim, _ ports: PortRange, _ now: Instant) -> [Action] {
-        guard var agreement = agreements[claim] else { return [] }
-        agreement.stage = .offered
-        agreement.attempt += 1
-        agreement.ports = ports
-        agreement.deadline = now + Self.offerLimit
-        agreements[claim] = agreement
-        return [
-            .send(
-                agreement.session,
-                .offer(
-                    RelayMessage.Offer(
-                        mapping: claim.mapping, attempt: agreement.attempt, ports: ports,
-                        leaseSeconds: policy.leaseSeconds)))
-        ]
-    }
-
     mutating func committed(
         _ id: SessionID, _ claim: Claim, _ attempt: UInt16, _ states: PortStates?, _ wall: WallTime
     ) -> [Action] {
@@ -285,10 +176,11 @@ extension RelayCore {
         if let detail = excessOfPorts(agreement.request, by: claim, session.grant) {
             return refuse(claim, .limitReached, detail)
         }
-        let lease = Lease(
+        var lease = Lease(
             key: claim.key, mapping: claim.mapping, ports: ports, protocols: agreement.request.protocols,
             peerName: session.name, target: agreement.request.target,
-            expires: wall + Int64(policy.leaseSeconds), account: session.grant.membership)
+            expires: wall + Int64(policy.leaseSeconds))
+        lease.account = session.grant.membership
         guard leases.enter(lease) else {
             return refuse(claim, .portLeased, "\(Self.subject(ports)) leased to another node since a moment ago")
         }
@@ -384,32 +276,6 @@ extension RelayCore {
         ]
     }
 
-    /// Counted for the membership, not for the session: keys cost nothing.
-    mutating func checkWanted(_ id: SessionID, _ request: PeerMessage.CheckRequest, _ now: Instant) -> [Action] {
-        guard let session = sessions[id] else { return [] }
-        guard mayAskForCheck(session, request.mapping), takeCheck(session.grant.membership, now) else {
-            return [.send(id, .checkDone(number: request.number, passed: false, detail: ""))]
-        }
-        return [.check(id, request, by: session.key)]
-    }
-
-    /// A token is for what it allows, so its holder asks about a mapping that he has here as well.
-    private func mayAskForCheck(_ session: Session, _ mapping: MappingID) -> Bool {
-        guard case .token = session.grant.membership else { return true }
-        switch agreements[Claim(key: session.key, mapping: mapping)]?.stage {
-        case .active, .paused: return true
-        case .holding, .offered, .saving, nil: return false
-        }
-    }
-
-    private mutating func takeCheck(_ membership: Grant.Membership, _ now: Instant) -> Bool {
-        if checks[membership] == nil, checks.count >= Self.maximumCheckers {
-            checks = checks.filter { !$0.value.isFull(at: now) }
-            guard checks.count < Self.maximumCheckers else { return false }
-        }
-        return checks[membership, default: Allowance(burst: Self.checkBurst, pause: .seconds(1))].take(at: now)
-    }
-
     /// Tells the peer no, and gives back what was bound for it.
     mutating func refuse(
         _ claim: Claim, _ reason: RefusalReason, _ detail: String, keepingLease: Bool = false
@@ -431,7 +297,7 @@ extension RelayCore {
         return held.remove(claim) != nil ? actions + [.free(claim)] : actions
     }
 
-    private mutating func endLease(_ claim: Claim) -> [Action] {
+    mutating func endLease(_ claim: Claim) -> [Action] {
         written[claim] = nil
         return leases.remove(claim) == nil ? [] : [.removeLease(claim)]
     }

@@ -49,80 +49,6 @@ public struct RelayCore: Sendable {
         }
     }
 
-    public enum Event: Sendable {
-        /// A handshake is done, and whoever judged it says what the session may do. `formerly`: keys that were handed
-        /// over to this one, as it has proven, the oldest first.
-        case sessionProven(
-            SessionID, key: NodeKey, introduction: PeerMessage.Introduction, grant: Grant, formerly: [NodeKey] = [])
-        case received(SessionID, PeerMessage)
-        case sessionEnded(SessionID)
-        /// Answers to `hold`.
-        case portsHeld(Claim, PortRange)
-        /// `taken`: the first of them that something else has.
-        case portsBusy(Claim, PortRange, taken: UInt16? = nil)
-        /// The ports may be free, but this relay has no descriptors for them.
-        case portsShort(Claim)
-        /// Answer to `saveLease`.
-        case leaseSaved(Claim, succeeded: Bool)
-        /// Answer to `draftReceipt`.
-        case receiptDrafted(Claim, SessionID, Receipt.Draft)
-        /// A token was made for that key.
-        case tokenMade(NodeKey)
-        /// The peer showed a newer token. What it still allows goes on untouched, mappings that it does not are
-        /// refused and their ports given back; counts that are over a lower limit stay until they are given back.
-        case grantRenewed(SessionID, Grant)
-        /// A token was revoked, or a membership ended otherwise: its sessions end within this call. Their ports refuse
-        /// at once and their visitors are broken off; the leases run out as usual, for the key may come back with
-        /// something better. That it does not come back with the same is up to whoever grants.
-        case membershipEnded(Grant.Membership, CloseReason, detail: String)
-        /// The relay's owner ends the lease of one mapping, or sends a node away with all of its leases. What was taken
-        /// is not given again for `releaseSpan`.
-        case ownerReleased(Claim)
-        case ownerSentAway(NodeKey)
-        /// The relay lets its peers go: it takes no new ones, and those that are here are told. `false`: it stays.
-        case drain(Bool)
-        /// The time for that is over: whoever is still here has to go, and visitors are broken off.
-        case drained
-        case timePassed
-    }
-
-    public enum Action: Hashable, Sendable {
-        case welcome(SessionID)
-        case send(SessionID, RelayMessage)
-        /// Say why, then close.
-        case end(SessionID, CloseReason, detail: String)
-        /// Bind these ports without accepting anything; answer with `portsHeld`, `portsBusy` or `portsShort`.
-        case hold(Claim, PortRange, TransportProtocols)
-        /// Start accepting on the held ports, for this session, whom the filter lets in. `only`: on those that are so
-        /// many after the first; all others stay as they are.
-        case listen(Claim, SessionID, NetworkFilter, only: Set<UInt16>? = nil)
-        /// Stop accepting: connections are refused, the ports stay bound.
-        case pause(Claim, only: Set<UInt16>? = nil)
-        /// The same, but whoever is in the middle of TCP's handshake comes in yet, which may take a moment. What is
-        /// said of the claim after that is done at once.
-        case pauseGently(Claim)
-        /// Give the ports back to the system.
-        case free(Claim)
-        /// Write the lease down; answer with `leaseSaved`.
-        case saveLease(Lease)
-        case removeLease(Claim)
-        /// The ports that are held for a claim are held for another one from now on; none of them accepts at present.
-        case rename(Claim, to: Claim)
-        /// Write down that a key was handed over to another one, for good.
-        case retire(Retirement)
-        /// Others took that one's place: it is not written down any more.
-        case forgetRetired(NodeKey, for: Grant.Membership?)
-        /// The wall clock differs from the time that passed, by so many seconds; nothing ends by that yet.
-        case clockJumped(seconds: Int64)
-        /// Sign a receipt for what this lease and grant promise, and answer with `receiptDrafted`; where a receipt
-        /// cannot say it, the mapping goes without.
-        case draftReceipt(Claim, SessionID, Lease, Grant, host: String)
-        /// Dial what a peer wants checked, where it may be dialled on its word, and tell that session yes or no.
-        case check(SessionID, PeerMessage.CheckRequest, by: NodeKey)
-        /// Abort what visitors still have open through this session.
-        case abortVisitors(SessionID)
-    }
-
     public struct Session: Sendable {
         public var key: NodeKey
         public var start: ProcessStart
@@ -217,7 +143,7 @@ public struct RelayCore: Sendable {
     var busyPorts: [UInt16: Instant] = [:]
     /// What the owner took back lately, and until when it is not given again.
     var releases: [Release: Instant] = [:]
-    public private(set) var isDraining = false
+    public internal(set) var isDraining = false
     private var clock = SteadyClock()
     var random: SeededGenerator
 
@@ -328,111 +254,6 @@ public struct RelayCore: Sendable {
         let silences = sessions.values.map { $0.lastHeard + SessionTiming.relayPatience }
         let offers = agreements.values.filter { $0.stage == .offered }.map(\.deadline)
         return (silences + offers).min()
-    }
-
-    // MARK: Sessions
-
-    private mutating func proven(
-        _ id: SessionID, _ key: NodeKey, _ introduction: PeerMessage.Introduction, _ grant: Grant, _ now: Instant,
-        _ wall: WallTime
-    ) -> [Action] {
-        guard !isSentAway(key, now) else { return [.end(id, .revoked, detail: Self.sentAway)] }
-        if fenced[key, default: []].contains(introduction.instance) {
-            return [.end(id, .superseded, detail: "a later process proved the same key")]
-        }
-        let start = ProcessStart(number: introduction.began, instance: introduction.instance)
-        if let former = live[key].flatMap({ sessions[$0] }), start.yields(to: former.start) {
-            return [.end(id, .superseded, detail: "a process with the same key that began later is connected")]
-        }
-        guard sessions.count < policy.maximumSessions || live[key] != nil else {
-            return [.end(id, .limitReached, detail: "\(policy.maximumSessions) sessions are open")]
-        }
-        guard !grant.hasExpired(at: wall) else { return [.end(id, .expired, detail: Self.expiry)] }
-        guard !isDraining || live[key] != nil else { return [.end(id, .limitReached, detail: Self.drainage)] }
-        // A session of the same key is about to go, so it does not count.
-        let account = live[key].flatMap { sessions[$0]?.grant.membership }
-        let keys = ledger.use(of: grant.membership).keys - (account == grant.membership ? 1 : 0)
-        if let limit = policy.limits(of: grant).keys, keys >= limit {
-            let allowed = grant.membership.may(have: Self.count(limit, "node"))
-            return [.end(id, .limitReached, detail: "\(allowed): \(keys) connected")]
-        }
-        var actions: [Action] = []
-        if let former = live[key], let session = sessions[former] {
-            if session.instance == introduction.instance {
-                actions += [.end(former, .leaving, detail: "replaced by a new session")]
-            } else {
-                if fenced[key] == nil, fenced.count >= Self.maximumFencedKeys, let any = fenced.keys.first {
-                    fenced[any] = nil
-                }
-                fenced[key, default: []].append(session.instance)
-                if fenced[key, default: []].count > Self.maximumFencedInstances { fenced[key]?.removeFirst() }
-                actions += [
-                    .abortVisitors(former), .end(former, .superseded, detail: "a later process proved the same key"),
-                ]
-            }
-            actions += ended(former, wall)
-        }
-        sessions[id] = Session(
-            key: key, start: start, name: PlainText.name(introduction.name), dialled: introduction.dialled,
-            lastHeard: now, since: now, grant: grant, work: Workload(.session, at: now))
-        live[key] = id
-        ledger.sessionOpened(grant.membership)
-        return actions + [.welcome(id)] + (isDraining ? [.send(id, .draining(true))] : [])
-    }
-
-    private mutating func drain(_ isOn: Bool) -> [Action] {
-        guard isOn != isDraining else { return [] }
-        isDraining = isOn
-        return sessions.keys.sorted { $0.value < $1.value }.map { .send($0, .draining(isOn)) }
-    }
-
-    static let drainage = "this relay is about to stop and takes no new peers; use another one"
-
-    static let expiry = "the token ran out; ask for a new one"
-
-    /// Ends sessions and breaks off what their visitors have open.
-    mutating func dismiss(
-        _ ids: [SessionID], _ reason: CloseReason, _ detail: String, _ wall: WallTime
-    ) -> [Action] {
-        ids.sorted { $0.value < $1.value }.flatMap { id in
-            [.abortVisitors(id), .end(id, reason, detail: detail)] + ended(id, wall)
-        }
-    }
-
-    private mutating func renewed(_ id: SessionID, _ grant: Grant, _ wall: WallTime) -> [Action] {
-        guard let session = sessions[id] else { return [] }
-        guard !grant.hasExpired(at: wall) else { return dismiss([id], .expired, Self.expiry, wall) }
-        // Shown once more: each mapping would get another receipt for the same terms.
-        guard grant != session.grant else { return [] }
-        ledger.sessionClosed(session.grant.membership)
-        ledger.sessionOpened(grant.membership)
-        if case .token = grant.membership { holdsToken(session.key) }
-        sessions[id]?.grant = grant
-        return session.mappings.sorted { $0.value < $1.value }.flatMap {
-            regrant(Claim(key: session.key, mapping: $0), grant)
-        }
-    }
-
-    mutating func ended(_ id: SessionID, _ wall: WallTime) -> [Action] {
-        guard let session = sessions.removeValue(forKey: id) else { return [] }
-        if live[session.key] == id { live[session.key] = nil }
-        ledger.sessionClosed(session.grant.membership)
-        var actions: [Action] = []
-        for mapping in session.mappings.sorted(by: { $0.value < $1.value }) {
-            let claim = Claim(key: session.key, mapping: mapping)
-            guard let agreement = agreements[claim], agreement.session == id else { continue }
-            agreements[claim] = nil
-            rebook(claim)
-            guard leases[claim] != nil else {
-                // Never agreed: nothing to come back to.
-                if agreement.isHeld { actions.append(.free(claim)) }
-                continue
-            }
-            if agreement.isHeld { held.insert(claim) }
-            if agreement.stage == .active { actions.append(.pause(claim)) }
-            actions += prolong(claim, wall)
-        }
-        return actions
     }
 
     mutating func prolong(_ claim: Claim, _ wall: WallTime) -> [Action] {

@@ -47,11 +47,12 @@ extension IPTable {
     private static func lease(_ row: Row) throws -> Lease {
         let ports = PortRange(first: try row.number("first_port"), last: try row.number("last_port"))
         let account = try row.optionalText("account")
-        return Lease(
+        var lease = Lease(
             key: try row.nodeKey("key"), mapping: try row.mapping("mapping"),
             ports: try row.value(ports, "last_port"), protocols: try row.protocols("protocols"),
             peerName: try row.text("peer_name"), target: try row.text("target"),
-            expires: WallTime(seconds: try row.integer("expires")),
-            account: try account.map { try row.value(Grant.Membership($0), "account") })
+            expires: WallTime(seconds: try row.integer("expires")))
+        lease.account = try account.map { try row.value(Grant.Membership($0), "account") }
+        return lease
     }
 }

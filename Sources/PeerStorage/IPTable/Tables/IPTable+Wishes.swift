@@ -65,12 +65,13 @@ extension IPTable {
         let tell = PlainText.cleaned(try row.text("tell"))
         let name = try row.text("name")
         let isOnDemand: Int = try row.number("on_demand")
-        return MappingWish(
+        var wish = MappingWish(
             id: try row.mapping("id"), target: try target(row), protocols: try row.protocols("protocols"),
             ports: try ports(row), allow: try row.networks("allow"), deny: try row.networks("deny"),
-            announcedAs: try row.value(NodeRecord.isText(tell) ? tell : nil, "tell"),
-            isOnDemand: isOnDemand != 0,
             name: try row.value(name.isEmpty || MappingWish.isName(name) ? name : nil, "name"))
+        wish.announcedAs = try row.value(NodeRecord.isText(tell) ? tell : nil, "tell")
+        wish.isOnDemand = isOnDemand != 0
+        return wish
     }
 
     private static func text(of networks: [Network]) -> String {
