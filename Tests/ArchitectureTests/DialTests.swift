@@ -62,8 +62,8 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerServices/Peer/PeerService+ToldName.swift", call: ".resolve(",
             cause: .lookUp("the name that a relay tells visitors, once a minute")),
         DialPlace(
-            path: "PeerServices/Relay/RelayService+Checks.swift", call: "ReachabilityProbe(",
-            cause: .judged("a peer wants a port of another relay looked at", by: "dialJudge.allows(")),
+            path: "PeerServices/Relay/ChecksForPeers.swift", call: "ReachabilityProbe(",
+            cause: .judged("a peer wants a port of another relay looked at", by: "judge.allows(")),
         DialPlace(path: "CCurl/CCurl.c", call: "curl_multi_add_handle(", cause: .mechanism),
         DialPlace(path: "P2PRCKit/Node/OpenedHome.swift", call: "NodeClient(", cause: .mechanism),
         DialPlace(

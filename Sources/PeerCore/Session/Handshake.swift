@@ -217,6 +217,18 @@ public struct RelayHandshake: Sendable {
         case mesh(isFormer: Bool)
         case openRelay
         case token(Grant)
+
+        /// What a peer may do that came in so, and on whose account.
+        ///
+        /// - Parameter source: where the session comes from; `nil` where the system does not say.
+        public func grant(from source: HostAddress?) -> Grant {
+            let network = source?.accountNetwork ?? "unknown"
+            switch self {
+            case .mesh: return Grant(membership: .mesh(network: network))
+            case .openRelay: return Grant(membership: .openRelay(network: network))
+            case .token(let grant): return grant
+            }
+        }
     }
 
     public enum Action: Sendable {

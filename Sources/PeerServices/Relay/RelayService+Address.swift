@@ -4,6 +4,9 @@ internal import PeerWire
 
 /// Where this relay is, as it says itself: no single peer's word.
 extension RelayService {
+    /// What `--advertise` says.
+    var advertised: String? { setup.advertised }
+
     /// The host by which others reach this relay: what `--advertise` says, or what its members' sessions show.
     public var publicHost: String? {
         advertised ?? addressVote.host(likeliest: dialJudge.likeliestOwnHost)?.description

@@ -18,19 +18,8 @@ public struct CarriedMapping: Sendable {
 extension RelayService {
     /// Asks the lanes for their counters and answers on the control loop.
     public func report(_ answer: @escaping @Sendable ([CarriedMapping]) -> Void) {
-        let gathering = TrafficGathering<Claim>(waitingFor: lanes.count)
         let bound = LoopBound(self, on: loop)
-        let gatheringBound = LoopBound(gathering, on: loop)
-        let control = loop
-        for (index, lane) in lanes.enumerated() {
-            laneLoops[index].execute {
-                let traffic = lane.value.traffic()
-                control.execute {
-                    let gathering = gatheringBound.value
-                    if gathering.add(traffic) { answer(bound.value.mappings(gathering.traffic)) }
-                }
-            }
-        }
+        lanes.report { traffic in answer(bound.value.mappings(traffic)) }
     }
 
     /// What is carried, without counters.

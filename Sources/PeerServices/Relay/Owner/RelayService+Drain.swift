@@ -38,7 +38,7 @@ extension RelayService {
         // Their sessions may have ended long before.
         for standing in core.standings {
             let claim = Claim(key: standing.lease.key, mapping: standing.lease.mapping)
-            onLanes(of: claim.key) { $0.abortVisitors(of: claim) }
+            lanes.on(claim.key) { $0.abortVisitors(of: claim) }
         }
     }
 

@@ -22,7 +22,7 @@ extension RelayService {
     /// Names by which nodes are here that have a session.
     public var sessionNames: [NodeKey: String] {
         var names: [NodeKey: String] = [:]
-        for session in sessions.values where session.isAdmitted {
+        for session in sessions.values {
             names[session.key] = core.session(session.id)?.name ?? ""
         }
         return names

@@ -1,0 +1,103 @@
+internal import PeerCore
+internal import PeerReactor
+internal import PeerWire
+
+/// The lanes of a relay, and which of them serve whom. Belongs to the control loop.
+final class RelayLanes {
+    private let control: EventLoop
+    let loops: [EventLoop]
+    private var group = LaneGroup<RelayLane>()
+    private var plan: LanePlan
+
+    init(on control: EventLoop, _ loops: [EventLoop]) {
+        self.control = control
+        self.loops = loops
+        plan = LanePlan(lanes: loops.count)
+    }
+
+    /// - Parameters:
+    ///   - policy: of all lanes together.
+    ///   - wantChannels: told on the control loop that a session should have so many channels more on that lane.
+    ///   - ranShort: told on the control loop how many were refused for want of descriptors.
+    func start(
+        policy: VisitorPolicy, wantChannels: @escaping (_ session: SessionID, _ count: Int, _ lane: Int) -> Void,
+        ranShort: @escaping (UInt64) -> Void
+    ) {
+        let share = policy.share(of: loops.count)
+        let bound = LoopBound((wantChannels, ranShort), on: control)
+        group = LaneGroup(on: loops) { [control] index, loop in
+            RelayLane(
+                on: loop, policy: share,
+                wantChannels: { session, count in
+                    control.execute { bound.value.0(session, count, index) }
+                }, ranShort: { count in control.execute { bound.value.1(count) } })
+        }
+    }
+
+    // MARK: Who is served where
+
+    /// The lane with the key's ports, and then the others that its visitors are dealt to.
+    func indexes(of key: NodeKey) -> [Int] { plan.all(of: key) }
+
+    /// Where the key's ports accept.
+    func loop(of key: NodeKey) -> EventLoop { loops[plan.first(of: key)] }
+
+    /// The former keys whose ports may move to `key` (`LanePlan.takeOver`).
+    func takeOver(
+        from formerly: [NodeKey], by key: NodeKey, hasPorts: (NodeKey) -> Bool, isHere: (NodeKey) -> Bool
+    ) -> [NodeKey] { plan.takeOver(from: formerly, by: key, hasPorts: hasPorts, isHere: isHere) }
+
+    // MARK: What lanes are told
+
+    func on(_ indexes: [Int], _ body: @escaping @Sendable (RelayLane) -> Void) { group.on(indexes, body) }
+
+    func onAll(_ body: @escaping @Sendable (RelayLane) -> Void) { group.onAll(body) }
+
+    /// Where the key's ports accept.
+    func onFirst(of key: NodeKey, _ body: @escaping @Sendable (RelayLane) -> Void) {
+        group.on(plan.first(of: key), body)
+    }
+
+    /// On all lanes of a key; on those that its visitors are dealt to by way of the one that accepts them, and so after
+    /// everybody who was dealt before.
+    ///
+    /// - Parameter first: for the lane that accepts, before the other.
+    func on(
+        _ key: NodeKey, first: @escaping @Sendable (RelayLane) -> Void = { _ in },
+        _ body: @escaping @Sendable (RelayLane) -> Void
+    ) {
+        let indexes = plan.all(of: key)
+        let others = indexes.dropFirst().map { (group[$0], loops[$0]) }
+        group.on(indexes[0]) { lane in
+            first(lane)
+            body(lane)
+            for (other, loop) in others { loop.execute { body(other.value) } }
+        }
+    }
+
+    /// Takes visitors from the lane that accepts them to each of the other lanes of a key.
+    func dealers(of key: NodeKey) -> [@Sendable (StreamParcel, RelayLane.AcceptedVisitor) -> Void] {
+        plan.all(of: key).dropFirst().map { index in
+            let (lane, loop) = (group[index], loops[index])
+            return { parcel, visitor in
+                loop.execute { if let stream = parcel.open() { lane.value.came(stream, visitor) } }
+            }
+        }
+    }
+
+    /// A data channel of a session goes to its lane.
+    func add(_ stream: consuming Stream, to id: SessionID, at index: Int) {
+        let (lane, loop) = (group[index], loops[index])
+        guard loop !== control else { return lane.value.add(stream, to: id, isRegistered: true) }
+        let parcel = StreamParcel(stream)
+        loop.execute {
+            guard let stream = parcel.open() else { return }
+            lane.value.add(stream, to: id, isRegistered: false)
+        }
+    }
+
+    /// Asks the lanes for their counters and answers on the control loop.
+    func report(_ answer: @escaping ([Claim: TrafficCounters]) -> Void) {
+        group.gather(on: control, { $0.traffic() }, answer)
+    }
+}
