@@ -52,14 +52,14 @@ struct DialPlace: Sendable, CustomStringConvertible {
         DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: "Connector(", cause: .mechanism),
         DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: ".resolve(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/Peer/PeerService.swift", call: "RelayDialler(",
+            path: "PeerServices/Peer/Relays/RelayConnection.swift", call: "RelayDialler(",
             cause: .judged("relays that the user named; others by their records", by: "mayDial(")),
-        DialPlace(path: "PeerServices/Peer/Targets/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(path: "PeerServices/Peer/Checks/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/Peer/Checks/PeerService+Checks.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "ReachabilityProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
         DialPlace(
-            path: "PeerServices/Peer/PeerService+ToldName.swift", call: ".resolve(",
+            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: ".resolve(",
             cause: .lookUp("the name that a relay tells visitors, once a minute")),
         DialPlace(
             path: "PeerServices/Relay/ChecksForPeers.swift", call: "ReachabilityProbe(",

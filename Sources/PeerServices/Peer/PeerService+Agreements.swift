@@ -6,22 +6,22 @@ internal import PeerWire
 
 /// What is agreed at each relay.
 extension PeerService {
-    func addAgreement(_ wish: MappingWish, at relay: Relay) {
-        let earlier = remembered.first { $0.mapping == wish.id && $0.relay == relay.endpoint.description }
+    func addAgreement(_ wish: MappingWish, at relay: UsedRelay) {
         relay.agreements[wish.id] = PeerPortAgreement(
-            wish: wish, targetText: Self.text(wish.target), remembered: earlier?.ports)
-        if let targets = routes[wish.id]?.targets { handle(.targets(targets), wish.id, relay) }
-        if relay.link.state == .established { begin(wish.id, at: relay) }
+            wish: wish, targetText: Self.text(wish.target),
+            remembered: memory.ports(of: wish.id, at: relay.endpoint.description))
+        if let targets = book.targets(of: wish.id) { handle(.targets(targets), wish.id, relay) }
+        if relay.isEstablished { begin(wish.id, at: relay) }
     }
 
     /// Asks for a mapping's ports. Where any will do and another relay is about to give some, once that has: the same
     /// number is wished for here.
-    func begin(_ id: MappingID, at relay: Relay) {
+    func begin(_ id: MappingID, at relay: UsedRelay) {
         guard var agreement = relay.agreements[id] else { return }
         relay.waiting.remove(id)
         let others = relays.filter { $0 !== relay }.compactMap { $0.agreements[id] }
         let elsewhere = order(relays).filter { $0 !== relay }.compactMap { $0.agreements[id]?.ports }.first
-        agreement.prefers = elsewhere ?? usualPorts(of: id)
+        agreement.prefers = elsewhere ?? memory.usual(id)
         if agreement.ports == nil, agreement.prefers == nil, others.contains(where: \.isAboutToGetPorts) {
             relay.waiting.insert(id)
             return
@@ -30,22 +30,15 @@ extension PeerService {
         handle(.sessionReady, id, relay)
     }
 
-    /// What most relays gave for a mapping before, also those that are away; of several the last.
-    private func usualPorts(of id: MappingID) -> PortRange? {
-        let all = remembered.filter { $0.mapping == id }.map(\.ports)
-        let counts = Dictionary(all.map { ($0, 1) }, uniquingKeysWith: +)
-        return all.last { counts[$0] == counts.values.max() }
-    }
-
     /// Where a mapping that any port will do for has two numbers, the odd one is given back for the usual one. That
     /// ends what visitors have open there, so it waits for a moment when there are none.
     func lookForOneNumber() {
         let places = order(relays).filter { relay in
-            relay.link.state == .established && !relay.isLeaving && publishedRelays.contains(relay.endpoint.description)
+            relay.isEstablished && !relay.isLeaving && publishedRelays.contains(relay.endpoint.description)
         }
         guard places.count > 1 else { return }
         let now = loop.clock()
-        for wish in wishes.values {
+        for wish in book.all {
             guard case .any = wish.ports else { continue }
             let standing = places.compactMap { relay -> OneNumber.Place? in
                 guard let key = relay.terms?.key, let agreement = relay.agreements[wish.id],
@@ -57,7 +50,7 @@ extension PeerService {
             guard Set(standing.map(\.ports)).count > 1 else { continue }
             whetherVisited(wish.id) { [weak self] isVisited in
                 guard let self, !isVisited else { return }
-                let given = remembered.filter { $0.mapping == wish.id }.map(\.ports)
+                let given = memory.given(wish.id)
                 guard let (key, ports) = oneNumber.exchange(of: wish.id, standing, given: given, at: now),
                     let relay = places.first(where: { $0.terms?.key == key })
                 else { return }
@@ -67,14 +60,14 @@ extension PeerService {
     }
 
     /// Its ports refuse first, so that nobody is accepted and then reset.
-    private func exchange(_ id: MappingID, for ports: PortRange, at relay: Relay) {
+    private func exchange(_ id: MappingID, for ports: PortRange, at relay: UsedRelay) {
         let former = relay.agreements[id]?.ports
         let session = relay.terms?.session
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint) is asked for port \(ports) instead of "
                 + "\(former?.description ?? "?"), as it is elsewhere"
         )
-        send(.report(id, state: .targetDown, isLeaving: true), to: relay)
+        relay.send(.report(id, state: .targetDown, isLeaving: true))
         loop.schedule(after: Self.farewell) { [weak self, weak relay] in
             guard let self, let relay, relay.terms?.session == session, !relay.isLeaving,
                 relay.agreements[id]?.ports == former
@@ -90,12 +83,12 @@ extension PeerService {
 
     /// Another relay has answered about a mapping, or is gone.
     private func beginWaiting(for id: MappingID) {
-        for relay in relays where relay.waiting.contains(id) && relay.link.state == .established {
+        for relay in relays where relay.waiting.contains(id) && relay.isEstablished {
             begin(id, at: relay)
         }
     }
 
-    func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: Relay) {
+    func handle(_ event: PeerPortAgreement.Event, _ id: MappingID, _ relay: UsedRelay) {
         // In its place: the states of a thousand ports are not copied for each check of one.
         guard let actions = relay.agreements[id]?.handle(event, at: loop.clock()) else { return }
         for action in actions { carryOut(agreementAction: action, id, relay) }
@@ -104,17 +97,17 @@ extension PeerService {
     }
 
     /// Says so once, until there is another reason.
-    func tellRefusal(of id: MappingID, _ detail: String, _ relay: Relay) {
-        guard let wish = wishes[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
+    func tellRefusal(of id: MappingID, _ detail: String, _ relay: UsedRelay) {
+        guard let wish = book[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
         log.about(relay.endpoint).warning(
             "relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
     }
 
-    func carryOut(agreementAction action: PeerPortAgreement.Action, _ id: MappingID, _ relay: Relay) {
+    func carryOut(agreementAction action: PeerPortAgreement.Action, _ id: MappingID, _ relay: UsedRelay) {
         switch action {
         // Its ports are to refuse, whatever becomes of them meanwhile.
         case .send(.report) where relay.isLeaving: break
-        case .send(let message): send(message, to: relay)
+        case .send(let message): relay.send(message)
         case .bindOwnPort(let port): handle(bindOwnPort(port, relay) ? .ownPortBound : .ownPortTaken, id, relay)
         case .freeOwnPort:
             freeOwnPort(of: relay)
@@ -122,14 +115,13 @@ extension PeerService {
             let session = relay.terms?.session
             loop.schedule(after: delay) { [weak self, weak relay] in
                 guard let self, let relay, relay.terms?.session == session else { return }
-                check(Check(mapping: id, host: host, port: port, offset: offset), at: relay)
+                checks.check(PortCheck(mapping: id, host: host, port: port, offset: offset), at: relay)
             }
         case .remember(let ports):
             let agreed = AgreedPorts(mapping: id, relay: relay.endpoint.description, ports: ports)
-            remembered.removeAll { $0.mapping == id && $0.relay == agreed.relay }
-            remembered.append(agreed)
-            guard !temporary.contains(id) else { return }
-            writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
+            memory.remember(agreed)
+            guard !book.isTemporary(id) else { return }
+            parts.writer.write("an agreed port", { table throws(StorageError) in try table.save(agreed) })
         case .countersign(let draft): countersign(draft, relay)
         case .object(let objection):
             log.about(relay.endpoint).warning("relay \(relay.endpoint): no receipt for mapping \(id): \(objection)")
@@ -140,13 +132,13 @@ extension PeerService {
     }
 
     /// Has this node's server listen on the number that the relay opens, so that it is one and the same everywhere.
-    func bindOwnPort(_ port: UInt16, _ relay: Relay) -> Bool {
+    func bindOwnPort(_ port: UInt16, _ relay: UsedRelay) -> Bool {
         if relay.ownPort != port { freeOwnPort(of: relay) }
         // On the relay's own machine the number is taken by the relay itself, and leads here already.
-        if relay.isLocal { return true }
-        if !server.listens(on: port) {
+        if relay.connection.isLocal { return true }
+        if !parts.server.listens(on: port) {
             do throws(SystemError) {
-                try server.listen(try Listener.hold(port: port, on: bindHost, .betweenNodes))
+                try parts.server.listen(try Listener.hold(port: port, on: setup.bindHost, .betweenNodes))
             } catch {
                 return false
             }
@@ -156,10 +148,10 @@ extension PeerService {
     }
 
     /// Lets go of the number that was bound for a relay, unless another relay gave out the same.
-    func freeOwnPort(of relay: Relay) {
+    func freeOwnPort(of relay: UsedRelay) {
         guard let port = relay.ownPort else { return }
         relay.ownPort = nil
-        guard port != serverPort, !relays.contains(where: { $0.ownPort == port }) else { return }
-        server.stopListening(on: port)
+        guard port != setup.serverPort, !relays.contains(where: { $0.ownPort == port }) else { return }
+        parts.server.stopListening(on: port)
     }
 }

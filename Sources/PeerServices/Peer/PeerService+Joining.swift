@@ -29,8 +29,8 @@ extension PeerService {
     public func prospect(of endpoint: Endpoint) -> RelayProspect? {
         guard let relay = relays.first(where: { $0.endpoint == endpoint && $0.isNamed }) else { return nil }
         return RelayProspect(
-            terms: relay.link.state == .established ? relay.terms : nil, name: relay.name,
-            failures: relay.link.failures, reason: relay.reason, refusal: relay.link.refusal)
+            terms: relay.isEstablished ? relay.terms : nil, name: relay.name,
+            failures: relay.connection.failures, reason: relay.reason, refusal: relay.connection.refusal)
     }
 
     /// Shows a newer token in a session that rests on one. What is known of the relay stays as it is.
@@ -38,7 +38,7 @@ extension PeerService {
     /// - Parameter answer: called once, with an empty reason where the token counts.
     public func renew(token: String, at endpoint: Endpoint, _ answer: @escaping (_ reason: String) -> Void) {
         guard let relay = relays.first(where: { $0.endpoint == endpoint }), let terms = relay.terms,
-            relay.link.state == .established, terms.basis == .token
+            relay.isEstablished, terms.basis == .token
         else { return answer("there is no session by a token") }
         let known = knownRelays[endpoint.description].formerKeys + terms.formerKeys
         guard ([terms.key] + known).contains(where: { host?.isToken(token, for: $0) ?? false }) else {
@@ -46,7 +46,7 @@ extension PeerService {
         }
         relay.renewal.take()?("another one was given meanwhile")
         relay.renewal = answer
-        send(.tokenRenewed(token), to: relay)
+        relay.send(.tokenRenewed(token))
     }
 
     /// What a join link says against what its relay has proven: one line for people; `nil` where they agree.

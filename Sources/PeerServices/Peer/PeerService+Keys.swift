@@ -10,19 +10,12 @@ extension PeerService {
     /// open goes on meanwhile.
     public func keyRotated() {
         let reason = "this node has another key from now on"
-        for relay in relays {
-            send(.close(.leaving, detail: reason), to: relay)
-            relay.channel?.closeAfterFlush()
-            relay.channel = nil
-            let now = loop.clock()
-            run(relay.link.connectionFailed(reason, at: now) + relay.link.closed(reason, at: now), relay)
-            run(relay.link.hurry(at: now), relay)
-        }
+        for relay in relays { relay.connection.restart(because: reason) }
     }
 
     /// Only the relay that a mesh key is for can say that there is another one, and only to one who knew the key
     /// before.
-    func received(meshKey: MeshKey, from relay: Relay) {
+    func received(meshKey: MeshKey, from relay: UsedRelay) {
         guard relay.terms?.basis == .mesh else { return }
         log.about(relay.endpoint).info(
             "relay \(relay.endpoint): the mesh has a new key; it is kept for the next session")
@@ -30,7 +23,7 @@ extension PeerService {
     }
 
     /// What a relay made of a token that was shown in a session; a reason where it counts for nothing.
-    func judged(_ reason: String, by relay: Relay) {
+    func judged(_ reason: String, by relay: UsedRelay) {
         relay.renewal.take()?(reason)
         if reason.isEmpty {
             log.about(relay.endpoint).info("relay \(relay.endpoint): the new token is accepted")
@@ -41,7 +34,7 @@ extension PeerService {
     }
 
     /// What a relay says about another key of its own, in a session under its present one.
-    func received(keyHistory history: KeyHistory, from relay: Relay) {
+    func received(keyHistory history: KeyHistory, from relay: UsedRelay) {
         guard let key = relay.terms?.key, let next = history.successions.last?.next else { return }
         do throws(KeyHistoryFault) {
             let former = try history.formerKeys(of: next, at: loop.wall().seconds)
@@ -53,7 +46,7 @@ extension PeerService {
     }
 
     /// The relay has handed its key over to another one, as it has proven.
-    func follow(_ relay: Relay, _ formerKeys: [NodeKey], to key: NodeKey) {
+    func follow(_ relay: UsedRelay, _ formerKeys: [NodeKey], to key: NodeKey) {
         guard let pinned = knownRelays[relay.endpoint.description].key,
             knownRelays.follow(formerKeys, to: key, at: relay.endpoint.description)
         else { return }
@@ -63,16 +56,16 @@ extension PeerService {
     }
 
     /// What is temporary leaves no file behind, so its receipt is signed and not kept.
-    func countersign(_ draft: Receipt.Draft, _ relay: Relay) {
+    func countersign(_ draft: Receipt.Draft, _ relay: UsedRelay) {
         let receipt = draft.countersigned(byPeer: keys.identity)
         let mapping = draft.terms.mapping
-        send(.receiptSigned(mapping, signature: receipt.peerSignature), to: relay)
-        guard !temporary.contains(mapping) else { return }
+        relay.send(.receiptSigned(mapping, signature: receipt.peerSignature))
+        guard !book.isTemporary(mapping) else { return }
         let bound = LoopBound((self, relay), on: loop)
-        receipts.save(receipt) { [loop] in
+        parts.receipts.save(receipt) { [loop] in
             loop.execute {
                 let (service, relay) = bound.value
-                guard service.wishes[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
+                guard service.book[mapping] != nil, relay.receipts.insert(mapping).inserted else { return }
                 service.host?.changed()
             }
         }

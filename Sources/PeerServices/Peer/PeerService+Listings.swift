@@ -29,7 +29,7 @@ extension PeerService {
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain, failures: relay.link.failures,
+                        isPlain: relay.terms?.protection.isPlain, failures: relay.connection.failures,
                         isShort: shortage.isThere, isNamed: relay.isNamed,
                         traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
             }
@@ -40,7 +40,7 @@ extension PeerService {
     /// What this node's record tells of its mappings: those that the user wants told, where they are published and were
     /// seen to work.
     public var told: [NodeRecord.Mapping] {
-        let named = wishes.values.filter { !$0.announcedAs.isEmpty }.sorted { $0.id.value < $1.id.value }
+        let named = book.all.filter { !$0.announcedAs.isEmpty }.sorted { $0.id.value < $1.id.value }
         guard !named.isEmpty else { return [] }
         let published = publishedRelays
         return AnnouncedMappings.inOrder(
@@ -60,19 +60,19 @@ extension PeerService {
 
     public var relayStandings: [RelayStanding] {
         order(relays).map { relay in
-            let isUp = relay.link.state == .established && silence(of: relay) == nil
+            let isUp = relay.isEstablished && silence(of: relay) == nil
             return RelayStanding(
                 endpoint: relay.endpoint, name: relay.name, key: relay.key,
-                state: isUp ? .connected : relay.wasRefused ? .refused : .connecting,
-                reason: isUp ? nil : silence(of: relay) ?? relay.reason, latency: relay.latency,
-                lastHeard: relay.lastHeard, isPlain: relay.terms?.protection.isPlain)
+                state: isUp ? .connected : .connecting,
+                reason: isUp ? nil : silence(of: relay) ?? relay.reason, latency: relay.latency.best,
+                lastHeard: relay.connection.lastHeard, isPlain: relay.terms?.protection.isPlain)
         }
     }
 
     /// Relays whose session stands, and where it was dialled.
     public var sessionAddresses: [(key: NodeKey, address: NodeAddress)] {
         relays.compactMap { relay in
-            guard let key = relay.terms?.key, let remote = relay.channel?.remoteAddress,
+            guard let key = relay.terms?.key, let remote = relay.remoteAddress,
                 let host = HostAddress(bytes: remote.hostBytes),
                 let address = NodeAddress(host: host, port: remote.port)
             else { return nil }
@@ -83,16 +83,7 @@ extension PeerService {
     /// Asks the lanes for their counters and answers on the control loop.
     public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
         let bound = LoopBound(self, on: loop)
-        let gathering = LoopBound(TrafficGathering<MappingID>(waitingFor: lanes.count), on: loop)
-        for (index, lane) in lanes.enumerated() {
-            laneLoops[index].execute { [loop] in
-                let traffic = lane.value.traffic()
-                loop.execute {
-                    let all = gathering.value
-                    if all.add(traffic) { answer(bound.value.mappings(all.traffic)) }
-                }
-            }
-        }
+        lanes.gather(on: loop, { $0.traffic() }) { traffic in answer(bound.value.mappings(traffic)) }
     }
 
     /// A target for people, as relays are told it.

@@ -25,6 +25,9 @@ extension PeerService {
         /// What relays gave before, the last one last.
         public var remembered: [AgreedPorts] = []
 
+        /// Those that had sessions when the last process ended.
+        var lastRelays: [String] { PortMemory(remembered).lastRelays(max(1, sessions)) }
+
         public init(name: String, software: String, process: ProcessStart, serverPort: UInt16) {
             self.name = name
             self.software = software

@@ -7,7 +7,7 @@ internal import PeerWire
 extension PeerService {
     /// Once for each mapping, until it works. Of relays that the user did not name nothing: their firewall is not his
     /// to open, and this node looks for better ones.
-    func tellReach(of id: MappingID, at relay: Relay) {
+    func tellReach(of id: MappingID, at relay: UsedRelay) {
         guard relay.isNamed, let agreement = relay.agreements[id] else { return }
         if let reason = agreement.firstUnreachable {
             guard relay.toldUnreachable.insert(id).inserted else { return }
@@ -33,7 +33,7 @@ extension PeerService {
         return "\(PortNames.text(open, offsets)) -> \(target)"
     }
 
-    private func cure(_ agreement: PeerPortAgreement, _ relay: Relay) -> String {
+    private func cure(_ agreement: PeerPortAgreement, _ relay: UsedRelay) -> String {
         let ports = (relay.terms?.ports ?? agreement.ports).map { $0.count == 1 ? "port \($0)" : "ports \($0)" } ?? "it"
         return "open TCP \(ports) in the firewall of relay \(relay.endpoint)"
     }

@@ -18,6 +18,22 @@ public struct RelayCandidate: Hashable, Sendable {
     }
 }
 
+/// The peer that a selector chooses relays for.
+protocol RelaySelectorHost: AnyObject {
+    /// Relays that may be chosen, without those that the user named.
+    var candidates: [RelayCandidate] { get }
+    /// What relays with a session cost, by their own pings.
+    var costs: [NodeKey: Instant.Span] { get }
+    /// What visitors get at relays with a session.
+    var outcomes: [NodeKey: RelayOutcome] { get }
+    /// Whether relays that the user named were not yet heard of.
+    var waitsForNamed: Bool { get }
+    /// Relays that this node had sessions to when its last process ended, of these candidates and others, and what may
+    /// come of the others; asked for during the first minutes.
+    func former(among candidates: [RelayCandidate]) -> (keys: Set<NodeKey>, outlooks: [FirstChoice.Outlook])
+    func carryOut(failoverAction action: Failover.Action)
+}
+
 /// The shell around `Failover`: asks for candidates, keeps its time, and hands its actions on. Belongs to the control
 /// loop, and to one `PeerService`.
 final class RelaySelector {
@@ -31,20 +47,10 @@ final class RelaySelector {
     /// Whether any relay is chosen that the user did not name.
     private let chooses: Bool
     private var isStopped = false
-    /// Relays that may be chosen, without those that the user named.
-    var candidates: () -> [RelayCandidate] = { [] }
-    /// What relays with a session cost, by their own pings.
-    var measured: () -> [NodeKey: Instant.Span] = { [:] }
-    /// What visitors get at relays with a session.
-    var outcomes: () -> [NodeKey: RelayOutcome] = { [:] }
-    /// Relays that this node had sessions to when its last process ended, of these candidates and others, and what may
-    /// come of the others; asked for during the first minutes.
-    var former: ([RelayCandidate]) -> (keys: Set<NodeKey>, outlooks: [FirstChoice.Outlook]) = { _ in ([], []) }
-    /// Whether relays that the user named were not yet heard of.
-    var waitsForNamed: () -> Bool = { false }
+    /// Set as long as the peer runs.
+    private weak var host: (any RelaySelectorHost)?
     /// Whether relays of last time count for more than others.
     var isLoyal: Bool { !choice.isOver(at: loop.clock()) }
-    var perform: (Failover.Action) -> Void = { _ in }
     private var known: [NodeKey: RelayCandidate] = [:]
 
     /// - Parameter sessions: to hold at once; 0: only those that the user named.
@@ -57,7 +63,10 @@ final class RelaySelector {
         choice = FirstChoice(sessions: limits.sessions, at: loop.clock())
     }
 
-    func start() { turn() }
+    func start(for host: any RelaySelectorHost) {
+        self.host = host
+        turn()
+    }
 
     func stop() {
         isStopped = true
@@ -98,7 +107,7 @@ final class RelaySelector {
         outcomeTimer = loop.schedule(after: Self.outcomePause) { [weak self] in
             guard let self else { return }
             outcomeTimer = nil
-            run(failover.served(outcomes(), at: loop.clock()))
+            run(failover.served(host?.outcomes ?? [:], at: loop.clock()))
         }
     }
 
@@ -108,14 +117,14 @@ final class RelaySelector {
     /// Looks at the candidates now instead of at the next turn.
     func turn() {
         let now = loop.clock()
-        let found = chooses ? candidates() : []
+        let found = chooses ? host?.candidates ?? [] : []
         known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
-        let former = choice.isOver(at: now) ? (keys: [], outlooks: []) : former(found)
+        let former = choice.isOver(at: now) ? nil : host?.former(among: found)
         let offer = choice.offer(
-            found.map { ($0.key, $0.cost) }, former: former.keys, outlooks: former.outlooks,
-            waitsForNamed: waitsForNamed(), at: now)
+            found.map { ($0.key, $0.cost) }, former: former?.keys ?? [],
+            outlooks: former?.outlooks ?? [], waitsForNamed: host?.waitsForNamed ?? false, at: now)
         let ranked = failover.ranked(ranking(offer.ranked), kept: offer.kept, former: offer.former, at: now)
-        let served = failover.served(outcomes(), at: now)
+        let served = failover.served(host?.outcomes ?? [:], at: now)
         run(ranked + served + failover.timePassed(at: now))
     }
 
@@ -124,14 +133,14 @@ final class RelaySelector {
         _ offered: [(key: NodeKey, cost: Instant.Span)]
     ) -> [(key: NodeKey, cost: Instant.Span)] {
         // Two hundred pings say more than a few probes.
-        let measured = measured()
+        let measured = host?.costs ?? [:]
         let held = measured.map { (key: $0.key, cost: $0.value) }
         return offered.filter { measured[$0.key] == nil }
             + held.sorted { ($0.cost, $0.key.tag) < ($1.cost, $1.key.tag) }
     }
 
     private func run(_ actions: [Failover.Action]) {
-        for action in actions { perform(action) }
+        for action in actions { host?.carryOut(failoverAction: action) }
         guard !isStopped else { return }
         timer?.cancel()
         let now = loop.clock()

@@ -23,19 +23,24 @@ final class TargetWatch {
         var error: String
     }
 
+    /// Where the target's name leads.
+    private struct Name {
+        var isNumeric = false
+        var isLookedUp = false
+        /// When it was looked up last, and what it led to then.
+        var asked: Instant?
+        var places: [SocketAddress] = []
+    }
+
     private let loop: EventLoop
     private let resolver: Resolver
     private let tables: ListenerTables
     private let endpoint: Endpoint
     private let count: Int
     private let isOnDemand: Bool
-    private let isNumeric: Bool
+    private var name = Name()
     private var plan: TargetPlan
     private var wanted: [UInt16] = []
-    private var isResolving = false
-    private var lookedUp: Instant?
-    /// What the name led to then.
-    private var places: [SocketAddress] = []
     private var connectors: [UInt16: Connector] = [:]
     private var addresses: [SocketAddress] = []
     private var hosts: [UInt16: SocketAddress.Host] = [:]
@@ -63,10 +68,7 @@ final class TargetWatch {
         plan = TargetPlan(count: count)
         if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
             addresses = [address]
-            places = [address]
-            isNumeric = true
-        } else {
-            isNumeric = false
+            name = Name(isNumeric: true, places: [address])
         }
     }
 
@@ -111,34 +113,34 @@ final class TargetWatch {
 
     private func connect() {
         wanted += plan.next(at: loop.now)
-        guard !wanted.isEmpty, !isResolving else { return }
-        let isFresh = lookedUp.map { loop.now - $0 < TargetPlan.interval } ?? false
-        guard isNumeric || isFresh && !places.isEmpty else { return resolve() }
+        guard !wanted.isEmpty, !name.isLookedUp else { return }
+        let isFresh = name.asked.map { loop.now - $0 < TargetPlan.interval } ?? false
+        guard name.isNumeric || isFresh && !name.places.isEmpty else { return resolve() }
         let offsets = wanted
         wanted = []
         for offset in offsets { connect(offset) }
     }
 
     private func resolve() {
-        isResolving = true
-        lookedUp = loop.now
+        name.isLookedUp = true
+        name.asked = loop.now
         let bound = LoopBound(self, on: loop)
         resolver.resolve(endpoint, on: loop) { result in bound.value.resolved(result) }
     }
 
     /// For what is not connected to: its name may lead elsewhere by now.
     private func lookUp(after span: Instant.Span) {
-        guard !isStopped, !isResolving, !isNumeric else { return }
-        if let lookedUp, loop.now - lookedUp < span { return }
+        guard !isStopped, !name.isLookedUp, !name.isNumeric else { return }
+        if let asked = name.asked, loop.now - asked < span { return }
         resolve()
     }
 
     private func resolved(_ result: Result<[SocketAddress], Resolver.Failure>) {
-        isResolving = false
+        name.isLookedUp = false
         guard !isStopped else { return }
         let offsets = wanted
         wanted = []
-        places = (try? result.get()) ?? []
+        name.places = (try? result.get()) ?? []
         switch result {
         case .failure(let failure):
             error = failure.description
@@ -157,7 +159,7 @@ final class TargetWatch {
     }
 
     private func connect(_ offset: UInt16) {
-        let places = places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
+        let places = name.places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
         connectors[offset] = Connector(on: loop, to: places, kind: .atTheEdge, limit: Self.limit) {
             [weak self] stream, error in
             guard let self, !isStopped else { return }
