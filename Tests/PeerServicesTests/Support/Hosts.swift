@@ -3,15 +3,17 @@ import PeerReactor
 import PeerServices
 import PeerWire
 
-/// A node around a relay that has met every other one, and takes the tokens that a test says.
+/// A node around a relay that has met every other one, unless it is told not to, and takes the tokens that a test says.
 final class RelayNode: RelayHost {
     /// What each token allows.
     var grants: [String: Grant] = [:]
+    /// Whether it looks at ports of other relays for its peers.
+    var looks = true
 
     func judge(
         token: String, of key: NodeKey, formerly: [NodeKey], _ answer: @escaping (Grant?, String) -> Void
     ) { answer(grants[token], "this relay did not issue that token") }
-    func hasMetRelay(at host: HostAddress) -> Bool { true }
+    func hasMetRelay(at host: HostAddress) -> Bool { looks }
     func changed() {}
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import PeerWire
 import Synchronization
 import Testing
 
@@ -10,20 +11,25 @@ final class EchoService: @unchecked Sendable {
     private let isStopped = Mutex(false)
     let port: UInt16
 
-    /// - Parameter port: 0: any that is free.
-    init(port wanted: UInt16 = 0) throws {
+    /// - Parameters:
+    ///   - port: 0: any that is free.
+    ///   - host: the last number of its address.
+    init(port wanted: UInt16 = 0, at host: UInt8 = 1) throws {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         self.fd = fd
         var on: Int32 = 1
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-        var address = loopback(wanted)
+        var address = loopback(wanted, host)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                 bind(fd, address, length) == 0 && listen(fd, 64) == 0 && getsockname(fd, address, &length) == 0
             }
         }
-        try #require(isBound, "no port for a service: \(String(cString: strerror(errno)))")
+        guard isBound else {
+            defer { close(fd) }
+            throw OwnedTime.NotSo(what: "a port for a service: \(String(cString: strerror(errno)))")
+        }
         port = UInt16(bigEndian: address.sin_port)
         Thread.detachNewThread {
             while true {
@@ -62,6 +68,19 @@ final class EchoService: @unchecked Sendable {
             }
         }
         close(visitor)
+    }
+}
+
+/// Numbers that a relay of a test gives out, and that nobody on this machine has.
+enum FreePorts {
+    static func range(_ count: Int) throws -> PortRange {
+        for _ in 0..<100 {
+            let range = try #require(PortRange(first: .random(in: 20_000...29_000), count: count))
+            let services = range.ports.compactMap { try? EchoService(port: $0) }
+            for service in services { service.stop() }
+            if services.count == count { return range }
+        }
+        throw OwnedTime.NotSo(what: "\(count) free ports")
     }
 }
 
@@ -106,7 +125,7 @@ enum Visitor {
     }
 }
 
-private func loopback(_ port: UInt16, _ host: UInt8 = 1) -> sockaddr_in {
+func loopback(_ port: UInt16, _ host: UInt8 = 1) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian

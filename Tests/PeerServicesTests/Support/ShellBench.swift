@@ -5,6 +5,7 @@ import PeerReactor
 import PeerServices
 import PeerStorage
 import PeerWire
+import Synchronization
 import Testing
 
 /// A relay and its peers in one process: the shells that ship, over loopback, in time that the test owns.
@@ -37,7 +38,11 @@ final class ShellBench {
     private static var judge: DialGuard {
         DialGuard(widened: [Network(of: HostAddress(bytes: [127, 0, 0, 0])!, prefixLength: 8)])
     }
-    private static var log: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+
+    /// A process with a node's key, the later ones with greater numbers.
+    static func process(_ number: UInt64) -> ProcessStart {
+        ProcessStart(number: number, instance: ProcessInstance(bytes: [UInt8](repeating: UInt8(number), count: 16))!)
+    }
 
     // MARK: Relays
 
@@ -45,6 +50,7 @@ final class ShellBench {
         let keys: KeyRing
         let store: MemoryStore
         let port: UInt16
+        let log = LogLines()
         private let parts: OnLoop<Parts>
         private let time: OwnedTime
         private let loop: EventLoop
@@ -60,6 +66,10 @@ final class ShellBench {
                 self.server = server
                 self.service = service
             }
+        }
+
+        private final class Answer: Sendable {
+            let value = Mutex<[TrafficCounters]>([])
         }
 
         private let host: UInt8
@@ -86,10 +96,10 @@ final class ShellBench {
                         descriptors: .init(limit: 10_000, reserve: 100), buffers: .init(limit: 1 << 30, reserve: 0))))
             setup.bindHost = address
             change(&setup)
-            parts = try OnLoop(on: loop) { [keys, setup] in
+            parts = try OnLoop(on: loop) { [keys, setup, log] in
                 let server = NodeServer(on: loop, keys: keys)
                 let service = RelayService(
-                    on: loop, lanes: lanes, keys: keys, setup: setup, store: store, dialJudge: judge, log: log)
+                    on: loop, lanes: lanes, keys: keys, setup: setup, store: store, dialJudge: judge, log: log.logger)
                 return Parts(server, service)
             }
             port = try parts.run { parts in
@@ -102,6 +112,21 @@ final class ShellBench {
 
         func run<Result>(_ body: @escaping (RelayService) throws -> Result) throws -> Result {
             try parts.run { parts in try body(#require(parts.service, "the relay was stopped")) }
+        }
+
+        /// Counters come from the lanes.
+        var traffic: [TrafficCounters] {
+            get throws {
+                let (answer, done) = (Answer(), DispatchSemaphore(value: 0))
+                try run { service in
+                    service.report { carried in
+                        answer.value.withLock { $0 = carried.map(\.traffic) }
+                        done.signal()
+                    }
+                }
+                try #require(done.wait(timeout: .now() + 30) == .success)
+                return answer.value.withLock { $0 }
+            }
         }
 
         /// What the node around the relay answers.
@@ -147,28 +172,31 @@ final class ShellBench {
 
     final class Peer {
         let keys: KeyRing
+        let log = LogLines()
         private let parts: OnLoop<(server: NodeServer, service: PeerService, host: PeerNode)>
+        private let time: OwnedTime
+        private let loop: EventLoop
 
         fileprivate init(
-            on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
+            _ time: OwnedTime, on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
             _ change: (inout PeerService.Setup) -> Void
         ) throws {
+            self.time = time
+            self.loop = loop
             keys = try ring(seed: seed, meshKeys)
             let home = try Home.open(at: home)
-            let writer = TableWriter(try IPTable.open(in: home, now: loop.wall()).table, log: log)
-            let receipts = ReceiptWriter(try ReceiptFolder.open(in: home), log: log)
-            var random = SystemRandomNumberGenerator()
-            let process = ProcessStart(number: 1, instance: ProcessInstance(using: &random))
+            let writer = TableWriter(try IPTable.open(in: home, now: loop.wall()).table, log: log.logger)
+            let receipts = ReceiptWriter(try ReceiptFolder.open(in: home), log: log.logger)
             let listener = try OnLoop(on: loop) { try Listener.hold(port: 0, on: loopback, .betweenNodes) }
             let port = try listener.run { $0.address.port }
-            var setup = PeerService.Setup(name: "peer \(seed)", software: "test", process: process, serverPort: port)
+            var setup = PeerService.Setup(name: "peer \(seed)", software: "test", process: process(1), serverPort: port)
             setup.bindHost = loopback
             change(&setup)
-            parts = try OnLoop(on: loop) { [keys, setup] in
+            parts = try OnLoop(on: loop) { [keys, setup, log] in
                 let server = NodeServer(on: loop, keys: keys)
                 let service = PeerService(
                     on: loop, lanes: [loop], keys: keys, setup: setup,
-                    parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log))
+                    parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log.logger))
                 let host = PeerNode()
                 service.start(for: host)
                 return (server, service, host)
@@ -195,7 +223,34 @@ final class ShellBench {
             return id
         }
 
+        /// The machine hangs: nothing is read or answered until `body` is over.
+        func whileSilent<Result>(_ body: () throws -> Result) throws -> Result { try time.whileHanging(loop, body) }
+
         func mapping(_ id: MappingID) throws -> ExposedMapping? { try run { $0.mappings() }.first { $0.wish.id == id } }
+
+        /// Exposes a service of this machine, with whatever else is to be said of it.
+        @discardableResult
+        func expose(
+            _ number: UInt64, port: UInt16, _ ports: PortWish = .any(count: 1), _ change: (inout MappingWish) -> Void
+        ) throws -> MappingID {
+            var wish = MappingWish(
+                id: MappingID(value: number), target: .service(host: "127.0.0.1", port: port), protocols: .tcp,
+                ports: ports)
+            change(&wish)
+            let settled = wish
+            try run { $0.add(settled, isTemporary: true) }
+            return settled.id
+        }
+
+        /// What a mapping is at each relay, in the order of the listings.
+        func mappings(_ id: MappingID) throws -> [ExposedMapping] {
+            try run { $0.mappings() }.filter { $0.wish.id == id }
+        }
+
+        /// The public ports of a mapping at those relays where it is verified.
+        func verifiedPorts(_ id: MappingID) throws -> [UInt16] {
+            try mappings(id).filter { $0.state == .verified }.compactMap(\.ports?.first)
+        }
 
         /// The public port of a mapping that is verified.
         func verified(_ id: MappingID) throws -> UInt16? {
@@ -214,7 +269,8 @@ final class ShellBench {
         _ change: (inout PeerService.Setup) -> Void = { _ in }
     ) throws -> Peer {
         homes += 1
-        let peer = try Peer(on: time.loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
+        let peer = try Peer(
+            time, on: time.loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
         nodes.append(peer)
         for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
         return peer

@@ -84,9 +84,7 @@ struct DrainTests {
         let relay = try bench.relay()
         let first = try bench.peer(at: [relay])
         try bench.time.eventually("connected") { try first.standing(at: relay)?.state == .connected }
-        let second = try bench.peer(at: [relay]) { setup in
-            setup.process = ProcessStart(number: 2, instance: ProcessInstance(bytes: [UInt8](repeating: 9, count: 16))!)
-        }
+        let second = try bench.peer(at: [relay]) { $0.process = ShellBench.process(2) }
         try bench.time.eventually("superseded") { try first.host { $0.isSuperseded } }
         try bench.time.eventually("connected") { try second.standing(at: relay)?.state == .connected }
         #expect(try relay.sessions == 1)

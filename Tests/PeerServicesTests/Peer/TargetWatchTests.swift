@@ -1,0 +1,130 @@
+import PeerCore
+import PeerReactor
+import Testing
+
+@testable import PeerServices
+
+@Suite("A watch over a mapping's target", .serialized, .timeLimit(.minutes(1)))
+final class TargetWatchTests {
+    private final class Words {
+        var all: [TargetWatch.Word] = []
+        var answers = 0
+    }
+
+    private let time = OwnedTime()
+    private let loop: EventLoop
+
+    init() throws { loop = try time.loop() }
+
+    deinit { time.stop() }
+
+    private func watch(
+        _ host: String, _ port: UInt16, count: Int = 1, isOnDemand: Bool = false
+    ) throws -> OnLoop<(watch: TargetWatch, words: Words)> {
+        let loop = loop
+        return try OnLoop(on: loop) {
+            let words = Words()
+            let watch = TargetWatch(
+                on: loop, Resolver(), ListenerTables(on: loop), Endpoint(host: host, port: port), count: count,
+                isOnDemand: isOnDemand
+            ) { words.all.append($0) }
+            watch.onAnswered = { words.answers += 1 }
+            watch.ask()
+            return (watch, words)
+        }
+    }
+
+    private func last(_ watched: OnLoop<(watch: TargetWatch, words: Words)>) throws -> TargetWatch.Word? {
+        try watched.run { $0.words.all.last }
+    }
+
+    @Test("says that it answers, and where", arguments: ["127.0.0.1", "localhost"])
+    func answers(_ host: String) throws {
+        let service = try EchoService()
+        let watched = try watch(host, service.port)
+        try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
+        #expect(try last(watched)?.addresses.first?.port == service.port)
+        #expect(try watched.run { $0.words.answers } >= 1)
+        #expect(try watched.run { !$0.watch.isLooking })
+    }
+
+    @Test("says that it does not, and within a second of its coming that it does")
+    func comes() throws {
+        let service = try EchoService()
+        service.stop()
+        let watched = try watch("127.0.0.1", service.port)
+        try time.eventually("seen") { try self.last(watched)?.states.silent[0] != nil }
+        let reason = try last(watched)?.states.silent[0]
+        #expect(reason?.hasPrefix("127.0.0.1:\(service.port) does not answer") == true, "\(reason ?? "")")
+        let again = try EchoService(port: service.port)
+        let began = time.clock.now
+        try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
+        #expect(time.clock.now - began <= .seconds(1))
+        again.stop()
+        try time.eventually("missed") { try self.last(watched)?.states.silent[0] != nil }
+    }
+
+    @Test("looks at each port of a range, and says what many have to say together")
+    func range() throws {
+        let services = try consecutive(4)
+        services[1].stop()
+        services[3].stop()
+        let watched = try watch("127.0.0.1", services[0].port, count: 4)
+        try time.eventually("seen") {
+            let states = try self.last(watched)?.states
+            return states?.answering == [0, 2] && Set(states?.silent.keys ?? [:].keys) == [1, 3]
+        }
+        #expect(try watched.run { $0.words.all.count } <= 2)
+    }
+
+    private func consecutive(_ count: Int) throws -> [EchoService] {
+        for _ in 0..<50 {
+            let first = try EchoService()
+            let others = (1..<count).compactMap { try? EchoService(port: first.port &+ UInt16($0)) }
+            if others.count == count - 1 { return [first] + others }
+        }
+        throw OwnedTime.NotSo(what: "\(count) ports in a row")
+    }
+
+    @Test("hears of a visitor that could not be connected, and says so")
+    func visitor() throws {
+        let service = try EchoService()
+        let watched = try watch("127.0.0.1", service.port)
+        try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
+        service.stop()
+        try watched.run { $0.watch.targetFailed(0, "connection refused") }
+        #expect(try last(watched)?.states.silent[0] != nil)
+        #expect(try last(watched)?.error == "connection refused")
+    }
+
+    @Test("a name that there is not is named")
+    func noName() throws {
+        let watched = try watch("nowhere.invalid", 80)
+        try time.eventually("seen", step: .milliseconds(200)) { try self.last(watched)?.states.silent[0] != nil }
+        #expect(try last(watched)?.states.silent[0]?.contains("nowhere.invalid:80") == true)
+    }
+
+    @Test("a service on demand is never connected to; of its name it says where that leads")
+    func onDemand() throws {
+        let service = try EchoService()
+        service.stop()
+        let numeric = try watch("127.0.0.1", service.port, isOnDemand: true)
+        let named = try watch("localhost", service.port, isOnDemand: true)
+        try time.eventually("looked up") { try self.last(named) != nil }
+        #expect(try last(named)?.addresses.contains { $0.hostText == "127.0.0.1" || $0.hostText == "::1" } == true)
+        #expect(try named.run { $0.watch.isLooking } == false)
+        try time.throughout(.seconds(2), "without a word") { try self.last(numeric) == nil }
+    }
+
+    @Test("is silent once it is stopped")
+    func stopped() throws {
+        let service = try EchoService()
+        let watched = try watch("127.0.0.1", service.port)
+        let before = try watched.run { parts in
+            parts.watch.stop()
+            return parts.words.all.count
+        }
+        service.stop()
+        try time.throughout(.seconds(3), "silent") { try watched.run { $0.words.all.count } == before }
+    }
+}
