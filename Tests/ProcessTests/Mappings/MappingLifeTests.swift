@@ -139,30 +139,6 @@ extension ProcessTests {
             }
         }
 
-        @Test("a service that is down shows as target-down, closes visitors at once, and recovers by itself")
-        func targetDown() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let relay = try await s.relay()
-                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
-                let row = try await peer.verified(echo.port)
-                echo.program.kill()
-
-                let options = ["--port", "\(row.port)", "--kind", "silence"]
-                let closed = try await s.visit("garbage", options, seconds: 5)
-                try #require(closed["milliseconds"] as? Int ?? 9999 < 1000, "a new visitor is closed at once")
-                try await peer.mapping(echo.port, in: "target-down", within: .seconds(15))
-                let again = try s.startVisitor("garbage", options, seconds: 5)
-                let ended = try await again.exit(within: .seconds(10))
-                try #require(ended == 0 || again.stdout.contains("ECONNREFUSED"), "later ones too: \(again.stdout)")
-
-                _ = try await s.service("echo", port: echo.port)
-                let back = try await peer.verified(echo.port, within: .seconds(15))
-                try #require(back.port == row.port)
-                try await s.expectEcho("127.0.0.1", row.port)
-            }
-        }
-
         @Test("a mapping asked for while its service is down says so, and works once the service is there")
         func targetDownFromTheStart() async throws {
             try await scenario { s in

@@ -26,31 +26,5 @@ extension ProcessTests {
                 #expect(!peer.program.stdout.contains("127.0.0.1:\(echo.port) verified"))
             }
         }
-
-        @Test("a name that leads to where the peer reaches the relay is as good as its address")
-        func name() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let relay = try await s.relay { $0.advertise = "localhost" }
-                let peer = try await s.peer(of: relay)
-                let made = try await peer.command(["--mp", "\(echo.port)"])
-                #expect(
-                    made.status == ExitCode.fine && made.stdout.hasSuffix(" verified\n"), "\(made.stdout)\(made.stderr)"
-                )
-                #expect(made.stdout.hasPrefix("localhost:"))
-            }
-        }
-
-        @Test("a name that leads nowhere is not waited for, and what it is told for works")
-        func noSuchName() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let relay = try await s.relay { $0.advertise = "relay.invalid" }
-                let peer = try await s.peer(of: relay)
-                let made = try await peer.command(["--mp", "\(echo.port)"])
-                #expect(
-                    made.status == ExitCode.fine && made.stdout.hasSuffix(" active\n"), "\(made.stdout)\(made.stderr)")
-            }
-        }
     }
 }

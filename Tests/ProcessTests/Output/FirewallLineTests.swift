@@ -31,21 +31,5 @@ extension ProcessTests {
                 try #require(peer.program.stderr.split(separator: "\n").count { $0.contains("cannot be reached") } == 1)
             }
         }
-
-        @Test("services that are down when a node starts stand in one line, which counts them")
-        func manyDown() async throws {
-            try await scenario { s in
-                let relay = try await s.relay()
-                let free = try FreePorts.range(40)
-                let peer = try await s.peer(of: relay, mappings: free.map { "\($0)" })
-                let line = try await peer.program.line(containing: "targets do not answer")
-                try #require(line.contains("40 targets") && line.contains("and 35 more"), "\(line)")
-                try #require(peer.program.find("visitors are refused until it does") == nil)
-                let service = try await s.service("echo", port: free.lowerBound)
-                try await peer.program.line(containing: "127.0.0.1:\(service.port) answers again")
-                service.program.kill()
-                try await peer.program.line(containing: "127.0.0.1:\(service.port) does not answer")
-            }
-        }
     }
 }

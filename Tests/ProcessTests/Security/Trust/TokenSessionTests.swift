@@ -71,48 +71,6 @@ extension ProcessTests {
             }
         }
 
-        @Test("a token that runs out ends its session, and the reason is said")
-        func expiry() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let relay = try await s.relay()
-                let outsider = try await outsider(s, exposing: echo)
-                try await give(try await issue(relay, "box", expires: "6s"), of: relay, to: outsider)
-                let caller = try await s.caller(at: try await outsider.verified(echo.port).port)
-                try await caller.brokenOff(within: .seconds(10))
-                try await outsider.program.line(containing: "the token ran out")
-                try await outsider.program.line(containing: "this relay's clock says")
-            }
-        }
-
-        @Test("a newer token takes the place of the former one, and no connection is dropped when that one ends")
-        func renewal() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let relay = try await s.relay()
-                let outsider = try await outsider(s, exposing: echo)
-                let first = try await issue(relay, "first", expires: "8s")
-                try await give(first, of: relay, to: outsider)
-                let port = try await outsider.verified(echo.port).port
-                let caller = try await s.caller(at: port)
-                let said = try await give(try await issue(relay, "second"), of: relay, to: outsider)
-                try #require(said.contains("token renewed, valid until 20"), "\(said)")
-                try await outsider.program.line(containing: "the new token is accepted")
-                try await eventually("the first one is over", within: .seconds(15), every: .milliseconds(200)) {
-                    try await relay.command(["token", "list"]).stdout.split(separator: "\n").contains {
-                        $0.contains("first") && $0.contains("expired")
-                    }
-                }
-                // Longer than the relay looks for what has run out.
-                try await caller.echoes(50)
-                try await s.expectEcho("127.0.0.1", port)
-                try #require(relay.program.find("session ended") == nil && relay.program.find("ended") == nil)
-                // It is the second one now by which the session lives.
-                try #require(try await relay.command(["token", "revoke", "second"]).status == ExitCode.fine)
-                try await caller.brokenOff(within: .seconds(2))
-            }
-        }
-
         @Test("a newer token that is worth nothing changes nothing, and that is said")
         func renewalRefused() async throws {
             try await scenario { s in
@@ -175,25 +133,6 @@ extension ProcessTests {
                 try await give(String(changed), of: relay, to: outsider, expecting: ExitCode.refused)
                 try await outsider.program.line(containing: "the token's signature is wrong")
                 try #require(try await relay.viewRPM().isEmpty)
-            }
-        }
-
-        @Test("a token is held to its ports")
-        func ports() async throws {
-            try await scenario { s in
-                let echo = try await s.service("echo")
-                let range = try FreePorts.range(20)
-                let relay = try await s.relay(ports: range)
-                let outsider = try await outsider(s, exposing: echo)
-                // Two: for the service, and for the server port.
-                let own = (range.lowerBound + 7)...(range.lowerBound + 8)
-                let words = "\(own.lowerBound)-\(own.upperBound)"
-                try await give(try await issue(relay, "box", ["--ports", words]), of: relay, to: outsider)
-                try #require(own.contains(try await outsider.verified(echo.port).port))
-                let second = try await s.service("echo")
-                let asked = try await outsider.command(["--mp", "\(second.port):\(own.upperBound + 1)"])
-                try #require(asked.status == ExitCode.refused, "\(asked.stderr)")
-                try #require(asked.stderr.contains(words), "what it may have: \(asked.stderr)")
             }
         }
     }
