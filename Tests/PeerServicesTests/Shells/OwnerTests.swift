@@ -149,7 +149,7 @@ struct OwnerTests {
         renamed.announcedAs = "web"
         try peer.run { [renamed] in $0.change(renamed) }
         #expect(try peer.verified(id) == port)
-        #expect(try peer.run { $0.told }.map(\.name) == ["web"])
+        try bench.time.eventually("told") { try peer.run { $0.told }.map(\.name) == ["web"] }
         var closed = renamed
         closed.deny = [try Network("127.0.0.1/32")]
         try peer.run { [closed] in $0.change(closed) }

@@ -61,6 +61,38 @@ extension ProcessTests {
             }
         }
 
+        @Test("who waits for a peer that has gone silent is reset when its session ends, and not seconds later")
+        func waitingVisitor() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay, mappings: ["\(echo.port)"])
+                let row = try await peer.verified(echo.port)
+                // Channels that idled have to prove that they live.
+                try await Task.sleep(for: .milliseconds(1_500))
+                peer.program.signal(SIGSTOP)
+                defer { peer.program.signal(SIGCONT) }
+                // Some time before the relay's patience is over.
+                try await Task.sleep(for: .seconds(2))
+                let script = """
+                    import socket, sys, time
+                    began = time.monotonic()
+                    end = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+                    end.settimeout(20)
+                    end.sendall(b"hello")
+                    try: end.recv(1)
+                    except ConnectionResetError: print(int((time.monotonic() - began) * 1000))
+                    """
+                let visitor = try await s.run(
+                    "visitor", "/usr/bin/python3", ["-c", script, "\(row.port)"], within: .seconds(30))
+                let waited = try #require(
+                    Int(visitor.stdout.trimmingCharacters(in: .newlines)), "\(visitor.stdout)\(visitor.stderr)")
+                // 5 s after it was heard of last, and 10 s if nobody thought of those who wait.
+                try #require(waited < 5_000, "\(waited) ms")
+                try await s.expectRefused("127.0.0.1", row.port)
+            }
+        }
+
         @Test("a peer killed and started again has its port within 1 s")
         func peerKilled() async throws {
             try await scenario { s in

@@ -159,7 +159,11 @@ struct SeveralRelaysTests {
         let named = try peer.expose(1, port: service.port) { $0.announcedAs = "web" }
         try peer.expose(2, port: service.port)
         let port = try number(named, peer, at: 2)
-        let told = try peer.run { $0.told }
+        var told: [NodeRecord.Mapping] = []
+        try bench.time.eventually("told of both") {
+            told = try peer.run { $0.told }
+            return told.count == 2
+        }
         #expect(told.map(\.name) == ["web", "web"] && Set(told.map(\.ports.first)) == [port])
         #expect(Set(told.map(\.host)) == ["127.0.0.1", "127.0.0.2"])
         #expect(try peer.run { $0.unmap(named) })
