@@ -27,7 +27,7 @@ struct OwnerTests {
         #expect(try Visitor.says([1], to: port) == .refused)
         #expect(relay.store.leases.isEmpty)
         #expect(relay.log.first(with: "port \(port) is taken back from peer 2 (\(peer.keys.key.short))") != nil)
-        try bench.time.throughout(.seconds(30), "refused") { try peer.verified(id) == nil }
+        try bench.time.throughout(.seconds(30), "refused", step: .milliseconds(200)) { try peer.verified(id) == nil }
         // Ten minutes later it is as any other.
         _ = try bench.time.eventually("given", within: .seconds(700), step: .seconds(1)) {
             try peer.verified(id) != nil

@@ -152,7 +152,9 @@ struct SessionTests {
         try bench.time.eventually("said") { try peer.standing(at: relay)?.reason != nil }
         let prospect = try #require(try peer.run { $0.prospect(of: relay.endpoint) })
         #expect(prospect.terms == nil && prospect.reason == "nothing listens there (connection refused)")
-        try bench.time.throughout(.seconds(30), "one line for all attempts") { peer.log.count(of: "trying again") == 1 }
+        try bench.time.throughout(.seconds(30), "one line for all attempts", step: .milliseconds(200)) {
+            peer.log.count(of: "trying again") == 1
+        }
         #expect(try #require(try peer.run { $0.prospect(of: relay.endpoint) }).failures > 5)
         let again = try bench.relay(port: relay.port)
         try bench.time.eventually("found", within: .seconds(5)) { try peer.standing(at: again)?.state == .connected }
@@ -165,7 +167,9 @@ struct SessionTests {
         try relay.stop()
         let peer = try bench.peer(at: [relay])
         // Far from its next attempt.
-        try bench.time.throughout(.seconds(20), "away") { try peer.standing(at: relay)?.state != .connected }
+        try bench.time.throughout(.seconds(20), "away", step: .milliseconds(200)) {
+            try peer.standing(at: relay)?.state != .connected
+        }
         _ = try bench.relay(port: relay.port)
         try peer.run { $0.hurry() }
         try bench.time.eventually("found", within: .seconds(1)) {
@@ -202,7 +206,7 @@ struct SessionTests {
         try bench.time.eventually("connected") { try peer.standing(at: relay)?.state == .connected }
         try relay.run { $0.sendAway(peer.keys.key) }
         try bench.time.eventually("told") { peer.log.first(with: "sent this node away") != nil }
-        try bench.time.throughout(.seconds(30), "one line for all attempts") {
+        try bench.time.throughout(.seconds(30), "one line for all attempts", step: .milliseconds(200)) {
             relay.log.count(of: "is not let in") <= 1
         }
     }

@@ -48,13 +48,16 @@ final class OwnedTime: Sendable {
     }
 
     /// For so long, something holds.
+    ///
+    /// - Parameter step: how often that is looked at.
     func throughout(
-        _ span: Instant.Span, _ what: String, _ location: SourceLocation = #_sourceLocation, _ holds: () throws -> Bool
+        _ span: Instant.Span, _ what: String, step: Instant.Span = .milliseconds(20),
+        _ location: SourceLocation = #_sourceLocation, _ holds: () throws -> Bool
     ) throws {
         let end = clock.now + span
         while clock.now < end {
             try #require(try holds(), "no longer \(what)", sourceLocation: location)
-            pass(.milliseconds(20))
+            pass(step)
         }
     }
 

@@ -55,7 +55,9 @@ struct ToldHostTests {
         let line = try #require(peer.log.first(with: "cannot be reached from outside"))
         #expect(line.hasPrefix("warning: 127.0.0.77:") && line.contains("-> 127.0.0.1:\(service.port)"), "\(line)")
         #expect(line.contains("open TCP ports 20000-29999 in the firewall of relay 127.0.0.1:"), "\(line)")
-        try bench.time.throughout(.seconds(20), "said once") { peer.log.count(of: "cannot be reached") == 1 }
+        try bench.time.throughout(.seconds(20), "said once", step: .milliseconds(200)) {
+            peer.log.count(of: "cannot be reached") == 1
+        }
     }
 
     @Test("a relay that advertises nothing tells each peer the host by which that peer reached it")

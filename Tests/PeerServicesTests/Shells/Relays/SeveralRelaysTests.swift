@@ -83,7 +83,9 @@ struct SeveralRelaysTests {
             try peer.verifiedPorts(id).count == 3 && Set(peer.verifiedPorts(id)) == [usual, odd]
         }
         other.stop()
-        try bench.time.throughout(.seconds(20), "not asked again") { peer.log.count(of: "is asked for port") == 1 }
+        try bench.time.throughout(.seconds(20), "not asked again", step: .milliseconds(200)) {
+            peer.log.count(of: "is asked for port") == 1
+        }
     }
 
     @Test("exchanges the number where it is free, and visitors find one number everywhere")
