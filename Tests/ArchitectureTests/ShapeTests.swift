@@ -129,7 +129,7 @@ struct ShapeReader {
 @Suite("Types")
 struct ShapeTests {
     /// Types that are being taken apart. Each goes from here with the change that brings it below the limit.
-    private static let unfinished: Set = ["PeerService", "Relay", "TargetWatch", "MeshService"]
+    private static let unfinished: Set = ["MeshService"]
 
     private static let shapes = SourceTree.sources.map { (file: $0, shape: ShapeReader($0)) }
 

@@ -49,9 +49,11 @@ struct LeaseWriterTests {
     private func key(_ number: UInt8) -> NodeKey { NodeIdentity(seed: ShellBench.seed(number))!.key }
 
     private func lease(_ account: Grant.Membership?, of key: NodeKey? = nil) -> Lease {
-        Lease(
+        var lease = Lease(
             key: key ?? self.key(1), mapping: id, ports: PortRange(first: 20_000, count: 1)!, protocols: .tcp,
-            peerName: "peer", target: "127.0.0.1:80", expires: WallTime(seconds: 1), account: account)
+            peerName: "peer", target: "127.0.0.1:80", expires: WallTime(seconds: 1))
+        lease.account = account
+        return lease
     }
 
     @Test("in the line that they began in, also when their peer has another token by now")
