@@ -53,8 +53,8 @@ let package = Package(
         .target(
             name: "P2PRCKit",
             dependencies: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerTOML",
-                "PeerCore", "PeerWire", "CLinux", .product(name: "Logging", package: "swift-log"),
+                "PeerAPI", "PeerServices", "PeerDataPlane", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage",
+                "PeerTOML", "PeerCore", "PeerWire", "CLinux", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .target(
@@ -78,10 +78,12 @@ let package = Package(
         .target(
             name: "PeerServices",
             dependencies: [
-                "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire",
+                "PeerDataPlane", "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
+        .target(
+            name: "PeerDataPlane", dependencies: ["PeerReactor", "PeerCore", "PeerWire"], swiftSettings: strict),
         .target(
             name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "CRecords", "PeerCore", "PeerWire"],
             swiftSettings: strict),
@@ -135,9 +137,12 @@ let package = Package(
             name: "PeerProbingTests",
             dependencies: ["PeerProbing", "PeerReactor", "PeerCore", "PeerWire", "COpenSSL"], swiftSettings: testing),
         .testTarget(
+            name: "PeerDataPlaneTests", dependencies: ["PeerDataPlane", "PeerReactor", "PeerCore", "PeerWire"],
+            swiftSettings: testing),
+        .testTarget(
             name: "PeerServicesTests",
             dependencies: [
-                "PeerServices", "PeerCore", "PeerReactor", "PeerStorage", "PeerWire",
+                "PeerServices", "PeerDataPlane", "PeerCore", "PeerReactor", "PeerStorage", "PeerWire",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
@@ -158,8 +163,8 @@ let package = Package(
         .testTarget(
             name: "P2PRCKitTests",
             dependencies: [
-                "TestSupport", "P2PRCKit", "PeerServices", "PeerReactor", "PeerTokens", "PeerStorage", "PeerTOML",
-                "PeerCore", "PeerWire",
+                "TestSupport", "P2PRCKit", "PeerServices", "PeerDataPlane", "PeerReactor", "PeerTokens", "PeerStorage",
+                "PeerTOML", "PeerCore", "PeerWire",
             ],
             swiftSettings: testing),
         .testTarget(name: "ArchitectureTests", swiftSettings: testing),

@@ -24,7 +24,8 @@ struct DialPlace: Sendable, CustomStringConvertible {
     /// What begins a connection, wherever it stands.
     static let calls = [
         "connect(", "sendto(", "getaddrinfo(", "gethostbyname(", "Connector(", "Connector.open(", "Connector.openUnix(",
-        ".resolve(", "RelayDialler(", "ReachabilityProbe(", "client.send(", "NodeClient(", "UnixExchange.exchange(",
+        "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "client.send(",
+        "NodeClient(", "UnixExchange.exchange(",
         "curl_multi_add_handle(", "curl_easy_perform(",
     ]
 
@@ -44,12 +45,15 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerServices/Peer/Targets/TargetWatch.swift", call: ".resolve(",
             cause: .user("the targets that he mapped")),
         DialPlace(
-            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector.open(",
+            path: "PeerDataPlane/Egresses/Target/Targets.swift", call: "Connector.open(",
             cause: .user("the targets that he mapped")),
         DialPlace(
-            path: "PeerServices/Lanes/PeerLane.swift", call: "Connector(",
+            path: "PeerDataPlane/Frontends/Channel/DialledChannels.swift", call: "carrier.dial(",
             cause: .itself("a relay wants data channels: to the address that its session stands on")),
-        DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(path: "PeerDataPlane/Carriers/DialAttempt.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(path: "PeerDataPlane/Carriers/TLSCarrier.swift", call: "DialAttempt(", cause: .mechanism),
+        DialPlace(path: "PeerDataPlane/Carriers/PlainCarrier.swift", call: "DialAttempt(", cause: .mechanism),
+        DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: "carrier.dial(", cause: .mechanism),
         DialPlace(path: "PeerServices/Peer/Relays/RelayDialler.swift", call: ".resolve(", cause: .mechanism),
         DialPlace(
             path: "PeerServices/Peer/Relays/RelayConnection.swift", call: "RelayDialler(",

@@ -19,6 +19,11 @@ struct Layer: Sendable, CustomStringConvertible {
             allowed: ["Glibc", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerCore", "PeerWire"],
             reason: "the only code that touches sockets; it knows no disk, no service and no configuration"),
         Layer(
+            name: "PeerDataPlane", allowed: ["PeerReactor", "PeerCore", "PeerWire"],
+            reason:
+                "visitors' bytes and the ways that they take: no disk, no log, no session's handshake, so that it can "
+                + "be measured and fuzzed alone"),
+        Layer(
             name: "PeerProbing", allowed: ["Glibc", "CCurl", "COpenSSL", "PeerCore", "PeerWire"],
             reason: "asks other nodes through libcurl, on a thread of its own; what and whom, it is told"),
         Layer(
@@ -42,13 +47,16 @@ struct Layer: Sendable, CustomStringConvertible {
             reason: "the HTTP library stays in here: its answers are handed in, and it listens on a Unix socket"),
         Layer(
             name: "PeerServices",
-            allowed: ["PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire", "Logging"],
+            allowed: [
+                "PeerDataPlane", "PeerReactor", "PeerProbing", "PeerStorage", "PeerCore", "PeerWire", "Logging",
+            ],
             reason: "shells that run the machines: system calls belong to PeerReactor, SQL to PeerStorage"),
         Layer(
             name: "P2PRCKit",
             allowed: [
-                "PeerAPI", "PeerServices", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage", "PeerTOML",
-                "PeerCore", "PeerWire", "CLinux", "Logging", "Glibc", "Synchronization", "FoundationEssentials",
+                "PeerAPI", "PeerServices", "PeerDataPlane", "PeerTokens", "PeerReactor", "PeerProbing", "PeerStorage",
+                "PeerTOML", "PeerCore", "PeerWire", "CLinux", "Logging", "Glibc", "Synchronization",
+                "FoundationEssentials",
             ],
             reason: "the one place that names concrete parts; it talks to the database through PeerStorage only"),
         Layer(

@@ -18,9 +18,11 @@ import Testing
         #expect(text == committed)
     }
 
-    static func line(_ from: String, _ event: String, _ to: String, _ actions: [String]) -> String {
+    static func line(
+        _ from: String, _ event: String, _ to: String, _ actions: [String], width: Int = 18
+    ) -> String {
         let actions = actions.isEmpty ? "-" : actions.joined(separator: ", ")
-        return "\(pad(from, 18)) \(pad(event, 24)) \(pad(to == from ? "=" : to, 18)) \(actions)\n"
+        return "\(pad(from, width)) \(pad(event, 24)) \(pad(to == from ? "=" : to, width)) \(actions)\n"
     }
 
     private static func pad(_ text: String, _ width: Int) -> String {

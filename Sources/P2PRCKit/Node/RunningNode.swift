@@ -21,7 +21,8 @@ struct RunningNode: Sendable {
         let (control, lanes) = (loops[0], Array(loops.dropFirst()))
         let software = "p2prc/\(P2PRCVersion.text)"
         let bindHost = settings.bind?.host
-        let server = NodeServer(on: control, keys: state.keys, policy: settings.arrivalPolicy)
+        let carriers = Parts.carriers(state.keys)
+        let server = NodeServer(on: control, carriers: carriers, policy: settings.arrivalPolicy)
         let listener: Listener
         do throws(SystemError) {
             listener = try Listener.hold(port: settings.serverPort, on: bindHost, .betweenNodes)
@@ -54,7 +55,8 @@ struct RunningNode: Sendable {
         let peer = PeerService(
             on: control, lanes: lanes, keys: state.keys, setup: setup,
             parts: PeerService.Parts(
-                server: server, writer: state.writer, receipts: state.receipts, judge: judge, log: log))
+                server: server, carriers: carriers, writer: state.writer, receipts: state.receipts, judge: judge,
+                log: log))
         let listings = ListingsWriter(
             on: control, publisher: state.publisher, hook: state.hook, ports: settings.relayPolicy.ports.usual, log: log
         )

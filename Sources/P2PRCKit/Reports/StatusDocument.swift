@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage

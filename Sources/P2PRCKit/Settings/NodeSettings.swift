@@ -1,4 +1,5 @@
 public import PeerCore
+internal import PeerDataPlane
 public import PeerReactor
 internal import PeerServices
 internal import PeerStorage

@@ -2,32 +2,19 @@ internal import PeerCore
 internal import PeerWire
 
 extension Forwarder {
-    /// What each end has said of a visitor who was reset.
-    struct LastWords {
-        /// This end said `end` before.
-        var isSaid: Bool
-        /// The other end said `end` or `broken`.
-        var isHeard: Bool
-    }
-
-    /// `nil` when something waits to be written: who is reset must not be told of it behind that.
-    func lastWords() -> LastWords? {
-        guard let channel else { return nil }
-        let (to, from) = channel.isLeft ? (rightToLeft, leftToRight) : (leftToRight, rightToLeft)
-        guard to.spill.isEmpty else { return nil }
-        // Who ended his direction and was reset then cannot be told of any more: what was said cannot be taken back. A
-        // client that leaves with an answer on its way does just that, so the relay waits for the answer's end. At the
-        // peer it is the target, and then a visitor would wait; the channel's reset tells him at once.
-        if channel.isLeft, to.hasLastWord, !from.sawEnd { return nil }
-        return LastWords(isSaid: to.hasLastWord, isHeard: from.sawEnd)
+    /// Whether the channel may outlive a visitor that was reset. Not when something waits to be written: the other end
+    /// must not be told of the reset behind that.
+    var canRecover: Bool {
+        guard let channel, channel.machine.canRecover else { return false }
+        return (channel.isLeft ? rightToLeft : leftToRight).spill.isEmpty
     }
 }
 
-/// A data channel whose visitor was reset: tells the other end, and passes over what that still sends of him, until it
-/// says its own last word. Then the channel serves the next one. Else it is closed, which says the same.
+/// A data channel whose visitor was reset: tells the other end, and passes over what that still sends of the visitor,
+/// until it says its own last word. Then the channel serves the next one. Else it is closed, which says the same.
 ///
-/// Many visitors leave by a reset: whoever closes a connection that something was just sent on. Without this each of
-/// them would cost a new channel, and that a handshake.
+/// Many visitors leave by a reset: they close a connection that something was just sent on. Without this each of them
+/// would cost a new channel, and that a handshake.
 final class ChannelRecovery: EventSource {
     /// The other end hears of it at once, unless it does not read; then the reset of the channel has to tell it.
     private static let limit = Instant.Span.seconds(1)
@@ -38,22 +25,18 @@ final class ChannelRecovery: EventSource {
     private var loop: EventLoop { forwarder.loop }
     private var stream: Stream?
     private var channel: Forwarder.Channel
-    private var words: Forwarder.LastWords
     private var room = maximumPassedOver
     private var timer: LoopTimer?
 
-    init(
-        of forwarder: Forwarder, _ stream: consuming Stream, _ channel: Forwarder.Channel, _ words: Forwarder.LastWords
-    ) {
+    init(of forwarder: Forwarder, _ stream: consuming Stream, _ channel: Forwarder.Channel) {
         self.forwarder = forwarder
         self.stream = consume stream
         self.channel = channel
-        self.words = words
         super.init()
     }
 
     func start() {
-        if !words.isSaid, stream?.sendAtOnce(ChannelFrame.broken) != true { return end(isWhole: false) }
+        if let word = channel.machine.reset(), stream?.sendAtOnce(word) != true { return end(isWhole: false) }
         let input = channel.input
         channel.input = []
         input.withUnsafeBytes(passOver)
@@ -83,12 +66,12 @@ final class ChannelRecovery: EventSource {
 
     private func passOver(_ bytes: UnsafeRawBufferPointer) {
         var offset = 0
-        while !words.isHeard {
-            switch channel.reader.next(in: bytes, from: &offset) {
-            case .bytes: continue
-            case .nothing: return
-            case .end, .broken: words.isHeard = true
-            case .ready, .alive, .raw, .breach: return end(isWhole: false)
+        while !channel.machine.hasHeardLast {
+            let piece = channel.reader.next(in: bytes, from: &offset)
+            if piece == .nothing { return }
+            switch channel.hear(piece) {
+            case .goesOn, .ended, .broken: continue
+            case .ready, .raw, .breach: return end(isWhole: false)
             }
         }
         channel.input = Array(bytes[offset...])

@@ -1,42 +1,48 @@
 import Glibc
+internal import PeerCore
 internal import PeerWire
 
 /// The part of a forwarder that has a data channel with frames at one end (docs/protocol.md, "Data channels").
 ///
-/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives him. So it does when he was
-/// reset, as long as that can be said and heard at once (`ChannelRecovery`); else the channel is reset too. Bulk over
-/// plaintext says `raw`, and is from there on what it is without frames; that channel is not used again.
+/// The end of a visitor's direction is a frame instead of a FIN, so the connection outlives the visitor. So it does
+/// when the visitor was reset, as long as that can be said and heard at once (`ChannelRecovery`); else the channel is
+/// reset too. Bulk over plaintext says `raw`, and is from there on what it is without frames; that channel is not used
+/// again. What may come and be said is the machine's decision, which is asked at the borders of frames only.
 extension Forwarder {
     struct Channel {
-        /// At the peer the channel is on the left, at the relay on the right.
+        /// At the listener the channel is on the left, at the announcer on the right.
         let isLeft: Bool
+        var machine: ChannelMachine
         var reader = ChannelFrameReader()
         /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
         var input: [UInt8]
-        /// No other visitor comes on it: one direction was given over to bytes without frames, or there was a breach.
-        var isSpent = false
-        var saidReady = false
 
-        /// The peer says when it is through with a visitor; the relay waits for that before it announces the next.
-        var owesReady: Bool { isLeft && !isSpent && !saidReady }
+        init(on side: Side, input: [UInt8], allowsRaw: Bool) {
+            isLeft = side == .left
+            machine = ChannelMachine(isLeft ? .listener : .announcer, .visiting, allowsRaw: allowsRaw)
+            self.input = input
+        }
     }
 
     /// - Parameter stream: the channel, where each end has said its last word on the visitor.
     func part(with stream: consuming Stream?, _ channel: Channel) {
-        guard let stream = consume stream, !channel.owesReady || stream.sendAtOnce(ChannelFrame.ready) else {
-            return partedWithChannel(nil, [])
-        }
+        var machine = channel.machine
+        guard let stream = consume stream else { return partedWithChannel(nil, []) }
+        if let word = machine.part(), !stream.sendAtOnce(word) { return partedWithChannel(nil, []) }
         partedWithChannel(stream, channel.input)
     }
 
     func isToChannel(_ isLeftToRight: Bool) -> Bool { channel?.isLeft == !isLeftToRight }
 
+    /// Whether this direction goes to the channel, and its last frame is written or waits.
+    func hasSaidLast(_ isLeftToRight: Bool) -> Bool {
+        guard let channel, channel.isLeft == !isLeftToRight else { return false }
+        return channel.machine.hasSaidLast
+    }
+
     /// This direction has ended; with the other one before it, so has the visitor.
     func sayLastWord(_ flow: inout Flow) {
-        flow.hasLastWord = true
-        guard isOneWayDone, channel?.owesReady == true else { return keep(ChannelFrame.end, &flow) }
-        channel?.saidReady = true
-        keep(ChannelFrame.end + ChannelFrame.ready, &flow)
+        if let word = channel?.machine.end(isPassedOn: isOneWayDone) { keep(word, &flow) }
     }
 
     /// Bytes read, or `nil` when a side broke.
@@ -44,8 +50,7 @@ extension Forwarder {
         guard isToChannel(isLeftToRight) else { return unframe(&flow, isLeftToRight) }
         guard isBulk else { return frame(&flow, isLeftToRight) }
         flow.isFramed = false
-        channel?.isSpent = true
-        keep(ChannelFrame.raw, &flow)
+        if let word = channel?.machine.goRaw() { keep(word, &flow) }
         return 0
     }
 
@@ -85,23 +90,22 @@ extension Forwarder {
         if !payload.isEmpty {
             isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &flow, isLeftToRight)
         }
-        switch last {
-        case .nothing: break
-        case .raw where isSpliceable:
-            flow.isFramed = false
-            channel?.isSpent = true
-        case .end, .broken:
+        if last == .nothing { return isPassed ? count : nil }
+        switch channel?.hear(last) ?? .breach {
+        case .goesOn: break
+        case .raw: flow.isFramed = false
+        case .ended, .broken:
             flow.sawEnd = true
             channel?.input = Array(loop.buffer[walked..<count])
             if case .broken = last { return nil }
-        case .bytes, .ready, .alive, .raw, .breach: return breach(&flow)
+        case .ready, .breach: return breach(&flow)
         }
         return isPassed ? count : nil
     }
 
     private func breach(_ flow: inout Flow) -> Int? {
         flow.sawEnd = false
-        channel?.isSpent = true
+        channel?.machine.breach()
         return nil
     }
 
@@ -147,6 +151,24 @@ extension Forwarder {
                 return (payload, piece, count)
             default: return (payload, piece, offset)
             }
+        }
+    }
+}
+
+extension Forwarder.Channel {
+    /// What a piece that was read means here.
+    mutating func hear(_ piece: ChannelFrameReader.Piece) -> ChannelMachine.Step {
+        switch piece {
+        case .bytes: return machine.hear(.bytes)
+        case .end: return machine.hear(.end)
+        case .broken: return machine.hear(.broken)
+        case .ready: return machine.hear(.ready)
+        case .alive: return machine.hear(.alive)
+        case .raw: return machine.hear(.raw)
+        case .nothing: return .goesOn
+        case .breach:
+            machine.breach()
+            return .breach
         }
     }
 }

@@ -28,8 +28,6 @@ open class Forwarder: EventSource {
     struct Flow {
         /// Frames go this way: one of its ends is a channel that is used again, and nobody said `raw`.
         var isFramed = false
-        /// The frame that ends this direction is written, or waits.
-        var hasLastWord = false
         var isReadable = false
         /// The allowance is used up; a timer is set for more.
         var isHeldBack = false
@@ -127,7 +125,7 @@ open class Forwarder: EventSource {
     ///   - side: the left one at the peer, the right one at the relay.
     ///   - input: bytes of the channel, frames, that were read already.
     public final func useFrames(on side: Side, input: [UInt8] = []) {
-        channel = Channel(isLeft: side == .left, input: input)
+        channel = Channel(on: side, input: input, allowsRaw: isSpliceable)
         leftToRight.isFramed = true
         rightToLeft.isFramed = true
         if !input.isEmpty {
@@ -217,7 +215,7 @@ open class Forwarder: EventSource {
     private final func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
         guard flow.inPipe == 0, flow.spill.isEmpty, !flow.sawEnd else { return }
         var budget = EventLoop.turn
-        while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !flow.hasLastWord,
+        while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !hasSaidLast(isLeftToRight),
             let moved = flow.isFramed ? carryFrames(&flow, isLeftToRight, false) : copy(&flow, isLeftToRight), moved > 0
         {
             budget -= max(moved, Self.leastRest)
@@ -249,7 +247,7 @@ open class Forwarder: EventSource {
             }
             if flow.sawEnd {
                 if flow.isFramed, isToChannel(isLeftToRight) {
-                    if !flow.hasLastWord {
+                    if !hasSaidLast(isLeftToRight) {
                         sayLastWord(&flow)
                         continue
                     }
@@ -479,7 +477,7 @@ open class Forwarder: EventSource {
         assert(!isLentOut, "a forwarder was ended from within its own turn")
         guard left != nil else { return }
         loop.forget(self)
-        let lastWords = isRecoverable ? lastWords() : nil
+        let isRecovered = isRecoverable && canRecover
         dropPipe(&leftToRight)
         dropPipe(&rightToLeft)
         dropSpill(&leftToRight)
@@ -487,7 +485,7 @@ open class Forwarder: EventSource {
         let channel = self.channel
         self.channel = nil
         var kept: Stream?
-        if let channel, !channel.isSpent, lastWords != nil || ending.isClean {
+        if let channel, channel.machine.servesAgain, isRecovered || ending.isClean {
             kept = channel.isLeft ? left.take() : right.take()
         }
         switch ending {
@@ -499,8 +497,8 @@ open class Forwarder: EventSource {
             _ = right.take()
         }
         ended(ending)
-        if let channel, let lastWords, let kept = kept.take() {
-            ChannelRecovery(of: self, kept, channel, lastWords).start()
+        if let channel, isRecovered, let kept = kept.take() {
+            ChannelRecovery(of: self, kept, channel).start()
         } else if let channel {
             part(with: kept, channel)
         }

@@ -1,9 +1,10 @@
 import Glibc
 public import PeerCore
+internal import PeerWire
 
-/// A data channel that waits for a visitor. Belongs to one loop.
+/// A data channel that waits for a visitor, or for the other end to be through with one. Belongs to one loop.
 ///
-/// At the relay it is only watched for breaking; at the peer its first bytes are the relay's word on a visitor.
+/// The announcer only watches an idle channel for breaking; at the listener its first bytes are a visitor's start.
 public final class ReadyChannel: EventSource {
     /// A channel that was heard of so recently needs no proof of life.
     static let freshness = Instant.Span.seconds(1)
@@ -12,13 +13,35 @@ public final class ReadyChannel: EventSource {
 
     public enum Liveness: Sendable { case fresh, likely, stale }
 
+    /// What has to come first.
+    public struct Word {
+        /// How many bytes it has; 0 where none may come.
+        let byteCount: Int
+        /// Whether it may begin so; asked as the bytes come.
+        let mayBegin: ([UInt8]) -> Bool
+
+        public init(byteCount: Int, mayBegin: @escaping ([UInt8]) -> Bool = { _ in true }) {
+            self.byteCount = byteCount
+            self.mayBegin = mayBegin
+        }
+
+        /// What a channel waits for where there are no visitor's bytes on it.
+        public init(of machine: ChannelMachine) {
+            switch machine.awaited {
+            case .start: self.init(byteCount: VisitorStart.byteCount, mayBegin: VisitorStart.mayBegin(with:))
+            case .ready: self.init(byteCount: ChannelFrame.ready.count, mayBegin: ChannelFrame.ready.starts(with:))
+            case .alive: self.init(byteCount: ChannelFrame.alive.count, mayBegin: ChannelFrame.alive.starts(with:))
+            default: self.init(byteCount: 0)
+            }
+        }
+    }
+
     private let loop: EventLoop
     private var stream: Stream?
     private let since: Instant
     /// The first word, as far as it came.
     private var received: [UInt8] = []
-    private let expected: Int
-    private let isPossible: ([UInt8]) -> Bool
+    private let expected: Word
     /// From the first byte of the word to the last.
     var limit = SessionTiming.handshakeLimit
     private var timer: LoopTimer?
@@ -26,18 +49,16 @@ public final class ReadyChannel: EventSource {
 
     /// - Parameters:
     ///   - read: what was read off it before, less than a whole word.
-    ///   - expected: how many bytes make the first word; 0 when none may come.
-    ///   - isPossible: whether a word may begin so; asked as the bytes come.
+    ///   - expected: the first word.
     ///   - onWord: called once, with those bytes, or with none when the channel broke.
     public init(
         on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool, read: [UInt8] = [],
-        expecting expected: Int, isPossible: @escaping ([UInt8]) -> Bool = { _ in true },
+        expecting expected: Word,
         onWord: @escaping (ReadyChannel, [UInt8]?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.stream = consume stream
         self.expected = expected
-        self.isPossible = isPossible
         self.onWord = onWord
         since = loop.now
         received = read
@@ -79,13 +100,13 @@ public final class ReadyChannel: EventSource {
         guard onWord != nil, !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) else { return }
         // To the end of what is there: half a word and the other side's end may come in one event.
         while true {
-            let wanted = max(1, expected - received.count)
+            let wanted = max(1, expected.byteCount - received.count)
             let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<wanted])
             switch stream?.read(into: buffer) {
-            case .bytes(let count) where expected > 0:
+            case .bytes(let count) where expected.byteCount > 0:
                 received.append(contentsOf: buffer[..<count])
-                if received.count == expected { return word(received) }
-                guard isPossible(received) else { return word(nil) }
+                if received.count == expected.byteCount { return word(received) }
+                guard expected.mayBegin(received) else { return word(nil) }
             case .wouldBlock: return awaitRest()
             case .bytes, .end, .failed, nil: return word(nil)
             }

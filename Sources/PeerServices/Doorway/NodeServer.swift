@@ -1,9 +1,10 @@
 internal import PeerCore
+package import PeerDataPlane
 public import PeerReactor
 public import PeerWire
 
-/// The one port where other nodes come. The first byte of a connection tells TLS from a plain data channel; what TLS
-/// is for, its application protocol tells. Whatever is nothing of ours is closed and counted. Belongs to the control
+/// The one port where other nodes come. The first byte of a connection tells which carrier it came by; what it is for,
+/// the carrier or the first bytes inside tell. What is nothing of ours is closed and counted. Belongs to the control
 /// loop.
 public final class NodeServer {
     /// What became of connections that were none of ours.
@@ -52,13 +53,10 @@ public final class NodeServer {
         }
     }
 
-    /// The first byte of TLS (RFC 8446, section 5.1: a record of the handshake).
-    private static let tlsByte: UInt8 = 0x16
-
     private let policy: ArrivalPolicy
     private var gate: SourceGate
     private let loop: EventLoop
-    private let keys: KeyRing
+    private let carriers: Carriers
     private var listeners: [UInt16: Listener] = [:]
     private var undecided: [ObjectIdentifier: UnidentifiedConnection] = [:]
     /// Of those that are undecided, here or at a session's handshake.
@@ -82,12 +80,12 @@ public final class NodeServer {
         var bytes: [UInt8] = []
         var timer: LoopTimer?
         var firstByte: FirstByte?
-        var handshake: TLSHandshake?
+        var accepting: (any Accepting)?
         var channel: ByteChannel?
-        /// Set once TLS stands, for sessions.
+        /// What its carrier has proven, for sessions.
         var proven: (key: NodeKey, secrets: SessionSecrets)?
         /// Nothing has come that would cost its sender anything.
-        var isSilent: Bool { channel == nil && handshake?.hasHello != true }
+        var isSilent: Bool { channel == nil && accepting?.isSilent != false }
 
         init(from source: HostAddress, _ ticket: SourceGate.Ticket?) {
             self.source = source
@@ -95,9 +93,9 @@ public final class NodeServer {
         }
     }
 
-    public init(on loop: EventLoop, keys: KeyRing, policy: ArrivalPolicy = ArrivalPolicy()) {
+    package init(on loop: EventLoop, carriers: Carriers, policy: ArrivalPolicy = ArrivalPolicy()) {
         self.loop = loop
-        self.keys = keys
+        self.carriers = carriers
         self.policy = policy
         gate = SourceGate(policy.sources, seed: UInt64.random(in: 0 ... .max))
         places = PlaceTable(capacity: policy.maximumUndecided, kept: policy.maximumUndecided / 4)
@@ -109,8 +107,6 @@ public final class NodeServer {
         try listener.accept(on: loop) { [weak self] stream, address in self?.admit(stream, address) }
         listeners[listener.address.port] = listener
     }
-
-    /// Proves another key to whoever comes from now on.
 
     func listens(on port: UInt16) -> Bool { listeners[port] != nil }
 
@@ -157,7 +153,7 @@ public final class NodeServer {
                 rejected.silent += 1
                 return dismiss(newcomer)
             }
-            if byte == Self.tlsByte { secure(newcomer, stream) } else { read(newcomer, stream) }
+            accept(newcomer, stream, byte)
         }
         newcomer.firstByte = firstByte
         firstByte.start()
@@ -173,43 +169,46 @@ public final class NodeServer {
         return true
     }
 
-    // MARK: TLS
+    // MARK: What its carrier proves
 
-    private func secure(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream) {
-        let handshake = TLSHandshake(on: loop, stream, keys.tls, as: .server, limit: SessionTiming.strangerLimit) {
-            [weak self, weak newcomer] outcome in
-            guard let self, let newcomer else { return }
-            newcomer.handshake = nil
-            switch consume outcome {
-            case .secured(let stream, let facts): secured(newcomer, stream, facts)
-            case .failed:
-                rejected.brokenTLS += 1
-                dismiss(newcomer)
-            }
+    private func accept(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream, _ firstByte: UInt8) {
+        guard let carrier = carriers.carrier(claiming: firstByte) else {
+            rejected.foreign += 1
+            return dismiss(newcomer)
         }
-        newcomer.handshake = handshake
-        handshake.start(isRegistered: true)
+        let accepting = carrier.accept(stream, on: loop, within: SessionTiming.strangerLimit) {
+            [weak self, weak newcomer] accepted in
+            guard let self, let newcomer else { return }
+            newcomer.accepting = nil
+            guard let accepted = consume accepted else {
+                rejected.brokenTLS += 1
+                return dismiss(newcomer)
+            }
+            self.accepted(newcomer, accepted)
+        }
+        if undecided[ObjectIdentifier(newcomer)] === newcomer, newcomer.channel == nil {
+            newcomer.accepting = accepting
+        }
     }
 
-    private func secured(_ newcomer: UnidentifiedConnection, _ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
-        switch facts.purpose {
-        case .session:
-            guard let key = facts.key, let secrets = facts.secrets else { return dismiss(newcomer) }
-            newcomer.proven = (key, secrets)
-            read(newcomer, stream)
-        case .data:
+    private func accepted(_ newcomer: UnidentifiedConnection, _ accepted: consuming Accepted) {
+        switch accepted.opening {
+        case .preamble(let key, let secrets):
+            if let key, let secrets { newcomer.proven = (key, secrets) }
+            read(newcomer, accepted.intoStream())
+        case .channel(let group):
             dismiss(newcomer)
-            guard let group = facts.group, onDataChannel?(stream, group) == true else {
+            guard onDataChannel?(accepted.intoStream(), group) == true else {
                 rejected.unproven += 1
                 return
             }
-        case .http:
+        case .http(let key):
             dismiss(newcomer)
             guard let onHTTP else {
                 rejected.foreign += 1
                 return
             }
-            onHTTP(stream, facts.key)
+            onHTTP(accepted.intoStream(), key)
         }
     }
 
@@ -301,7 +300,7 @@ public final class NodeServer {
     private func dismiss(_ newcomer: UnidentifiedConnection) {
         forget(newcomer)
         newcomer.firstByte?.cancel()
-        newcomer.handshake?.cancel()
+        newcomer.accepting?.cancel()
         newcomer.channel?.closeAfterFlush()
     }
 }

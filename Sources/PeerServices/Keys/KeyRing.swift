@@ -1,9 +1,10 @@
+public import PeerDataPlane
 public import PeerReactor
 public import PeerWire
 
 /// The keys of a node, in one place: whoever needs one asks here, at the moment of use. From any thread; asked once for
 /// a handshake or a signature, and never for a byte.
-public final class KeyRing: Sendable {
+public final class KeyRing: TLSCredentials {
     private struct State: Sendable {
         var identity: NodeIdentity
         var history: KeyHistory
@@ -31,7 +32,7 @@ public final class KeyRing: Sendable {
     /// How the node came to its key.
     public var history: KeyHistory { state.withLock(\.history) }
     /// For handshakes that begin now.
-    var tls: TLSContext { state.withLock(\.tls) }
+    package var tls: TLSContext { state.withLock(\.tls) }
     /// Of this node's own mesh, the present one first.
     public var meshKeys: [MeshKey] { state.withLock(\.meshKeys) }
 

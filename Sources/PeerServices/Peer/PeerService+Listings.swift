@@ -1,4 +1,5 @@
 public import PeerCore
+public import PeerDataPlane
 internal import PeerReactor
 internal import PeerStorage
 public import PeerWire

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerStorage
 internal import PeerWire
@@ -57,7 +58,7 @@ extension PeerService: RelayConnectionHost {
         if let address = relay.remoteAddress {
             for number in 0..<terms.groups {
                 onLane(of: number, terms, relay) { lane, group in
-                    lane.open(terms, group: group.number, at: [address], wanted: channels)
+                    lane.channels.begin(terms, group: group.number, at: [address], wanted: channels)
                 }
             }
         }
@@ -80,7 +81,7 @@ extension PeerService: RelayConnectionHost {
     /// - Parameter terms: of the session that was there.
     func lost(_ relay: UsedRelay, _ terms: SessionTerms?) {
         if let terms {
-            for number in 0..<terms.groups { onLane(of: number, terms, relay) { $0.close($1) } }
+            for number in 0..<terms.groups { onLane(of: number, terms, relay) { $0.channels.end($1) } }
         }
         relay.waiting = []
         relay.checks.sessionLost()
@@ -129,7 +130,7 @@ extension PeerService: RelayConnectionHost {
             handle(.refused(reason, detail: detail), mapping, relay)
         case .channelsWanted(let count, let number):
             guard let terms = relay.terms else { return }
-            onLane(of: Int(number), terms, relay) { $0.want(Int(count), for: $1) }
+            onLane(of: Int(number), terms, relay) { $0.channels.want(Int(count), for: $1) }
         case .checkDone(let number, let passed, _): checks.verifierAnswered(number, passed: passed, relay)
         case .meshKeyRenewed(let key): received(meshKey: key, from: relay)
         case .keyHistory(let history): received(keyHistory: history, from: relay)

@@ -1,5 +1,6 @@
 public import Logging
 public import PeerCore
+package import PeerDataPlane
 public import PeerReactor
 public import PeerStorage
 internal import PeerWire
@@ -39,16 +40,20 @@ extension PeerService {
     /// Parts of the node that a peer works with.
     public struct Parts {
         public var server: NodeServer
+        /// By which streams to relays go.
+        package var carriers: Carriers
         public var writer: TableWriter
         public var receipts: ReceiptWriter
         /// Judges addresses that others named.
         public var judge: DialGuard
         public var log: Logger
 
-        public init(
-            server: NodeServer, writer: TableWriter, receipts: ReceiptWriter, judge: DialGuard, log: Logger
+        package init(
+            server: NodeServer, carriers: Carriers, writer: TableWriter, receipts: ReceiptWriter, judge: DialGuard,
+            log: Logger
         ) {
             self.server = server
+            self.carriers = carriers
             self.writer = writer
             self.receipts = receipts
             self.judge = judge

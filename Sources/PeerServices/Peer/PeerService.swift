@@ -1,5 +1,6 @@
 internal import Logging
 public import PeerCore
+internal import PeerDataPlane
 public import PeerReactor
 internal import PeerStorage
 public import PeerWire
@@ -45,7 +46,7 @@ public final class PeerService {
         self.setup = setup
         self.parts = parts
         connections = RelayConnection.Parts(
-            loop: loop, keys: keys,
+            loop: loop, keys: keys, carriers: parts.carriers,
             introduction: PeerMessage.Introduction(
                 instance: setup.process.instance, name: setup.name, dialled: "", software: setup.software,
                 wantsPlain: setup.wantsPlain, began: setup.process.number),
@@ -64,8 +65,11 @@ public final class PeerService {
         // The lanes do not keep their peer alive.
         let bound = LoopBound(Weak(self), on: loop)
         let descriptors = ReserveGate.Supply(limit: setup.openFiles, reserve: Self.keptDescriptors)
-        lanes = LaneGroup(on: laneLoops) { [loop, keys, laneLoops] _, laneLoop in
-            PeerLane(on: laneLoop, keys: keys, descriptors: descriptors, lanes: laneLoops.count) { report in
+        lanes = LaneGroup(on: laneLoops) { [loop, keys, parts, laneLoops] _, laneLoop in
+            PeerLane(
+                on: laneLoop, carriers: parts.carriers, share: DescriptorShare(descriptors, lanes: laneLoops.count),
+                identity: { keys.identity }
+            ) { report in
                 loop.execute { bound.value.value?.laneReported(report) }
             }
         }

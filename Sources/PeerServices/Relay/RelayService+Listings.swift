@@ -1,4 +1,5 @@
 public import PeerCore
+public import PeerDataPlane
 internal import PeerReactor
 
 /// What a relay tells about one mapping that it carries.

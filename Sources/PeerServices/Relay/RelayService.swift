@@ -1,5 +1,6 @@
 public import Logging
 public import PeerCore
+internal import PeerDataPlane
 public import PeerReactor
 public import PeerWire
 

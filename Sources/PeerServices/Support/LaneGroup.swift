@@ -1,3 +1,4 @@
+internal import PeerDataPlane
 internal import PeerReactor
 
 /// The lanes of one role, one for each loop of the data plane. What is said to one lane is done on its loop, in the

@@ -29,6 +29,7 @@ public enum ChannelFrame {
 
     public static let end = header(.end)
     public static let ready = header(.ready)
+    public static let endAndReady = end + ready
     public static let alive = header(.alive)
     public static let raw = header(.raw)
     public static let broken = header(.broken)

@@ -1,3 +1,4 @@
+import PeerDataPlane
 import PeerReactor
 import PeerStorage
 import PeerWire

@@ -192,7 +192,8 @@ extension ReadyChannelTests {
         let words = Awaited<[UInt8]?>()
         try loop.run {
             _ = try ReadyChannel(
-                on: loop, stream.open()!, isRegistered: false, read: Array([1, 2, 3].prefix(count)), expecting: 3
+                on: loop, stream.open()!, isRegistered: false, read: Array([1, 2, 3].prefix(count)),
+                expecting: .init(byteCount: 3)
             ) { _, word in words.tell(word) }
         }
         other.send(Array([1, 2, 3].dropFirst(count)))

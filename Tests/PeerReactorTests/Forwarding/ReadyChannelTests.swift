@@ -15,7 +15,8 @@ struct ReadyChannelTests {
         let words = Awaited<[UInt8]?>()
         let channel = try loop.run {
             let channel = try ReadyChannel(
-                on: loop, parcel.value.open()!, isRegistered: false, expecting: expected, isPossible: isPossible
+                on: loop, parcel.value.open()!, isRegistered: false,
+                expecting: .init(byteCount: expected, mayBegin: isPossible)
             ) { _, word in words.tell(word) }
             channel.limit = limit
             return LoopBound(channel, on: loop)

@@ -188,7 +188,7 @@ struct ByteChannelTests {
         opened.other.send([1, 2, 3])
         try second.run {
             let channel = try ReadyChannel(
-                on: second, parcel.value.open()!, isRegistered: isSame, expecting: 3
+                on: second, parcel.value.open()!, isRegistered: isSame, expecting: .init(byteCount: 3)
             ) { channel, bytes in
                 came.tell(bytes ?? [])
                 channel.close()

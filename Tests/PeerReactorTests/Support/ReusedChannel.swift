@@ -67,7 +67,8 @@ final class ReusedChannel: @unchecked Sendable {
         let word = Awaited<(StreamParcel?, [UInt8]?)>()
         try loop.run { [loop] in
             _ = try ReadyChannel(
-                on: loop, relay.open()!, isRegistered: true, read: restAtRelay, expecting: ChannelFrame.ready.count
+                on: loop, relay.open()!, isRegistered: true, read: restAtRelay,
+                expecting: .init(byteCount: ChannelFrame.ready.count)
             ) { channel, bytes in word.tell((StreamParcel.of(channel.takeStream()), bytes)) }
         }
         let (back, bytes) = try word.next("the peer's word")

@@ -38,7 +38,9 @@ struct ReadAheadTests {
         let ended = Awaited<String>()
         let sizes = Awaited<[Int]>()
         try loop.run { [loop] in
-            let ready = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 40) {
+            let ready = try ReadyChannel(
+                on: loop, channel.peer.open()!, isRegistered: true, expecting: .init(byteCount: 40)
+            ) {
                 ready, word in
                 let stream = ready.takeStream()!
                 _ = FirstBytes(
@@ -69,7 +71,8 @@ struct ReadAheadTests {
         let relayEnd = try send(Array("wordrest".utf8), on: channel.relay, ending: false)
         let (service, other) = try TestSocket.pair()
         try loop.run { [loop] in
-            _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 4) { ready, _ in
+            _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: .init(byteCount: 4)) {
+                ready, _ in
                 let forwarder = ClosureForwarder(on: loop, left: ready.takeStream()!, right: service.open()!) { _, _ in
                 }
                 forwarder.start(isLeftRegistered: true)
@@ -84,7 +87,8 @@ struct ReadAheadTests {
         let channel = try loop.dataChannel(peer, relay)
         let words = Awaited<[UInt8]?>()
         try loop.run { [loop] in
-            _ = try ReadyChannel(on: loop, channel.relay.open()!, isRegistered: true, expecting: 0) { _, word in
+            _ = try ReadyChannel(on: loop, channel.relay.open()!, isRegistered: true, expecting: .init(byteCount: 0)) {
+                _, word in
                 words.tell(word)
             }
         }
@@ -135,14 +139,16 @@ struct ReadAheadTests {
         let relayEnd = try send(Array("wordrest".utf8), on: channel.relay, ending: false)
         let taken = Awaited<StreamParcel>()
         try loop.run { [loop] in
-            _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: 4) { ready, _ in
+            _ = try ReadyChannel(on: loop, channel.peer.open()!, isRegistered: true, expecting: .init(byteCount: 4)) {
+                ready, _ in
                 taken.tell(StreamParcel(ready.takeStream()))
             }
         }
         let moved = try taken.next("word").leaving(loop)
         let words = Awaited<[UInt8]?>()
         try lane.run {
-            _ = try ReadyChannel(on: lane, moved.open()!, isRegistered: false, expecting: 4) { _, word in
+            _ = try ReadyChannel(on: lane, moved.open()!, isRegistered: false, expecting: .init(byteCount: 4)) {
+                _, word in
                 words.tell(word)
             }
         }

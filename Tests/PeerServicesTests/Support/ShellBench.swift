@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerServices
 import PeerStorage
@@ -14,13 +15,33 @@ final class ShellBench {
     static let otherMeshKey = MeshKey(bytes: [UInt8](repeating: 8, count: MeshKey.byteCount))!
     private static let loopback = SocketAddress.Host.ipv4([127, 0, 0, 1])
 
+    /// How the nodes reach each other.
+    enum Carrying {
+        /// Each is told who the other one is.
+        case scripted
+        /// As on any network.
+        case encrypted
+    }
+
     let time = OwnedTime()
+    let network = ScriptedNetwork()
+    private let carrying: Carrying
     private let folder = NSTemporaryDirectory() + "p2prc-shells-\(UInt64.random(in: 0 ... .max))"
     private var homes = 0
     /// They live as long as the bench, also where a test looks at one of them alone.
     private var nodes: [AnyObject] = []
 
-    init() throws { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) }
+    init(_ carrying: Carrying = .scripted) throws {
+        self.carrying = carrying
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    private func carriers(_ keys: KeyRing) -> Carriers {
+        switch carrying {
+        case .scripted: Carriers([ScriptedCarrier(network, keys), PlainCarrier()])
+        case .encrypted: Carriers([TLSCarrier(keys), PlainCarrier()])
+        }
+    }
 
     deinit {
         time.stop()
@@ -76,9 +97,8 @@ final class ShellBench {
         var endpoint: Endpoint { Endpoint(host: "127.0.0.\(host)", port: port) }
 
         fileprivate init(
-            _ time: OwnedTime, on loop: EventLoop, lanes: [EventLoop], seed: UInt8, meshKeys: [MeshKey], at host: UInt8,
-            port wanted: UInt16,
-            store: MemoryStore,
+            _ time: OwnedTime, on loop: EventLoop, lanes: [EventLoop], keys: KeyRing, _ carriers: Carriers,
+            at host: UInt8, port wanted: UInt16, store: MemoryStore,
             _ change: (inout RelayService.Setup) -> Void
         ) throws {
             self.time = time
@@ -87,7 +107,7 @@ final class ShellBench {
             self.store = store
             self.host = host
             let address = SocketAddress.Host.ipv4([127, 0, 0, host])
-            keys = try ring(seed: seed, meshKeys)
+            self.keys = keys
             var setup = RelayService.Setup(
                 name: "relay", software: "test", policy: .init(ports: PortRange(first: 20_000, last: 29_999)!),
                 visitorPolicy: .init(
@@ -97,7 +117,7 @@ final class ShellBench {
             setup.bindHost = address
             change(&setup)
             parts = try OnLoop(on: loop) { [keys, setup, log] in
-                let server = NodeServer(on: loop, keys: keys)
+                let server = NodeServer(on: loop, carriers: carriers)
                 let service = RelayService(
                     on: loop, lanes: lanes, keys: keys, setup: setup, store: store, dialJudge: judge, log: log.logger)
                 return Parts(server, service)
@@ -162,8 +182,10 @@ final class ShellBench {
     ) throws -> Relay {
         let control = try time.loop()
         let lanes = try lanes == 0 ? [control] : (0..<lanes).map { _ in try time.loop() }
+        let keys = try Self.ring(seed: seed, meshKeys)
         let relay = try Relay(
-            time, on: control, lanes: lanes, seed: seed, meshKeys: meshKeys, at: host, port: port, store: store, change)
+            time, on: control, lanes: lanes, keys: keys, carriers(keys), at: host, port: port, store: store, change)
+        network.add(keys, at: SocketAddress(host: .ipv4([127, 0, 0, host]), port: relay.port))
         nodes.append(relay)
         return relay
     }
@@ -178,12 +200,12 @@ final class ShellBench {
         private let loop: EventLoop
 
         fileprivate init(
-            _ time: OwnedTime, on loop: EventLoop, seed: UInt8, meshKeys: [MeshKey], home: String,
+            _ time: OwnedTime, on loop: EventLoop, seed: UInt8, keys: KeyRing, _ carriers: Carriers, home: String,
             _ change: (inout PeerService.Setup) -> Void
         ) throws {
             self.time = time
             self.loop = loop
-            keys = try ring(seed: seed, meshKeys)
+            self.keys = keys
             let home = try Home.open(at: home)
             let writer = TableWriter(try IPTable.open(in: home, now: loop.wall()).table, log: log.logger)
             let receipts = ReceiptWriter(try ReceiptFolder.open(in: home), log: log.logger)
@@ -193,10 +215,12 @@ final class ShellBench {
             setup.bindHost = loopback
             change(&setup)
             parts = try OnLoop(on: loop) { [keys, setup, log] in
-                let server = NodeServer(on: loop, keys: keys)
+                let server = NodeServer(on: loop, carriers: carriers)
                 let service = PeerService(
                     on: loop, lanes: [loop], keys: keys, setup: setup,
-                    parts: .init(server: server, writer: writer, receipts: receipts, judge: judge, log: log.logger))
+                    parts: .init(
+                        server: server, carriers: carriers, writer: writer, receipts: receipts, judge: judge,
+                        log: log.logger))
                 let host = PeerNode()
                 service.start(for: host)
                 return (server, service, host)
@@ -269,8 +293,9 @@ final class ShellBench {
         _ change: (inout PeerService.Setup) -> Void = { _ in }
     ) throws -> Peer {
         homes += 1
+        let keys = try Self.ring(seed: seed, meshKeys)
         let peer = try Peer(
-            time, on: time.loop(), seed: seed, meshKeys: meshKeys, home: "\(folder)/\(homes)", change)
+            time, on: time.loop(), seed: seed, keys: keys, carriers(keys), home: "\(folder)/\(homes)", change)
         nodes.append(peer)
         for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
         return peer

@@ -1,4 +1,5 @@
 public import PeerCore
+public import PeerDataPlane
 public import PeerReactor
 public import PeerWire
 

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
@@ -33,6 +34,7 @@ final class RelayConnection {
         let loop: EventLoop
         let resolver = Resolver()
         let keys: KeyRing
+        let carriers: Carriers
         /// How this node introduces itself; `dialled` is each connection's own.
         let introduction: PeerMessage.Introduction
         let log: Logger
@@ -205,14 +207,15 @@ final class RelayConnection {
         guard isNamed || host?.mayDial(endpoint) == true else {
             return run(link.connectionFailed("it may not be dialled", isSilence: false, at: now))
         }
-        dialler = RelayDialler(on: parts.loop, parts.resolver, parts.keys.tls, to: endpoint) { [weak self] event in
+        dialler = RelayDialler(on: parts.loop, parts.resolver, parts.carriers, to: endpoint) { [weak self] event in
             guard let self else { return }
             switch consume event {
             case .reached: run(link.reached(at: now))
             case .notReached(let reason, let isSilence):
                 run(link.connectionFailed(reason, isSilence: isSilence, at: now))
             case .notSecured(let reason): run(link.closed(reason, at: now))
-            case .secured(let stream, let facts): secured(stream, facts)
+            case .secured(let stream, let isRegistered, let key, let secrets):
+                secured(ByteChannel(on: parts.loop, stream, isRegistered: isRegistered), key, secrets)
             }
         }
         dialler?.start()
@@ -225,15 +228,14 @@ final class RelayConnection {
         channel = nil
     }
 
-    private func secured(_ stream: consuming Stream, _ facts: TLSHandshake.Facts) {
-        guard let host, let key = facts.key, let secrets = facts.secrets else { return }
+    private func secured(_ channel: ByteChannel, _ key: NodeKey, _ secrets: SessionSecrets) {
+        guard let host else { return }
         if let chosenKey, chosenKey != key {
             // Nothing is shown to it: it is not the one whose record this node read.
             return run(link.closed("the key there is not \(chosenKey.short)", at: now))
         }
         let trust = host.trust(in: key, at: self)
         hidesToken = trust.hidesToken
-        let channel = ByteChannel(on: parts.loop, stream, isRegistered: true)
         self.channel = channel
         reader.begin()
         let goOn = { [weak self, weak channel] in

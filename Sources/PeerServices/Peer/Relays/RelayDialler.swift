@@ -1,34 +1,35 @@
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
-/// One attempt to reach a relay, from its name to a TLS connection that proves its key. Belongs to the control loop.
+/// One attempt to reach a relay, from its name to a stream on which it has proven its key. Belongs to the control loop.
 final class RelayDialler {
     enum Event: ~Copyable {
-        /// The stream is there, TLS begins.
+        /// The stream is there, and the proof begins.
         case reached
         /// `isSilence`: nobody said no.
         case notReached(String, isSilence: Bool)
         case notSecured(String)
-        case secured(Stream, TLSHandshake.Facts)
+        /// `isRegistered`: the stream is known to the loop.
+        case secured(Stream, isRegistered: Bool, NodeKey, SessionSecrets)
     }
 
     private let loop: EventLoop
     private let resolver: Resolver
-    private let tls: TLSContext
+    private let carriers: Carriers
     private let endpoint: Endpoint
-    private var connector: Connector?
-    private var handshake: TLSHandshake?
+    private var attempt: (any Cancellable)?
     private var onEvent: ((consuming Event) -> Void)?
 
     /// - Parameter onEvent: called until the attempt failed or succeeded; never after `cancel`.
     init(
-        on loop: EventLoop, _ resolver: Resolver, _ tls: TLSContext, to endpoint: Endpoint,
+        on loop: EventLoop, _ resolver: Resolver, _ carriers: Carriers, to endpoint: Endpoint,
         onEvent: @escaping (consuming Event) -> Void
     ) {
         self.loop = loop
         self.resolver = resolver
-        self.tls = tls
+        self.carriers = carriers
         self.endpoint = endpoint
         self.onEvent = onEvent
     }
@@ -47,40 +48,36 @@ final class RelayDialler {
 
     func cancel() {
         onEvent = nil
-        connector?.cancel()
-        connector = nil
-        handshake?.cancel()
-        handshake = nil
+        attempt?.cancel()
+        attempt = nil
     }
 
     private func connect(to addresses: [SocketAddress]) {
         guard onEvent != nil else { return }
-        connector = Connector(on: loop, to: addresses, kind: .betweenNodes, limit: SessionTiming.connectLimit) {
-            [weak self] stream, error in
-            guard let self else { return }
-            connector = nil
-            guard let stream = consume stream else {
-                let reason = error.isRefused ? "nothing listens there (connection refused)" : error.text
-                return finish(.notReached(reason, isSilence: error.isTimedOut))
-            }
-            onEvent?(.reached)
-            secure(stream)
+        guard let carrier = carriers.carrier(for: .session) else {
+            return finish(.notReached("there is no carrier for a session", isSilence: false))
         }
-    }
-
-    private func secure(_ stream: consuming Stream) {
-        guard onEvent != nil else { return }
-        let handshake = TLSHandshake(on: loop, stream, tls, as: .session, limit: SessionTiming.handshakeLimit) {
-            [weak self] outcome in
+        var dial = Dial(
+            to: addresses, for: .session, connectLimit: SessionTiming.connectLimit,
+            proofLimit: SessionTiming.handshakeLimit)
+        dial.onReached = { [weak self] _ in
+            self?.onEvent?(.reached)
+            return true
+        }
+        attempt = carrier.dial(dial, on: loop) { [weak self] outcome in
             guard let self else { return }
-            self.handshake = nil
+            attempt = nil
             switch consume outcome {
-            case .failed(let failure): finish(.notSecured(failure.description))
-            case .secured(let stream, let facts): finish(.secured(stream, facts))
+            case .notReached(let error):
+                let reason = error.isRefused ? "nothing listens there (connection refused)" : error.text
+                finish(.notReached(reason, isSilence: error.isTimedOut))
+            case .noRoom: finish(.notReached(SystemError.outOfDescriptors.text, isSilence: false))
+            case .notProven(let reason): finish(.notSecured(reason))
+            case .proven(let stream, let isRegistered, let key, let secrets):
+                guard let key, let secrets else { return finish(.notSecured("it proved no key")) }
+                finish(.secured(stream, isRegistered: isRegistered, key, secrets))
             }
         }
-        self.handshake = handshake
-        handshake.start(isRegistered: false)
     }
 
     private func finish(_ event: consuming Event) {

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 

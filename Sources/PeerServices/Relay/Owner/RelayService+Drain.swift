@@ -1,4 +1,5 @@
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 public import PeerWire
 

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
@@ -65,7 +66,7 @@ final class HeldPorts {
         }
         let others = lanes.dealers(of: claim.key)
         lanes.onFirst(of: claim.key) { lane in
-            lane.listen(
+            lane.ports.listen(
                 claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter,
                 others: others)
         }
@@ -109,7 +110,7 @@ final class HeldPorts {
         let late = chosen(claim, only).map { (LoopBound($0.listener, on: loop), $0.listener.pause()) }
         lanes.onFirst(of: claim.key) { lane in
             for (listener, late) in late { listener.value.admit(late) }
-            lane.pause(claim, only)
+            lane.ports.pause(claim, only)
         }
     }
 
@@ -132,7 +133,7 @@ final class HeldPorts {
         // The lane lets go of them on its own thread; with that they are closed.
         let parcel = ListenerParcel(listeners)
         let letGo: @Sendable (RelayLane) -> Void = { lane in
-            lane.pause(claim)
+            lane.ports.pause(claim)
             parcel.release()
         }
         lanes.on(claim.key, first: letGo) { $0.abortVisitors(of: claim) }

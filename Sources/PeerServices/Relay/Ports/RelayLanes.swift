@@ -1,4 +1,5 @@
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
@@ -76,11 +77,11 @@ final class RelayLanes {
     }
 
     /// Takes visitors from the lane that accepts them to each of the other lanes of a key.
-    func dealers(of key: NodeKey) -> [@Sendable (StreamParcel, RelayLane.AcceptedVisitor) -> Void] {
+    func dealers(of key: NodeKey) -> [@Sendable (StreamParcel, AcceptingPorts.AcceptedVisitor) -> Void] {
         plan.all(of: key).dropFirst().map { index in
             let (lane, loop) = (group[index], loops[index])
             return { parcel, visitor in
-                loop.execute { if let stream = parcel.open() { lane.value.came(stream, visitor) } }
+                loop.execute { if let stream = parcel.open() { lane.value.ports.came(stream, visitor) } }
             }
         }
     }
@@ -88,11 +89,11 @@ final class RelayLanes {
     /// A data channel of a session goes to its lane.
     func add(_ stream: consuming Stream, to id: SessionID, at index: Int) {
         let (lane, loop) = (group[index], loops[index])
-        guard loop !== control else { return lane.value.add(stream, to: id, isRegistered: true) }
+        guard loop !== control else { return lane.value.channels.add(stream, to: id, isRegistered: true) }
         let parcel = StreamParcel(stream)
         loop.execute {
             guard let stream = parcel.open() else { return }
-            lane.value.add(stream, to: id, isRegistered: false)
+            lane.value.channels.add(stream, to: id, isRegistered: false)
         }
     }
 

@@ -1,5 +1,6 @@
 internal import Logging
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
@@ -70,7 +71,9 @@ extension RelayService {
         let groups = session.lanes.count
         session.numbers = Array(repeating: UsedNumbers(), count: groups)
         let (source, quota, membership) = (session.source, quota(of: id), known.grant.membership)
-        lanes.on(session.lanes) { $0.open(id, key: key, from: source, of: membership, quota, groups: groups) }
+        lanes.on(session.lanes) {
+            $0.channels.begin(id, key: key, from: source, of: membership, quota, groups: groups)
+        }
         if let source {
             session.isVouchedFor = true
             server?.vouch(for: source)
@@ -154,7 +157,7 @@ extension RelayService {
     private func closeLanes(_ session: RelaySession) {
         let id = session.id
         ports.sessionEnded(of: session.key)
-        lanes.on(session.lanes) { $0.close(id) }
+        lanes.on(session.lanes) { $0.channels.end(id) }
     }
 
     private func tellEnd(of session: RelaySession, _ why: String) {
@@ -201,6 +204,6 @@ extension RelayService: AdmissionHost {
     func renewed(_ session: RelaySession, _ grant: Grant) {
         handle(.grantRenewed(session.id, grant))
         let (id, quota) = (session.id, quota(of: session.id))
-        lanes.on(session.lanes) { $0.change(id, to: grant.membership, quota) }
+        lanes.on(session.lanes) { $0.channels.change(id, to: grant.membership, quota) }
     }
 }

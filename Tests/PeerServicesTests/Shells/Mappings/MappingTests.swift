@@ -27,6 +27,28 @@ struct MappingTests {
         #expect(relay.store.leases.map(\.ports.first) == [port])
     }
 
+    @Test("do all of that by TLS, as they do on any network")
+    func encrypted() throws {
+        let bench = try ShellBench(.encrypted)
+        let relay = try bench.relay(lanes: 2)
+        let peer = try bench.peer(at: [relay])
+        let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
+        #expect(try Visitor.says([1, 2, 3], to: port) == .bytes([1, 2, 3]))
+        #expect(bench.network.proofs == 0)
+    }
+
+    @Test("try again while the other end proves nothing, and find each other when it does")
+    func unproven() throws {
+        bench.network.provesNothing = true
+        let relay = try bench.relay()
+        let peer = try bench.peer(at: [relay])
+        let id = try peer.expose(1, port: service.port)
+        try bench.time.eventually("told of the failure") { try peer.standing(at: relay)?.reason != nil }
+        #expect(try relay.sessions == 0 && peer.verified(id) == nil)
+        bench.network.provesNothing = false
+        #expect(try Visitor.says([7], to: bench.port(of: id, at: peer)) == .bytes([7]))
+    }
+
     @Test(
         "carry bytes without encryption where both want that, and with it where one does not", arguments: [true, false])
     func plain(_ allows: Bool) throws {

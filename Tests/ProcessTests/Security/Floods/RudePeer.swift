@@ -213,7 +213,9 @@ final class RudePeer: @unchecked Sendable {
     }
 
     private func keep(_ stream: consuming PeerReactor.Stream, _ number: Int) {
-        let channel = try? ReadyChannel(on: loop, stream, isRegistered: true, expecting: VisitorStart.byteCount) {
+        let channel = try? ReadyChannel(
+            on: loop, stream, isRegistered: true, expecting: .init(byteCount: VisitorStart.byteCount)
+        ) {
             [weak self] channel, word in
             guard let self else { return }
             guard word != nil else {

@@ -2,7 +2,7 @@ import PeerCore
 import PeerReactor
 import Testing
 
-@testable import PeerServices
+@testable import PeerDataPlane
 
 @Suite("The quota of a membership")
 struct VisitorQuotaTests {

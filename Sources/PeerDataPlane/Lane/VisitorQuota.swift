@@ -1,10 +1,10 @@
-internal import PeerCore
-internal import PeerReactor
+package import PeerCore
+package import PeerReactor
 
 /// What the visitors of one membership use at a relay, held to its limits: how many at once, how many new ones a
 /// second, how many bytes a second in each direction. Shared by all sessions of the membership, which may be on
 /// several lanes; so it has a lock, which only the traffic of a limited membership ever takes.
-final class VisitorQuota: ByteAllowance {
+package final class VisitorQuota: ByteAllowance {
     private struct State {
         var limits: Grant.Limits
         var open = 0
@@ -32,7 +32,7 @@ final class VisitorQuota: ByteAllowance {
     }
 
     /// A visitor's place; given back when the last reference to it goes, whatever became of him.
-    final class Slot {
+    package final class Slot {
         private let quota: VisitorQuota
         fileprivate init(_ quota: VisitorQuota) { self.quota = quota }
         deinit { quota.leave() }
@@ -45,18 +45,18 @@ final class VisitorQuota: ByteAllowance {
 
     private let state: Locked<State>
 
-    init(_ limits: Grant.Limits, at now: Instant) { state = Locked(State(limits, at: now)) }
+    package init(_ limits: Grant.Limits, at now: Instant) { state = Locked(State(limits, at: now)) }
 
     /// Whether there is anything that lanes have to hold visitors to.
-    static func isNeeded(for limits: Grant.Limits) -> Bool {
+    package static func isNeeded(for limits: Grant.Limits) -> Bool {
         limits.connections != nil || limits.connectionsPerSecond != nil || limits.bytesPerSecond != nil
     }
 
     /// A token was renewed. Who is here stays, also above a lower limit.
-    func change(_ limits: Grant.Limits, at now: Instant) { state.withLock { $0.hold(limits, at: now) } }
+    package func change(_ limits: Grant.Limits, at now: Instant) { state.withLock { $0.hold(limits, at: now) } }
 
     /// A place for one more visitor; `nil`: there is none now.
-    func admit(at now: Instant) -> Slot? {
+    package func admit(at now: Instant) -> Slot? {
         let isAdmitted = state.withLock { state in
             if let limit = state.limits.connections, state.open >= limit { return false }
             if state.newcomers?.take(1, at: now) == false { return false }
@@ -69,7 +69,7 @@ final class VisitorQuota: ByteAllowance {
     private func leave() { state.withLock { $0.open -= 1 } }
 
     /// Whether nobody is here and nothing would be gained by starting anew.
-    func isIdle(at now: Instant) -> Bool {
+    package func isIdle(at now: Instant) -> Bool {
         state.withLock { state in
             state.open == 0 && state.newcomers?.isFull(at: now) != false && state.fromVisitors?.isFull(at: now) != false
                 && state.toVisitors?.isFull(at: now) != false
@@ -77,11 +77,11 @@ final class VisitorQuota: ByteAllowance {
     }
 
     /// For a forwarder with the visitor on its left; `nil`: as fast as it goes.
-    var allowance: (any ByteAllowance)? { state.withLock { $0.fromVisitors != nil } ? self : nil }
+    package var allowance: (any ByteAllowance)? { state.withLock { $0.fromVisitors != nil } ? self : nil }
 
     // MARK: ByteAllowance
 
-    func take(upTo wanted: Int, _ isFromVisitor: Bool, at now: Instant) -> Int {
+    package func take(upTo wanted: Int, _ isFromVisitor: Bool, at now: Instant) -> Int {
         state.withLock { state in
             isFromVisitor ? Self.take(&state.fromVisitors, wanted, now) : Self.take(&state.toVisitors, wanted, now)
         }
@@ -97,13 +97,13 @@ final class VisitorQuota: ByteAllowance {
         max(1, min(quantum, (bucket?.rate ?? 0) / quantaPerSecond))
     }
 
-    func putBack(_ count: Int, _ isFromVisitor: Bool) {
+    package func putBack(_ count: Int, _ isFromVisitor: Bool) {
         state.withLock { state in
             if isFromVisitor { state.fromVisitors?.putBack(count) } else { state.toVisitors?.putBack(count) }
         }
     }
 
-    func ready(_ isFromVisitor: Bool) -> Instant {
+    package func ready(_ isFromVisitor: Bool) -> Instant {
         state.withLock { state in
             let bucket = isFromVisitor ? state.fromVisitors : state.toVisitors
             return bucket?.ready(Self.worthwhile(bucket)) ?? .zero
@@ -112,11 +112,15 @@ final class VisitorQuota: ByteAllowance {
 }
 
 /// The quotas of a relay's memberships, for as long as somebody uses them. Belongs to the control loop.
-struct VisitorQuotas {
+package struct VisitorQuotas {
     private var quotas: [Grant.Membership: VisitorQuota] = [:]
 
+    package init() {}
+
     /// The one that counts for a grant; `nil`: its visitors are held to nothing.
-    mutating func quota(for membership: Grant.Membership, _ limits: Grant.Limits, at now: Instant) -> VisitorQuota? {
+    package mutating func quota(for membership: Grant.Membership, _ limits: Grant.Limits, at now: Instant)
+        -> VisitorQuota?
+    {
         guard VisitorQuota.isNeeded(for: limits) else {
             // A renewed token that has no limits any more.
             quotas[membership]?.change(limits, at: now)
@@ -132,7 +136,7 @@ struct VisitorQuotas {
     }
 
     /// Forgets those of memberships without a session whose visitors are gone. A new session would find the same.
-    mutating func timePassed(at now: Instant, inUse: (Grant.Membership) -> Bool) {
+    package mutating func timePassed(at now: Instant, inUse: (Grant.Membership) -> Bool) {
         for (membership, quota) in quotas where quota.isIdle(at: now) && !inUse(membership) {
             quotas[membership] = nil
         }

@@ -1,0 +1,47 @@
+package import PeerCore
+package import PeerReactor
+package import PeerWire
+
+/// Where a mapping's visitors go, as a lane needs to know it.
+package struct Route: Sendable {
+    /// The target's addresses for the first port, the best one first.
+    package var addresses: [SocketAddress]
+    /// Where a port is found elsewhere, by how many it is after the first one.
+    package var hosts: [UInt16: SocketAddress.Host] = [:]
+    /// How many ports from the first one on belong to it; a relay gets at no other.
+    package var count: Int
+    /// What is known of the services behind the ports.
+    package var targets = TargetStates()
+    /// Nonces that a check from outside is about to bring, and to which port, as above.
+    package var pendingChecks: [[UInt8]: UInt16] = [:]
+
+    package init(addresses: [SocketAddress], count: Int) {
+        self.addresses = addresses
+        self.count = count
+    }
+
+    func isChecked(_ offset: UInt16) -> Bool { pendingChecks.values.contains(offset) }
+
+    /// Where visitors of a port are taken; `nil` for a port that does not belong to it.
+    func address(_ offset: UInt16) -> SocketAddress? {
+        guard Int(offset) < count, let first = addresses.first else { return nil }
+        let (port, isTooHigh) = first.port.addingReportingOverflow(offset)
+        return isTooHigh ? nil : SocketAddress(host: hosts[offset] ?? first.host, port: port)
+    }
+}
+
+/// The routes of this node's own mappings on one lane.
+package final class RouteTable {
+    private var routes: [MappingID: Route] = [:]
+
+    package init() {}
+
+    package subscript(_ mapping: MappingID) -> Route? {
+        get { routes[mapping] }
+        set { routes[mapping] = newValue }
+    }
+
+    subscript(_ destination: Destination) -> Route? {
+        if case .own(let mapping) = destination { routes[mapping] } else { nil }
+    }
+}

@@ -1,0 +1,31 @@
+internal import PeerReactor
+
+/// What happened to the bytes of one mapping. Counts since the process started.
+public struct TrafficCounters: Hashable, Sendable {
+    public var connections: UInt64 = 0
+    public var open = 0
+    /// Visitors that got no channel or no answer in time.
+    public var failed: UInt64 = 0
+    /// Visitors that were not let in: by a filter, by a limit of the membership, or for want of room.
+    public var refused: UInt64 = 0
+    public var bytesFromVisitors: UInt64 = 0
+    public var bytesToVisitors: UInt64 = 0
+
+    package init() {}
+
+    package static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
+        var sum = left
+        sum.connections += right.connections
+        sum.open += right.open
+        sum.failed += right.failed
+        sum.refused += right.refused
+        sum.bytesFromVisitors += right.bytesFromVisitors
+        sum.bytesToVisitors += right.bytesToVisitors
+        return sum
+    }
+
+    mutating func add(bytesOf visit: Visit) {
+        bytesFromVisitors += visit.bytesLeftToRight
+        bytesToVisitors += visit.bytesRightToLeft
+    }
+}

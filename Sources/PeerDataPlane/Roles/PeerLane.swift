@@ -1,0 +1,50 @@
+internal import PeerCore
+package import PeerReactor
+package import PeerWire
+
+/// What a peer has on one loop: the data channels to its relays lead to the targets of its mappings.
+package final class PeerLane {
+    package enum Report: Sendable {
+        /// `port`: by how many it is after the first one.
+        case targetFailed(MappingID, port: UInt16, String)
+        /// A visitor, or a channel that one would come by, found no descriptor here.
+        case ranShort
+        /// A channel of a group was not to be had, or broke as soon as it was there, and none stands; or one does
+        /// again.
+        case channelFailed(ChannelGroup)
+        case channelStands(ChannelGroup)
+    }
+
+    private let lane: Lane
+    private let routes = RouteTable()
+    package let channels: DialledChannels
+
+    /// - Parameters:
+    ///   - share: of this process's descriptors.
+    ///   - identity: the node's, with whose key checks are answered.
+    package init(
+        on loop: EventLoop, carriers: Carriers, share: DescriptorShare, identity: @escaping () -> NodeIdentity,
+        report: @escaping @Sendable (Report) -> Void
+    ) {
+        lane = Lane(on: loop)
+        channels = DialledChannels(on: lane, carriers: carriers, routes: routes, share: share, report: report)
+        lane.add(channels)
+        lane.add(CheckAnswers(on: lane, routes: routes, identity: identity))
+        lane.add(Targets(on: lane, routes: routes, share: share, report: report))
+    }
+
+    /// - Parameter route: `nil` when the mapping is no more: its visitors are broken off.
+    package func setRoute(_ route: Route?, for mapping: MappingID) {
+        routes[mapping] = route
+        guard route == nil else { return }
+        lane.abort { $0 == .own(mapping) }
+        lane.forgetCounters(of: .own(mapping))
+    }
+
+    /// Counters of all mappings, with what is under way.
+    package func traffic() -> [MappingID: TrafficCounters] {
+        var traffic: [MappingID: TrafficCounters] = [:]
+        for case (.own(let mapping), let counters) in lane.traffic() { traffic[mapping] = counters }
+        return traffic
+    }
+}
