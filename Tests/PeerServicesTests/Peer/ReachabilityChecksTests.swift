@@ -1,4 +1,5 @@
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerWire
 import Testing
@@ -59,7 +60,8 @@ final class ReachabilityChecksTests {
             let introduction = PeerMessage.Introduction(
                 instance: start.instance, name: "peer", dialled: "", software: "test", wantsPlain: false,
                 began: start.number)
-            let parts = RelayConnection.Parts(loop: loop, keys: keys, introduction: introduction, log: log.logger)
+            let parts = RelayConnection.Parts(
+                loop: loop, keys: keys, carriers: .encrypted(keys), introduction: introduction, log: log.logger)
             let book = MappingBook(on: loop, parts.resolver, log: log.logger)
             let judge = DialGuard(widened: [])
             let checks = ReachabilityChecks(on: loop, parts.resolver, keys: keys, judge: judge, book)

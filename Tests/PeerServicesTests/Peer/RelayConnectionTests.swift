@@ -1,5 +1,6 @@
 import Glibc
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerWire
 import Testing
@@ -47,7 +48,7 @@ final class RelayConnectionTests {
     private let bench: ShellBench
     private let log = LogLines()
 
-    init() throws { bench = try ShellBench() }
+    init() throws { bench = try ShellBench(.encrypted) }
 
     /// - Parameter key: that the relay has to prove; `nil`: the user named it.
     private func connection(
@@ -63,7 +64,8 @@ final class RelayConnectionTests {
             let introduction = PeerMessage.Introduction(
                 instance: start.instance, name: "peer", dialled: "", software: "test", wantsPlain: false,
                 began: start.number)
-            let parts = RelayConnection.Parts(loop: loop, keys: keys, introduction: introduction, log: log.logger)
+            let parts = RelayConnection.Parts(
+                loop: loop, keys: keys, carriers: .encrypted(keys), introduction: introduction, log: log.logger)
             return (RelayConnection(to: endpoint, chosenFor: key, parts, host: host), host)
         }
         try made.run { parts in

@@ -1,4 +1,5 @@
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerWire
 import Testing
@@ -46,7 +47,7 @@ final class AdmissionTests {
 
         init(on loop: EventLoop, _ keys: KeyRing, isOpen: Bool, allowsPlain: Bool) {
             admission = Admission(on: loop, keys: keys, isOpen: isOpen, allowsPlain: allowsPlain)
-            server = NodeServer(on: loop, keys: keys)
+            server = NodeServer(on: loop, carriers: .encrypted(keys))
             admission.host = host
             server.onSession = { [weak self] arrival in self?.open(arrival) }
         }
@@ -69,7 +70,7 @@ final class AdmissionTests {
 
     private let bench: ShellBench
 
-    init() throws { bench = try ShellBench() }
+    init() throws { bench = try ShellBench(.encrypted) }
 
     private func entrance(
         meshKeys: [MeshKey] = [ShellBench.meshKey], isOpen: Bool = false, allowsPlain: Bool = false

@@ -1,5 +1,6 @@
 import Logging
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerWire
 import Testing

@@ -1,4 +1,5 @@
 import PeerCore
+import PeerDataPlane
 import PeerReactor
 import PeerWire
 import Synchronization

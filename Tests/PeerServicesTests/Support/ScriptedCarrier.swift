@@ -122,3 +122,8 @@ final class ScriptedCarrier: Carrier {
         return nil
     }
 }
+
+extension Carriers {
+    /// Those of the program.
+    static func encrypted(_ keys: KeyRing) -> Carriers { Carriers([TLSCarrier(keys), PlainCarrier()]) }
+}

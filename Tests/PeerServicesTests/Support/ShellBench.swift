@@ -39,7 +39,7 @@ final class ShellBench {
     private func carriers(_ keys: KeyRing) -> Carriers {
         switch carrying {
         case .scripted: Carriers([ScriptedCarrier(network, keys), PlainCarrier()])
-        case .encrypted: Carriers([TLSCarrier(keys), PlainCarrier()])
+        case .encrypted: .encrypted(keys)
         }
     }
 
