@@ -59,7 +59,7 @@ extension Forwarder {
         let header = ChannelFrame.headerByteCount
         guard let taken = allowed(&flow, isLeftToRight) else { return 0 }
         let room = min(ChannelFrame.maximumPayload, taken)
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[header..<(header + room)])
+        let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress.map { $0 + header }, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
         guard let count = took(outcome, of: room, &flow, isLeftToRight) else { return nil }
@@ -120,7 +120,7 @@ extension Forwarder {
 
     private func readFrames(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         guard let room = allowed(&flow, isLeftToRight) else { return 0 }
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
+        let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
         return took(outcome, of: buffer.count, &flow, isLeftToRight)

@@ -5,6 +5,8 @@
 extension Forwarder {
     /// With less known room than this the sink is asked again.
     private static let scarceRoom: Int32 = 16_384
+    /// As much as the loop's buffer holds.
+    private static let mostRead: Int32 = 65_536
     /// Read at the least, however full the sink is. Its refusal is what makes the system tell when it takes more.
     private static let leastRead = 2_048
 
@@ -12,13 +14,7 @@ extension Forwarder {
     @inline(__always)
     func readable(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int {
         if flow.room < Self.scarceRoom { askForRoom(&flow, isLeftToRight) }
-        return min(loop.buffer.count, Int(flow.room))
-    }
-
-    /// Bytes to splice next: what waits in a pipe is held as well.
-    func spliceable(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int {
-        _ = readable(&flow, isLeftToRight)
-        return min(Self.spliceChunk, max(loop.buffer.count, Int(flow.room)))
+        return Int(min(flow.room, Self.mostRead))
     }
 
     private func askForRoom(_ flow: inout Flow, _ isLeftToRight: Bool) {

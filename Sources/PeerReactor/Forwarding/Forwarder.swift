@@ -53,7 +53,9 @@ open class Forwarder: EventSource {
 
     private static let leftTag: UInt8 = 0
     private static let rightTag: UInt8 = 1
-    static let spliceChunk = 1 << 20
+    private static let spliceChunk = 1 << 20
+    /// The same where others move bulk, too: small pieces wait for one such piece (docs/performance.md, "Beside bulk").
+    private static let sharedChunk = 1 << 19
     /// Splices smaller than this are cheaper copied.
     private static let smallSplice = 8_192
     /// A read takes so much of a turn however little it brings: small records cost as much as large ones.
@@ -175,6 +177,8 @@ open class Forwarder: EventSource {
         } else {
             Self.note(readiness, source: &rightToLeft, sink: &leftToRight)
         }
+        // Small pieces first: whoever moves bulk has his turn when all events of this turn have had theirs.
+        if leftToRight.fullReads | rightToLeft.fullReads >= 2 { return loop.again(self) }
         pump()
     }
 
@@ -282,7 +286,7 @@ open class Forwarder: EventSource {
     /// Bytes read, or `nil` when a side broke.
     private final func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
         guard let room = allowed(&flow, isLeftToRight) else { return 0 }
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<room])
+        let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
         guard let count = took(outcome, of: buffer.count, &flow, isLeftToRight) else { return nil }
@@ -381,7 +385,7 @@ open class Forwarder: EventSource {
             flow.fullReads = 0
             return copy(&flow, isLeftToRight)
         }
-        let most = spliceable(&flow, isLeftToRight)
+        let most = loop.hasMoreToGoOn ? Self.sharedChunk : Self.spliceChunk
         switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: most) }) {
         case .bytes(let count):
             flow.inPipe = Int32(count)
@@ -401,7 +405,7 @@ open class Forwarder: EventSource {
             switch sink(isLeftToRight, { $0.splice(outOf: pipe.readEnd, count: count) }) {
             case .bytes(let moved):
                 flow.inPipe -= Int32(moved)
-                flow.room &-= Int32(truncatingIfNeeded: moved)
+                flow.room = 0
             case .wouldBlock:
                 flow.isWritable = false
                 flow.room = 0

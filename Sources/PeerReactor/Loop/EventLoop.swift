@@ -49,6 +49,9 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Bytes that one flow moves before others get their turn.
     static let turn = 262_144
+    /// Of those who go on in the next turn, as many have theirs before new events are looked for as fit in here, one
+    /// at the least: whoever has just a little to do waits for one turn of a bulk transfer, and not for all of them.
+    private static let againSpan = Instant.Span.microseconds(50)
     /// What those who stand back may take of one turn together.
     private static let lastSpan = Instant.Span.milliseconds(2)
     private static let batch = 256
@@ -63,7 +66,9 @@ public final class EventLoop: @unchecked Sendable {
     // looked at several times for each event.
     @exclusivity(unchecked) private var slots: [Slot] = []
     private var freeSlots: [Int32] = []
+    /// Those that go on in the next turn, the first to come first; what is before `againStart` has had its turn.
     @exclusivity(unchecked) private var againList: [EventSource] = []
+    @exclusivity(unchecked) private var againStart = 0
     /// Those that stand back, the first to come first; what is before `lastStart` has had its turn.
     private var lastList: [EventSource] = []
     private var lastStart = 0
@@ -177,12 +182,15 @@ public final class EventLoop: @unchecked Sendable {
         source.slot = -1
     }
 
-    /// Calls `runAgain` in the next turn, after everybody else had theirs.
+    /// Calls `runAgain` in one of the next turns, after everybody else had theirs.
     func again(_ source: EventSource) {
         guard !source.isListedAgain else { return }
         source.isListedAgain = true
         againList.append(source)
     }
+
+    /// Others wait for their turn to go on.
+    var hasMoreToGoOn: Bool { againStart < againList.count }
 
     /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as
     /// many as fit into 2 ms, one at the least: however many there are, others do not wait for all of them.
@@ -271,7 +279,7 @@ public final class EventLoop: @unchecked Sendable {
         for slot in slots { slot.source?.slot = -1 }
         slots = []
         freeSlots = []
-        againList = []
+        (againList, againStart) = ([], 0)
         (lastList, lastStart) = ([], 0)
         timers = TimerHeap()
     }
@@ -306,11 +314,17 @@ public final class EventLoop: @unchecked Sendable {
     }
 
     private func runAgainList() {
-        let listed = againList
-        againList.removeAll(keepingCapacity: true)
-        for source in listed {
+        let deadline = clock() + Self.againSpan
+        let end = againList.count
+        repeat {
+            let source = againList[againStart]
+            againStart += 1
             source.isListedAgain = false
             if source.slot >= 0 { source.runAgain() }
+        } while againStart < end && clock() < deadline
+        if againStart == againList.count || againStart > 1_024 {
+            againList.removeFirst(againStart)
+            againStart = 0
         }
     }
 

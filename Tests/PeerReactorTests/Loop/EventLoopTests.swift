@@ -94,6 +94,37 @@ struct EventLoopTests {
         other.close()
     }
 
+    @Test("looks for new events between those who go on and take their time")
+    func newsBetweenTurns() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let told = Awaited<String>()
+        let pairs = try (0..<6).map { _ in try TestSocket.pair() }
+        let (news, sender) = try TestSocket.pair()
+        let parcels = Handed(pairs.map(\.stream) + [news])
+        try loop.run {
+            // Kept open until the process ends.
+            let fds = parcels.value.map { $0.open()!.releaseDescriptor() }
+            let sources = (0..<6).map { index in
+                Probe(
+                    { _, _ in },
+                    again: {
+                        if index == 0 { sender.send([1]) }
+                        let begin = SystemClock.now
+                        while SystemClock.now - begin < .milliseconds(1) {}
+                        told.tell("bulk")
+                    })
+            }
+            for (source, fd) in zip(sources, fds) { try loop.register(fd, for: source) }
+            let small = Probe { readiness, _ in if readiness.contains(.readable) { told.tell("news") } }
+            try loop.register(fds[6], for: small)
+            for source in sources { loop.again(source) }
+        }
+        let order = try (0..<7).map { _ in try told.next("turn") }
+        #expect(order == ["bulk", "news"] + Array(repeating: "bulk", count: 5))
+        withExtendedLifetime(pairs) {}
+    }
+
     @Test("tells the one who took a descriptor over what was ready before, and the former owner nothing")
     func takesOver() throws {
         let loop = try EventLoop.started()
