@@ -52,8 +52,8 @@ struct ForwarderRoomTests {
         let carriage = try channel.carry(allowance: Rate(perSecond: 2_000_000_000))
         let pattern = Pattern(seed: 42)
         let (waiting, written) = try stalled(loop, carriage.service, pattern) { try carriage.bytesToVisitor }
-        // Of both ends together. Under TLS the peer has it sealed, too, and at the relay wait the rest of one record and
-        // the part of another.
+        // Of both ends together. Under TLS the peer has it sealed, too, and at the relay wait the rest of one record
+        // and the part of another.
         #expect(waiting <= (protection == .plain ? 8_192 : 65_536))
         let reading = pattern.read(from: carriage.visitor, chunks: 1...70_000, seed: 2)
         #expect(reading == Pattern.Reading(bytes: Self.total))
