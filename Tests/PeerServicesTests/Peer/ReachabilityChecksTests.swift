@@ -50,7 +50,7 @@ final class ReachabilityChecksTests {
     private let made: OnLoop<Parts>
 
     init() throws {
-        bench = try ShellBench()
+        bench = try ShellBench(.encrypted)
         let relay = try bench.relay()
         let (loop, seed, endpoint) = (try bench.time.loop(), ShellBench.seed(2), relay.endpoint)
         let keys = try KeyRing(NodeIdentity(seed: seed)!, seed: seed, history: KeyHistory())
