@@ -68,7 +68,7 @@ final class ChannelRecovery: EventSource {
         var offset = 0
         while !channel.machine.hasHeardLast {
             let piece = channel.reader.next(in: bytes, from: &offset)
-            if piece == .nothing { return }
+            if case .nothing = piece { return }
             switch channel.hear(piece) {
             case .goesOn, .ended, .broken: continue
             case .ready, .raw, .breach: return end(isWhole: false)

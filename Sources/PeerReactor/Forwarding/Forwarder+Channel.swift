@@ -90,7 +90,7 @@ extension Forwarder {
         if !payload.isEmpty {
             isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &flow, isLeftToRight)
         }
-        if last == .nothing { return isPassed ? count : nil }
+        if case .nothing = last { return isPassed ? count : nil }
         switch channel?.hear(last) ?? .breach {
         case .goesOn: break
         case .raw: flow.isFramed = false
@@ -111,7 +111,8 @@ extension Forwarder {
 
     /// Puts what was read before into the loop's buffer; says how much that is.
     private func takeInput() -> Int {
-        guard let input = channel?.input, !input.isEmpty else { return 0 }
+        // Looked at in place first: nearly always there is none, and to take it out counts references.
+        guard channel?.input.isEmpty == false, let input = channel?.input else { return 0 }
         let count = min(input.count, loop.buffer.count)
         channel?.input = Array(input.dropFirst(count))
         loop.buffer.copyBytes(from: input.prefix(count))
