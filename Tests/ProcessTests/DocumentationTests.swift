@@ -199,8 +199,10 @@ extension ProcessTests {
             var files: [String: String] = [:]
             let folder = Self.root.appending(path: "Tests")
             for case let path as String in try #require(FileManager.default.enumerator(atPath: folder.path))
-            where path.hasSuffix("Tests.swift") {
-                let name = URL(filePath: path).deletingPathExtension().lastPathComponent
+            where path.hasSuffix("Tests.swift") || path.contains("Tests+") {
+                // A suite that is in several files is named before the plus sign.
+                let file = URL(filePath: path).deletingPathExtension().lastPathComponent
+                let name = String(file.prefix { $0 != "+" })
                 files[name, default: ""] += try String(contentsOf: folder.appending(path: path), encoding: .utf8)
             }
             for entry in entries {
