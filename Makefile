@@ -36,9 +36,11 @@ test: ## Run every test that fits in about 25 minutes
 # Of a crash the last lines say where it was, not which libraries there were.
 test-unit: export SWIFT_BACKTRACE ?= enable=yes,color=no,interactive=no,images=none,registers=none
 test-unit: ## The tests that need neither processes nor root
-	scripts/tests $(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip PeerAPITests --skip PeerProbingTests
+	scripts/tests $(SWIFT) test --skip-build --skip ProcessTests --skip LaboratoryTests --skip 'Peer(API|Probing|Services)Tests'
 	@# By themselves: a server and a client with limits of seconds, on threads that a simulation would keep.
 	scripts/tests $(SWIFT) test --skip-build --filter 'PeerAPITests|PeerProbingTests'
+	@# One by one: they own the time, which must not run ahead of the disk's threads.
+	scripts/tests $(SWIFT) test --skip-build --no-parallel --filter PeerServicesTests
 
 test-process: ## The built program on loopback
 	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter ProcessTests
@@ -48,8 +50,8 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
 
 # There are no tests of XCTest, and its runner leaks. The tests with limits of seconds run by themselves, as above.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Reactor|Storage|TOML|Services)Tests'
-SANITIZED_ALONE = --skip-build --disable-xctest --filter PeerProbingTests
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Reactor|DataPlane|Storage|TOML)Tests'
+SANITIZED_ALONE = --skip-build --disable-xctest --no-parallel --filter 'Peer(Probing|Services)Tests'
 ADDRESS = LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
 	P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan
 THREAD = TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/races.txt \
