@@ -178,7 +178,7 @@ open class Forwarder: EventSource {
             Self.note(readiness, source: &rightToLeft, sink: &leftToRight)
         }
         // Small pieces first: whoever moves bulk has his turn when all events of this turn have had theirs.
-        if leftToRight.fullReads | rightToLeft.fullReads >= 2 { return loop.again(self) }
+        if leftToRight.fullReads | rightToLeft.fullReads >= 2 { return loop.againWithBulk(self) }
         pump()
     }
 
@@ -237,7 +237,7 @@ open class Forwarder: EventSource {
         isLentOut = false
         guard isWhole else { return broken() }
         if leftToRight.isDone, rightToLeft.isDone { return finish(.clean) }
-        if isHungry { loop.again(self) }
+        if isHungry { loop.againWithBulk(self) }
     }
 
     /// `false` when a side broke.
@@ -385,7 +385,7 @@ open class Forwarder: EventSource {
             flow.fullReads = 0
             return copy(&flow, isLeftToRight)
         }
-        let most = loop.hasMoreToGoOn ? Self.sharedChunk : Self.spliceChunk
+        let most = loop.hasMoreBulk ? Self.sharedChunk : Self.spliceChunk
         switch source(isLeftToRight, { $0.splice(into: pipe.writeEnd, upTo: most) }) {
         case .bytes(let count):
             flow.inPipe = Int32(count)

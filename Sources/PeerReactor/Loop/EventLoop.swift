@@ -49,9 +49,9 @@ public final class EventLoop: @unchecked Sendable {
 
     /// Bytes that one flow moves before others get their turn.
     static let turn = 262_144
-    /// Of those who go on in the next turn, as many have theirs before new events are looked for as fit in here, one
-    /// at the least: whoever has just a little to do waits for one turn of a bulk transfer, and not for all of them.
-    private static let againSpan = Instant.Span.microseconds(50)
+    /// Of the flows that move bulk as many have their turn before new events are looked for as fit in here, one at the
+    /// least: whoever has just a little to do waits for one turn of a bulk transfer, and not for all of them.
+    private static let bulkSpan = Instant.Span.microseconds(50)
     /// A timer that is due later than this may be late by the length of a turn.
     private static let farSpan = Instant.Span.milliseconds(100)
     /// What those who stand back may take of one turn together.
@@ -68,12 +68,11 @@ public final class EventLoop: @unchecked Sendable {
     // looked at several times for each event.
     @exclusivity(unchecked) private var slots: [Slot] = []
     private var freeSlots: [Int32] = []
-    /// Those that go on in the next turn, the first to come first; what is before `againStart` has had its turn.
     @exclusivity(unchecked) private var againList: [EventSource] = []
-    @exclusivity(unchecked) private var againStart = 0
-    /// Those that stand back, the first to come first; what is before `lastStart` has had its turn.
-    private var lastList: [EventSource] = []
-    private var lastStart = 0
+    /// Flows that move bulk.
+    @exclusivity(unchecked) private var bulkList = TurnList()
+    /// Those that stand back.
+    @exclusivity(unchecked) private var lastList = TurnList()
     @exclusivity(unchecked) private var timers = TimerHeap()
     @exclusivity(unchecked) private var isStopped = false
     @exclusivity(unchecked) private var isYielding = false
@@ -184,15 +183,23 @@ public final class EventLoop: @unchecked Sendable {
         source.slot = -1
     }
 
-    /// Calls `runAgain` in one of the next turns, after everybody else had theirs.
+    /// Calls `runAgain` in the next turn, after everybody else had theirs.
     func again(_ source: EventSource) {
         guard !source.isListedAgain else { return }
         source.isListedAgain = true
         againList.append(source)
     }
 
-    /// Others wait for their turn to go on.
-    var hasMoreToGoOn: Bool { againStart < againList.count }
+    /// The same for a flow that moves bulk: in one of the next turns. Each turn of the loop serves as many of them as
+    /// fit into 50 µs, one at the least.
+    func againWithBulk(_ source: EventSource) {
+        guard !source.isListedAgain else { return }
+        source.isListedAgain = true
+        bulkList.append(source)
+    }
+
+    /// Other flows that move bulk wait for their turn.
+    var hasMoreBulk: Bool { !bulkList.isEmpty }
 
     /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as
     /// many as fit into 2 ms, one at the least: however many there are, others do not wait for all of them.
@@ -247,6 +254,7 @@ public final class EventLoop: @unchecked Sendable {
             for index in 0..<max(0, Int(count)) { dispatch(Readiness(rawValue: events[index]), data[index]) }
             while let timer = timers.popDue(at: now) { timer.fire() }
             if !againList.isEmpty { runAgainList() }
+            if !bulkList.isEmpty { runBulkList() }
             if !lastList.isEmpty { runLastList() }
         }
         letGo()
@@ -281,13 +289,14 @@ public final class EventLoop: @unchecked Sendable {
         for slot in slots { slot.source?.slot = -1 }
         slots = []
         freeSlots = []
-        (againList, againStart) = ([], 0)
-        (lastList, lastStart) = ([], 0)
+        againList = []
+        bulkList = TurnList()
+        lastList = TurnList()
         timers = TimerHeap()
     }
 
     private func timeout() -> Int32 {
-        if !againList.isEmpty || !lastList.isEmpty { return 0 }
+        if !againList.isEmpty || !bulkList.isEmpty || !lastList.isEmpty { return 0 }
         guard let deadline = timers.next else { return -1 }
         // Whoever owns the time wakes the loop when it has gone on.
         guard manual == nil else { return deadline <= clock() ? 0 : -1 }
@@ -318,32 +327,33 @@ public final class EventLoop: @unchecked Sendable {
     }
 
     private func runAgainList() {
-        let deadline = clock() + Self.againSpan
-        let end = againList.count
-        repeat {
-            let source = againList[againStart]
-            againStart += 1
+        let listed = againList
+        againList.removeAll(keepingCapacity: true)
+        for source in listed {
             source.isListedAgain = false
             if source.slot >= 0 { source.runAgain() }
-        } while againStart < end && clock() < deadline
-        if againStart == againList.count || againStart > 1_024 {
-            againList.removeFirst(againStart)
-            againStart = 0
+        }
+    }
+
+    private func runBulkList() {
+        let deadline = clock() + Self.bulkSpan
+        var count = bulkList.count
+        while count > 0, let source = bulkList.next() {
+            source.isListedAgain = false
+            if source.slot >= 0 { source.runAgain() }
+            count -= 1
+            guard clock() < deadline else { return }
         }
     }
 
     private func runLastList() {
         let deadline = clock() + Self.lastSpan
-        let end = lastList.count
-        repeat {
-            let source = lastList[lastStart]
-            lastStart += 1
+        var count = lastList.count
+        while count > 0, let source = lastList.next() {
             source.isListedLast = false
             if source.slot >= 0 { source.runAgain() }
-        } while lastStart < end && clock() < deadline
-        if lastStart == lastList.count || lastStart > 1_024 {
-            lastList.removeFirst(lastStart)
-            lastStart = 0
+            count -= 1
+            guard clock() < deadline else { return }
         }
     }
 }

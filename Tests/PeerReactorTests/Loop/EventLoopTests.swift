@@ -94,7 +94,7 @@ struct EventLoopTests {
         other.close()
     }
 
-    @Test("looks for new events between those who go on and take their time")
+    @Test("looks for new events between flows that move bulk")
     func newsBetweenTurns() throws {
         let loop = try EventLoop.started()
         defer { loop.stop() }
@@ -118,7 +118,7 @@ struct EventLoopTests {
             for (source, fd) in zip(sources, fds) { try loop.register(fd, for: source) }
             let small = Probe { readiness, _ in if readiness.contains(.readable) { told.tell("news") } }
             try loop.register(fds[6], for: small)
-            for source in sources { loop.again(source) }
+            for source in sources { loop.againWithBulk(source) }
         }
         let order = try (0..<7).map { _ in try told.next("turn") }
         #expect(order == ["bulk", "news"] + Array(repeating: "bulk", count: 5))
