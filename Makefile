@@ -27,7 +27,7 @@ build: setup ## Build in release mode
 print-commit:
 	@echo "$$P2PRC_COMMIT"
 
-test: ## Run every test that fits in about 25 minutes
+test: ## Run every test that fits in about 40 minutes
 	@scripts/setup test
 	$(RELEASE) --product p2prc
 	$(SWIFT) build --build-tests
