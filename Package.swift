@@ -115,6 +115,9 @@ let package = Package(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
         .target(
+            name: "SimulationSupport", dependencies: ["PeerCore", "PeerWire"], path: "Tests/Support/SimulationSupport",
+            swiftSettings: testing),
+        .target(
             name: "FuzzParsers", dependencies: ["PeerReactor", "PeerTOML", "PeerWire"], path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
@@ -122,7 +125,7 @@ let package = Package(
             exclude: ["P2PRC/Fixtures"],
             swiftSettings: testing),
         .testTarget(
-            name: "PeerCoreTests", dependencies: ["PeerCore", "PeerWire"], exclude: ["Snapshots"],
+            name: "PeerCoreTests", dependencies: ["SimulationSupport", "PeerCore", "PeerWire"], exclude: ["Snapshots"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerTOMLTests", dependencies: ["TestSupport", "PeerTOML", "PeerCore"], swiftSettings: testing),
@@ -142,8 +145,8 @@ let package = Package(
         .testTarget(
             name: "PeerServicesTests",
             dependencies: [
-                "PeerServices", "PeerDataPlane", "PeerCore", "PeerReactor", "PeerStorage", "PeerWire",
-                .product(name: "Logging", package: "swift-log"),
+                "SimulationSupport", "PeerServices", "PeerDataPlane", "PeerCore", "PeerProbing", "PeerReactor",
+                "PeerStorage", "PeerWire", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: testing),
         .testTarget(

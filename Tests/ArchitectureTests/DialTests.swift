@@ -25,8 +25,7 @@ struct DialPlace: Sendable, CustomStringConvertible {
     static let calls = [
         "connect(", "sendto(", "getaddrinfo(", "gethostbyname(", "Connector(", "Connector.open(", "Connector.openUnix(",
         "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "client.send(",
-        "NodeClient(", "UnixExchange.exchange(",
-        "curl_multi_add_handle(", "curl_easy_perform(",
+        "network.send(", "NodeClient(", "UnixExchange.exchange(", "curl_multi_add_handle(", "curl_easy_perform(",
     ]
 
     static let all = [
@@ -71,7 +70,9 @@ struct DialPlace: Sendable, CustomStringConvertible {
         DialPlace(path: "CCurl/CCurl.c", call: "curl_multi_add_handle(", cause: .mechanism),
         DialPlace(path: "P2PRCKit/Node/OpenedHome.swift", call: "NodeClient(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/Mesh/MeshService+Gossip.swift", call: "client.send(",
+            path: "PeerServices/Mesh/Asking/MeshClient.swift", call: "client.send(", cause: .mechanism),
+        DialPlace(
+            path: "PeerServices/Mesh/Asking/MeshClient.swift", call: "network.send(",
             cause: .judged("records, seeds, dial-backs, probes, vouches", by: "isAllowed(")),
     ]
 }

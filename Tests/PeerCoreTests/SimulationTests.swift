@@ -1,4 +1,5 @@
 import PeerCore
+import SimulationSupport
 import Testing
 
 /// `P2PRC_SEED=4711 swift test --filter SimulationTests` replays one run and prints what happened;

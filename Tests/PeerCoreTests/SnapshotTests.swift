@@ -1,6 +1,7 @@
 import Foundation
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// Every state with every event, as committed text: a change of a machine is a difference to read.

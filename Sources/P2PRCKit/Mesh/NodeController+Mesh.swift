@@ -52,14 +52,17 @@ extension MeshService {
         on loop: EventLoop, _ settings: NodeSettings, _ state: OpenedHome, _ judge: DialGuard, host: any MeshHost,
         _ log: Logger
     ) {
-        let setup = Setup(
+        var setup = Setup(
             name: settings.name, software: "p2prc/\(P2PRCVersion.text)", port: settings.serverPort,
-            isRelay: settings.isRelay, isWidened: !settings.config.meshDial.isEmpty, records: state.kept.records,
-            met: Self.lately(state.kept.met), lastIssue: state.kept.lastIssue, process: state.process,
-            note: state.kept.note)
-        self.init(
-            on: loop, setup: setup, keys: state.keys, client: state.client, judge: judge, writer: state.writer,
-            host: host, log: log)
+            process: state.process)
+        setup.isRelay = settings.isRelay
+        setup.isWidened = !settings.config.meshDial.isEmpty
+        setup.records = state.kept.records
+        setup.met = Self.lately(state.kept.met)
+        setup.lastIssue = state.kept.lastIssue
+        setup.note = state.kept.note
+        let parts = Parts(client: state.client, judge: judge, writer: state.writer, log: log)
+        self.init(on: loop, setup: setup, keys: state.keys, parts, host: host)
     }
 }
 

@@ -53,7 +53,7 @@ public final class PeerService {
             log: parts.log)
         book = MappingBook(on: loop, connections.resolver, log: parts.log)
         checks = ReachabilityChecks(on: loop, connections.resolver, keys: keys, judge: parts.judge, book)
-        selector = RelaySelector(on: loop, sessions: setup.sessions)
+        selector = RelaySelector(by: loop, sessions: setup.sessions)
         memory = PortMemory(setup.remembered)
         knownRelays = setup.knownRelays
     }

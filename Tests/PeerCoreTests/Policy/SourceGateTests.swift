@@ -1,5 +1,6 @@
 @testable import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 @Suite struct SourceGateTests {

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// Words of nodes that hold a session to this one and cannot be asked.

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// Both halves of a handshake over one TLS connection with made-up secrets; the shell's parts (`welcome`, session

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// A relay or a peer that goes by another key than before, in the handshake and in the list of knownRelays.

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 
 /// A peer's agreement in each of its states, and every event by name.
 enum AgreementStates {

@@ -1,24 +1,7 @@
-import Foundation
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
-
-/// What replays or rewrites: `P2PRC_SEED=7` runs the simulation with this seed only, `P2PRC_SNAPSHOTS=write` rewrites
-/// the committed snapshots, `P2PRC_LONG=1` runs many more seeds.
-enum Environment {
-    private static let variables = ProcessInfo.processInfo.environment
-    static let seed = variables["P2PRC_SEED"].flatMap { UInt64($0) }
-    static let writesSnapshots = variables["P2PRC_SNAPSHOTS"] == "write"
-    static let isLong = variables["P2PRC_LONG"] == "1"
-}
-
-extension [UInt8] {
-    /// 32 bytes that depend on `number` only.
-    static func seed(_ number: UInt64) -> [UInt8] {
-        var random = SeededGenerator(seed: number)
-        return (0..<32).map { _ in UInt8.random(in: 0 ... .max, using: &random) }
-    }
-}
 
 extension NodeKey {
     /// A key that is easy to tell from others; nobody can sign with it.
@@ -39,16 +22,8 @@ extension SessionID {
     static func number(_ number: UInt64) -> SessionID { SessionID(value: number) }
 }
 
-extension PortRange {
-    static func only(_ port: UInt16) -> PortRange { PortRange(first: port, count: 1)! }
-}
-
 extension Instant {
     static func at(_ milliseconds: UInt64) -> Instant { .zero + .milliseconds(milliseconds) }
-}
-
-extension WallTime {
-    static let start = WallTime(seconds: 1_800_000_000)
 }
 
 extension Grant {

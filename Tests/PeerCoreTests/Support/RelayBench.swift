@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// What a relay's shell does, without sockets: carries out the core's actions on pretended ports and a pretended disk,

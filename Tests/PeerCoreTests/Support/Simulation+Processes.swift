@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 
 /// Peers' processes: they start, connect, agree on ports, and crash.
 extension Simulation {

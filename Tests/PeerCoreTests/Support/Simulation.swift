@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 
 /// One relay and several peers under virtual time, from one seed.
 ///

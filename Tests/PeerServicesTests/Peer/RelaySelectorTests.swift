@@ -52,7 +52,7 @@ final class RelaySelectorTests {
         sessions: Int, _ change: @escaping (Host) -> Void
     ) throws -> OnLoop<(selector: RelaySelector, host: Host)> {
         let loop = loop
-        let made = try OnLoop(on: loop) { (selector: RelaySelector(on: loop, sessions: sessions), host: Host()) }
+        let made = try OnLoop(on: loop) { (selector: RelaySelector(by: loop, sessions: sessions), host: Host()) }
         try made.run { parts in
             change(parts.host)
             parts.host.selector = parts.selector

@@ -39,10 +39,10 @@ protocol RelaySelectorHost: AnyObject {
 final class RelaySelector {
     private static let outcomePause = Instant.Span.milliseconds(20)
 
-    private let loop: EventLoop
+    private let time: any Timekeeper
     private var failover: Failover
-    private var timer: LoopTimer?
-    private var outcomeTimer: LoopTimer?
+    private var timer: (any Wake)?
+    private var outcomeTimer: (any Wake)?
     private var choice: FirstChoice
     /// Whether any relay is chosen that the user did not name.
     private let chooses: Bool
@@ -50,17 +50,17 @@ final class RelaySelector {
     /// Set as long as the peer runs.
     private weak var host: (any RelaySelectorHost)?
     /// Whether relays of last time count for more than others.
-    var isLoyal: Bool { !choice.isOver(at: loop.clock()) }
+    var isLoyal: Bool { !choice.isOver(at: time.clock()) }
     private var known: [NodeKey: RelayCandidate] = [:]
 
     /// - Parameter sessions: to hold at once; 0: only those that the user named.
-    init(on loop: EventLoop, sessions: Int) {
-        self.loop = loop
+    init(by time: any Timekeeper, sessions: Int) {
+        self.time = time
         chooses = sessions > 0
         var limits = Failover.Limits()
         limits.sessions = max(1, sessions)
         failover = Failover(limits)
-        choice = FirstChoice(sessions: limits.sessions, at: loop.clock())
+        choice = FirstChoice(sessions: limits.sessions, at: time.clock())
     }
 
     func start(for host: any RelaySelectorHost) {
@@ -84,39 +84,39 @@ final class RelaySelector {
 
     /// - Parameter isNamed: the user named it; otherwise `connect` did.
     func established(_ key: NodeKey, isNamed: Bool) {
-        let now = loop.clock()
+        let now = time.clock()
         run(isNamed ? failover.joined(key, at: now) : failover.established(key, at: now))
     }
 
     func heard(_ key: NodeKey) {
-        let actions = failover.heard(key, at: loop.clock())
+        let actions = failover.heard(key, at: time.clock())
         // Twice a second for each relay, and nearly always nothing.
         if !actions.isEmpty { run(actions) }
     }
 
-    func lost(_ key: NodeKey) { run(failover.lost(key, at: loop.clock())) }
+    func lost(_ key: NodeKey) { run(failover.lost(key, at: time.clock())) }
 
     func drains(_ key: NodeKey, _ isDraining: Bool) {
-        let now = loop.clock()
+        let now = time.clock()
         run(isDraining ? failover.draining(key, at: now) : failover.staying(key, at: now))
     }
 
     /// A mapping began to work, or failed; with a thousand ports that is said a thousand times in a row.
     func outcomesChanged() {
         guard outcomeTimer == nil, !isStopped else { return }
-        outcomeTimer = loop.schedule(after: Self.outcomePause) { [weak self] in
+        outcomeTimer = time.wake(after: Self.outcomePause) { [weak self] in
             guard let self else { return }
             outcomeTimer = nil
-            run(failover.served(host?.outcomes ?? [:], at: loop.clock()))
+            run(failover.served(host?.outcomes ?? [:], at: time.clock()))
         }
     }
 
     /// What this node makes of a relay now.
-    func use(of key: NodeKey) -> Failover.Use? { failover.use(of: key, at: loop.clock()) }
+    func use(of key: NodeKey) -> Failover.Use? { failover.use(of: key, at: time.clock()) }
 
     /// Looks at the candidates now instead of at the next turn.
     func turn() {
-        let now = loop.clock()
+        let now = time.clock()
         let found = chooses ? host?.candidates ?? [] : []
         known = Dictionary(found.map { ($0.key, $0) }) { first, _ in first }
         let former = choice.isOver(at: now) ? nil : host?.former(among: found)
@@ -143,8 +143,8 @@ final class RelaySelector {
         for action in actions { host?.carryOut(failoverAction: action) }
         guard !isStopped else { return }
         timer?.cancel()
-        let now = loop.clock()
+        let now = time.clock()
         let due = failover.nextDeadline(after: now) - now
-        timer = loop.schedule(after: max(due, .milliseconds(10))) { [weak self] in self?.turn() }
+        timer = time.wake(after: max(due, .milliseconds(10))) { [weak self] in self?.turn() }
     }
 }

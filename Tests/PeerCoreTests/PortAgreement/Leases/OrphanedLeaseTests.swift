@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// Leases that the peer does not know any more, and leases that the disk has while it takes nothing new.

@@ -1,4 +1,5 @@
 import PeerWire
+import SimulationSupport
 import Testing
 
 @testable import PeerCore

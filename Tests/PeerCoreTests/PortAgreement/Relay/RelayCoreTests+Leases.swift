@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// Whose a port is, and for how long.

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// A relay with pretended ports, and peers that say what the test wants them to say.

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
 import Testing
 
 /// A relay that lets its peers go.

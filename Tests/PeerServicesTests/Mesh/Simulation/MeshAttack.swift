@@ -1,5 +1,7 @@
 import PeerCore
 import PeerWire
+import SimulationSupport
+import SimulationSupport
 
 /// Attackers with budgets, in a `MeshWorld`: members with as many keys as they like, and hosts in so many networks.
 /// They call whom they like and say what they like; what they cannot do is sign for others, or call from others' hosts.

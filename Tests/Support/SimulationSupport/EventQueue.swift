@@ -1,7 +1,7 @@
 import PeerCore
 
 /// What is due, earliest first; what is due at one time in the order it was added.
-struct EventQueue {
+package struct EventQueue {
     private struct Entry {
         var instant: Instant
         var order: UInt64
@@ -15,7 +15,9 @@ struct EventQueue {
     private var heap: [Entry] = []
     private var added: UInt64 = 0
 
-    mutating func add(_ instant: Instant, _ body: @escaping () -> Void) {
+    package init() {}
+
+    package mutating func add(_ instant: Instant, _ body: @escaping () -> Void) {
         added += 1
         heap.append(Entry(instant: instant, order: added, body: body))
         var child = heap.count - 1
@@ -25,7 +27,7 @@ struct EventQueue {
         }
     }
 
-    mutating func next(until end: Instant) -> (Instant, () -> Void)? {
+    package mutating func next(until end: Instant) -> (Instant, () -> Void)? {
         guard let first = heap.first, first.instant <= end else { return nil }
         heap.swapAt(0, heap.count - 1)
         heap.removeLast()
