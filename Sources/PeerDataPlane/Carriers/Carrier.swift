@@ -79,8 +79,10 @@ package enum Dialled: ~Copyable {
 /// A stream that was accepted, with what its other end has proven.
 package struct Accepted: ~Copyable {
     package enum Opening: Sendable {
-        /// What it is for stands in its first bytes (`Preamble`). Proven already: the key, for sessions.
-        case preamble(key: NodeKey?, secrets: SessionSecrets?)
+        /// A session, of the node that has proven this key.
+        case session(NodeKey, SessionSecrets)
+        /// Nothing is proven; what it is for stands in its first bytes (`Preamble`).
+        case undeclared
         /// A data channel of this group.
         case channel(ChannelGroup)
         case http(NodeKey?)

@@ -34,7 +34,7 @@ package final class PlainCarrier: Carrier {
         _ stream: consuming Stream, on loop: EventLoop, within limit: Instant.Span,
         done: @escaping (consuming Accepted?) -> Void
     ) -> (any Accepting)? {
-        done(Accepted(stream, .preamble(key: nil, secrets: nil)))
+        done(Accepted(stream, .undeclared))
         return nil
     }
 }

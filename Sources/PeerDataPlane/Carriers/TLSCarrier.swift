@@ -60,9 +60,11 @@ package final class TLSCarrier: Carrier {
             case .failed: done(nil)
             case .secured(let stream, let facts):
                 switch facts.purpose {
-                case .session: done(Accepted(stream, .preamble(key: facts.key, secrets: facts.secrets)))
+                // The handshake does not end without what is looked for here.
+                case .session:
+                    guard let key = facts.key, let secrets = facts.secrets else { return done(nil) }
+                    done(Accepted(stream, .session(key, secrets)))
                 case .data:
-                    // The handshake does not end without one.
                     if let group = facts.group { done(Accepted(stream, .channel(group))) } else { done(nil) }
                 case .http: done(Accepted(stream, .http(facts.key)))
                 }

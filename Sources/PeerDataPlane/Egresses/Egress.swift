@@ -16,7 +16,7 @@ package protocol Egress: AnyObject {
     /// A visit that it began is over.
     func ended(_ visit: Visit, _ ending: Forwarder.Ending)
 
-    /// Called once a second.
+    /// Called four times a second at a relay.
     func timePassed()
 }
 

@@ -53,17 +53,18 @@ package protocol ChannelOwner: AnyObject {
 
 /// A data channel that carries a visitor at the moment.
 package struct ChannelLoan {
+    // In this order the small ones share a word: each visit has one of these.
     private let owner: any ChannelOwner
-    package let group: ChannelGroup
     /// The node at the other end.
     package let node: NodeKey
+    package let group: ChannelGroup
     /// When it was lent, in the owner's count.
-    package let tick: Int
+    package let tick: UInt32
 
-    package init(from owner: any ChannelOwner, group: ChannelGroup, node: NodeKey, tick: Int = 0) {
+    package init(from owner: any ChannelOwner, group: ChannelGroup, node: NodeKey, tick: UInt32 = 0) {
         self.owner = owner
-        self.group = group
         self.node = node
+        self.group = group
         self.tick = tick
     }
 

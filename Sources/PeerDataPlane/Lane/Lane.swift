@@ -24,7 +24,7 @@ package final class Lane {
         router.add(egress.offer)
     }
 
-    /// Called once a second.
+    /// Called four times a second at a relay.
     package func timePassed() {
         for frontend in frontends { frontend.timePassed() }
         for egress in egresses.values { egress.timePassed() }

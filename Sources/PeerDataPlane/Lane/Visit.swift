@@ -1,13 +1,12 @@
 package import PeerCore
 package import PeerReactor
-package import PeerWire
+internal import PeerWire
 
 /// A call that has found its way out: its bytes are carried between the caller's stream and the egress's.
 package final class Visit: Forwarder {
     private weak var lane: Lane?
     package let destination: Destination
     package let portOffset: UInt16
-    package let session: SessionID?
     /// The data channel at one of its ends.
     package let loan: ChannelLoan
     let egress: any Egress
@@ -26,7 +25,6 @@ package final class Visit: Forwarder {
         self.lane = lane
         destination = terms.destination
         portOffset = terms.portOffset
-        session = terms.session
         slot = terms.slot
         self.loan = loan
         self.egress = egress

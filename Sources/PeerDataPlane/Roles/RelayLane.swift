@@ -11,7 +11,7 @@ package final class RelayLane {
     /// - Parameters:
     ///   - policy: this lane's share of it.
     ///   - wantChannels: tells a session's peer how many channels are to be ready.
-    ///   - ranShort: told once a second how many visitors were refused for want of descriptors, if any.
+    ///   - ranShort: told with each tick how many visitors were refused for want of descriptors, if any.
     package init(
         on loop: EventLoop, policy: VisitorPolicy, wantChannels: @escaping @Sendable (SessionID, Int) -> Void,
         ranShort: @escaping @Sendable (UInt64) -> Void

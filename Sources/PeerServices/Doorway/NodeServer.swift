@@ -193,9 +193,10 @@ public final class NodeServer {
 
     private func accepted(_ newcomer: UnidentifiedConnection, _ accepted: consuming Accepted) {
         switch accepted.opening {
-        case .preamble(let key, let secrets):
-            if let key, let secrets { newcomer.proven = (key, secrets) }
+        case .session(let key, let secrets):
+            newcomer.proven = (key, secrets)
             read(newcomer, accepted.intoStream())
+        case .undeclared: read(newcomer, accepted.intoStream())
         case .channel(let group):
             dismiss(newcomer)
             guard onDataChannel?(accepted.intoStream(), group) == true else {

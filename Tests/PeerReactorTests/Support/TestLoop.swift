@@ -10,8 +10,9 @@ struct Handed<Value>: @unchecked Sendable {
 }
 
 extension EventLoop {
-    static func started() throws -> EventLoop {
-        let loop = try EventLoop()
+    /// - Parameter clock: a test's own time; `nil`: the system's.
+    static func started(clock: ManualClock? = nil) throws -> EventLoop {
+        let loop = try EventLoop(clock: clock)
         try loop.start()
         return loop
     }

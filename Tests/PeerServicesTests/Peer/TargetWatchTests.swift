@@ -66,7 +66,7 @@ final class TargetWatchTests {
 
     @Test("looks at each port of a range, and says what many have to say together")
     func range() throws {
-        let services = try consecutive(4)
+        let services = try EchoService.consecutive(4)
         services[1].stop()
         services[3].stop()
         let watched = try watch("127.0.0.1", services[0].port, count: 4)
@@ -75,15 +75,6 @@ final class TargetWatchTests {
             return states?.answering == [0, 2] && Set(states?.silent.keys ?? [:].keys) == [1, 3]
         }
         #expect(try watched.run { $0.words.all.count } <= 2)
-    }
-
-    private func consecutive(_ count: Int) throws -> [EchoService] {
-        for _ in 0..<50 {
-            let first = try EchoService()
-            let others = (1..<count).compactMap { try? EchoService(port: first.port &+ UInt16($0)) }
-            if others.count == count - 1 { return [first] + others }
-        }
-        throw OwnedTime.NotSo(what: "\(count) ports in a row")
     }
 
     @Test("hears of a visitor that could not be connected, and says so")

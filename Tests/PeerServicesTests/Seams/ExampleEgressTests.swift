@@ -29,7 +29,7 @@ private final class Greeting: Egress {
 /// made.
 private final class LocalPort: Frontend {
     let port: UInt16
-    private(set) var seconds = 0
+    private(set) var ticks = 0
     private let listener: Listener
 
     init(on lane: Lane, to mapping: MappingID, as caller: Router.Caller = .visitor) throws {
@@ -41,7 +41,7 @@ private final class LocalPort: Frontend {
         }
     }
 
-    func timePassed() { seconds += 1 }
+    func timePassed() { ticks += 1 }
 }
 
 @Suite("A lane with an example of a frontend and of an egress")
@@ -87,15 +87,15 @@ struct ExampleEgressTests {
         #expect(try parts.run { $0.lane.traffic().isEmpty })
     }
 
-    @Test("tells its parts of each second")
-    func seconds() throws {
+    @Test("tells its parts of each tick")
+    func ticks() throws {
         defer { time.stop() }
         let parts = try lane([(greeted, .visitor)])
         #expect(
             try parts.run { parts in
                 parts.lane.timePassed()
                 parts.lane.timePassed()
-                return parts.ports[0].seconds
+                return parts.ports[0].ticks
             } == 2)
     }
 }

@@ -14,27 +14,10 @@ struct GrantTests {
         service = try EchoService()
     }
 
-    /// A relay that takes nobody but the holder of a token, and that peer.
-    private func byToken(
-        _ change: (inout Grant) -> Void
-    ) throws -> (relay: ShellBench.Relay, peer: ShellBench.Peer) {
-        let relay = try bench.relay(meshKeys: [ShellBench.otherMeshKey])
-        var grant = Grant(membership: .token(id: "one"))
-        change(&grant)
-        let settled = grant
-        try relay.host { $0.grants["a.b.c"] = settled }
-        let peer = try bench.peer(at: [])
-        try peer.run { service in
-            service.change(relay.endpoint) { _ = $0.join(withToken: "a.b.c", at: relay.endpoint.description) }
-            service.join(relay.endpoint)
-        }
-        return (relay, peer)
-    }
-
     @Test("a token lets its holder in, and its end ends the session and what visitors have open")
     func expires() throws {
         let end = bench.time.clock.wall + 60
-        let (relay, peer) = try byToken { $0.expires = end }
+        let (relay, peer) = try bench.holder { $0.expires = end }
         let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
         #expect(try Visitor.says([1], to: port) == .bytes([1]))
         try relay.host { $0.grants = [:] }
@@ -45,7 +28,7 @@ struct GrantTests {
 
     @Test("a token that is revoked ends its session at once, and lets nobody in again")
     func revoked() throws {
-        let (relay, peer) = try byToken { _ in }
+        let (relay, peer) = try bench.holder { _ in }
         let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
         try relay.run { $0.tokenEnded("one") }
         #expect(try relay.sessions == 0)
@@ -57,10 +40,7 @@ struct GrantTests {
     func unknown() throws {
         let relay = try bench.relay(meshKeys: [ShellBench.otherMeshKey])
         let peer = try bench.peer(at: [])
-        try peer.run { service in
-            service.change(relay.endpoint) { _ = $0.join(withToken: "x.y.z", at: relay.endpoint.description) }
-            service.join(relay.endpoint)
-        }
+        try peer.show("x.y.z", to: relay)
         try bench.time.eventually("rejected") {
             try peer.standing(at: relay)?.reason?.contains("did not issue") == true
         }
@@ -68,7 +48,7 @@ struct GrantTests {
 
     @Test("a token for two ports gives two, and refuses the third")
     func leases() throws {
-        let (_, peer) = try byToken { $0.limits.leases = 2 }
+        let (_, peer) = try bench.holder { $0.limits.leases = 2 }
         for number in UInt64(1)...2 { _ = try bench.port(of: peer.expose(number, port: service.port), at: peer) }
         let third = try peer.expose(3, port: service.port)
         try bench.time.eventually("refused") { try peer.mapping(third)?.refusal == .limitReached }

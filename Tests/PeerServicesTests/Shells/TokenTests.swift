@@ -28,15 +28,8 @@ struct TokenTests {
         let relay = try bench.relay(meshKeys: [ShellBench.otherMeshKey])
         try relay.host { $0.grants[Self.first] = grant }
         let peer = try bench.peer(at: [])
-        try show(Self.first, to: relay, peer)
+        try peer.show(Self.first, to: relay)
         return (relay, peer)
-    }
-
-    private func show(_ token: String, to relay: ShellBench.Relay, _ peer: ShellBench.Peer) throws {
-        try peer.run { service in
-            service.change(relay.endpoint) { _ = $0.join(withToken: token, at: relay.endpoint.description) }
-            service.join(relay.endpoint)
-        }
     }
 
     private final class Answer {
@@ -175,7 +168,7 @@ struct TokenTests {
         let (relay, peer) = try holder(of: settled)
         try bench.time.eventually("connected") { try peer.standing(at: relay)?.state == .connected }
         let other = try bench.peer(seed: 3, at: [])
-        try show(Self.first, to: relay, other)
+        try other.show(Self.first, to: relay)
         try bench.time.eventually("turned away") {
             try other.standing(at: relay)?.reason?.contains("1 connected") == true
         }

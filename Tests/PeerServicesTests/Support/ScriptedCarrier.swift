@@ -115,7 +115,8 @@ final class ScriptedCarrier: Carrier {
                 guard let (purpose, key) = network.take(number) else { return done(nil) }
                 switch purpose {
                 case .session:
-                    done(Accepted(stream, .preamble(key: key, secrets: ScriptedNetwork.secrets(number))))
+                    guard let secrets = ScriptedNetwork.secrets(number) else { return done(nil) }
+                    done(Accepted(stream, .session(key, secrets)))
                 case .channel(let group, _, _): done(Accepted(stream, .channel(group)))
                 }
             })

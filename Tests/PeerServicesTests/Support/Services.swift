@@ -42,6 +42,16 @@ final class EchoService: @unchecked Sendable {
 
     deinit { stop() }
 
+    /// Services at so many ports in a row.
+    static func consecutive(_ count: Int) throws -> [EchoService] {
+        for _ in 0..<50 {
+            let first = try EchoService()
+            let others = (1..<count).compactMap { try? EchoService(port: first.port &+ UInt16($0)) }
+            if others.count == count - 1 { return [first] + others }
+        }
+        throw OwnedTime.NotSo(what: "\(count) ports in a row")
+    }
+
     /// From now on its port refuses.
     func stop() {
         let isFirst = isStopped.withLock { stopped in

@@ -282,6 +282,14 @@ final class ShellBench {
             return mapping.ports?.first
         }
 
+        /// Goes to a relay with a token.
+        func show(_ token: String, to relay: Relay) throws {
+            try run { service in
+                service.change(relay.endpoint) { _ = $0.join(withToken: token, at: relay.endpoint.description) }
+                service.join(relay.endpoint)
+            }
+        }
+
         func standing(at relay: Relay) throws -> RelayStanding? {
             try run { $0.relayStandings }.first { $0.endpoint == relay.endpoint }
         }
@@ -299,6 +307,21 @@ final class ShellBench {
         nodes.append(peer)
         for relay in relays { _ = try peer.run { $0.join(relay.endpoint) } }
         return peer
+    }
+
+    /// A relay that takes nobody but the holder of a token, and that peer.
+    ///
+    /// - Parameter change: what the token allows.
+    func holder(_ change: (inout Grant) -> Void) throws -> (relay: Relay, peer: Peer) {
+        let token = "a.b.c"
+        let relay = try relay(meshKeys: [Self.otherMeshKey])
+        var grant = Grant(membership: .token(id: "one"))
+        change(&grant)
+        let settled = grant
+        try relay.host { $0.grants[token] = settled }
+        let peer = try peer(at: [])
+        try peer.show(token, to: relay)
+        return (relay, peer)
     }
 
     /// Waits until a mapping is verified, and says at which port.

@@ -72,7 +72,7 @@ package final class ChannelPools: Egress, ChannelOwner, SessionDirectory {
     /// visits keep their own streams.
     package func end(_ session: SessionID) {
         for pending in pending.values where pending.terms.session == session { pending.visitor.abort() }
-        lane?.abortVisits { $0.session == session && $0.isUnheard }
+        lane?.abortVisits { $0.loan.group.session == session && $0.isUnheard }
         guard let pool = pools.removeValue(forKey: session) else { return }
         memberships.remove(pool)
         pool.close()

@@ -174,7 +174,7 @@ package final class DialledChannels: Frontend, ChannelOwner {
         loop.schedule(after: Self.returnPatience) { [weak self, weak pool] in
             guard let pool else { return }
             pool.isTicking = false
-            pool.tick += 1
+            pool.tick &+= 1
             pool.recentlyTaken = 0
             self?.refill(pool)
         }

@@ -18,7 +18,8 @@ final class DialledPool {
     private var lastPause = Instant.zero
     /// Channels that were taken since the last tick and are not back.
     var recentlyTaken = 0
-    var tick = 0
+    /// Goes round when it has no more numbers: a loan of then is over by far.
+    var tick: UInt32 = 0
     var isTicking = false
     /// Channels that were dialled a moment ago, and when each was there.
     private var young: [ObjectIdentifier: Instant] = [:]

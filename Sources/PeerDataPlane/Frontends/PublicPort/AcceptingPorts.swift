@@ -37,7 +37,7 @@ package final class AcceptingPorts: Frontend {
 
     /// - Parameters:
     ///   - policy: this lane's share of it.
-    ///   - ranShort: told once a second how many were refused for want of descriptors, if any.
+    ///   - ranShort: told with each tick how many were refused for want of descriptors, if any.
     package init(
         on lane: Lane, sessions: any SessionDirectory, policy: VisitorPolicy,
         ranShort: @escaping @Sendable (UInt64) -> Void

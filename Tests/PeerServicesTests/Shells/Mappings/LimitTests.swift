@@ -14,24 +14,9 @@ struct LimitTests {
         service = try EchoService()
     }
 
-    /// A relay that takes nobody but the holder of a token, and that peer.
-    private func limited(_ change: (inout Grant) -> Void) throws -> (relay: ShellBench.Relay, peer: ShellBench.Peer) {
-        let relay = try bench.relay(meshKeys: [ShellBench.otherMeshKey])
-        var grant = Grant(membership: .token(id: "one"))
-        change(&grant)
-        let settled = grant
-        try relay.host { $0.grants["a.b.c"] = settled }
-        let peer = try bench.peer(at: [])
-        try peer.run { service in
-            service.change(relay.endpoint) { _ = $0.join(withToken: "a.b.c", at: relay.endpoint.description) }
-            service.join(relay.endpoint)
-        }
-        return (relay, peer)
-    }
-
     @Test("visitors beyond the limit of a membership are turned away, and let in when others have gone")
     func connections() throws {
-        let (relay, peer) = try limited { $0.limits.connections = 3 }
+        let (relay, peer) = try bench.holder { $0.limits.connections = 3 }
         let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
         var visitors = try (0..<3).map { _ in try HeldVisitor(to: port) }
         for visitor in visitors { #expect(visitor.echoes(5)) }
@@ -45,7 +30,7 @@ struct LimitTests {
 
     @Test("visitors that come too fast for a membership are turned away, and a second later they are not")
     func perSecond() throws {
-        let (_, peer) = try limited { $0.limits.connectionsPerSecond = 5 }
+        let (_, peer) = try bench.holder { $0.limits.connectionsPerSecond = 5 }
         let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
         try bench.time.throughout(.seconds(2), "verified") { try peer.verifiedPorts(MappingID(value: 1)) == [port] }
         let answers = try (0..<12).map { _ in try Visitor.says([1], to: port) }
@@ -57,7 +42,7 @@ struct LimitTests {
 
     @Test("a mapping beyond the limit of a membership is refused, and given a port when another one is taken back")
     func mappings() throws {
-        let (_, peer) = try limited { $0.limits.mappings = 2 }
+        let (_, peer) = try bench.holder { $0.limits.mappings = 2 }
         let ids = try (1...2).map { try peer.expose($0, port: service.port) }
         for id in ids { _ = try bench.port(of: id, at: peer) }
         let third = try peer.expose(3, port: service.port)
@@ -70,7 +55,7 @@ struct LimitTests {
     @Test("a token for some ports gives one of those, and refuses others with the words that say which")
     func ports() throws {
         let own = try FreePorts.range(2)
-        let (_, peer) = try limited { $0.ports = [own] }
+        let (_, peer) = try bench.holder { $0.ports = [own] }
         let port = try bench.port(of: peer.expose(1, port: service.port), at: peer)
         #expect(own.ports.contains(port))
         let foreign = try peer.expose(2, port: service.port, .exactly(.init(first: own.last + 1, count: 1)!))

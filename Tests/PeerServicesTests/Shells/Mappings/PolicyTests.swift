@@ -59,7 +59,7 @@ struct PolicyTests {
 
     @Test("a mapping of three ports has three in a row, and each leads to its own port of the service")
     func range() throws {
-        let services = try Self.consecutive(3)
+        let services = try EchoService.consecutive(3)
         let relay = try bench.relay()
         let peer = try bench.peer(at: [relay])
         let id = try peer.expose(1, port: services[0].port, .any(count: 3))
@@ -71,15 +71,6 @@ struct PolicyTests {
         services[1].stop()
         try bench.time.eventually("closed") { try Visitor.says([1], to: first + 1) == .refused }
         #expect(try Visitor.says([9], to: first + 2) == .bytes([9]))
-    }
-
-    private static func consecutive(_ count: Int) throws -> [EchoService] {
-        for _ in 0..<50 {
-            let first = try EchoService()
-            let others = (1..<count).compactMap { try? EchoService(port: first.port + UInt16($0)) }
-            if others.count == count - 1 { return [first] + others }
-        }
-        throw OwnedTime.NotSo(what: "\(count) ports in a row")
     }
 
     @Test("a service on demand is dialled when a visitor comes, and its port stays open while it is down")

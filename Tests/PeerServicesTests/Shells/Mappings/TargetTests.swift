@@ -58,7 +58,7 @@ struct TargetTests {
 
     @Test("the ports of a range are up and down each by itself, and a new visitor of a dead one is refused")
     func range() throws {
-        let services = try consecutive(3)
+        let services = try EchoService.consecutive(3)
         services[1].stop()
         let relay = try bench.relay()
         let peer = try bench.peer(at: [relay])
@@ -75,15 +75,6 @@ struct TargetTests {
         try bench.time.eventually("each as it is") { try states() == [.targetDown, .verified, .targetDown] }
         #expect(try Visitor.says([1], to: first + 1) == .bytes([1]))
         again.stop()
-    }
-
-    private func consecutive(_ count: Int) throws -> [EchoService] {
-        for _ in 0..<50 {
-            let first = try EchoService()
-            let others = (1..<count).compactMap { try? EchoService(port: first.port &+ UInt16($0)) }
-            if others.count == count - 1 { return [first] + others }
-        }
-        throw OwnedTime.NotSo(what: "\(count) ports in a row")
     }
 
     @Test("a name that there is not is named, and one that leads to this machine works")
