@@ -1,3 +1,5 @@
+internal import PeerCore
+
 /// How much a forwarder reads ahead of its sink (docs/performance.md, "A visitor who stops reading").
 ///
 /// What is read and not taken waits in this process, so no more is read than the sink has room for. The system says how
@@ -21,5 +23,36 @@ extension Forwarder {
         let free = freeAtSink(isLeftToRight)
         // Records and frames make a little more of it.
         flow.room = Int32(clamping: max(Self.leastRead, free - free >> 6))
+    }
+
+    /// How much may be read now; `nil`: nothing, until a timer says so.
+    @inline(__always)
+    func allowed(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+        let room = readable(&flow, isLeftToRight)
+        guard let allowance else { return room }
+        return allowed(upTo: room, by: allowance, &flow, isLeftToRight)
+    }
+
+    private func allowed(
+        upTo most: Int, by allowance: any ByteAllowance, _ flow: inout Flow, _ isLeftToRight: Bool
+    ) -> Int? {
+        let room = allowance.take(upTo: most, isLeftToRight, at: loop.now)
+        guard room == 0 else { return room }
+        flow.isHeldBack = true
+        let wait = max(allowance.ready(isLeftToRight), loop.now) - loop.now
+        loop.schedule(after: wait) { [weak self] in
+            if isLeftToRight { self?.leftToRight.isHeldBack = false } else { self?.rightToLeft.isHeldBack = false }
+            self?.pump()
+        }
+        return nil
+    }
+
+    func giveBack(
+        _ taken: Int, _ outcome: Stream.Outcome, to allowance: any ByteAllowance, _ isLeftToRight: Bool
+    ) {
+        var used = 0
+        if case .bytes(let count) = outcome { used = count }
+        assert(used <= taken, "more was read than was allowed")
+        if used < taken { allowance.putBack(taken - used, isLeftToRight) }
     }
 }
