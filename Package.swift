@@ -118,7 +118,8 @@ let package = Package(
             name: "SimulationSupport", dependencies: ["PeerCore", "PeerWire"], path: "Tests/Support/SimulationSupport",
             swiftSettings: testing),
         .target(
-            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerTOML", "PeerWire"], path: "Tests/Fuzz/Parsers",
+            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerTOML", "PeerCore", "PeerWire"],
+            path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
             name: "PeerWireTests", dependencies: ["TestSupport", "FuzzParsers", "PeerWire"],

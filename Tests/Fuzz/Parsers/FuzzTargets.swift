@@ -16,6 +16,7 @@ extension FuzzTarget {
         whole("visitor-start", parse: { VisitorStart($0) }, write: { $0.bytes }, meaning: clearedVisitorStart),
         stream(
             "channel-frames", buffer: 8, longestInput: 20_000, decode: channelFrames, rewrite: { $0.frame }),
+        FuzzTarget("channel-machine", longestInput: 256) { ChannelRun.judge($0) },
         stream(
             "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
             rewrite: { $0.message?.bytes }),
