@@ -68,7 +68,7 @@ public struct ChannelMachine: Equatable, Sendable {
     /// `raw` is for channels without encryption alone.
     private let allowsRaw: Bool
 
-    /// - Parameter phase: idle, or visiting where the visitor was started before.
+    /// - Parameter phase: idle, or a later one where the visitor was started before.
     public init(_ role: Role, _ phase: Phase = .idle, allowsRaw: Bool = true) {
         self.role = role
         self.phase = phase

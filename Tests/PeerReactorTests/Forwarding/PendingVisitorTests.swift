@@ -28,7 +28,6 @@ struct PendingVisitorTests {
             pending = try loop.run {
                 let pending = PendingVisitor(
                     on: loop, visitor: parcel.value.open()!, announcement: announcement,
-                    answer: ChannelFrame.alive,
                     onNeed: { needs.tell(()) },
                     onSettled: { result in
                         switch consume result {

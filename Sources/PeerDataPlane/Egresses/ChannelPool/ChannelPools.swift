@@ -180,7 +180,7 @@ package final class ChannelPools: Egress, ChannelOwner, SessionDirectory {
         let terms = call.terms
         var own: PendingVisitor?
         let visitor = PendingVisitor(
-            on: loop, visitor: call.intoStream(), announcement: start.bytes, answer: ChannelFrame.alive,
+            on: loop, visitor: call.intoStream(), announcement: start.bytes,
             onNeed: { [weak self, weak pool] in
                 guard let self, let pool, pools[pool.session] === pool, let own else { return }
                 var start = start

@@ -25,14 +25,16 @@ public final class PendingVisitor: EventSource {
         var stream: Stream?
         /// How much of `outgoing` it took.
         var sent = 0
-        /// How much of the answer came.
-        var answered = 0
+        /// What came of its answer.
+        var received: [UInt8] = []
+
         init(_ stream: consuming Stream) { self.stream = consume stream }
     }
 
     private let loop: EventLoop
     private let announcement: [UInt8]
-    private let answer: [UInt8]
+    /// What the peer says first.
+    private let answer = ReadyChannel.Word(of: ChannelMachine(.announcer, .proving))
     private var visitor: Stream?
     /// By tag; owned here until one of them answers.
     private var candidates: [UInt8: Candidate] = [:]
@@ -44,17 +46,15 @@ public final class PendingVisitor: EventSource {
     private var onSettled: ((consuming Outcome) -> Void)?
 
     /// - Parameters:
-    ///   - announcement: what opens the visitor on a channel.
-    ///   - answer: what the peer sends first.
+    ///   - announcement: what opens the visitor on a channel, and wants an answer.
     ///   - onNeed: another channel is wanted: `add` one, or do nothing.
     public init(
-        on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8], answer: [UInt8],
+        on loop: EventLoop, visitor: consuming Stream, announcement: [UInt8],
         onNeed: @escaping () -> Void, onSettled: @escaping (consuming Outcome) -> Void
     ) {
         self.loop = loop
         self.visitor = consume visitor
         self.announcement = announcement
-        self.answer = answer
         self.onNeed = onNeed
         self.onSettled = onSettled
         outgoing = announcement
@@ -139,13 +139,15 @@ public final class PendingVisitor: EventSource {
     private func readChannel(_ tag: UInt8) {
         guard let candidate = candidates[tag] else { return }
         // No byte more than the answer: what follows is the forwarder's.
-        while candidate.answered < answer.count {
-            let room = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<(answer.count - candidate.answered)])
+        while candidate.received.count < answer.byteCount {
+            let missing = answer.byteCount - candidate.received.count
+            let room = UnsafeMutableRawBufferPointer(rebasing: loop.buffer[..<missing])
             switch candidate.stream?.read(into: room) {
-            case .bytes(let count) where answer[candidate.answered...].starts(with: room[..<count]):
-                candidate.answered += count
+            case .bytes(let count):
+                candidate.received += room[..<count]
+                guard answer.mayBegin(candidate.received) else { return drop(tag) }
             case .wouldBlock: return
-            case .bytes, .end, .failed, nil: return drop(tag)
+            case .end, .failed, nil: return drop(tag)
             }
         }
         settle(tag, candidate)
