@@ -21,7 +21,7 @@ struct TLSConnection: ~Copyable {
     /// Fills `buffer` from as many records as there are.
     ///
     /// What ends the connection behind them is said by the next call: OpenSSL repeats itself.
-    static func read(_ ssl: OpaquePointer, into buffer: UnsafeMutableRawBufferPointer) -> Stream.Outcome {
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Stream.Outcome {
         // OpenSSL judges a call by the thread's queue of errors; one that somebody left there would be taken for ours.
         ERR_clear_error()
         var count = 0
@@ -32,10 +32,10 @@ struct TLSConnection: ~Copyable {
     }
 
     /// After a read that did not fill its buffer: whether an event tells of all that is still to be read.
-    static func isDrained(_ ssl: OpaquePointer) -> Bool { copenssl_is_drained(ssl) }
+    var isDrained: Bool { copenssl_is_drained(ssl) }
 
     /// Bytes that did not go out must be offered again, the same ones first: a part of their record may have.
-    static func write(_ ssl: OpaquePointer, _ bytes: UnsafeRawBufferPointer) -> Stream.Outcome {
+    func write(_ bytes: UnsafeRawBufferPointer) -> Stream.Outcome {
         ERR_clear_error()
         var count = 0
         var outcome = copenssl_done
@@ -45,7 +45,7 @@ struct TLSConnection: ~Copyable {
     }
 
     /// Announces the end of what this side sends (close_notify); reading goes on. `false`: the socket takes nothing.
-    static func shutdown(_ ssl: OpaquePointer) -> Bool {
+    func shutdown() -> Bool {
         ERR_clear_error()
         let result = SSL_shutdown(ssl)
         // 0: sent, and the other end's is still to come.
