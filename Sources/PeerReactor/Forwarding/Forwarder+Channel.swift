@@ -10,12 +10,12 @@ internal import PeerWire
 /// again. What may come and be said is the machine's decision, which is asked at the borders of frames only.
 extension Forwarder {
     struct Channel {
-        /// At the listener the channel is on the left, at the announcer on the right.
-        let isLeft: Bool
-        var machine: ChannelMachine
         var reader = ChannelFrameReader()
         /// Read off the channel, not walked over yet. At the end, what came behind the visitor.
         var input: [UInt8]
+        var machine: ChannelMachine
+        /// At the listener the channel is on the left, at the announcer on the right.
+        let isLeft: Bool
 
         init(on side: Side, input: [UInt8], allowsRaw: Bool) {
             isLeft = side == .left

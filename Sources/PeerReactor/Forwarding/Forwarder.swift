@@ -34,25 +34,26 @@ open class Forwarder: EventSource {
     private static let rightTag: UInt8 = 1
 
     // Everything is final but what is open: otherwise each call and each look within this class goes by its table,
-    // which made 6 % of all instructions.
-    final let loop: EventLoop
+    // which made 6 % of all instructions. The small ones lie in the gaps that the others would leave.
+    //
     // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What
     // they would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in
     // `pump` and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for
     // `pump`.
+    @exclusivity(unchecked) final var isConnecting: Bool
+    /// Apart from the flows, for while one is being changed neither may be looked at.
+    @exclusivity(unchecked) final var isOneWayDone = false
+    final let loop: EventLoop
     @exclusivity(unchecked) final var left: Stream?
     @exclusivity(unchecked) final var right: Stream?
     @exclusivity(unchecked) final var leftToRight = Flow()
     @exclusivity(unchecked) final var rightToLeft = Flow()
-    /// TLS on either side: its records hold the bytes, so nothing can be moved past this process.
-    final let isSpliceable: Bool
-    @exclusivity(unchecked) final var isConnecting: Bool
-    /// Apart from the flows, for while one is being changed neither may be looked at.
-    @exclusivity(unchecked) final var isOneWayDone = false
-    /// `pump` is at work on the flows.
-    @exclusivity(unchecked) final var isLentOut = false
     /// Set when one end is a data channel that is used again (Forwarder+Channel.swift).
     @exclusivity(unchecked) final var channel: Channel?
+    /// Not with TLS on either side: its records hold the bytes, so nothing can be moved past this process.
+    final let isSpliceable: Bool
+    /// `pump` is at work on the flows.
+    @exclusivity(unchecked) final var isLentOut = false
     /// Holds both directions to a rate; `nil` for as fast as it goes. May change at any time.
     @exclusivity(unchecked) public final var allowance: (any ByteAllowance)?
 
