@@ -12,12 +12,14 @@ public enum ConfigFile {
     }
 
     /// Fails with the first thing that is wrong, from the top of the file.
-    public static func parse(_ bytes: [UInt8]) throws(ConfigFault) -> NodeConfig {
+    public static func parse(_ bytes: [UInt8]) throws(ConfigFault) -> NodeConfig { try parse(bytes, .shipped) }
+
+    static func parse(_ bytes: [UInt8], _ known: SettingTable) throws(ConfigFault) -> NodeConfig {
         let document: TOMLTable
         do throws(TOMLFault) {
             document = try TOMLText.read(bytes)
         } catch { throw ConfigFault(error) }
-        return try ConfigReader.read(document)
+        return try ConfigReader.read(document, known)
     }
 }
 

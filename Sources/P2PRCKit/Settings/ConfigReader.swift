@@ -3,14 +3,15 @@ internal import PeerTOML
 /// Takes the settings out of a document, each by its name and type.
 struct ConfigReader {
     private let root: TOMLTable
+    private let known: SettingTable
     private var config = NodeConfig()
     private var faults: [ConfigFault] = []
 
     /// Fails with the first thing that is wrong, from the top of the file.
-    static func read(_ root: TOMLTable) throws(ConfigFault) -> NodeConfig {
-        var reader = ConfigReader(root)
+    static func read(_ root: TOMLTable, _ known: SettingTable = .shipped) throws(ConfigFault) -> NodeConfig {
+        var reader = ConfigReader(root, known)
         reader.readTable(nil, root)
-        for (name, _) in Setting.sections {
+        for (name, _) in known.sections {
             if let table = root.table(name) {
                 reader.readTable(name, table)
             } else if let other = root.entries[name] {
@@ -23,11 +24,14 @@ struct ConfigReader {
         return reader.config
     }
 
-    private init(_ root: TOMLTable) { self.root = root }
+    private init(_ root: TOMLTable, _ known: SettingTable) {
+        self.root = root
+        self.known = known
+    }
 
     /// - Parameter section: `nil` for the top of the file.
     private mutating func readTable(_ section: String?, _ table: TOMLTable) {
-        for setting in Setting.all where setting.section == section {
+        for setting in known.settings where setting.section == section {
             guard let found = table.entries[setting.key] else { continue }
             do throws(ConfigRefusal) {
                 try setting.take(found, &config)
@@ -35,15 +39,15 @@ struct ConfigReader {
         }
         for (key, value) in table.entries {
             let path = section.map { "\($0).\(key)" } ?? key
-            let isSection = section == nil && Setting.sections.contains { $0.name == key }
-            if isSection || Setting.all.contains(where: { $0.section == section && $0.key == key }) { continue }
+            let isSection = section == nil && known.sections.contains { $0.name == key }
+            if isSection || known.settings.contains(where: { $0.section == section && $0.key == key }) { continue }
             refuseUnknown(path, key, line: value.line)
         }
     }
 
     /// A mistake of spelling, or for another version.
     private mutating func refuseUnknown(_ path: String, _ key: String, line: Int) {
-        let all = Setting.all.map(\.name) + Setting.sections.map(\.name)
+        let all = known.settings.map(\.name) + known.sections.map(\.name)
         let near = Spelling.nearest(to: path, in: all) ?? all.first { $0.hasSuffix(".\(key)") }
         let advice = near.map { "; did you mean \($0)?" } ?? ""
         faults.append(ConfigFault(line: line, text: "there is no key \(Self.shown(path))\(advice)"))

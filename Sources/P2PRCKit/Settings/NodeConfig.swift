@@ -34,6 +34,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var reserve = Reserve()
     /// Networks that are dialled on others' word, besides public addresses and networks that this machine is part of.
     public var meshDial: [Network] = []
+    /// What features set that have their keys to themselves (`ConfigValue`); the defaults are not in it.
+    var features: [ObjectIdentifier: FeatureValue] = [:]
 
     /// What is kept for sessions, and never used up by visitors.
     public struct Reserve: Hashable, Sendable {

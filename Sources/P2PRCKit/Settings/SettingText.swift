@@ -2,7 +2,7 @@
 public enum SettingText {
     /// The help of a flag that sets what a key of the file sets too: in which mode, what, and the default.
     public static func help(of flag: String) -> String {
-        guard let setting = Setting.all.first(where: { $0.flag == flag }) else { return "" }
+        guard let setting = SettingTable.shipped.settings.first(where: { $0.flag == flag }) else { return "" }
         let mode = setting.isForRelay ? "With --reverse-proxy: " : "With -s: "
         let help = setting.help.prefix { $0 != ";" }
         if setting.isToggle { return mode + help + "." }
@@ -18,8 +18,8 @@ public enum SettingText {
     }
 
     /// The keys in docs/files.md, a point of a list each.
-    static var list: [String] {
-        Setting.all.flatMap { setting in
+    static func list(of table: SettingTable = .shipped) -> [String] {
+        table.settings.flatMap { setting in
             let flag = setting.flag.map { "; `\($0)`" } ?? ""
             let values = "\(setting.words); default: \(setting.standard)\(flag)"
             let who = setting.isForRelay ? "relay: " : ""
@@ -30,15 +30,15 @@ public enum SettingText {
     // MARK: The example
 
     /// docs/config.example.toml: every key, those without a fixed default as remarks.
-    static var example: String {
+    static func example(of table: SettingTable = .shipped) -> String {
         var lines = [
             "# config.toml of a p2prc node, in its home. Every key may be left out; what stands here are the defaults.",
             "# Flags win over this file. Keys without a fixed default are commented out.",
         ]
-        for setting in Setting.all where setting.section == nil { lines += [""] + exampleLines(of: setting) }
-        for (name, remark) in Setting.sections {
+        for setting in table.settings where setting.section == nil { lines += [""] + exampleLines(of: setting) }
+        for (name, remark) in table.sections {
             lines += [""] + wrapped(remark) + ["[\(name)]"]
-            for setting in Setting.all where setting.section == name { lines += exampleLines(of: setting) }
+            for setting in table.settings where setting.section == name { lines += exampleLines(of: setting) }
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -74,10 +74,10 @@ public enum SettingText {
     // MARK: The schema
 
     /// json/schema/config.schema.json, for editors.
-    static var schema: String {
-        var blocks = Setting.all.filter { $0.section == nil }.map { property($0, indent: "        ") }
-        for (name, remark) in Setting.sections {
-            let inner = Setting.all.filter { $0.section == name }.map { property($0, indent: "                ") }
+    static func schema(of table: SettingTable = .shipped) -> String {
+        var blocks = table.settings.filter { $0.section == nil }.map { property($0, indent: "        ") }
+        for (name, remark) in table.sections {
+            let inner = table.settings.filter { $0.section == name }.map { property($0, indent: "                ") }
             blocks.append(
                 """
                         \(quoted(name)): {

@@ -18,8 +18,8 @@ import Testing
     }
 
     @Test func `the example and the schema are those of the table`() throws {
-        try Self.compare(SettingText.example, with: "docs/config.example.toml")
-        try Self.compare(SettingText.schema, with: "json/schema/config.schema.json")
+        try Self.compare(SettingText.example(), with: "docs/config.example.toml")
+        try Self.compare(SettingText.schema(), with: "json/schema/config.schema.json")
     }
 
     @Test func `the page about files lists the keys of the table`() throws {
@@ -28,7 +28,7 @@ import Testing
         var lines = page.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         let first = try #require(lines.firstIndex { $0.hasPrefix("- `name`") })
         let end = try #require(lines[first...].firstIndex(of: ""))
-        lines.replaceSubrange(first..<end, with: SettingText.list)
+        lines.replaceSubrange(first..<end, with: SettingText.list())
         try Self.compare(lines.joined(separator: "\n"), with: path)
     }
 
