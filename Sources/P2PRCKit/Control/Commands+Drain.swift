@@ -11,12 +11,12 @@ extension Commands {
             throw CommandError(
                 .usage, "--within \(within): write a number of hours, minutes or seconds, such as 10m or 0s")
         }
-        var reply = try ask(.drain(.begin(seconds: seconds)))
+        var reply = try ask(DrainVerb(order: .begin(seconds: seconds)))
         var told = ""
         while waits, reply.status == .success, let left = document(reply), left.Sessions > 0 || left.Visitors > 0 {
             if reply.text != told { Output.error("p2prc: \(reply.text)") }
             told = reply.text
-            reply = try ask(.drain(.news(sessions: left.Sessions, visitors: left.Visitors)))
+            reply = try ask(DrainVerb(order: .news(sessions: left.Sessions, visitors: left.Visitors)))
             guard document(reply)?.Draining == true else {
                 throw CommandError(.refused, "somebody took it back meanwhile (drain --undo); the relay stays")
             }
@@ -24,7 +24,7 @@ extension Commands {
         return finish(reply)
     }
 
-    public func stopDraining() throws(CommandError) -> ExitStatus { finish(try ask(.drain(.undo))) }
+    public func stopDraining() throws(CommandError) -> ExitStatus { finish(try ask(DrainVerb(order: .undo))) }
 
     private func document(_ reply: ControlReply) -> DrainDocument? {
         reply.document.flatMap { try? JSONDecoder().decode(DrainDocument.self, from: Data($0.utf8)) }

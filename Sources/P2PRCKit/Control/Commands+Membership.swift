@@ -28,9 +28,9 @@ extension Commands {
             )
         }
         let choice = try RelayChoice(named, token: token, acceptsOpen: acceptsOpen, named: "join")
-        let request = ControlRequest.join(JoinRequest(relay: named, token: token, acceptsOpen: acceptsOpen))
+        let verb = JoinVerb(request: JoinRequest(relay: named, token: token, acceptsOpen: acceptsOpen))
         let relay = choice.endpoint
-        return try await through(request) { (memberships, _) throws(CommandError) in
+        return try await through(verb) { (memberships, _) throws(CommandError) in
             if let link = choice.link, let key = memberships.contradiction(to: link, at: relay.description) {
                 throw CommandError(
                     .usage,
@@ -49,7 +49,7 @@ extension Commands {
 
     /// - Parameter relay: its address, or what it calls itself.
     public func leave(_ relay: String) async throws(CommandError) -> ExitStatus {
-        try await through(.leave(relay)) { (memberships, table) throws(CommandError) in
+        try await through(LeaveVerb(relay: relay)) { (memberships, table) throws(CommandError) in
             let joined: [JoinedRelay]
             let nodes: [KnownNode]
             do throws(StorageError) {
@@ -100,7 +100,7 @@ extension Commands {
             return key
         }
         let address = endpoint.description
-        return try await through(.trust(relay, key: key)) { (memberships, table) throws(CommandError) in
+        return try await through(TrustVerb(relay: relay, key: key)) { (memberships, table) throws(CommandError) in
             let joined: [JoinedRelay]
             do throws(StorageError) { joined = try await table.joinedRelays() } catch { throw CommandError(error) }
             // Under a mistyped address trust would mend nothing, and be there when somebody comes by it one day.
@@ -113,7 +113,7 @@ extension Commands {
         }
     }
 
-    public func joinLink() throws(CommandError) -> ExitStatus { finish(try ask(.joinLink)) }
+    public func joinLink() throws(CommandError) -> ExitStatus { finish(try ask(JoinLinkVerb())) }
 
     /// - Parameter keep: for how long the former key still counts, as `Age` reads it.
     public func rotateMeshKey(keep: String) throws(CommandError) -> ExitStatus {
@@ -121,7 +121,7 @@ extension Commands {
             throw CommandError(
                 .usage, "--keep \(keep): write a number of days, hours, minutes or seconds, such as 7d or 12h")
         }
-        return finish(try ask(.rotateMeshKey(keepSeconds: seconds)))
+        return finish(try ask(RotateMeshKeyVerb(keepSeconds: seconds)))
     }
 
     // MARK: -
@@ -140,11 +140,11 @@ extension Commands {
     /// Lets the running node do it, or changes what is known of relays in a home that no node runs with: both files, or
     /// none of them.
     private func through(
-        _ request: ControlRequest,
+        _ verb: some Verb<NodeController>,
         orInHome body: (inout KnownRelays, IPTable) async throws(CommandError) -> Change
     ) async throws(CommandError) -> ExitStatus {
         finish(
-            try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
+            try await HomeAccess.answer(to: verb, in: home) { held throws(CommandError) in
                 let before: KnownRelays
                 let table: IPTable
                 do throws(StorageError) {

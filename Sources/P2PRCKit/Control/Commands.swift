@@ -18,18 +18,18 @@ public struct Commands: Sendable {
     }
 
     public func viewServers() throws(CommandError) -> ExitStatus {
-        try view(.viewServers, ServerRegistry.self) { TextTable.servers($0, isWide: isWide) }
+        try view(ViewServersVerb(), ServerRegistry.self) { TextTable.servers($0, isWide: isWide) }
     }
 
     public func viewMappings() throws(CommandError) -> ExitStatus {
-        try view(.viewMappings, MappingRegistry.self) { TextTable.mappings($0, isWide: isWide) }
+        try view(ViewMappingsVerb(), MappingRegistry.self) { TextTable.mappings($0, isWide: isWide) }
     }
 
     public func map(_ requests: [MappingRequest]) throws(CommandError) -> ExitStatus {
         var worst = ExitStatus.success
         var rows: [MappingRegistry.Mapping] = []
         for request in requests {
-            let reply = try ask(.map(request))
+            let reply = try ask(MapVerb(request: request))
             if json {
                 if let text = reply.document, let document = try? MappingRegistry(json: Array(text.utf8)) {
                     rows += document.mappings
@@ -45,9 +45,11 @@ public struct Commands: Sendable {
         return worst
     }
 
-    public func unmap(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.unmap(name))) }
+    public func unmap(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(UnmapVerb(mapping: name))) }
 
-    public func release(_ name: String) throws(CommandError) -> ExitStatus { finish(try ask(.release(name))) }
+    public func release(_ name: String) throws(CommandError) -> ExitStatus {
+        finish(try ask(ReleaseVerb(holder: name)))
+    }
 
     /// `--connect-reverse-proxy` on a running node.
     public func connect(_ texts: [String], acceptsOpen: Bool, isTemporary: Bool) throws(CommandError) -> ExitStatus {
@@ -58,7 +60,7 @@ public struct Commands: Sendable {
         var worst = ExitStatus.success
         for text in texts {
             let request = JoinRequest(relay: text, acceptsOpen: acceptsOpen, isTemporary: isTemporary)
-            let reply = try ask(.join(request))
+            let reply = try ask(JoinVerb(request: request))
             if reply.status != .success || !json { show(reply) }
             last = reply
             if reply.status != .success, worst == .success { worst = reply.status }
@@ -68,7 +70,7 @@ public struct Commands: Sendable {
     }
 
     public func status() throws(CommandError) -> ExitStatus {
-        let reply = try ask(.status)
+        let reply = try ask(StatusVerb())
         guard let document = reply.document else { throw CommandError(reply.status, reply.text) }
         if json {
             Output.document(Array(document.utf8))
@@ -86,9 +88,9 @@ public struct Commands: Sendable {
             ? "start one: p2prc -s; or, if one runs as another user: sudo -u USER p2prc ..." : "start one: p2prc -s"
     }
 
-    func ask(_ request: ControlRequest) throws(CommandError) -> ControlReply {
+    func ask(_ verb: some Verb<NodeController>) throws(CommandError) -> ControlReply {
         let paths = try inspect()
-        guard let paths, let reply = try ControlClient.ask(request, socket: paths.controlSocket) else {
+        guard let paths, let reply = try ControlClient.ask(verb, socket: paths.controlSocket) else {
             throw CommandError(.notRunning, "no node runs with the home \(home); \(Self.whereElse)")
         }
         return reply
@@ -124,12 +126,12 @@ public struct Commands: Sendable {
     }
 
     private func view<Document: RegistryDocument & Stoppable>(
-        _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
+        _ verb: some Verb<NodeController>, _: Document.Type, _ table: (Document) -> String
     ) throws(CommandError) -> ExitStatus {
         guard let paths = try inspect() else {
             throw CommandError(.notRunning, "there is no home \(home) yet; \(Self.whereElse)")
         }
-        if let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
+        if let reply = try ControlClient.ask(verb, socket: paths.controlSocket) {
             guard let text = reply.document else { throw CommandError(reply.status, reply.text) }
             let status = try print(Array(text.utf8), table)
             remark(reply)

@@ -3,34 +3,6 @@ internal import PeerCore
 internal import PeerReactor
 internal import PeerStorage
 
-/// What a command asks of the running node, over its control socket: one line of JSON there, one line back.
-enum ControlRequest: Codable, Sendable {
-    case status
-    case viewServers
-    case viewMappings
-    /// Why which relay is chosen.
-    case explain
-    case netcheck
-    case map(MappingRequest)
-    case unmap(String)
-    /// On a relay: a public port, or a node.
-    case release(String)
-    case join(JoinRequest)
-    /// The relay, and its key; whatever it proves next without one.
-    case trust(String, key: String?)
-    case joinLink
-    /// Seconds for which the former key still counts.
-    case rotateMeshKey(keepSeconds: Int64)
-    /// Seconds for which the former key's name still counts.
-    case rotateNodeKey(keepSeconds: Int64)
-    case leave(String)
-    case drain(DrainOrder)
-    case token(TokenCommand)
-    case table(TableCommand)
-    /// Exchange records with others now.
-    case refreshTable
-}
-
 /// A relay to use, as `RelayChoice` takes it.
 struct JoinRequest: Codable, Sendable {
     var relay: String
@@ -61,17 +33,19 @@ struct ControlReply: Codable, Sendable {
     }
 }
 
-/// The node's end: a Unix socket in the home, for this user alone. Belongs to the control loop.
-final class ControlServer {
-    private static let maximumLine = 65_536
-    private static let maximumClients = 64
+/// The node's end: a Unix socket in the home, for this user alone; a verb is one line of JSON, and so is its answer.
+/// Belongs to the control loop.
+final class ControlServer<Node: AnyObject> {
+    private static var maximumLine: Int { 65_536 }
+    private static var maximumClients: Int { 64 }
 
     private let loop: EventLoop
     /// Whoever has not asked anything after this is closed: he holds the place of a command.
     private let patience: Instant.Span
     private let listener: Listener
     private var clients: [ObjectIdentifier: Client] = [:]
-    private let handle: (ControlRequest, @escaping (ControlReply) -> Void) -> Void
+    private let verbs: VerbTable<Node>
+    private weak var node: Node?
 
     private final class Client {
         let channel: ByteChannel
@@ -84,12 +58,12 @@ final class ControlServer {
     }
 
     init(
-        on loop: EventLoop, path: String, patience: Instant.Span = .seconds(5),
-        handle: @escaping (ControlRequest, @escaping (ControlReply) -> Void) -> Void
+        on loop: EventLoop, path: String, patience: Instant.Span = .seconds(5), verbs: VerbTable<Node>, of node: Node
     ) throws(SystemError) {
         self.loop = loop
         self.patience = patience
-        self.handle = handle
+        self.verbs = verbs
+        self.node = node
         listener = try Listener.unix(path: path)
     }
 
@@ -135,14 +109,15 @@ final class ControlServer {
         }
         client.hasAsked = true
         client.timer?.cancel()
-        guard let request = try? JSONDecoder().decode(ControlRequest.self, from: Data(client.line[..<end])) else {
+        guard let verb = verbs.verb(in: client.line[..<end]) else {
             return finish(
                 client,
                 ControlReply(
                     status: .usage, text: "the running node does not know this request: restart it with this version",
                     document: nil))
         }
-        handle(request) { [weak self, weak client] reply in
+        guard let node else { return finish(client, nil) }
+        verb.perform(in: node) { [weak self, weak client] reply in
             guard let self, let client else { return }
             finish(client, reply)
         }
@@ -161,14 +136,15 @@ final class ControlServer {
 /// The command's end. Blocks its thread: a command has nothing else to do.
 enum ControlClient {
     /// `nil` when no node listens there.
-    static func ask(_ request: ControlRequest, socket path: String) throws(CommandError) -> ControlReply? {
-        guard var line = try? JSONEncoder().encode(request) else {
+    static func ask(
+        _ verb: some Verb<NodeController>, socket path: String
+    ) throws(CommandError) -> ControlReply? {
+        guard let line = try? VerbTable<NodeController>.line(of: verb) else {
             throw CommandError(.failure, "the request cannot be written")
         }
-        line.append(UInt8(ascii: "\n"))
         let answer: [UInt8]
         do throws(SystemError) {
-            guard let bytes = try UnixExchange.exchange(path: path, sending: Array(line), limit: .seconds(60)) else {
+            guard let bytes = try UnixExchange.exchange(path: path, sending: line, limit: .seconds(60)) else {
                 return nil
             }
             answer = bytes

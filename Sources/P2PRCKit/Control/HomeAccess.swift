@@ -25,11 +25,12 @@ enum HomeAccess {
     /// What the running node answers; where none runs, `body` does it in the home itself, which no node can start with
     /// meanwhile.
     static func answer(
-        to request: ControlRequest, in path: String, orWithout body: (Home) async throws(CommandError) -> ControlReply
+        to verb: some Verb<NodeController>, in path: String,
+        orWithout body: (Home) async throws(CommandError) -> ControlReply
     ) async throws(CommandError) -> ControlReply {
         var attempt = 1
         while true {
-            if let paths = try inspect(path), let reply = try ControlClient.ask(request, socket: paths.controlSocket) {
+            if let paths = try inspect(path), let reply = try ControlClient.ask(verb, socket: paths.controlSocket) {
                 return reply
             }
             if let held = try take(path, isLastTry: attempt == tries) {

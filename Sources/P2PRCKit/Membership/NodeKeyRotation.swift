@@ -87,9 +87,9 @@ extension Commands {
         guard try inspect() != nil else {
             throw CommandError(.notRunning, "no node ever ran with the home \(home); start one: p2prc -s")
         }
-        let request = ControlRequest.rotateNodeKey(keepSeconds: seconds)
+        let verb = RotateNodeKeyVerb(keepSeconds: seconds)
         return finish(
-            try await HomeAccess.answer(to: request, in: home) { held throws(CommandError) in
+            try await HomeAccess.answer(to: verb, in: home) { held throws(CommandError) in
                 try Self.rotateNodeKey(in: held, keepSeconds: seconds)
             })
     }

@@ -4,17 +4,17 @@ internal import FoundationEssentials
 extension Commands {
     /// `--view-rps --explain`.
     public func explainServers() throws(CommandError) -> ExitStatus {
-        try show(.explain, ExplainDocument.self) { TextTable.explain($0) }
+        try show(ExplainVerb(), ExplainDocument.self) { TextTable.explain($0) }
     }
 
     public func netcheck() throws(CommandError) -> ExitStatus {
-        try show(.netcheck, NetcheckDocument.self) { TextTable.netcheck($0) }
+        try show(NetcheckVerb(), NetcheckDocument.self) { TextTable.netcheck($0) }
     }
 
     private func show<Document: Decodable>(
-        _ request: ControlRequest, _: Document.Type, _ table: (Document) -> String
+        _ verb: some Verb<NodeController>, _: Document.Type, _ table: (Document) -> String
     ) throws(CommandError) -> ExitStatus {
-        let reply = try ask(request)
+        let reply = try ask(verb)
         guard reply.status == .success, let text = reply.document else {
             throw CommandError(reply.status, reply.text)
         }

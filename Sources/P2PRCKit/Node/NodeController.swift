@@ -119,30 +119,10 @@ final class NodeController {
 
     // MARK: Commands
 
-    func handle(_ request: ControlRequest, _ answer: @escaping (ControlReply) -> Void) {
-        switch request {
-        case .status: status(answer)
-        case .viewServers:
-            var reply = Self.reply(documents().servers)
-            reply.remarks = remarkOnReach
-            answer(reply)
-        case .explain: answer(explain())
-        case .netcheck: netcheck(answer)
-        case .viewMappings: answer(Self.reply(documents().mappings))
-        case .map(let request): map(request, answer)
-        case .unmap(let name): unmap(name, answer)
-        case .release(let name): release(name, answer)
-        case .join(let request): join(request, answer)
-        case .trust(let text, let key): trust(text, key, answer)
-        case .joinLink: answer(showJoinLink())
-        case .rotateMeshKey(let keep): answer(rotateMeshKey(keepSeconds: keep))
-        case .rotateNodeKey(let keep): answer(rotateNodeKey(keepSeconds: keep))
-        case .leave(let text): leave(text, answer)
-        case .drain(let order): drain(order, answer)
-        case .token(let command): token(command, answer)
-        case .table(let command): table(command, answer)
-        case .refreshTable: refresh(answer)
-        }
+    func viewServers(_ answer: @escaping (ControlReply) -> Void) {
+        var reply = Self.reply(documents().servers)
+        reply.remarks = remarkOnReach
+        answer(reply)
     }
 
     static func reply(_ document: some RegistryDocument) -> ControlReply {

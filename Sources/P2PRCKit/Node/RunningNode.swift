@@ -11,7 +11,7 @@ internal import PeerWire
 /// The services of a node, put together on its control loop.
 struct RunningNode: Sendable {
     let core: LoopBound<NodeController>
-    private let socket: LoopBound<ControlServer>
+    private let socket: LoopBound<ControlServer<NodeController>>
 
     init(
         _ settings: NodeSettings, _ state: OpenedHome, _ loops: [EventLoop], _ log: Logger,
@@ -75,13 +75,11 @@ struct RunningNode: Sendable {
         let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0)
         }
         server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
-        let socket: ControlServer
+        let socket: ControlServer<NodeController>
         do throws(SystemError) {
             try server.listen(listener)
-            socket = try ControlServer(on: control, path: state.home.paths.controlSocket) {
-                [unowned core] request, answer in
-                core.handle(request, answer)
-            }
+            socket = try ControlServer(
+                on: control, path: state.home.paths.controlSocket, verbs: VerbTable(Parts.verbs), of: core)
             try socket.start()
         } catch {
             throw Self.serverPortError(settings, error)

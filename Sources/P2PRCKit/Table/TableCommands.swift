@@ -43,7 +43,7 @@ public struct TableCommands: Sendable {
 
     /// Asks others for news now, and lists what is known then.
     public func refresh() async throws(CommandError) -> ExitStatus {
-        let reply = try Commands(home: home, json: json).ask(.refreshTable)
+        let reply = try Commands(home: home, json: json).ask(RefreshTableVerb())
         guard reply.status == .success else { throw CommandError(reply.status, reply.text) }
         Output.error("p2prc: \(reply.text)")
         return try await list()
@@ -77,7 +77,7 @@ public struct TableCommands: Sendable {
     }
 
     func answer(to command: TableCommand) async throws(CommandError) -> ControlReply {
-        try await HomeAccess.answer(to: .table(command), in: home) { held throws(CommandError) in
+        try await HomeAccess.answer(to: TableVerb(command: command), in: home) { held throws(CommandError) in
             do throws(StorageError) {
                 let (table, warnings) = try IPTable.open(in: held, now: .now) { Output.error("p2prc: \($0)") }
                 for warning in warnings { Output.error("p2prc: \(warning)") }

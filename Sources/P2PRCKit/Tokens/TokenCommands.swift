@@ -86,7 +86,7 @@ public struct TokenCommands: Sendable {
 
     private func answer(to command: TokenCommand) async throws(CommandError) -> ControlReply {
         guard try HomeAccess.inspect(home) != nil else { throw noNode }
-        return try await HomeAccess.answer(to: .token(command), in: home) { held throws(CommandError) in
+        return try await HomeAccess.answer(to: TokenVerb(command: command), in: home) { held throws(CommandError) in
             try await carryOut(command, in: held)
         }
     }

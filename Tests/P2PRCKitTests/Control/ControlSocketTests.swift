@@ -8,13 +8,25 @@ import Testing
 
 @Suite("The control socket")
 struct ControlSocketTests {
-    /// What belongs to the loop's thread.
-    private final class Kept: @unchecked Sendable {
-        var server: ControlServer?
+    /// Answers each question after 100 ms, and counts them.
+    private final class Node: @unchecked Sendable {
+        // Unchecked: all but the count belongs to the loop's thread.
+        let asked = Mutex(0)
+        let loop: EventLoop
+        var server: ControlServer<Node>?
+
+        init(on loop: EventLoop) { self.loop = loop }
     }
 
-    private final class Counter: Sendable {
-        let count = Mutex(0)
+    private struct Asking: Verb {
+        static let name = "status"
+
+        func perform(in node: Node, _ answer: @escaping (ControlReply) -> Void) {
+            node.asked.withLock { $0 += 1 }
+            node.loop.schedule(after: .milliseconds(100)) {
+                answer(ControlReply(status: .success, text: "so it is", document: nil))
+            }
+        }
     }
 
     private func on(_ loop: EventLoop, _ body: @escaping @Sendable () -> Void) {
@@ -33,20 +45,15 @@ struct ControlSocketTests {
         defer { loop.stop() }
         let path = "\(NSTemporaryDirectory())/p2prc-\(UUID().uuidString).sock"
         defer { unlink(path) }
-        let asked = Counter()
-        let kept = Kept()
+        let node = Node(on: loop)
         on(loop) {
-            kept.server = try? ControlServer(on: loop, path: path, patience: .milliseconds(200)) { _, answer in
-                asked.count.withLock { $0 += 1 }
-                loop.schedule(after: .milliseconds(100)) {
-                    answer(ControlReply(status: .success, text: "so it is", document: nil))
-                }
-            }
-            try? kept.server?.start()
+            node.server = try? ControlServer(
+                on: loop, path: path, patience: .milliseconds(200), verbs: VerbTable([Asking.self]), of: node)
+            try? node.server?.start()
         }
         try body(path)
-        on(loop) { kept.server?.stop() }
-        return asked.count.withLock { $0 }
+        on(loop) { node.server?.stop() }
+        return node.asked.withLock { $0 }
     }
 
     @Test("who asks nothing, or not all of it, is closed after a while")
@@ -62,7 +69,7 @@ struct ControlSocketTests {
 
     @Test("what comes behind a question is passed over, and the answer may take longer than a question")
     func oneQuestion() throws {
-        let question = try JSONEncoder().encode(ControlRequest.status)
+        let question = try VerbTable<Node>.line(of: Asking()).dropLast()
         let asked = try serve { path in
             let bytes = Array(question) + Array(repeating: UInt8(ascii: "\n"), count: 300_000)
             let answer = try #require(try UnixExchange.exchange(path: path, sending: bytes, limit: .seconds(10)))
