@@ -26,6 +26,8 @@ extension NodeController: MeshHost {
     var announced: [NodeRecord.Mapping] { peer.told }
 }
 
+extension NodeController: MemberJudge {}
+
 extension NodeController: PeerHost {
     func isToken(_ text: String, for relay: NodeKey) -> Bool { (try? UnverifiedToken(text))?.relay == relay }
     func save(_ knownRelays: KnownRelays, done: TableWriter.Done?) {

@@ -72,9 +72,7 @@ struct RunningNode: Sendable {
             holders: state.kept.tokenHolders)
         peer.start(for: core)
         FreedMemory(on: control).start()
-        let gateway = APIGateway(on: control, socket: state.home.paths.apiSocket) { [unowned core] in core.isMember($0)
-        }
-        server.onHTTP = { stream, key in gateway.carry(stream, from: key) }
+        server.gateway = APIGateway(on: control, socket: state.home.paths.apiSocket, members: core)
         let socket: ControlServer<NodeController>
         do throws(SystemError) {
             try server.listen(listener)

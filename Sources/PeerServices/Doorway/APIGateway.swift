@@ -2,6 +2,11 @@ public import PeerCore
 public import PeerReactor
 public import PeerWire
 
+/// Whoever knows the members of this node's mesh, as the API itself judges them. On the control loop.
+public protocol MemberJudge: AnyObject {
+    func isMember(_ key: NodeKey) -> Bool
+}
+
 /// Brings HTTP callers from the one server port to the API's private socket, with a PROXY preface that says who they
 /// are. Belongs to the control loop.
 ///
@@ -15,21 +20,22 @@ public final class APIGateway {
 
     private let loop: EventLoop
     private let path: String
-    private let isMember: (NodeKey) -> Bool
+    /// `nil`: there are no members.
+    private weak var members: (any MemberJudge)?
     private var places = PlaceTable<ObjectIdentifier>(capacity: places, kept: keptForMembers)
     private var forwarders: [ObjectIdentifier: Forwarder] = [:]
 
     /// - Parameters:
     ///   - path: of the API's Unix socket.
-    ///   - isMember: whether this key is known to be a member's, as the API itself judges it.
+    ///   - members: `nil`: nobody is one.
     public init(
         on loop: EventLoop, socket path: String, strangerLimit: Instant.Span = .seconds(5),
-        isMember: @escaping (NodeKey) -> Bool
+        members: (any MemberJudge)?
     ) {
         self.strangerLimit = strangerLimit
         self.loop = loop
         self.path = path
-        self.isMember = isMember
+        self.members = members
     }
 
     /// - Parameters:
@@ -49,17 +55,19 @@ public final class APIGateway {
             self?.forwarders[ObjectIdentifier(forwarder)] = nil
             self?.places.left(ObjectIdentifier(forwarder))
         }
-        let isKnown = key.map(isMember) ?? false
+        let isKnown = isMember(key)
         guard takePlace(ObjectIdentifier(forwarder), host, isKnown) else { return }
         forwarders[ObjectIdentifier(forwarder)] = forwarder
         if !isKnown {
             // Who has become a member meanwhile, by his first question, stays as long as the API lets him.
             loop.schedule(after: strangerLimit) { [weak self, weak forwarder] in
-                if key.flatMap({ self?.isMember($0) }) != true { forwarder?.abort() }
+                if self?.isMember(key) != true { forwarder?.abort() }
             }
         }
         forwarder.start(isLeftRegistered: isRegistered)
     }
+
+    private func isMember(_ key: NodeKey?) -> Bool { key.flatMap { members?.isMember($0) } ?? false }
 
     private func takePlace(_ id: ObjectIdentifier, _ host: HostAddress, _ isKnown: Bool) -> Bool {
         let verdict = places.arrived(id, from: host, isKnown: isKnown) { forwarders[$0]?.bytesLeftToRight == 0 }

@@ -3,6 +3,16 @@ package import PeerDataPlane
 public import PeerReactor
 public import PeerWire
 
+/// The relay behind a server port. On the control loop.
+protocol SessionAcceptor: AnyObject {
+    /// Takes over what may become a session.
+    func open(_ arrival: NodeServer.Arrival)
+    /// Takes over an encrypted data channel of a session; `false` when there is none like that.
+    func join(_ stream: consuming Stream, _ group: ChannelGroup) -> Bool
+    /// Takes over a plain data channel; `false` when its proof is worth nothing.
+    func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool
+}
+
 /// The one port where other nodes come. The first byte of a connection tells which carrier it came by; what it is for,
 /// the carrier or the first bytes inside tell. What is nothing of ours is closed and counted. Belongs to the control
 /// loop.
@@ -64,14 +74,10 @@ public final class NodeServer {
     private var slots: [ObjectIdentifier: Slot] = [:]
     private var known = KnownSources()
     public private(set) var rejected = RejectedCounts()
-    /// Takes over a session. `nil`: this node is no relay.
-    var onSession: ((Arrival) -> Void)?
-    /// Takes over an encrypted data channel of a session; `false` when there is none like that.
-    var onDataChannel: ((consuming Stream, ChannelGroup) -> Bool)?
-    /// Takes over a plain data channel; `false` when its proof is worth nothing.
-    var onPlainChannel: ((ByteChannel, DataChannelHello) -> Bool)?
-    /// Takes over an HTTP stream, with the key of a caller that proved one. `nil`: it is closed.
-    public var onHTTP: ((consuming Stream, NodeKey?) -> Void)?
+    /// `nil`: this node is no relay.
+    weak var relay: (any SessionAcceptor)?
+    /// Takes over HTTP streams. `nil`: they are closed.
+    public var gateway: APIGateway?
 
     /// A connection that has not yet said what it is: it holds whatever reads it at the moment.
     private final class UnidentifiedConnection {
@@ -199,17 +205,17 @@ public final class NodeServer {
         case .undeclared: read(newcomer, accepted.intoStream())
         case .channel(let group):
             dismiss(newcomer)
-            guard onDataChannel?(accepted.intoStream(), group) == true else {
+            guard relay?.join(accepted.intoStream(), group) == true else {
                 rejected.unproven += 1
                 return
             }
         case .http(let key):
             dismiss(newcomer)
-            guard let onHTTP else {
+            guard let gateway else {
                 rejected.foreign += 1
                 return
             }
-            onHTTP(accepted.intoStream(), key)
+            gateway.carry(accepted.intoStream(), from: key)
         }
     }
 
@@ -244,12 +250,12 @@ public final class NodeServer {
         case .preamble(Preamble(kind: .session)): judgeSession(newcomer, channel)
         case .preamble(Preamble(kind: .data)) where newcomer.proven == nil:
             guard newcomer.bytes.count >= DataChannelHello.byteCount else { return }
-            guard let hello = DataChannelHello(newcomer.bytes), let onPlainChannel else {
+            guard let hello = DataChannelHello(newcomer.bytes), let relay else {
                 rejected.foreign += 1
                 return dismiss(newcomer)
             }
             forget(newcomer)
-            if !onPlainChannel(channel, hello) {
+            if !relay.join(channel, hello) {
                 rejected.unproven += 1
                 channel.close()
             }
@@ -266,7 +272,7 @@ public final class NodeServer {
                 RelayMessage.close(.encryptionRequired, detail: "sessions are encrypted: update this p2prc").bytes)
             return dismiss(newcomer)
         }
-        guard let onSession else {
+        guard let relay else {
             channel.send(RelayMessage.close(.notARelay, detail: "start it with --reverse-proxy to make it one").bytes)
             return dismiss(newcomer)
         }
@@ -285,7 +291,7 @@ public final class NodeServer {
         newcomer.timer?.cancel()
         slots[id] = slot
         let rest = Array(newcomer.bytes.dropFirst(Preamble.byteCount))
-        onSession(
+        relay.open(
             Arrival(channel: channel, key: key, secrets: secrets, rest: rest, source: newcomer.source, slot: slot))
     }
 

@@ -20,7 +20,7 @@ public final class P2PRCListener {
         self.loop = loop
         self.listener = listener
         // More time than the adapter itself gives, so that its own answer about that gets through.
-        gateway = APIGateway(on: loop, socket: path, strangerLimit: .seconds(12)) { _ in false }
+        gateway = APIGateway(on: loop, socket: path, strangerLimit: .seconds(12), members: nil)
         gate = SourceGate(
             .init(handshakesPerSecond: Self.perSecond, halfOpen: 1), capacity: 4_096,
             seed: UInt64.random(in: 0 ... .max))

@@ -65,17 +65,11 @@ public final class RelayService {
         self.server = server
         admission.host = self
         let wall = loop.wall()
-        // The lanes do not keep their relay alive.
-        lanes.start(
-            policy: setup.visitorPolicy,
-            wantChannels: { [weak self] session, count, lane in self?.wantChannels(session, count, lane: lane) },
-            ranShort: { [weak self] count in self?.ranShort(count) })
+        lanes.start(for: self, policy: setup.visitorPolicy)
         tellOver(leases.count { $0.expires <= wall })
         leaseWriter.restored(leases)
         run(core.restore(leases, retired: retired, holders: holders, at: wall))
-        server.onSession = { [weak self] arrival in self?.open(arrival) }
-        server.onDataChannel = { [weak self] stream, group in self?.join(stream, group) ?? false }
-        server.onPlainChannel = { [weak self] channel, hello in self?.join(channel, hello) ?? false }
+        server.relay = self
         scheduleTick()
         let reserve = setup.visitorPolicy.reserve
         if reserve.visitors < Self.fewVisitors {
@@ -141,7 +135,7 @@ public final class RelayService {
         case .end(let id, let reason, let detail): end(id, reason, detail)
         case .hold(let claim, let range, _):
             let event = ports.hold(claim, range)
-            if case .portsShort = event { ranShort() }
+            if case .portsShort = event { ranShort(1) }
             return event
         case .listen(let claim, let id, let filter, let only):
             if sessions[id] != nil { ports.listen(claim, for: id, filter, only) }
@@ -183,7 +177,7 @@ public final class RelayService {
     // MARK: Shortage
 
     /// A port, a channel or a visitor was refused for want of descriptors.
-    func ranShort(_ count: UInt64 = 1) {
+    func ranShort(_ count: UInt64) {
         guard shortage.noted(count, at: loop.clock()) else { return }
         let descriptors = setup.visitorPolicy.reserve.descriptors
         log.warning(

@@ -40,7 +40,7 @@ final class AdmissionTests {
     }
 
     /// What a relay has in front of its sessions.
-    private final class Entrance {
+    private final class Entrance: SessionAcceptor {
         let host = Host()
         let admission: Admission
         let server: NodeServer
@@ -49,10 +49,13 @@ final class AdmissionTests {
             admission = Admission(on: loop, keys: keys, isOpen: isOpen, allowsPlain: allowsPlain)
             server = NodeServer(on: loop, carriers: .encrypted(keys))
             admission.host = host
-            server.onSession = { [weak self] arrival in self?.open(arrival) }
+            server.relay = self
         }
 
-        private func open(_ arrival: NodeServer.Arrival) {
+        func join(_ stream: consuming Stream, _ group: ChannelGroup) -> Bool { false }
+        func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool { false }
+
+        func open(_ arrival: NodeServer.Arrival) {
             let session = admission.open(arrival)
             session.channel.start { [weak self, session] event in
                 if case .received(let bytes) = event { self?.received(bytes, session) }

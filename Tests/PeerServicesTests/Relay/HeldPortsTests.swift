@@ -18,6 +18,14 @@ final class HeldPortsTests {
 
     deinit { time.stop() }
 
+    /// Nobody asks for channels here.
+    private final class NoHost: RelayLanesHost, Sendable {
+        static let shared = NoHost()
+
+        func wantChannels(_ session: SessionID, _ count: Int, lane: Int) {}
+        func ranShort(_ count: UInt64) {}
+    }
+
     private static func parts(
         _ time: OwnedTime, _ log: LogLines, descriptors: Int = 10_000
     ) throws -> OnLoop<(ports: HeldPorts, lanes: RelayLanes)> {
@@ -26,9 +34,7 @@ final class HeldPortsTests {
             let lanes = RelayLanes(on: control, [control, other])
             let reserve = ReserveGate(
                 descriptors: .init(limit: descriptors, reserve: 0), buffers: .init(limit: 1 << 30, reserve: 0))
-            lanes.start(
-                policy: VisitorPolicy(filter: .everybody, reserve: reserve), wantChannels: { _, _, _ in },
-                ranShort: { _ in })
+            lanes.start(for: NoHost.shared, policy: VisitorPolicy(filter: .everybody, reserve: reserve))
             let ports = HeldPorts(
                 on: control, lanes, at: .ipv4([127, 0, 0, 1]), reserve: reserve, log: log.logger)
             return (ports, lanes)

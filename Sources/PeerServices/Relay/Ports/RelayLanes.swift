@@ -3,11 +3,20 @@ internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
+/// The relay that lanes belong to. On the control loop.
+protocol RelayLanesHost: AnyObject {
+    /// A session should have so many channels more on that lane.
+    func wantChannels(_ session: SessionID, _ count: Int, lane: Int)
+    /// So many visitors were refused for want of descriptors.
+    func ranShort(_ count: UInt64)
+}
+
 /// The lanes of a relay, and which of them serve whom. Belongs to the control loop.
 final class RelayLanes {
     private let control: EventLoop
     let loops: [EventLoop]
     private var group = LaneGroup<RelayLane>()
+    private weak var host: (any RelayLanesHost)?
     private var plan: LanePlan
 
     init(on control: EventLoop, _ loops: [EventLoop]) {
@@ -17,21 +26,18 @@ final class RelayLanes {
     }
 
     /// - Parameters:
+    ///   - host: the lanes do not keep it alive.
     ///   - policy: of all lanes together.
-    ///   - wantChannels: told on the control loop that a session should have so many channels more on that lane.
-    ///   - ranShort: told on the control loop how many were refused for want of descriptors.
-    func start(
-        policy: VisitorPolicy, wantChannels: @escaping (_ session: SessionID, _ count: Int, _ lane: Int) -> Void,
-        ranShort: @escaping (UInt64) -> Void
-    ) {
+    func start(for host: any RelayLanesHost, policy: VisitorPolicy) {
         let share = policy.share(of: loops.count)
-        let bound = LoopBound((wantChannels, ranShort), on: control)
+        self.host = host
+        let bound = LoopBound(Weak(self), on: control)
         group = LaneGroup(on: loops) { [control] index, loop in
             RelayLane(
                 on: loop, policy: share,
                 wantChannels: { session, count in
-                    control.execute { bound.value.0(session, count, index) }
-                }, ranShort: { count in control.execute { bound.value.1(count) } })
+                    control.execute { bound.value.value?.host?.wantChannels(session, count, lane: index) }
+                }, ranShort: { count in control.execute { bound.value.value?.host?.ranShort(count) } })
         }
     }
 

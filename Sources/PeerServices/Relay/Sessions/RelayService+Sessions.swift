@@ -4,6 +4,8 @@ internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerWire
 
+extension RelayService: SessionAcceptor, RelayLanesHost {}
+
 /// What is read from sessions, and how they begin and end.
 extension RelayService {
     /// A peer that sends too much is read again after this, and then some frames at once.
