@@ -40,7 +40,8 @@ extension ProcessTests {
                 // Refused, and never accepted and dropped.
                 let results = told["results"] as? [String: Int] ?? [:]
                 #expect(Set(results.keys).isSubset(of: ["ECONNREFUSED"]), "\(results)")
-                #expect((told["longestGap"] as? Int ?? 9999) < 500)
+                // A SYN that nobody answers comes again after a second; a busy machine is late by less.
+                #expect((told["longestGap"] as? Int ?? 9999) < 1_000)
 
                 // It takes them back when it stays.
                 #expect(try await drain(world.relays[0], ["--undo"]).Draining == false)
