@@ -40,7 +40,7 @@ final class ControlServer<Node: AnyObject> {
     private static var maximumClients: Int { 64 }
 
     private let loop: EventLoop
-    /// Whoever has not asked anything after this is closed: he holds the place of a command.
+    /// A client that has not asked anything after this is closed: it holds the place of a command.
     private let patience: Instant.Span
     private let listener: Listener
     private var clients: [ObjectIdentifier: Client] = [:]

@@ -112,7 +112,7 @@ extension NodeController {
             + "back: p2prc unmap \(name)"
     }
 
-    /// Whom the ports of a service let in that somebody has just set a filter for; `nil`: he has not.
+    /// Whom the ports of a service let in that a filter has just been set for; `nil`: none has.
     func reach(of request: MappingRequest) -> String? {
         guard request.isFilter else { return nil }
         let names = mappingNames

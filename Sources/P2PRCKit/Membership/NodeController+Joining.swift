@@ -6,7 +6,7 @@ internal import PeerStorage
 internal import PeerTokens
 internal import PeerWire
 
-/// Relays that the user names, and those that he names no longer.
+/// Relays that the user names, and those that are named no longer.
 extension NodeController {
     /// So long a relay may take to say what it makes of a token.
     private static let renewalLimit = Instant.Span.seconds(10)

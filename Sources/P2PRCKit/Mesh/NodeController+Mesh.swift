@@ -9,7 +9,7 @@ internal import PeerWire
 
 /// The mesh within the node: what it asks of the other services, and what it brings them.
 extension NodeController {
-    /// This node itself, who has a session here, the relays that it has sessions to, and who has shown lately that he
+    /// This node itself, who has a session here, the relays that it has sessions to, and who has shown lately that it
     /// belongs to the mesh.
     func isMember(_ key: NodeKey) -> Bool {
         key == keys.key || hasSession(with: key) || mesh?.isMember(key) == true

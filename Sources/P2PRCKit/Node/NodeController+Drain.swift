@@ -67,7 +67,7 @@ extension NodeController {
         return ControlReply(status: .success, text: text, document: String(decoding: bytes, as: UTF8.self))
     }
 
-    /// Who is left, by name, and why he is.
+    /// Who is left, by name, and why.
     private static func text(_ standing: DrainStanding) -> String {
         let relays = standing.relays.isEmpty ? "" : " (other relays are not waited for: \(names(standing.relays)))"
         if standing.isEmpty { return emptiness + "; it can be stopped" + relays }

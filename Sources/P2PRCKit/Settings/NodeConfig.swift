@@ -18,7 +18,7 @@ public struct NodeConfig: Hashable, Sendable {
     public var isPlain = false
     /// Where P2PRC nodes may exchange tables with this one: address and port; `nil`: nowhere.
     public var p2prcCompat: String?
-    /// Relays to hold sessions to at once, of which the user names some or none; 0: only those that he names.
+    /// Relays to hold sessions to at once, of which the user names some or none; 0: only those that the user names.
     public var sessions = 2
     /// A command line for the shell, run when the published addresses have changed.
     public var hook: String?

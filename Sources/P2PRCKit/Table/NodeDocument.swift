@@ -6,7 +6,7 @@ internal import PeerWire
 /// What `--specs NODE --json` prints (json/schema/ip_table_node.schema.json): a row of the table, and what only this
 /// node knows beside it.
 struct NodeDocument: Encodable {
-    /// Somebody's word that he dialled the node there.
+    /// A node's word that it dialled this one there.
     struct Witness: Encodable {
         var Key: String
         var Address: String

@@ -39,7 +39,7 @@ public struct ChannelDemand: Sendable {
     /// What each group begins with.
     public static func minimum(inEachOf groups: Int) -> Int { max(1, minimum / max(1, groups)) }
 
-    /// A visitor took a channel; so many are left, and so many visitors are carried with him.
+    /// A visitor took a channel; so many are left, and so many visitors are carried with it.
     public mutating func taken(left: Int, carried: Int) {
         lowest = min(lowest, left)
         peaks.now = max(peaks.now, carried)

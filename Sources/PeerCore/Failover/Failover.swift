@@ -213,7 +213,7 @@ public struct Failover: Sendable {
         guard let member = members[key] else { return [] }
         let stood = member.isLive ? now - member.since : .zero
         drop(key)
-        // Whoever keeps it up has pauses of his own.
+        // Whoever keeps it up has pauses of its own.
         guard !member.isFixed else { return balance(now) }
         if stood >= .seconds(60), !member.isFailing { failures[key] = nil }
         punish(key, now)

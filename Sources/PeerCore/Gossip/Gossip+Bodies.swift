@@ -11,7 +11,7 @@ extension Gossip {
     ///
     /// Tables that somebody fills differ in more buckets than an answer has room for. So the caller's own bucket comes
     /// first, for nobody else can tell its news yet, and then those with records that were renewed lately. Who knows
-    /// few is told first of nodes that have answered this one: what he finds among thousands of rows may all be made
+    /// few is told first of nodes that have answered this one: what it finds among thousands of rows may all be made
     /// up.
     mutating func lists(for digest: GossipDigest, from caller: NodeKey, time: Int64) -> GossipDifference {
         let bits = digest.bucketBits

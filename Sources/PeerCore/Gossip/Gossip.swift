@@ -267,7 +267,7 @@ public struct Gossip: Sendable {
         return asked(posted, judged: [:], at: now, wall: wall)
     }
 
-    /// Whether somebody may ask for one more step; it is counted. To be asked before what he posted is read, so that
+    /// Whether somebody may ask for one more step; it is counted. To be asked before what was posted is read, so that
     /// whoever is told `busy` costs no more than that.
     public mutating func admits(_ caller: Caller, at now: Instant) -> Bool {
         caller.key != own && !isBarred(caller, now) && intake.steps.take(from: caller.host, at: now)

@@ -4,7 +4,7 @@ public struct GossipLimits: Hashable, Sendable {
     public struct Table: Hashable, Sendable {
         /// Records, at most. About 0.5 KiB each, with all that is kept beside them.
         public var capacity = 16_384
-        /// Of these, places that nodes have that were met, and no others: who talked to this node with his own key.
+        /// Of these, places that nodes have that were met, and no others: who talked to this node with their own key.
         public var reserved = 4_096
         /// A record that was there so long when all places were taken keeps its place.
         public var steadyAfter = Instant.Span.seconds(30)

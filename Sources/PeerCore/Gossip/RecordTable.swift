@@ -7,7 +7,7 @@ public import PeerWire
 /// talkative network brought, and only where that network has brought more than the newcomer's own. Records that were
 /// there half a minute before the places ran out keep theirs, and so do those that were renewed for ten minutes: the
 /// node that brought most of them may well be an honest seed. A node that is met while those places are taken gets that
-/// of the last one of the network with most, by the same rule: who talks to this node himself is in the table at once.
+/// of the last one of the network with most, by the same rule: who talks to this node itself is in the table at once.
 public struct RecordTable: Sendable {
     /// What became of a record that came in.
     public enum Verdict: Hashable, Sendable {

@@ -5,7 +5,7 @@ public import PeerWire
 ///
 /// Addresses of one network cost nothing, so nobody is counted by address. When no place is left, the network that has
 /// most gives one up: of the IPv4 /16 (IPv6 /32) with most places the /24 (/48) with most, and there the oldest that
-/// has not said anything, or else the oldest. Whoever comes from a network that has few keeps his place until he is
+/// has not said anything, or else the oldest. Whoever comes from a network that has few keeps its place until it is
 /// done. A part is kept for those who are known here, such as members: others never fill it.
 ///
 /// A newcomer costs a few steps while there is room, and else a look at each network and at the places of one.
@@ -77,7 +77,7 @@ public struct PlaceTable<ID: Hashable & Sendable>: Sendable {
     ///
     /// - Parameters:
     ///   - id: not there yet.
-    ///   - isKnown: not just by his own word.
+    ///   - isKnown: not just by its own word.
     ///   - isSilent: whether somebody who has a place has said nothing so far.
     public mutating func arrived(
         _ id: ID, from source: HostAddress, isKnown: Bool, isSilent: (ID) -> Bool
@@ -98,7 +98,7 @@ public struct PlaceTable<ID: Hashable & Sendable>: Sendable {
         return displaced.map { .admittedInPlace(of: $0) } ?? .admitted
     }
 
-    /// Somebody is through, or has gone; nothing when he has no place.
+    /// A newcomer is through, or has gone; nothing where it has no place.
     public mutating func left(_ id: ID) {
         guard let place = places.removeValue(forKey: id) else { return }
         if place.isKnown { known.remove(id, place) } else { strangers.remove(id, place) }

@@ -3,11 +3,11 @@ public import PeerWire
 /// How many handshakes one source may begin in a second, and have unfinished at once. A source is an IPv4 address or an
 /// IPv6 /64: whoever has one address of a /64 has all of them.
 ///
-/// The table is bounded, and nobody can wash off his own count by filling it: a source is forgotten only when that
+/// The table is bounded, and no source can wash off its own count by filling it: a source is forgotten only when that
 /// changes nothing, which is when none of its handshakes is open and its bucket is full again (a second after its last
 /// one at the latest). While there is no room, a newcomer is counted on one of the shared slots instead, together with
 /// the others that fall there. Which slot that is depends on `seed`, so nobody can aim at the slot of somebody else;
-/// whoever fills the table slows strangers down, but not the sources that are in it, and never resets himself.
+/// whoever fills the table slows strangers down, but not the sources that are in it, and never resets itself.
 ///
 /// A source with a live session (`vouch`) opens data channels as fast as its visitors come: no rate counts for it, and
 /// four times as many may be unfinished. What its members do is held by the limits of their membership.

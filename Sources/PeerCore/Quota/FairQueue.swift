@@ -1,5 +1,5 @@
-/// Lines that take turns: one element of each party that waits, and then again. Whoever has many in his line waits for
-/// his own, and nobody for another's.
+/// Lines that take turns: one element of each party that waits, and then again. A party with many in its line waits for
+/// its own, and no party for another's.
 public struct FairQueue<Party: Hashable & Sendable, Element> {
     private var lines: [Party: Line<Element>] = [:]
     /// Each party with a line once, in the order of their turns.

@@ -11,7 +11,7 @@ public import PeerWire
 ///
 /// And nobody can keep it busy for the others: places and dials are counted by network in two steps. A network whose
 /// last dial ran into its limit has one place at a time for a minute, and all such networks together have few. Whom
-/// this node itself has dialled there lately has places of his own: so in an office or a lab, where all share one
+/// this node itself has dialled there lately has places of its own: so in an office or a lab, where all share one
 /// network, those that cannot be reached keep none of its relays waiting.
 public struct DialBackResponder: Sendable {
     public struct Limits: Hashable, Sendable {

@@ -263,7 +263,7 @@ public struct Reachability: Sendable {
         var reached: [NodeAddress: Int] = [:]
         for word in words.values { word.statement.map { reached[$0.address, default: 0] += 1 } }
         let failures = words.values.count { $0.statement == nil }
-        // Who comes unasked may come with his like: of those, more than half have to agree.
+        // Who comes unasked may come with its like: of those, more than half have to agree.
         let proven = reached.filter { $0.value >= needed && $0.value >= failures && $0.value * 2 > votes(like: $0.key) }
         if !proven.isEmpty {
             standing = .reachable(

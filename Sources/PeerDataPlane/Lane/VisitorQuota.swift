@@ -31,7 +31,7 @@ package final class VisitorQuota: ByteAllowance {
         }
     }
 
-    /// A visitor's place; given back when the last reference to it goes, whatever became of him.
+    /// A visitor's place; given back when the last reference to it goes, whatever became of it.
     package final class Slot {
         private let quota: VisitorQuota
         fileprivate init(_ quota: VisitorQuota) { self.quota = quota }

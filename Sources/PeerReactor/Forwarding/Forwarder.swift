@@ -148,7 +148,7 @@ open class Forwarder: EventSource {
         } else {
             Self.note(readiness, source: &rightToLeft, sink: &leftToRight)
         }
-        // Small pieces first: whoever moves bulk has his turn when all events of this turn have had theirs.
+        // Small pieces first: a flow that moves bulk has its turn when all events of this turn have had theirs.
         if leftToRight.fullReads | rightToLeft.fullReads >= 2 { return loop.againWithBulk(self) }
         pump()
     }

@@ -17,7 +17,7 @@ public final class Listener: EventSource {
 
     /// How long a visitor may take to complete a handshake before a port that closes gently refuses all the same. Most
     /// round trips are shorter; and it is less than the second after which a visitor repeats a SYN that was ignored
-    /// (RFC 6298, section 2.1): that one finds the port closed, and he is refused.
+    /// (RFC 6298, section 2.1): that one finds the port closed, and it is refused.
     public static let longestHandshake = Instant.Span.milliseconds(300)
 
     public let address: SocketAddress

@@ -75,7 +75,7 @@ public final class ByteChannel: EventSource {
         }
     }
 
-    /// Whoever takes the events has more to do with what came than fits into one turn: nothing is read until he has had
+    /// Whoever takes the events has more to do with what came than fits into one turn: nothing is read until it has had
     /// another one (`onTurn`), so that no more piles up than the other end's own socket holds.
     ///
     /// - Parameter span: not before that; zero: when everybody else had a turn.

@@ -59,7 +59,7 @@ public final class APIGateway {
         guard takePlace(ObjectIdentifier(forwarder), host, isKnown) else { return }
         forwarders[ObjectIdentifier(forwarder)] = forwarder
         if !isKnown {
-            // Who has become a member meanwhile, by his first question, stays as long as the API lets him.
+            // A caller that has become a member meanwhile, by its first question, stays as long as the API lets it.
             loop.schedule(after: strangerLimit) { [weak self, weak forwarder] in
                 if self?.isMember(key) != true { forwarder?.abort() }
             }

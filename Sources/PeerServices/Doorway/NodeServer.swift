@@ -50,7 +50,7 @@ public final class NodeServer {
         let slot: Slot
     }
 
-    /// The place of somebody of whom it is not yet decided whether he has a session.
+    /// The place of a connection of which it is not yet decided whether it is a session.
     final class Slot {
         /// Somebody else has it now.
         var onDisplaced: (() -> Void)?

@@ -64,7 +64,7 @@ public final class TableWriter: Sendable {
     static let maximumKept = 65_536
     /// Changes of key that wait in one line, while the disk takes none; of more nothing is written.
     private static let maximumKeyChanges = 4_096
-    /// Where somebody holds the table locked, each attempt takes as long as the table waits for him. So long after one
+    /// Where another process holds the table locked, each attempt takes as long as the table waits. So long after one
     /// nothing is tried for which nobody waits, or else those who do would wait for all that as well.
     private static let lockedPause = Duration.seconds(10)
 

@@ -138,7 +138,7 @@ enum IPTableSchema {
     /// `tell`: the name in the node's record; nothing where it says nothing of the mapping.
     private static let toldMappings = "ALTER TABLE mapping_wish ADD COLUMN tell TEXT NOT NULL DEFAULT ''"
 
-    /// `name`: what the user calls it; nothing where he calls it nothing.
+    /// `name`: what the user calls it; nothing where it has no name.
     private static let mappingNames = "ALTER TABLE mapping_wish ADD COLUMN name TEXT NOT NULL DEFAULT ''"
 
     /// `account`: as of a lease. `possessions`: 0 for a key that had nothing but a session.

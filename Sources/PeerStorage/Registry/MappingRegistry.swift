@@ -85,7 +85,7 @@ public struct MappingRegistry: RegistryDocument {
         public var encryption: ChannelEncryption?
         /// By what name the peer's record tells others of it while it is verified; `nil` where it does not.
         public var toldAs: String?
-        /// What its user calls it; `nil` where he calls it nothing, and at a relay.
+        /// What its user calls it; `nil` where it has no name, and at a relay.
         public var name: String?
         /// Visitors that the relay lets in; empty: everybody.
         public var allow: [Network] = []

@@ -1,6 +1,6 @@
 /// What a data channel, which serves one visitor after the other, is made of (docs/protocol.md, "Data channels"):
 /// everything on it, both ways, is in frames, and each direction of a visitor ends with `end`, or with `broken` where
-/// he was reset.
+/// it was reset.
 ///
 /// ```
 /// kind (1) | length (3) | length bytes
@@ -19,7 +19,7 @@ public enum ChannelFrame {
         case alive = 5
         /// What follows in this direction is bytes without frames, to the end of the connection. Never over TLS.
         case raw = 6
-        /// This visitor was reset at this end: nothing more comes of him, and what still comes is passed over.
+        /// This visitor was reset at this end: nothing more comes of it, and what still comes is passed over.
         case broken = 7
     }
 

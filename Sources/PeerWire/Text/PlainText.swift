@@ -30,7 +30,7 @@ public enum PlainText {
         return clean
     }
 
-    /// What somebody calls himself, cut where it says no more: a name may have as many bytes as any text.
+    /// What a node calls itself, cut where it says no more: a name may have as many bytes as any text.
     public static func name(_ text: String) -> String {
         guard text.utf8.count > longestName else { return text }
         var name = text.prefix(longestName)

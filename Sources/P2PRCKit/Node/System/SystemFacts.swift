@@ -22,7 +22,7 @@ enum SystemFacts {
         return known.compactMap { $0 }.first { $0.hasPrefix("/") && $0 != "/" }
     }
 
-    /// What the owner of a file is called; its number where he has no name. `nil` where it cannot be looked at.
+    /// What the owner of a file is called; the number where there is no name. `nil` where it cannot be looked at.
     static func owner(of path: String) -> String? {
         // Not by stat(2): with Swift's libraries linked statically its fields are another module's.
         let facts = try? FileManager.default.attributesOfItem(atPath: path)

@@ -11,7 +11,7 @@ extension RelayCore {
         return [.check(id, request, by: session.key)]
     }
 
-    /// A token is for what it allows, so its holder asks about a mapping that he has here as well.
+    /// A token is for what it allows, so its holder asks about a mapping that it has here as well.
     private func mayAskForCheck(_ session: Session, _ mapping: MappingID) -> Bool {
         guard case .token = session.grant.membership else { return true }
         switch agreements[Claim(key: session.key, mapping: mapping)]?.stage {

@@ -43,7 +43,7 @@ extension RelayCore {
         }
     }
 
-    /// Whether it is a peer's own server port, and a token's ports are no more than its holder needs for what he
+    /// Whether it is a peer's own server port, and a token's ports are no more than its holder needs for what it
     /// exposes.
     private func takesLastPort(_ request: PeerMessage.Request, _ grant: Grant, _ places: [PortRange]) -> Bool {
         guard case .token = grant.membership, request.target == HostText.serverPort else { return false }
@@ -52,7 +52,7 @@ extension RelayCore {
         return places.reduce(0) { $0 + $1.count } <= (wanted == .max ? 1 : wanted)
     }
 
-    /// A token's holder has one port beside what is counted: his node's own server port, which it exposes by itself.
+    /// A token's holder has one port beside what is counted: its node's own server port, which it exposes by itself.
     /// The relay has only the peer's word for what a mapping is, so it is one for each token, whatever else is called
     /// so.
     func isSpared(_ claim: Claim, _ target: String, _ count: Int, _ account: Grant.Membership) -> Bool {

@@ -1,9 +1,9 @@
 internal import PeerWire
 
-/// What a relay's owner takes back himself.
+/// What a relay's owner takes back by hand.
 extension RelayCore {
-    /// How long somebody is refused what was taken from him. A restart forgets it: who is to stay away for good is kept
-    /// away by his token, the mesh key or a filter.
+    /// How long a node is refused what was taken from it. A restart forgets it: who is to stay away for good is kept
+    /// away by its token, the mesh key or a filter.
     public static let releaseSpan = Instant.Span.seconds(600)
     static let maximumReleases = 1_024
 

@@ -24,7 +24,7 @@ extension RelayCore {
     /// `former` was handed over to `key`, as its holder has proven: leases move, and the former key opens nothing any
     /// more. The first successor is the only one: whoever has the former key as well cannot hand it over once more.
     ///
-    /// Of a key that has nothing here nothing is remembered: anybody makes as many changes of key as he likes, and one
+    /// Of a key that has nothing here nothing is remembered: anybody makes as many changes of key as it likes, and one
     /// without leases, tokens and a session takes from nobody what it could take.
     mutating func succeed(
         _ former: NodeKey, to key: NodeKey, _ instance: ProcessInstance, _ account: Grant.Membership, _ wall: WallTime

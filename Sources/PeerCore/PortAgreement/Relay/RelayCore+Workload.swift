@@ -1,9 +1,9 @@
 public import PeerWire
 
 /// How much work each session and each membership may make here. Whoever asks for more is told so, and the system is
-/// not touched for him.
+/// not touched for it.
 extension RelayCore {
-    /// KnownRelays that are counted; those that ask for nothing are forgotten within a minute.
+    /// Memberships that are counted; those that ask for nothing are forgotten within a minute.
     static let maximumWorkloads = 16_384
     /// A port that something else on this machine uses is looked at again after this, whoever asks for any port.
     static let busySpan = Instant.Span.seconds(5)

@@ -53,7 +53,7 @@ final class Reach {
     /// A nonce that this node waits for, from whoever was asked to bring it.
     func arrived(nonce: [UInt8], from witness: NodeKey) -> Bool { machine.arrived(nonce: nonce, from: witness) }
 
-    /// Somebody with a session says where he reached this node.
+    /// A node with a session says where it reached this one.
     ///
     /// - Returns: whether that counts.
     func vouched(_ statement: DialBackStatement, by key: NodeKey, from source: HostAddress) -> Bool {

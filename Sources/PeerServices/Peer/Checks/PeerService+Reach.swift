@@ -5,7 +5,7 @@ internal import PeerWire
 
 /// What the log says of public ports that nobody reaches.
 extension PeerService {
-    /// Once for each mapping, until it works. Of relays that the user did not name nothing: their firewall is not his
+    /// Once for each mapping, until it works. Of relays that the user did not name nothing: their firewalls are others'
     /// to open, and this node looks for better ones.
     func tellReach(of id: MappingID, at relay: UsedRelay) {
         guard relay.isNamed, let agreement = relay.agreements[id] else { return }

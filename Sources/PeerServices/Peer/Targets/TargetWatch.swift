@@ -45,7 +45,7 @@ final class TargetWatch {
     private var addresses: [SocketAddress] = []
     private var hosts: [UInt16: SocketAddress.Host] = [:]
     private var error = ""
-    /// Somebody waits for all that he asked about.
+    /// Somebody waits for all that was asked about.
     private var isAwaited = true
     private var isStopped = false
     private var timer: LoopTimer?

@@ -44,7 +44,8 @@ struct OthersWord: Sendable {
         if verdict != before { changes += 1 }
     }
 
-    /// This node came through, and somebody else is asked. Later on, what was verified stays so until he has said no.
+    /// This node came through, and another relay is asked. Later on, what was verified stays so until that one has said
+    /// no.
     mutating func awaits(at now: Instant) {
         guard !hasWaited else { return }
         hasWaited = true
@@ -60,7 +61,7 @@ struct OthersWord: Sendable {
 
     /// - Parameters:
     ///   - relay: who says so; `name`: the same for people.
-    ///   - isLast: nobody else is asked, whatever he says.
+    ///   - isLast: no other relay is asked, whatever this one says.
     mutating func said(_ isGood: Bool, by relay: String, name: String, isLast: Bool, at now: Instant) {
         change { word in
             word.words.removeAll { $0.relay == relay || now - $0.at > Self.lifetime }
