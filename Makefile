@@ -47,7 +47,7 @@ test-process: ## The built program on loopback
 
 test-laboratory: ## The built program behind real NATs, in network namespaces (needs root; skipped without)
 	@[ "$$(id -u)" = 0 ] || echo "The NAT laboratory needs root and is skipped; run it with: sudo make test-laboratory"
-	P2PRC_BINARY=$(abspath $(BINARY)) scripts/tests $(SWIFT) test --skip-build --no-parallel --filter LaboratoryTests
+	P2PRC_BINARY=$(abspath $(BINARY)) scripts/laboratory "$$($(SWIFT) build --show-bin-path)/p2prcPackageTests.xctest"
 
 # There are no tests of XCTest, and its runner leaks. The tests with limits of seconds run by themselves, as above.
 SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Reactor|DataPlane|Storage|TOML)Tests'

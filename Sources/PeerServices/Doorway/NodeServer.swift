@@ -1,7 +1,7 @@
 internal import PeerCore
 package import PeerDataPlane
 public import PeerReactor
-public import PeerWire
+internal import PeerWire
 
 /// The relay behind a server port. On the control loop.
 protocol SessionAcceptor: AnyObject {
