@@ -9,6 +9,9 @@ import Testing
 
 @Suite("What a node answers")
 struct AnsweringTests {
+    private let dialBack = DialBackRequest(
+        nonce: [UInt8](repeating: 5, count: DialBackRequest.nonceByteCount), port: 8_088)
+
     private func status(_ response: MeshResponse?) -> String {
         switch response {
         case .answer: "answer"
@@ -66,16 +69,10 @@ struct AnsweringTests {
     @Test func `a dial-back is made to whoever asks, and its nonce answered by nobody else`() throws {
         let node = LoneNode()
         var answer: MeshResponse?
-        let asker = Seal(2)
-        let request = DialBackRequest(nonce: [UInt8](repeating: 5, count: DialBackRequest.nonceByteCount), port: 8_088)
-        node.mesh.asked(
-            MeshQuestion(
-                key: asker.key, source: .number(2, port: 50_000),
-                proof: MemberProof.text(of: asker.key, to: node.key, with: [LoneNode.meshKey]), body: request.bytes)
-        ) { answer = $0 }
+        node.asks(dialBack.bytes, 2) { answer = $0 }
         #expect(answer == nil)
         let dial = try #require(node.question(NonceDelivery.kind))
-        #expect(dial.request.key == asker.key)
+        #expect(dial.request.key == Seal(2).key)
         #expect(dial.request.host == HostAddress.v4(2).description)
         dial.answer(2, [], of: node)
         guard case .answer(let body, _) = answer, let document = DialBackAnswer(body) else {
@@ -89,13 +86,7 @@ struct AnsweringTests {
     @Test func `a node that ends answers whoever waits`() throws {
         let node = LoneNode()
         var answer: MeshResponse?
-        let asker = Seal(2)
-        let request = DialBackRequest(nonce: [UInt8](repeating: 5, count: DialBackRequest.nonceByteCount), port: 8_088)
-        node.mesh.asked(
-            MeshQuestion(
-                key: asker.key, source: .number(2, port: 50_000),
-                proof: MemberProof.text(of: asker.key, to: node.key, with: [LoneNode.meshKey]), body: request.bytes)
-        ) { answer = $0 }
+        node.asks(dialBack.bytes, 2) { answer = $0 }
         node.mesh.stop()
         #expect(answer == .busy)
     }

@@ -73,14 +73,17 @@ final class LoneNode {
     }
 
     /// Another node asks, from its address.
-    func asks(
-        _ body: [UInt8], _ number: Int, isMember: Bool = true
-    ) -> MeshResponse? {
+    func asks(_ body: [UInt8], _ number: Int, isMember: Bool = true, _ reply: @escaping (MeshResponse) -> Void) {
         let other = Seal(number)
         let proof = isMember ? MemberProof.text(of: other.key, to: key, with: [Self.meshKey]) : nil
         let source = NodeAddress.number(number, port: 50_000)
+        mesh.asked(MeshQuestion(key: other.key, source: source, proof: proof, body: body), reply)
+    }
+
+    /// The same, where the answer comes at once.
+    func asks(_ body: [UInt8], _ number: Int, isMember: Bool = true) -> MeshResponse? {
         var answer: MeshResponse?
-        mesh.asked(MeshQuestion(key: other.key, source: source, proof: proof, body: body)) { answer = $0 }
+        asks(body, number, isMember: isMember) { answer = $0 }
         return answer
     }
 
