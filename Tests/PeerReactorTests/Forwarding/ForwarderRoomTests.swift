@@ -7,6 +7,9 @@ import Testing
 @Suite("A forwarder whose sink is full", .serialized)
 struct ForwarderRoomTests {
     private static let total = 64 << 20
+    /// What may wait at one end, of the 64 KiB that may be read at once. The system's word for its room is the memory
+    /// that segments take, not their bytes: on a busy machine they are small, and some KiB fewer fit (6.3 were seen).
+    private static let most = 16_384
 
     /// The service sends on and on, and nobody reads; what waits then.
     private func stalled(
@@ -38,7 +41,7 @@ struct ForwarderRoomTests {
         // Held to a rate, however high, it is copied and never spliced.
         try passage.hold(to: Rate(perSecond: 2_000_000_000))
         let (waiting, written) = try stalled(loop, passage.service, pattern) { try passage.bytesRightToLeft }
-        #expect(waiting <= 4_096)
+        #expect(waiting <= Self.most)
         let reading = pattern.read(from: passage.visitor, chunks: 1...70_000, seed: 2)
         #expect(reading == Pattern.Reading(bytes: Self.total))
         #expect(try written.next("end of writing"))
@@ -54,7 +57,7 @@ struct ForwarderRoomTests {
         let (waiting, written) = try stalled(loop, carriage.service, pattern) { try carriage.bytesToVisitor }
         // Of both ends together. Under TLS the peer has it sealed, too, and at the relay wait the rest of one record
         // and the part of another.
-        #expect(waiting <= (protection == .plain ? 8_192 : 65_536))
+        #expect(waiting <= (protection == .plain ? 2 * Self.most : 65_536))
         let reading = pattern.read(from: carriage.visitor, chunks: 1...70_000, seed: 2)
         #expect(reading == Pattern.Reading(bytes: Self.total))
         #expect(try written.next("end of writing"))
