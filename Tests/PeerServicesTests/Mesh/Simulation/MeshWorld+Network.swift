@@ -63,7 +63,7 @@ extension MeshWorld {
 
     /// A body on a connection: whatever segment is lost comes again 200 ms later, twice as late each time, until
     /// nobody waits any more.
-    private func transfer(_ bytes: Int, _ one: MeshNode, _ other: MeshNode) -> Instant.Span? {
+    private func delay(of bytes: Int, _ one: MeshNode, _ other: MeshNode) -> Instant.Span? {
         guard isOpen(one, other) else { return nil }
         var span = Instant.Span.microseconds(UInt64(distance(one, other) * 500) + UInt64(any(5_000)))
         for _ in 0...(bytes / 1_400) {
@@ -102,7 +102,7 @@ extension MeshWorld {
             fail("\(node.number) was made to dial a third host")
         }
         after(request.limits.total) { transfer.end(.failure(NodeFailure(.late, "there was no answer in time"))) }
-        guard other.isPublic, other.isUp, let setUp = self.transfer(600, node, other) else { return }
+        guard other.isPublic, other.isUp, let setUp = delay(of: 600, node, other) else { return }
         if let key = request.key, key != other.key {
             return after(setUp) { transfer.end(.failure(NodeFailure(.stranger, "somebody else is there"))) }
         }
@@ -148,7 +148,7 @@ extension MeshWorld {
         _ bytes: Int, from one: MeshNode, to other: MeshNode, counted node: MeshNode, _ arrive: @escaping () -> Void
     ) {
         count(bytes, node)
-        guard let span = transfer(bytes, one, other) else { return }
+        guard let span = delay(of: bytes, one, other) else { return }
         after(span, arrive)
     }
 
