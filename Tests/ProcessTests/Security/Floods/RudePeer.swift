@@ -17,6 +17,8 @@ final class RudePeer: @unchecked Sendable {
         var answers: [UInt8: Int] = [:]
         /// Ports that it was offered, by mapping.
         var offers: [MappingID: RelayMessage.Offer] = [:]
+        /// Why it got none the last time that it asked, by mapping.
+        var refusals: [MappingID: String] = [:]
         /// Bytes that were given to the system, or wait for it.
         var sent = 0
         /// Data channels that stood, and visitors that came over them.
@@ -130,11 +132,14 @@ final class RudePeer: @unchecked Sendable {
         decoder.append(bytes)
         while let frame = try? decoder.next() {
             guard !told.withLock({ $0.isWelcome }) else {
-                let offer: RelayMessage.Offer? =
-                    if case .offer(let offer) = try? RelayMessage(frame) { offer } else { nil }
+                let message = try? RelayMessage(frame)
                 told.withLock {
                     $0.answers[frame.type, default: 0] += 1
-                    if let offer { $0.offers[offer.mapping] = offer }
+                    switch message {
+                    case .offer(let offer): $0.offers[offer.mapping] = offer
+                    case .refusal(let mapping, let reason, let detail): $0.refusals[mapping] = "\(reason): \(detail)"
+                    default: break
+                    }
                 }
                 continue
             }
@@ -174,14 +179,18 @@ final class RudePeer: @unchecked Sendable {
         let request = PeerMessage.Request(
             mapping: mapping, protocols: .tcp, wish: .any(count: count), target: "127.0.0.1:1")
         loop.execute { [self] in channel?.send(PeerMessage.request(request).bytes) }
-        let offer = try await eventually("the rude peer is offered a port", within: .seconds(10)) {
-            told.withLock { $0.offers[mapping] }
+        try await eventually("the rude peer is offered a port", within: .seconds(10)) {
+            told.withLock { $0.offers[mapping] != nil || $0.refusals[mapping] != nil || $0.failure != nil }
+        }
+        let (answer, refusal) = told.withLock { ($0.offers[mapping], $0.refusals[mapping]) }
+        guard let offer = answer else {
+            throw Failure("the rude peer has no port for \(mapping): \(refusal ?? failure ?? "")")
         }
         loop.execute { [self] in channel?.send(PeerMessage.commit(mapping, attempt: offer.attempt).bytes) }
         return Int(offer.ports.first)
     }
 
-    func take(_ mappings: [MappingID], ports count: Int) async throws {
+    func take(_ mappings: some Sequence<MappingID>, ports count: Int) async throws {
         for mapping in mappings { try await take(mapping, ports: count) }
     }
 
