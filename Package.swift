@@ -1,4 +1,5 @@
 // swift-tools-version: 6.2
+import Foundation
 import PackageDescription
 
 /// The layers, from the top down; imports only go down (docs/architecture.md, held by Tests/ArchitectureTests).
@@ -25,6 +26,34 @@ let checkedCXX: [CXXSetting] =
 let commit = (Context.environment["P2PRC_COMMIT"] ?? "").filter { $0.isHexDigit || "-dirty".contains($0) }
 let named: [CSetting] = commit.isEmpty ? [] : [.define("P2PRC_COMMIT", to: commit)]
 
+/// LLVM's linker, where it comes with the toolchain or lies in the path; otherwise the system's, and nothing is lost but
+/// what follows. It takes 2 s where gold takes 19, and packs the relative relocations: the loader reads 50 KB of them
+/// instead of 3.3 MB, all of which stays resident. The loader of glibc knows that form since 2.36. Only for what is a
+/// program here: a library with such flags could be nobody's dependency.
+let linked: [LinkerSetting] = {
+    var folders = (Context.environment["PATH"] ?? "").split(separator: ":").map { URL(fileURLWithPath: String($0)) }
+    func holds(_ folder: URL, _ name: String) -> Bool {
+        FileManager.default.isExecutableFile(atPath: folder.appendingPathComponent(name).path)
+    }
+    if let swift = folders.first(where: { holds($0, "swift") })?.appendingPathComponent("swift") {
+        folders.append(swift.resolvingSymlinksInPath().deletingLastPathComponent())
+    }
+    guard folders.contains(where: { holds($0, "ld.lld") }) else { return [] }
+    var flags = ["-use-ld=lld"]
+    #if canImport(Glibc)
+    var version = [UInt8](repeating: 0, count: 64)  // "glibc 2.36"
+    let length = version.withUnsafeMutableBytes {
+        confstr(Int32(_CS_GNU_LIBC_VERSION), $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    if String(decoding: version.prefix(max(length, 1) - 1), as: UTF8.self)
+        .compare("glibc 2.36", options: .numeric) != .orderedAscending
+    {
+        flags += ["-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"]
+    }
+    #endif
+    return [.unsafeFlags(flags, .when(platforms: [.linux]))]
+}()
+
 let package = Package(
     name: "p2prc",
     products: [
@@ -49,7 +78,7 @@ let package = Package(
         .executableTarget(
             name: "p2prc",
             dependencies: ["P2PRCKit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-            swiftSettings: strict),
+            swiftSettings: strict, linkerSettings: linked),
         .target(
             name: "P2PRCKit",
             dependencies: [
@@ -110,7 +139,7 @@ let package = Package(
 
         .executableTarget(
             name: "microbench", dependencies: ["PeerReactor", "PeerCore", "PeerWire"], path: "Benchmarks/micro",
-            swiftSettings: testing),
+            swiftSettings: testing, linkerSettings: linked),
         .executableTarget(
             name: "labtool", path: "Tests/Support/labtool", swiftSettings: testing),
         .target(name: "TestSupport", path: "Tests/Support/TestSupport", swiftSettings: testing),
@@ -171,7 +200,8 @@ let package = Package(
                 "PeerTOML", "PeerCore", "PeerWire",
             ],
             swiftSettings: testing),
-        .testTarget(name: "ArchitectureTests", swiftSettings: testing),
+        // All tests are linked into one program, and so are the flags of all.
+        .testTarget(name: "ArchitectureTests", swiftSettings: testing, linkerSettings: linked),
         .testTarget(
             name: "ProcessTests",
             dependencies: ["TestSupport", "PeerProbing", "PeerReactor", "PeerCore", "PeerWire"],
