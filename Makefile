@@ -120,7 +120,7 @@ format: ## Format the sources
 lint: ## Check the format of the sources
 	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Package.swift
 
-C_MODULES = CCurl CLinux COpenSSL CRecords
+C_MODULES = CCurl CDatagrams CLinux COpenSSL CRecords
 CXX_MODULES = CTOML
 C_WARNINGS = -Wall -Wextra -Wconversion -Wsign-conversion -Wvla -Werror
 

@@ -114,7 +114,8 @@ let package = Package(
         .target(
             name: "PeerDataPlane", dependencies: ["PeerReactor", "PeerCore", "PeerWire"], swiftSettings: strict),
         .target(
-            name: "PeerReactor", dependencies: ["CLinux", "COpenSSL", "CRecords", "PeerCore", "PeerWire"],
+            name: "PeerReactor",
+            dependencies: ["CDatagrams", "CLinux", "COpenSSL", "CRecords", "PeerCore", "PeerWire"],
             swiftSettings: strict),
         .target(
             name: "PeerProbing", dependencies: ["CCurl", "COpenSSL", "PeerCore", "PeerWire"], swiftSettings: strict),
@@ -134,6 +135,7 @@ let package = Package(
             name: "CCurl", dependencies: ["COpenSSL"], cSettings: checked, linkerSettings: [.linkedLibrary("curl")]),
         .target(
             name: "COpenSSL", cSettings: checked, linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        .target(name: "CDatagrams", cSettings: checked),
         .target(name: "CRecords", cSettings: checked, linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CTOML", cxxSettings: checkedCXX),
 

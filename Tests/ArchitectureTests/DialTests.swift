@@ -25,11 +25,13 @@ struct DialPlace: Sendable, CustomStringConvertible {
     static let calls = [
         "connect(", "sendto(", "getaddrinfo(", "gethostbyname(", "Connector(", "Connector.open(", "Connector.openUnix(",
         "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "client.send(",
-        "network.send(", "NodeClient(", "UnixExchange.exchange(", "curl_multi_add_handle(", "curl_easy_perform(",
+        "network.send(", "NodeClient(", "DatagramSocket.connected(", "UnixExchange.exchange(", "curl_multi_add_handle(",
+        "curl_easy_perform(",
     ]
 
     static let all = [
         DialPlace(path: "PeerReactor/Sockets/Connector.swift", call: "connect(", cause: .mechanism),
+        DialPlace(path: "CDatagrams/Sockets.c", call: "connect(", cause: .mechanism),
         DialPlace(path: "PeerReactor/Loop/Resolver.swift", call: "getaddrinfo(", cause: .mechanism),
         DialPlace(path: "PeerReactor/Streams/UnixExchange.swift", call: "connect(", cause: .user("the control socket")),
         DialPlace(

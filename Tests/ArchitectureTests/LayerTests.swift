@@ -16,7 +16,9 @@ struct Layer: Sendable, CustomStringConvertible {
             reason: "decisions without I/O: every race and loss is an ordinary fast test with time as an argument"),
         Layer(
             name: "PeerReactor",
-            allowed: ["Glibc", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerCore", "PeerWire"],
+            allowed: [
+                "Glibc", "CDatagrams", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerCore", "PeerWire",
+            ],
             reason: "the only code that touches sockets; it knows no disk, no service and no configuration"),
         Layer(
             name: "PeerDataPlane", allowed: ["PeerReactor", "PeerCore", "PeerWire"],

@@ -80,6 +80,8 @@ public final class EventLoop: @unchecked Sendable {
     @exclusivity(unchecked) public private(set) var now: Instant
     let buffer: UnsafeMutableRawBufferPointer
     let pipes = PipePool()
+    /// For datagrams; `nil` when there is no memory.
+    public private(set) lazy var datagrams = DatagramRoom()
     /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
     // Unchecked, too: the compiler moves the check to the beginning of each flow's turn, whether it is looked at there
     // or not, which took 19 % of the instructions of an exchange.
