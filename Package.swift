@@ -166,7 +166,10 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "PeerReactorTests",
-            dependencies: ["PeerReactor", "PeerCore", "PeerWire", "CLinux", "COpenSSL", "CRecords"],
+            dependencies: [
+                "PeerReactor", "PeerCore", "PeerWire", "CLinux", "COpenSSL", "CRecords",
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: testing),
         .testTarget(
             name: "PeerProbingTests",

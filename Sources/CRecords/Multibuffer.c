@@ -110,6 +110,24 @@ void multibuffer_open(
     IMB_AES128_GCM_DEC_FINALIZE(manager, &key->data, &state, tag, 16);
 }
 
+// The whole-message calls refuse NULL, which an empty text may have.
+static const uint8_t nothing[1];
+
+void multibuffer_seal_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, const uint8_t *text,
+    size_t count, uint8_t *out, uint8_t *tag) {
+    struct gcm_context_data state;
+    IMB_AES128_GCM_ENC(
+        manager, &key->data, &state, out, count > 0 ? text : nothing, count, nonce, header, header_count, tag, 16);
+}
+
+void multibuffer_open_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, uint8_t *sealed,
+    size_t count, uint8_t *tag) {
+    struct gcm_context_data state;
+    IMB_AES128_GCM_DEC(manager, &key->data, &state, sealed, sealed, count, nonce, header, header_count, tag, 16);
+}
+
 #else
 
 const char *multibuffer_version(void) { return NULL; }
@@ -127,6 +145,18 @@ void multibuffer_open(
     const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *sealed, size_t count,
     uint8_t *text, uint8_t *last, uint8_t *tag) {
     (void)key, (void)nonce, (void)header, (void)sealed, (void)count, (void)text, (void)last, (void)tag;
+}
+
+void multibuffer_seal_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, const uint8_t *text,
+    size_t count, uint8_t *out, uint8_t *tag) {
+    (void)key, (void)nonce, (void)header, (void)header_count, (void)text, (void)count, (void)out, (void)tag;
+}
+
+void multibuffer_open_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, uint8_t *sealed,
+    size_t count, uint8_t *tag) {
+    (void)key, (void)nonce, (void)header, (void)header_count, (void)sealed, (void)count, (void)tag;
 }
 
 #endif

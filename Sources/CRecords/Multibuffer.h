@@ -26,4 +26,12 @@ void multibuffer_open(
     const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, const uint8_t *sealed, size_t count,
     uint8_t *text, uint8_t *last, uint8_t *tag);
 
+/// The same of datagrams: all of the text in one step, from one place to another or the same.
+void multibuffer_seal_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, const uint8_t *text,
+    size_t count, uint8_t *out, uint8_t *tag);
+void multibuffer_open_datagram(
+    const struct multibuffer_key *key, const uint8_t *nonce, const uint8_t *header, size_t header_count, uint8_t *sealed,
+    size_t count, uint8_t *tag);
+
 #endif

@@ -1,5 +1,6 @@
-// Records of TLS 1.3 (RFC 8446, section 5.2), sealed and opened by the fastest library that this machine has: libipsec-mb
-// where it is installed, else OpenSSL's libcrypto. No sockets, and no state but keys: numbers and order are the caller's.
+// Records of TLS 1.3 (RFC 8446, section 5.2) and datagrams, sealed and opened by the fastest library that this machine has:
+// libipsec-mb where it is installed, else OpenSSL's libcrypto. No sockets, and no state but keys: numbers and order are the
+// caller's.
 #ifndef CRECORDS_H
 #define CRECORDS_H
 
@@ -44,6 +45,27 @@ bool crecords_seal(
 bool crecords_open(
     struct crecords_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *record, size_t count,
     uint8_t *text, uint8_t *last);
+
+enum { crecords_datagram_key_bytes = 16, crecords_tag_bytes = 16 };
+
+/// The key of one direction of datagrams (AES-128-GCM, 96-bit nonces); wiped when it is freed. May go from thread to thread,
+/// and is used by one at a time.
+struct crecords_datagram_key;
+/// NULL when there is no memory.
+struct crecords_datagram_key *crecords_datagram_key_new(
+    const uint8_t bytes[crecords_datagram_key_bytes], bool seals, enum crecords_library library);
+void crecords_datagram_key_free(struct crecords_datagram_key *key);
+
+/// Encrypts `count` bytes of text to `out`, which may be where they are, and writes the tag behind them. The tag is of the
+/// header, too.
+bool crecords_datagram_seal(
+    struct crecords_datagram_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *header, size_t header_count,
+    const uint8_t *text, size_t count, uint8_t *out);
+/// Decrypts `count` bytes, which the tag is behind, in their place. False when they or the header are not genuine; then
+/// nothing in that place counts.
+bool crecords_datagram_open(
+    struct crecords_datagram_key *key, const uint8_t nonce[crecords_nonce_bytes], const uint8_t *header, size_t header_count,
+    uint8_t *sealed, size_t count);
 
 /// What a thread's scratch has room for: records of the largest size that is sent, and a message before them.
 enum { crecords_batch = 4, crecords_scratch_bytes = crecords_batch * (crecords_maximum_text + crecords_overhead) + 64 };

@@ -12,6 +12,8 @@ public struct SessionSecrets: Sendable {
     public let channelKey: ChannelKey
     /// Proves data channels that are not encrypted (`--plain`).
     public let plainSecret: PlainSecret
+    /// What the keys of its datagrams are made from.
+    public let datagramSecret: DatagramSecret
 
     /// - Parameter export: keying material under a label, `byteCount` bytes; `nil` when there is none.
     public init?(export: (String) -> [UInt8]?) {
@@ -31,11 +33,12 @@ public struct SessionSecrets: Sendable {
 
     private init?(keys: (String) -> SymmetricKey?) {
         guard let binding = keys("EXPORTER-p2prc-membership"), let channelKey = keys("EXPORTER-p2prc-data"),
-            let plainSecret = keys("EXPORTER-p2prc-plain")
+            let plainSecret = keys("EXPORTER-p2prc-plain"), let datagramSecret = keys("EXPORTER-p2prc-datagram")
         else { return nil }
         self.binding = ChannelBinding(bytes: binding.withUnsafeBytes { Array($0) })
         self.channelKey = ChannelKey(key: channelKey)
         self.plainSecret = PlainSecret(key: plainSecret)
+        self.datagramSecret = DatagramSecret(key: datagramSecret)
     }
 }
 
