@@ -24,11 +24,14 @@ public struct DatagramFollower: Sendable {
     /// A genuine datagram came that counts.
     ///
     /// - Parameter source: where it came from. The peer's address may change at any time; what was late says nothing.
-    public mutating func heard(_ number: DatagramNumber, from source: DatagramAddress) {
+    /// - Returns: whether it is the newest one.
+    @discardableResult
+    public mutating func heard(_ number: DatagramNumber, from source: DatagramAddress) -> Bool {
         unheardSince = nil
-        guard newest.map({ $0 < number }) ?? true else { return }
+        guard newest.map({ $0 < number }) ?? true else { return false }
         newest = number
         peer = source
+        return true
     }
 
     /// The peer told what it uses, with the newest probe.

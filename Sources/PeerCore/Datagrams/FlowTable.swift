@@ -22,8 +22,26 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
 
     /// A flow: its place, and how many had that place before. Whoever holds one of a flow that is over finds nothing.
     public struct ID: Hashable, Sendable {
+        /// Of a place, and of a generation: together they are the number.
+        public static var bits: Int { 20 }
+
         public let place: UInt32
         public let generation: UInt32
+
+        init(place: UInt32, generation: UInt32) {
+            self.place = place
+            self.generation = generation
+        }
+
+        /// - Parameter number: its lowest 40 bits count.
+        public init(number: UInt64) {
+            let mask = UInt64(1) << Self.bits - 1
+            place = UInt32(truncatingIfNeeded: number >> Self.bits & mask)
+            generation = UInt32(truncatingIfNeeded: number & mask)
+        }
+
+        /// 40 bits.
+        public var number: UInt64 { UInt64(place) << Self.bits | UInt64(generation) }
     }
 
     public enum Arrival: Hashable, Sendable {
@@ -32,6 +50,8 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
         case opened(ID, inPlaceOf: ID?)
         /// All places have flows that are alive.
         case crowded
+        /// The visitor is not let in.
+        case refused
     }
 
     /// What was counted since the start.
@@ -63,13 +83,16 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
         var last: UInt32 = .max
     }
 
-    public let limits: Limits
+    public private(set) var limits: Limits
     public private(set) var counts = Counts()
     private var entries: [Entry] = []
     private var places: [Visitor: UInt32] = [:]
     private var lines = [Line](repeating: Line(), count: Stage.allCases.count)
 
-    public init(_ limits: Limits = Limits()) { self.limits = limits }
+    public init(_ limits: Limits = Limits()) {
+        self.limits = limits
+        self.limits.flows = min(limits.flows, 1 << ID.bits - 1)
+    }
 
     public var count: Int { places.count }
 
@@ -87,12 +110,17 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     }
 
     /// A datagram of a visitor came.
-    public mutating func spoke(_ visitor: Visitor, at now: Instant) -> Arrival {
+    ///
+    /// - Parameter mayOpen: asked before a new flow takes a place.
+    public mutating func spoke(
+        _ visitor: Visitor, at now: Instant, mayOpen: () -> Bool = { true }
+    ) -> Arrival {
         if let place = places[visitor] {
             let stage = entries[Int(place)].stage
             move(place, to: stage == .opened ? .opened : .confirmed, at: now)
             return .known(id(of: place))
         }
+        guard mayOpen() else { return .refused }
         guard let (place, displaced) = freePlace(for: visitor, at: now) else {
             counts.crowded += 1
             return .crowded
@@ -102,6 +130,12 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
         counts.opened += 1
         if displaced != nil { counts.displaced += 1 }
         return .opened(id(of: place), inPlaceOf: displaced)
+    }
+
+    /// The same of a flow that is known.
+    public mutating func spoke(in id: ID, at now: Instant) {
+        guard isThere(id) else { return }
+        move(id.place, to: entries[Int(id.place)].stage == .opened ? .opened : .confirmed, at: now)
     }
 
     /// The service said something in a flow.
@@ -118,6 +152,9 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     public mutating func end(_ id: ID) {
         if isThere(id) { remove(id.place) }
     }
+
+    /// All flows are over.
+    public mutating func endAll() { for place in Array(places.values) { remove(place) } }
 
     /// Ends the flows that were idle for too long.
     public mutating func expire(at now: Instant) -> [ID] {
@@ -177,7 +214,7 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     private mutating func remove(_ place: UInt32) {
         places[entries[Int(place)].visitor] = nil
         unlink(place)
-        entries[Int(place)].generation &+= 1
+        entries[Int(place)].generation = (entries[Int(place)].generation + 1) & (1 << ID.bits - 1)
         append(place, to: .free, at: entries[Int(place)].last)
     }
 

@@ -83,7 +83,7 @@ public final class DatagramSocket: EventSource {
         var end = cdatagrams_address(DatagramAddress(address))
         // A socket for both families is bound to no address in either.
         guard cdatagrams_bind(socket.descriptor.raw, family, &end) == 0 else { throw SystemError("bind") }
-        if kind == .atTheEdge, address.isUnspecified { cdatagrams_tell_local(socket.descriptor.raw, family) }
+        if address.isUnspecified { cdatagrams_tell_local(socket.descriptor.raw, family) }
         return socket
     }
 

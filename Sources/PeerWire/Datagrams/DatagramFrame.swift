@@ -8,6 +8,8 @@ public enum DatagramFrame: ~Copyable {
     case payload(Flow, UnsafeMutableRawBufferPointer)
     /// A visitor's datagram, of a flow that the peer may not know. Relay to peer.
     case opening(Flow, Opening, UnsafeMutableRawBufferPointer)
+    /// The same before a datagram that comes in pieces. Relay to peer.
+    case announcement(Flow, Opening)
     /// A part of a datagram that is too long for the way.
     case piece(Flow, Piece, UnsafeMutableRawBufferPointer)
     /// The peer knows the flow from now on.
@@ -22,7 +24,7 @@ public enum DatagramFrame: ~Copyable {
 
     public enum Kind: UInt8, Sendable, CaseIterable {
         case payload = 1
-        case opening, piece, known, unknown, over, probe, answer
+        case opening, piece, known, unknown, over, probe, answer, announcement
     }
 
     /// Whose the flow is.
@@ -102,9 +104,11 @@ extension DatagramFrame {
         write(.payload, flow, to: place)
     }
 
-    /// - Parameter place: has room for `openingOverhead` bytes; the payload follows there.
-    public static func writeOpening(_ flow: Flow, _ opening: Opening, to place: UnsafeMutableRawPointer) {
-        write(.opening, flow, to: place)
+    /// - Parameters:
+    ///   - kind: `opening` or `announcement`.
+    ///   - place: has room for `openingOverhead` bytes; the payload of an opening follows there.
+    public static func write(_ kind: Kind, _ flow: Flow, _ opening: Opening, to place: UnsafeMutableRawPointer) {
+        write(kind, flow, to: place)
         place.storeBytes(of: opening.mapping.value.bigEndian, toByteOffset: 9, as: UInt64.self)
         place.storeBytes(of: opening.portOffset.bigEndian, toByteOffset: 17, as: UInt16.self)
         write(opening.visitor, to: place + 19)
@@ -169,12 +173,16 @@ extension DatagramFrame {
         case .payload:
             guard bytes.count >= Self.payloadOverhead else { return nil }
             self = .payload(Self.flow(bytes), Self.rest(of: bytes, from: Self.payloadOverhead))
-        case .opening:
+        case .opening, .announcement:
             guard bytes.count >= Self.openingOverhead else { return nil }
             let opening = Opening(
                 mapping: MappingID(value: Self.number(bytes, 9, UInt64.self)),
                 portOffset: Self.number(bytes, 17, UInt16.self), visitor: Self.address(bytes, 19))
-            self = .opening(Self.flow(bytes), opening, Self.rest(of: bytes, from: Self.openingOverhead))
+            if kind == .announcement {
+                self = .announcement(Self.flow(bytes), opening)
+            } else {
+                self = .opening(Self.flow(bytes), opening, Self.rest(of: bytes, from: Self.openingOverhead))
+            }
         case .piece:
             guard bytes.count > Self.pieceOverhead else { return nil }
             let piece = Piece(

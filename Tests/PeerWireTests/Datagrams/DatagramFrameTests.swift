@@ -15,6 +15,8 @@ struct DatagramFrameTests {
         case .payload(let flow, let bytes): "payload \(flow) \(Array(bytes))"
         case .opening(let flow, let opening, let bytes):
             "opening \(flow) \(opening.mapping) \(opening.portOffset) \(opening.visitor) \(Array(bytes))"
+        case .announcement(let flow, let opening):
+            "announcement \(flow) \(opening.mapping) \(opening.portOffset) \(opening.visitor)"
         case .piece(let flow, let piece, let bytes):
             "piece \(flow) \(piece.datagram) \(piece.index)/\(piece.count) \(Array(bytes))"
         case .known(let flow): "known \(flow)"
@@ -45,7 +47,7 @@ struct DatagramFrameTests {
         (written(Frame.payloadOverhead, [1, 2]) { Frame.writePayload(7, to: $0) }, "payload 7 [1, 2]"),
         (written(Frame.payloadOverhead) { Frame.writePayload(.max, to: $0) }, "payload \(UInt64.max) []"),
         (
-            written(Frame.openingOverhead, [9]) { Frame.writeOpening(7, opening, to: $0) },
+            written(Frame.openingOverhead, [9]) { Frame.write(.opening, 7, opening, to: $0) },
             "opening 7 0123456789abcdef 3 192.0.2.7:53 [9]"
         ),
         (
@@ -61,6 +63,10 @@ struct DatagramFrameTests {
             "probe 5 true 1472"
         ),
         (written(40) { Frame.write(.init(number: 5, source: visitor), to: $0, count: 40) }, "answer 5 192.0.2.7:53"),
+        (
+            written(Frame.openingOverhead) { Frame.write(.announcement, 7, opening, to: $0) },
+            "announcement 7 0123456789abcdef 3 192.0.2.7:53"
+        ),
     ]
 
     @Test("say the same when they are read again")
@@ -79,12 +85,12 @@ struct DatagramFrameTests {
 
     @Test("that are cut short, or of a kind or a piece that there is not, are none")
     func malformed() {
-        let least = [9, 9, 37, 13, 9, 9, 9, 23, 23]
+        let least = [9, 9, 37, 13, 9, 9, 9, 23, 23, 37]
         for (example, least) in zip(Self.examples, least) {
             for count in 0..<least { #expect(Self.read(Array(example.bytes.prefix(count))) == nil) }
             #expect(Self.read(Array(example.bytes.prefix(max(least, 1)))) != nil)
         }
-        for kind in [0, 9, 128, 255] as [UInt8] { #expect(Self.read([kind] + [UInt8](repeating: 0, count: 60)) == nil) }
+        for kind in [0, 10, 128, 255] as [UInt8] { #expect(Self.read([kind] + [UInt8](repeating: 0, count: 60)) == nil) }
         for place in [0x00, 0x01, 0x11, 0x04, 0x22, 0x33, 0xf3] as [UInt8] {
             #expect(Self.read([3, 0, 0, 0, 0, 0, 0, 0, 7, 1, 2, place, 5]) == nil, "\(place)")
         }

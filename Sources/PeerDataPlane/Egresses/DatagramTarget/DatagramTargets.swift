@@ -1,0 +1,219 @@
+internal import PeerCore
+package import PeerReactor
+package import PeerWire
+
+/// The peer's way out for datagrams: each flow has a socket of its own towards the target, which so tells visitors
+/// apart. Belongs to its lane's loop.
+package final class DatagramTargets: RelayFrames {
+    /// Whose a flow is, whatever session its datagrams come by.
+    struct Name: Hashable {
+        let relay: NodeKey
+        let opening: DatagramFrame.Opening
+    }
+
+    /// Of a mapping's flows.
+    final class Table {
+        var flows = FlowTable<Name>()
+    }
+
+    private struct Number: Hashable {
+        let session: SessionID
+        let flow: DatagramFrame.Flow
+    }
+
+    private static let tick = Instant.Span.seconds(1)
+
+    private let loop: EventLoop
+    private let routes: RouteTable
+    private let share: DescriptorShare
+    private let report: @Sendable (PeerLane.Report) -> Void
+    private var tables: [MappingID: Table] = [:]
+    private var flows: [Name: TargetFlow] = [:]
+    private var byNumber: [Number: TargetFlow] = [:]
+    private var isTicking = false
+
+    package init(
+        on loop: EventLoop, routes: RouteTable, share: DescriptorShare,
+        report: @escaping @Sendable (PeerLane.Report) -> Void
+    ) {
+        self.loop = loop
+        self.routes = routes
+        self.share = share
+        self.report = report
+    }
+
+    package var count: Int { flows.count }
+
+    // MARK: From relays
+
+    package func visited(
+        _ number: DatagramFrame.Flow, _ opening: DatagramFrame.Opening?, _ bytes: UnsafeRawBufferPointer,
+        by channel: PeerDatagrams
+    ) {
+        guard let flow = flow(number, opening, channel) else {
+            if opening == nil { channel.tell(.unknown, number) }
+            return
+        }
+        guard let room = loop.datagrams, let place = room.room(for: flow.socket, bytes.count) else { return }
+        if let base = bytes.baseAddress { place.copyMemory(from: base, byteCount: bytes.count) }
+        room.push(bytes.count)
+        // After the datagram, which so waits for nothing.
+        if opening != nil { channel.tell(.known, number) }
+    }
+
+    package func announced(_ flow: DatagramFrame.Flow, _ opening: DatagramFrame.Opening, by channel: PeerDatagrams) {
+        if self.flow(flow, opening, channel) != nil { channel.tell(.known, flow) }
+    }
+
+    package func ended(_ flow: DatagramFrame.Flow, by channel: PeerDatagrams) {
+        if let flow = byNumber[Number(session: channel.session, flow: flow)] { end(flow) }
+    }
+
+    private func flow(
+        _ number: DatagramFrame.Flow, _ opening: DatagramFrame.Opening?, _ channel: PeerDatagrams
+    ) -> TargetFlow? {
+        if let known = byNumber[Number(session: channel.session, flow: number)] {
+            guard let opening, known.name.opening != opening else {
+                touch(known)
+                return known
+            }
+            // The relay has given the number to another visitor, and its word of that was lost.
+            end(known)
+        }
+        guard let opening else { return nil }
+        let name = Name(relay: channel.key, opening: opening)
+        guard let flow = flows[name] ?? open(name) else { return nil }
+        touch(flow)
+        if let number = flow.number { byNumber[Number(session: number.session, flow: number.flow)] = nil }
+        flow.use(channel, number)
+        byNumber[Number(session: channel.session, flow: number)] = flow
+        return flow
+    }
+
+    private func touch(_ flow: TargetFlow) { flow.table.flows.spoke(in: flow.id, at: loop.now) }
+
+    // MARK: Flows
+
+    private func open(_ name: Name) -> TargetFlow? {
+        let mapping = name.opening.mapping
+        guard let route = routes[mapping], let address = route.address(name.opening.portOffset) else { return nil }
+        let socket: DatagramSocket
+        do throws(SystemError) {
+            socket = try DatagramSocket.connected(to: address, .atTheEdge)
+            guard share.hasRoom(for: name.relay, socket.openDescriptors - 1) else { throw .outOfDescriptors }
+        } catch {
+            if error.isOutOfDescriptors { report(.ranShort) }
+            return nil
+        }
+        let table = tables[mapping] ?? Table()
+        tables[mapping] = table
+        guard case .opened(let id, let displaced) = table.flows.spoke(name, at: loop.now) else { return nil }
+        if let displaced,
+            let loser = flows.values.first(where: { $0.id == displaced && $0.table === table })
+        {
+            letGo(loser)
+        }
+        let flow = TargetFlow(name, in: table, id, socket, of: self)
+        do throws(SystemError) { try socket.start(on: loop, flow) } catch {
+            table.flows.end(id)
+            return nil
+        }
+        flows[name] = flow
+        share.began(for: name.relay)
+        tick()
+        return flow
+    }
+
+    private func end(_ flow: TargetFlow) {
+        flow.table.flows.end(flow.id)
+        letGo(flow)
+    }
+
+    private func letGo(_ flow: TargetFlow) {
+        guard flows.removeValue(forKey: flow.name) != nil else { return }
+        if let number = flow.number { byNumber[Number(session: number.session, flow: number.flow)] = nil }
+        flow.socket.stop()
+        share.ended(for: flow.name.relay)
+    }
+
+    /// The mapping is no more.
+    package func abort(_ mapping: MappingID) {
+        for flow in flows.values where flow.name.opening.mapping == mapping {
+            flow.tellEnd()
+            letGo(flow)
+        }
+        tables[mapping] = nil
+    }
+
+    private func tick() {
+        guard !isTicking else { return }
+        isTicking = true
+        loop.schedule(after: Self.tick) { [weak self] in
+            guard let self else { return }
+            isTicking = false
+            expire()
+            if !flows.isEmpty { tick() }
+        }
+    }
+
+    private func expire() {
+        let now = loop.clock()
+        for table in tables.values {
+            let ended = Set(table.flows.expire(at: now))
+            guard !ended.isEmpty else { continue }
+            for flow in flows.values where flow.table === table && ended.contains(flow.id) { letGo(flow) }
+        }
+    }
+
+    // MARK: From targets
+
+    fileprivate func answered(_ flow: TargetFlow, _ bytes: UnsafeRawBufferPointer) {
+        _ = flow.table.flows.answered(flow.id, at: loop.now)
+        if let number = flow.number { flow.channel?.send(bytes, of: number.flow) }
+    }
+
+    fileprivate func failed(_ flow: TargetFlow, _ error: SystemError) {
+        let opening = flow.name.opening
+        guard let route = routes[opening.mapping], route.targets.silent[opening.portOffset] == nil else { return }
+        report(.targetFailed(opening.mapping, port: opening.portOffset, error.text))
+    }
+}
+
+/// A visitor's flow at the peer, with its socket towards the target.
+final class TargetFlow: DatagramReceiver {
+    let name: DatagramTargets.Name
+    let table: DatagramTargets.Table
+    let id: FlowTable<DatagramTargets.Name>.ID
+    let socket: DatagramSocket
+    private unowned let targets: DatagramTargets
+    /// By which answers go.
+    private(set) weak var channel: PeerDatagrams?
+    /// What the relay calls it.
+    private(set) var number: (session: SessionID, flow: DatagramFrame.Flow)?
+
+    init(
+        _ name: DatagramTargets.Name, in table: DatagramTargets.Table, _ id: FlowTable<DatagramTargets.Name>.ID,
+        _ socket: DatagramSocket,
+        of targets: DatagramTargets
+    ) {
+        self.name = name
+        self.table = table
+        self.id = id
+        self.socket = socket
+        self.targets = targets
+    }
+
+    func use(_ channel: PeerDatagrams, _ flow: DatagramFrame.Flow) {
+        self.channel = channel
+        number = (channel.session, flow)
+    }
+
+    func tellEnd() { if let number { channel?.tell(.over, number.flow) } }
+
+    func received(
+        _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
+        on socket: DatagramSocket
+    ) { targets.answered(self, UnsafeRawBufferPointer(bytes)) }
+
+    func failed(_ error: SystemError, on socket: DatagramSocket) { targets.failed(self, error) }
+}

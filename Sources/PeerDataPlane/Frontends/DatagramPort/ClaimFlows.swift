@@ -1,0 +1,165 @@
+internal import PeerCore
+internal import PeerReactor
+internal import PeerWire
+
+/// The visitors of one mapping's public ports for datagrams, and which of them the peer knows. Belongs to the lane's
+/// loop.
+///
+/// ```
+/// a flow's number: handle of the mapping (24 bits) | the flow's place and generation (40 bits)
+/// ```
+final class ClaimFlows {
+    static let handleMask: UInt32 = 1 << 24 - 1
+    private static let flowBits = UInt64(2 * Table.ID.bits)
+
+    private typealias Table = FlowTable<Visitor>
+
+    /// A visitor is an address at one of the ports.
+    private struct Visitor: Hashable {
+        let address: DatagramAddress
+        let offset: UInt16
+    }
+
+    /// What is known of the flow in a place.
+    private struct Flow {
+        /// The address of this machine that the visitor spoke to.
+        var local: DatagramAddress
+        /// The peer has said that it knows it.
+        var isKnown = false
+    }
+
+    let claim: Claim
+    let handle: UInt32
+    private(set) var session: SessionID?
+    private var channel: RelayDatagrams?
+    private let relayFilter: NetworkFilter
+    private var filter = NetworkFilter()
+    private var ports: [UInt16: DatagramPort] = [:]
+    private var table = Table()
+    private var flows: [Flow] = []
+    private(set) var traffic = DatagramTraffic()
+
+    /// - Parameters:
+    ///   - handle: what stands for it in the numbers of flows.
+    ///   - filter: whom the relay lets in.
+    init(of claim: Claim, handle: UInt32, relay filter: NetworkFilter) {
+        self.claim = claim
+        self.handle = handle
+        relayFilter = filter
+    }
+
+    static func handle(of number: DatagramFrame.Flow) -> UInt32 { UInt32(truncatingIfNeeded: number >> flowBits) }
+
+    private func number(of id: Table.ID) -> DatagramFrame.Flow { UInt64(handle) << Self.flowBits | id.number }
+
+    // MARK: Ports
+
+    /// Another session has the ports, or another filter holds.
+    func begin(for session: SessionID, _ filter: NetworkFilter, by channel: RelayDatagrams?) {
+        if filter != self.filter { table.endAll() }
+        self.filter = filter
+        self.session = session
+        use(channel)
+    }
+
+    /// What a peer knew by another session it does not know by this one.
+    func use(_ channel: RelayDatagrams?) {
+        guard channel !== self.channel else { return }
+        self.channel = channel
+        for place in flows.indices { flows[place].isKnown = false }
+    }
+
+    func listen(_ sockets: [(offset: UInt16, socket: DatagramSocket)], isAll: Bool, on loop: EventLoop) {
+        if isAll { pause(nil) }
+        for (offset, socket) in sockets {
+            let port = DatagramPort(socket, offset, of: self, on: loop)
+            ports[offset] = port
+            try? socket.start(on: loop, port)
+        }
+    }
+
+    func pause(_ only: Set<UInt16>?) {
+        for offset in only ?? Set(ports.keys) { ports.removeValue(forKey: offset)?.socket.stop() }
+    }
+
+    // MARK: Datagrams
+
+    /// A visitor's datagram came to a port.
+    func visited(
+        _ port: DatagramPort, _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress,
+        to local: DatagramAddress, at now: Instant
+    ) {
+        let visitor = Visitor(address: source, offset: port.offset)
+        let id: Table.ID
+        switch table.spoke(visitor, at: now, mayOpen: { isAdmitted(source) }) {
+        case .known(let known): id = known
+        case .opened(let new, let displaced):
+            id = new
+            if let displaced { channel?.end(number(of: displaced)) }
+            let flow = Flow(local: local)
+            if Int(new.place) < flows.count { flows[Int(new.place)] = flow } else { flows.append(flow) }
+        case .crowded, .refused:
+            traffic.refused += 1
+            return
+        }
+        traffic.fromVisitors += 1
+        traffic.bytesFromVisitors += UInt64(bytes.count)
+        let opening: DatagramFrame.Opening? =
+            flows[Int(id.place)].isKnown
+            ? nil : .init(mapping: claim.mapping, portOffset: port.offset, visitor: source)
+        channel?.send(UnsafeRawBufferPointer(bytes), of: number(of: id), opening)
+    }
+
+    private func isAdmitted(_ source: DatagramAddress) -> Bool {
+        guard !filter.isForEverybody || !relayFilter.isForEverybody else { return true }
+        return filter.admits(source.host, and: relayFilter)
+    }
+
+    /// The service's answer goes to the flow's visitor, from the address that it spoke to.
+    func answered(_ flow: DatagramFrame.Flow, _ bytes: UnsafeRawBufferPointer, _ room: DatagramRoom, at now: Instant) {
+        let id = Table.ID(number: flow)
+        guard let visitor = table.answered(id, at: now), let port = ports[visitor.offset] else { return }
+        flows[Int(id.place)].isKnown = true
+        traffic.toVisitors += 1
+        traffic.bytesToVisitors += UInt64(bytes.count)
+        guard let place = room.room(for: port.socket, bytes.count) else { return }
+        if let base = bytes.baseAddress { place.copyMemory(from: base, byteCount: bytes.count) }
+        room.push(bytes.count, to: visitor.address, from: flows[Int(id.place)].local)
+    }
+
+    func told(_ flow: DatagramFrame.Flow, isKnown: Bool) {
+        let id = Table.ID(number: flow)
+        guard table.visitor(of: id) != nil else { return }
+        flows[Int(id.place)].isKnown = isKnown
+    }
+
+    func ended(_ flow: DatagramFrame.Flow) { table.end(Table.ID(number: flow)) }
+
+    func expire(at now: Instant) {
+        _ = table.expire(at: now)
+        traffic.flows = table.count
+        traffic.opened = table.counts.opened
+        traffic.displaced = table.counts.displaced
+    }
+}
+
+/// One public port for datagrams.
+final class DatagramPort: DatagramReceiver {
+    let socket: DatagramSocket
+    /// By how many it is after the mapping's first port.
+    let offset: UInt16
+    private let loop: EventLoop
+    private unowned let flows: ClaimFlows
+
+    init(_ socket: DatagramSocket, _ offset: UInt16, of flows: ClaimFlows, on loop: EventLoop) {
+        self.socket = socket
+        self.offset = offset
+        self.flows = flows
+        self.loop = loop
+    }
+
+    func received(
+        _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
+        on socket: DatagramSocket
+    ) { flows.visited(self, bytes, from: source, to: local, at: loop.now) }
+}

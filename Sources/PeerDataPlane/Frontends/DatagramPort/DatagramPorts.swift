@@ -1,0 +1,103 @@
+package import PeerCore
+package import PeerReactor
+package import PeerWire
+
+/// The relay's public ports for datagrams on one loop, and the flows of their visitors.
+package final class DatagramPorts: Frontend {
+    private let loop: EventLoop
+    private let policy: VisitorPolicy
+    private var claims: [Claim: ClaimFlows] = [:]
+    private var byHandle: [UInt32: ClaimFlows] = [:]
+    private var channels: [SessionID: RelayDatagrams] = [:]
+    private var nextHandle: UInt32 = 1
+
+    /// - Parameter policy: this lane's share of it.
+    package init(on loop: EventLoop, policy: VisitorPolicy) {
+        self.loop = loop
+        self.policy = policy
+    }
+
+    // MARK: Sessions
+
+    /// A session's datagrams have a way from now on.
+    package func add(_ channel: RelayDatagrams) {
+        channels[channel.session] = channel
+        for flows in claims.values where flows.session == channel.session { flows.use(channel) }
+    }
+
+    package func remove(_ session: SessionID) { channels[session] = nil }
+
+    // MARK: Ports
+
+    /// - Parameters:
+    ///   - sockets: each with how many ports it is after the first one.
+    ///   - isAll: no others of the claim receive any more.
+    ///   - session: that the ports belong to.
+    ///   - filter: whom the mapping lets in, of those that the relay lets in.
+    package func listen(
+        _ claim: Claim, _ sockets: [(offset: UInt16, socket: DatagramSocket)], isAll: Bool, for session: SessionID,
+        _ filter: NetworkFilter
+    ) {
+        let flows = claims[claim] ?? makeFlows(of: claim)
+        flows.begin(for: session, filter, by: channels[session])
+        flows.listen(sockets, isAll: isAll, on: loop)
+    }
+
+    private func makeFlows(of claim: Claim) -> ClaimFlows {
+        let flows = ClaimFlows(of: claim, handle: nextHandle, relay: policy.filter)
+        nextHandle = (nextHandle + 1) & ClaimFlows.handleMask
+        claims[claim] = flows
+        byHandle[flows.handle] = flows
+        return flows
+    }
+
+    /// - Parameter only: these ports alone, by how many they are after the first one.
+    package func pause(_ claim: Claim, _ only: Set<UInt16>? = nil) { claims[claim]?.pause(only) }
+
+    /// The ports are given up, with all of their flows.
+    package func forget(_ claim: Claim) {
+        guard let flows = claims.removeValue(forKey: claim) else { return }
+        flows.pause(nil)
+        byHandle[flows.handle] = nil
+    }
+
+    package func timePassed() { for flows in claims.values { flows.expire(at: loop.now) } }
+
+    package func traffic() -> [Claim: DatagramTraffic] { claims.mapValues(\.traffic) }
+}
+
+extension DatagramPorts: PeerFrames {
+    /// A peer speaks of flows of its own ports alone.
+    private func flows(of number: DatagramFrame.Flow, _ channel: RelayDatagrams) -> ClaimFlows? {
+        guard let flows = byHandle[ClaimFlows.handle(of: number)], flows.claim.key == channel.key else { return nil }
+        return flows
+    }
+
+    package func answered(
+        _ flow: DatagramFrame.Flow, _ bytes: UnsafeRawBufferPointer, by channel: RelayDatagrams
+    ) {
+        guard let room = loop.datagrams else { return }
+        flows(of: flow, channel)?.answered(flow, bytes, room, at: loop.now)
+    }
+
+    package func told(_ flow: DatagramFrame.Flow, isKnown: Bool, by channel: RelayDatagrams) {
+        flows(of: flow, channel)?.told(flow, isKnown: isKnown)
+    }
+
+    package func ended(_ flow: DatagramFrame.Flow, by channel: RelayDatagrams) {
+        flows(of: flow, channel)?.ended(flow)
+    }
+}
+
+/// What happened to the datagrams of one mapping. Counts since the process started.
+public struct DatagramTraffic: Hashable, Sendable {
+    public var flows = 0
+    public var opened: UInt64 = 0
+    /// Flows that gave way to others, and visitors that got no place.
+    public var displaced: UInt64 = 0
+    public var refused: UInt64 = 0
+    public var fromVisitors: UInt64 = 0
+    public var toVisitors: UInt64 = 0
+    public var bytesFromVisitors: UInt64 = 0
+    public var bytesToVisitors: UInt64 = 0
+}

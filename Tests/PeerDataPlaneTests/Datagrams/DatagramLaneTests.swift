@@ -1,0 +1,157 @@
+import Glibc
+import PeerCore
+import PeerReactor
+import PeerWire
+import Testing
+
+@testable import PeerDataPlane
+
+@Suite("Datagrams through a relay", .serialized)
+struct DatagramLaneTests {
+    private static func text(_ count: Int, _ seed: Int = 0) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ seed &+ $0 >> 8) }
+    }
+
+    @Test(
+        "come to the service and back, whatever their size", arguments: DatagramSecret.Protection.allCases)
+    func sizes(_ protection: DatagramSecret.Protection) throws {
+        let bench = try DatagramBench()
+        try bench.begin(protection)
+        let echo = try DatagramParty(on: bench.world) { $0.bytes }
+        let port = try #require(try bench.expose(echo.port).first)
+        let visitor = try DatagramParty(on: bench.world, to: port)
+        let sizes = [0, 1, 64, 1_150, 1_200, 1_472, 3_000, 9_000, 30_000]
+        // The ways' size is found out by and by.
+        try eventually("large datagrams come through") { try bench.peerLoop.on { bench.peer?.largest == 65_507 } }
+        for (turn, size) in sizes.enumerated() {
+            try visitor.send([Self.text(size, turn)])
+            try eventually("\(size) bytes come back") { try visitor.told.count == turn + 1 }
+            #expect(try visitor.told.last?.bytes == Self.text(size, turn))
+        }
+        #expect(try echo.told.map(\.bytes.count) == sizes)
+    }
+
+    @Test("of each visitor come from a port of their own, and its answers go to nobody else")
+    func apart() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) {
+            $0.bytes + [UInt8($0.from.port >> 8), UInt8($0.from.port & 0xff)]
+        }
+        let port = try #require(try bench.expose(service.port).first)
+        let visitors = try (0..<200).map { _ in try DatagramParty(on: bench.world, to: port) }
+        for turn: UInt8 in 0..<3 {
+            for (number, visitor) in visitors.enumerated() { try visitor.send([[turn, UInt8(number)]]) }
+        }
+        var sources: Set<[UInt8]> = []
+        for (number, visitor) in visitors.enumerated() {
+            try eventually("answers of \(number)") { try visitor.told.count == 3 }
+            let told = try visitor.told.map(\.bytes)
+            #expect(
+                told.map { Array($0.prefix(2)) } == [[0, UInt8(number)], [1, UInt8(number)], [2, UInt8(number)]])
+            #expect(Set(told.map { Array($0.suffix(2)) }).count == 1, "one flow, one port")
+            sources.insert(Array(told[0].suffix(2)))
+        }
+        #expect(sources.count == visitors.count)
+    }
+
+    @Test("go to the port of the mapping that they came to")
+    func ports() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        var services: [DatagramParty] = []
+        // Neighbouring ports of the target.
+        while services.count < 3 {
+            services = []
+            let first = try DatagramParty(on: bench.world) { _ in [0] }
+            services = [first]
+            for offset: UInt16 in 1...2 {
+                guard
+                    let socket = try? DatagramSocket.bound(
+                        port: first.port + offset, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+                else { break }
+                services.append(try DatagramParty(on: bench.world, socket) { _ in [UInt8(offset)] })
+            }
+        }
+        let ports = try bench.expose(services[0].port, count: 3)
+        for (offset, port) in ports.enumerated() {
+            let visitor = try DatagramParty(on: bench.world, to: port)
+            try visitor.send([[9]])
+            try eventually("an answer") { try visitor.told.map(\.bytes) == [[UInt8(offset)]] }
+        }
+    }
+
+    @Test("go on in the same flow when the session is another one, with the target's same socket")
+    func anotherSession() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) { $0.bytes }
+        let port = try #require(try bench.expose(service.port).first)
+        let visitor = try DatagramParty(on: bench.world, to: port)
+        try visitor.send([[1]])
+        try eventually("an answer") { try visitor.told.count == 1 }
+        try bench.begin()
+        try bench.relayLoop.on {
+            bench.ports.listen(bench.claim, [], isAll: false, for: try #require(bench.relay).session, NetworkFilter())
+        }
+        try visitor.send([[2]])
+        try eventually("an answer") { try visitor.told.count == 2 }
+        #expect(Set(try service.told.map(\.from)).count == 1)
+    }
+
+    @Test("of a flow that the peer has forgotten open it anew with the next one")
+    func forgotten() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) { $0.bytes }
+        let port = try #require(try bench.expose(service.port).first)
+        let visitor = try DatagramParty(on: bench.world, to: port)
+        try visitor.send([[1]])
+        try eventually("an answer") { try visitor.told.count == 1 }
+        try bench.peerLoop.on { bench.targets.abort(bench.claim.mapping) }
+        try visitor.send([[2]])
+        try eventually("an answer again") {
+            try visitor.send([[3]])
+            return try visitor.told.count >= 2
+        }
+    }
+
+    @Test("of visitors that the mapping does not let in go nowhere, and take no place")
+    func filtered() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) { $0.bytes }
+        let filter = NetworkFilter(allow: [try Network("192.0.2.0/24")], deny: [])
+        let port = try #require(try bench.expose(service.port, filter: filter).first)
+        let visitor = try DatagramParty(on: bench.world, to: port)
+        try visitor.send([[1], [2]])
+        try eventually("they are counted") {
+            try bench.relayLoop.on { bench.ports.traffic()[bench.claim]?.refused == 2 }
+        }
+        #expect(try service.told.isEmpty)
+    }
+
+    @Test("that strangers make up, replay or change reach nobody, and lead the answers nowhere else")
+    func strangers() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) { $0.bytes }
+        let port = try #require(try bench.expose(service.port).first)
+        let visitor = try DatagramParty(on: bench.world, to: port)
+        try visitor.send([[1]])
+        try eventually("an answer") { try visitor.told.count == 1 }
+        let stranger = try DatagramParty(on: bench.world, to: bench.hub.socket.local.port)
+        var forged = [UInt8](repeating: 0, count: 60)
+        forged[3] = UInt8(truncatingIfNeeded: try #require(bench.relay).number)
+        for epoch: UInt8 in 0..<3 {
+            forged[5] = epoch
+            forged[10] = 0xff
+            try stranger.send(Array(repeating: forged, count: 50))
+        }
+        try stranger.send([[], [1], Array(forged.prefix(27))])
+        try visitor.send([[2]])
+        try eventually("an answer") { try visitor.told.count == 2 }
+        #expect(try stranger.told.isEmpty)
+        #expect(try service.told.map(\.bytes) == [[1], [2]])
+    }
+}
