@@ -24,6 +24,11 @@ int cdatagrams_connect(int fd, int family, const struct cdatagrams_address *addr
     return connect(fd, &name.any, name_of(address, family, &name));
 }
 
+int cdatagrams_disconnect(int fd) {
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    return connect(fd, &nobody, sizeof nobody);
+}
+
 int cdatagrams_local(int fd, struct cdatagrams_address *address) {
     union name name;
     socklen_t length = sizeof name;

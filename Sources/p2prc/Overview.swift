@@ -19,6 +19,7 @@ enum Overview {
           --connect-reverse-proxy X  through X: a join link, HOST[:PORT], or auto
           --accept-open              even where anybody may join
           --mp WHAT[:PUBLIC]         WHAT is PORT or HOST:PORT; ranges LOW-HIGH too
+          --udp, --both              for UDP; for TCP and UDP on one number
           --target HOST:PORT, --any  what to expose; any other public port will do
           --name NAME                what it is called here, such as web
           --allow CIDR, --deny CIDR  who may use it, at all of its ports
@@ -35,7 +36,7 @@ enum Overview {
         Be a reverse proxy, with -s
           --reverse-proxy            for members; --open: for everybody
           --ports LIST               public ports to give out, such as 443,20000-29999
-          --advertise HOST           the host that visitors are told
+          --advertise HOST, --no-udp the host that visitors are told; TCP alone
           --allow-visitors, --deny-visitors, --allow-peers, --deny-peers CIDR
                                      who may use its ports, and which nodes may come
           mesh-key link|rotate, token issue|list|revoke|rotate-key, drain,

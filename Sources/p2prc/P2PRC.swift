@@ -45,6 +45,9 @@ struct P2PRC: AsyncParsableCommand {
     @Flag(name: .customLong("open"), help: ArgumentHelp(SettingText.help(of: "--open")))
     var isOpen = false
 
+    @Flag(name: .customLong("no-udp"), help: "With --reverse-proxy: give out no public ports for UDP.")
+    var noUDP = false
+
     @Flag(help: ArgumentHelp(SettingText.help(of: "--plain")))
     var plain = false
 
@@ -154,6 +157,7 @@ struct P2PRC: AsyncParsableCommand {
                 tell: mapping.tell, name: mapping.name)
             request.isTemporary = mapping.temporary
             request.isOnDemand = mapping.onDemand
+            request.protocols = MappingRequest.protocols(udp: mapping.udp, both: mapping.both)
             return request
         }
     }
@@ -163,6 +167,7 @@ struct P2PRC: AsyncParsableCommand {
         settings.isRelay = reverseProxy
         if isOpen { settings.config.isOpen = true }
         if plain { settings.config.isPlain = true }
+        if noUDP { settings.config.carriesDatagrams = false }
         try settings.setRelays(connectReverseProxy, acceptsOpen: acceptOpen)
         settings.mappings = try mappings()
         settings.exposesServerPort = !noServerPort

@@ -27,6 +27,7 @@ enum RootFlags {
         FlagUse("--advertise", in: [.relay]) { times($0.advertise) },
         FlagUse("--ports", in: [.relay]) { $0.ports.count }.shared(with: "token issue"),
         FlagUse("--open", in: [.relay]) { times($0.isOpen) },
+        FlagUse("--no-udp", in: [.relay]) { times($0.noUDP) },
         FlagUse("--allow-visitors", in: [.relay]) { $0.networks.allowVisitors.count },
         FlagUse("--deny-visitors", in: [.relay]) { $0.networks.denyVisitors.count },
         FlagUse("--allow-peers", in: [.relay]) { $0.networks.allowPeers.count },
@@ -39,6 +40,8 @@ enum RootFlags {
             "--temporary", in: mapping.union([.join]), beside: ["--mp", "--connect-reverse-proxy"]
         ) { times($0.mapping.temporary) },
         FlagUse("--any", in: mapping, beside: ["--mp"]) { times($0.mapping.anyPort) },
+        FlagUse("--udp", in: mapping, beside: ["--mp"]) { times($0.mapping.udp) },
+        FlagUse("--both", in: mapping, beside: ["--mp"]) { times($0.mapping.both) },
         FlagUse("--target", in: mapping, beside: ["--mp"]) { times($0.mapping.target) }.forOne(),
         // Two services of one name could not be told apart.
         FlagUse("--tell", in: mapping, beside: ["--mp"]) { times($0.mapping.tell) }.forOne(),

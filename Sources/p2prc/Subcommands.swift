@@ -25,6 +25,12 @@ struct MappingFlags: ParsableArguments {
     @Flag(name: .customLong("any"), help: "With --mp LOCAL:PUBLIC: another public port will do.")
     var anyPort = false
 
+    @Flag(help: "With --mp: for datagrams (UDP) instead of connections (TCP).")
+    var udp = false
+
+    @Flag(help: "With --mp: for TCP and UDP, on one number.")
+    var both = false
+
     @Option(help: ArgumentHelp("With --mp PORT: on another machine of the LAN.", valueName: "host[:port]"))
     var target: String?
 

@@ -30,6 +30,8 @@ int cdatagrams_socket(int family);
 /// Binds, or connects. -1 on failure.
 int cdatagrams_bind(int fd, int family, const struct cdatagrams_address *address);
 int cdatagrams_connect(int fd, int family, const struct cdatagrams_address *address);
+/// Undoes a connection: datagrams of everybody are received again.
+int cdatagrams_disconnect(int fd);
 /// The local end. -1 on failure.
 int cdatagrams_local(int fd, struct cdatagrams_address *address);
 /// Each datagram tells which local address it came to.

@@ -22,7 +22,7 @@ public struct NearMiss: Sendable {
         "delete": "p2prc unmap MAPPING", "unexpose": "p2prc unmap MAPPING",
         "log": "a node writes its log to its standard error", "logs": "a node writes its log to its standard error",
         "link": "p2prc mesh-key link", "invite": "p2prc mesh-key link",
-        "udp": "UDP is not there yet: p2prc carries TCP", "V": "p2prc --version", "v": "p2prc --version",
+        "udp": "p2prc --mp PORT --udp", "V": "p2prc --version", "v": "p2prc --version",
         "Version": "p2prc --version",
     ]
 

@@ -30,8 +30,8 @@ extension NodeController {
         var wish =
             known
             ?? MappingWish(
-                id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target, protocols: .tcp,
-                ports: request.wish)
+                id: MappingID(value: UInt64.random(in: 1 ... .max)), target: request.target,
+                protocols: request.protocols ?? .tcp, ports: request.wish)
         if known == nil, let former = siblings.first(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
             // Whoever is kept out at one port of a service is not let in at another that is opened later.
             (wish.allow, wish.deny) = (former.allow, former.deny)
@@ -89,7 +89,9 @@ extension NodeController {
             return named
         }
         let alike = names.wishes.filter { wish in
-            guard wish.target == request.target, wish.ports.count == request.count else { return false }
+            guard wish.target == request.target, wish.ports.count == request.count,
+                wish.protocols == request.protocols ?? .tcp
+            else { return false }
             // Another name is another mapping.
             if let name = request.name, !name.isEmpty, !wish.name.isEmpty { return false }
             if case .any = request.wish { return true }
@@ -106,6 +108,7 @@ extension NodeController {
     func conflict(of request: MappingRequest) -> String? {
         guard let name = request.name, !name.isEmpty, let named = peer.allWishes.first(where: { $0.name == name }),
             named.target != request.target || named.ports.count != request.count
+                || named.protocols != request.protocols ?? .tcp
         else { return nil }
         return
             "--name \(name): that is \(PeerService.text(named.target)) already; choose another name, or take that one "

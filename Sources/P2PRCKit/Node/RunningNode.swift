@@ -39,6 +39,7 @@ struct RunningNode: Sendable {
             setup.allowsPlain = settings.isPlain
             setup.bindHost = bindHost
             setup.advertised = settings.advertised
+            setup.datagramPort = settings.carriesDatagrams ? settings.serverPort : nil
             let service = RelayService(
                 on: control, lanes: lanes, keys: state.keys, setup: setup, store: state.writer, dialJudge: judge,
                 log: log)

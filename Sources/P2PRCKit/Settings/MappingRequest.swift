@@ -21,6 +21,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     public var tell: String?
     /// What its user calls it here; empty: nothing any more, `nil`: as before.
     public var name: String?
+    /// What its ports are for; `nil`: TCP.
+    public var protocols: TransportProtocols?
     /// Its public ports always accept, and the target is dialled when a visitor comes; `nil`: as before.
     public var isOnDemand: Bool?
 
@@ -95,6 +97,11 @@ public struct MappingRequest: Hashable, Sendable, Codable {
                 "--name \(name): write a letter, and up to 31 letters, digits, '-', '_' and '.', such as --name web")
         }
         self.name = name
+    }
+
+    /// What `--udp` and `--both` say; `nil`: neither was given.
+    public static func protocols(udp: Bool, both: Bool) -> TransportProtocols? {
+        both ? [.tcp, .udp] : udp ? .udp : nil
     }
 
     /// Whether it says whom to let in.

@@ -16,6 +16,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var isOpen = false
     /// Whether data channels go unencrypted where the other end wants it too.
     public var isPlain = false
+    /// Whether public ports are given out for datagrams (UDP), too.
+    public var carriesDatagrams = true
     /// Where P2PRC nodes may exchange tables with this one: address and port; `nil`: nowhere.
     public var p2prcCompat: String?
     /// Relays to hold sessions to at once, of which the user names some or none; 0: only those that the user names.

@@ -31,6 +31,7 @@ public struct NodeSettings: Sendable {
     public var advertised: String? { config.advertise }
     /// As a relay: anybody may join.
     public var isOpen: Bool { config.isOpen }
+    public var carriesDatagrams: Bool { config.carriesDatagrams }
     /// Data channels without encryption, with everybody who asks for that too.
     public var isPlain: Bool { config.isPlain }
     /// `nil`: all addresses.
@@ -75,6 +76,7 @@ public struct NodeSettings: Sendable {
             ports: ports.usual, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600),
             maximumPortsPerMapping: Self.portsPerMapping(usualReserveGate.descriptors), membershipLimits: config.limits)
         policy.ports = ports
+        policy.protocols = config.carriesDatagrams ? [.tcp, .udp] : .tcp
         return policy
     }
 

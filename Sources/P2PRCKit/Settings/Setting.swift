@@ -95,6 +95,10 @@ extension Setting {
             "plain", \.isPlain, .flag, flag: "--plain",
             "data channels go unencrypted where the other end wants that too"),
         Setting(
+            "udp", \.carriesDatagrams, .flag, flag: "--no-udp",
+            "public ports for UDP are given out, too; `--no-udp`: for TCP alone"
+        ).forRelay(),
+        Setting(
             "p2prc_compat", \.p2prcCompat, .text.called("\"ADDR:PORT\", numeric"), standard: "nowhere",
             example: "\"0.0.0.0:8078\"",
             "P2PRC nodes may exchange tables with this one there, over plain HTTP ([p2prc.md](p2prc.md))"),

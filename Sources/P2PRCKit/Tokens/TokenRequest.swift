@@ -45,9 +45,8 @@ public struct TokenRequest: Hashable, Sendable, Codable {
         let kinds = try Self.list(flags.protocols) { text throws(CommandError) -> TransportProtocols in
             switch text {
             case "tcp": .tcp
-            // A token for nothing else would open nothing.
-            case "udp": throw Self.usage("--protocol udp: UDP is not there yet; write tcp, or leave --protocol out")
-            default: throw Self.usage("--protocol \(text): write tcp")
+            case "udp": .udp
+            default: throw Self.usage("--protocol \(text): write tcp or udp")
             }
         }
         scope.protocols = kinds?.reduce(into: TransportProtocols()) { $0.formUnion($1) }

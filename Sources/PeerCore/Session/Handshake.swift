@@ -29,6 +29,10 @@ public struct SessionTerms: Sendable {
     public var ports: PortRange?
     /// The mesh key that the relay has proven to know, for that basis.
     public var meshKey: MeshKey?
+    /// What the session's datagrams have in front; `nil`: the relay takes none.
+    public var datagrams: UInt32?
+    /// What their keys are made from.
+    public var datagramSecret: DatagramSecret?
 }
 
 /// The peer's half of the handshake, inside TLS: keys are proven already, what is left is why each may trust the other.
@@ -157,12 +161,13 @@ public struct PeerHandshake: Sendable {
             state = .done
             let protection: ChannelProtection =
                 welcome.isPlain ? .plain(secrets.plainSecret) : .encrypted(secrets.channelKey)
-            return .established(
-                SessionTerms(
-                    session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name),
-                    basis: basis,
-                    formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports, meshKey: meshKey),
-                channels: welcome.channels, observed: welcome.observed)
+            var terms = SessionTerms(
+                session: welcome.session, protection: protection, key: key, name: PlainText.name(welcome.name),
+                basis: basis, formerKeys: formerKeys, groups: Int(welcome.groups), ports: welcome.ports,
+                meshKey: meshKey)
+            terms.datagrams = welcome.datagrams
+            terms.datagramSecret = secrets.datagramSecret
+            return .established(terms, channels: welcome.channels, observed: welcome.observed)
         case (.askedHistory, _), (.sentHello, _), (.sentIntroduction, _), (.done, _): return fail(.unexpected)
         }
     }

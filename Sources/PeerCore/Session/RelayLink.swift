@@ -190,7 +190,7 @@ public struct RelayLink: Sendable {
             case .meshKeyRenewed, .tokenJudged, .keyHistory, .draining:
                 guard news.take(1, at: now) else { return fail("it says too often what it said before", now) }
                 return [.deliver(message)]
-            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .checkDone:
+            case .offer, .active, .refusal, .released, .receipt, .channelsWanted, .datagramsMissed, .checkDone:
                 return [.deliver(message)]
             }
         } catch { return fail(error.description, now) }

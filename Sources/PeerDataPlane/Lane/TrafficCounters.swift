@@ -24,6 +24,15 @@ public struct TrafficCounters: Hashable, Sendable {
         return sum
     }
 
+    /// A flow of datagrams counts as a connection.
+    mutating func add(_ datagrams: DatagramTraffic) {
+        connections += datagrams.opened
+        open += datagrams.flows
+        refused += datagrams.refused
+        bytesFromVisitors += datagrams.bytesFromVisitors
+        bytesToVisitors += datagrams.bytesToVisitors
+    }
+
     mutating func add(bytesOf visit: Visit) {
         bytesFromVisitors += visit.bytesLeftToRight
         bytesToVisitors += visit.bytesRightToLeft

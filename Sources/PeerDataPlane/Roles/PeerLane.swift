@@ -2,7 +2,8 @@ internal import PeerCore
 package import PeerReactor
 package import PeerWire
 
-/// What a peer has on one loop: the data channels to its relays lead to the targets of its mappings.
+/// What a peer has on one loop: the data channels to its relays lead to the targets of its mappings, and so do their
+/// datagrams.
 package final class PeerLane {
     package enum Report: Sendable {
         /// `port`: by how many it is after the first one.
@@ -18,6 +19,7 @@ package final class PeerLane {
     private let lane: Lane
     private let routes = RouteTable()
     package let channels: DialledChannels
+    package let datagrams: DialledDatagrams
 
     /// - Parameters:
     ///   - share: of this process's descriptors.
@@ -28,6 +30,8 @@ package final class PeerLane {
     ) {
         lane = Lane(on: loop)
         channels = DialledChannels(on: lane, carriers: carriers, routes: routes, share: share, report: report)
+        let targets = DatagramTargets(on: loop, routes: routes, share: share, identity: identity, report: report)
+        datagrams = DialledDatagrams(on: loop, routes: routes, targets)
         lane.add(channels)
         lane.add(CheckAnswers(on: lane, routes: routes, identity: identity))
         lane.add(Targets(on: lane, routes: routes, share: share, report: report))
@@ -36,15 +40,20 @@ package final class PeerLane {
     /// - Parameter route: `nil` when the mapping is no more: its visitors are broken off.
     package func setRoute(_ route: Route?, for mapping: MappingID) {
         routes[mapping] = route
+        datagrams.routesChanged()
         guard route == nil else { return }
         lane.abort { $0 == .own(mapping) }
         lane.forgetCounters(of: .own(mapping))
+        datagrams.abort(mapping)
     }
 
     /// Counters of all mappings, with what is under way.
     package func traffic() -> [MappingID: TrafficCounters] {
         var traffic: [MappingID: TrafficCounters] = [:]
         for case (.own(let mapping), let counters) in lane.traffic() { traffic[mapping] = counters }
+        for (mapping, counted) in datagrams.traffic() {
+            traffic[mapping, default: TrafficCounters()].add(counted)
+        }
         return traffic
     }
 }

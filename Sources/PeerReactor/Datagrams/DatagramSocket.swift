@@ -48,6 +48,8 @@ public final class DatagramSocket: EventSource {
 
     /// In the kernel, each way.
     private static let room: Int32 = 4 << 20
+    /// A port of this machine that nothing is sent from (RFC 6335, section 6: reserved).
+    private static let nowhere: UInt16 = 1
     /// Batches of one turn.
     private static let batches = 4
 
@@ -129,6 +131,28 @@ public final class DatagramSocket: EventSource {
     ///
     /// - Returns: `false` where the kernel cannot.
     public func steer(bits: Int) -> Bool { cdatagrams_steer(descriptor.raw, Int32(bits)) == 0 }
+
+    // MARK: Refusing
+
+    /// Whoever sends something is told that nobody is here (ICMP), and the port stays bound: the socket is connected
+    /// to where nothing comes from. From any thread.
+    public func refuse() {
+        let own = local
+        let isEverywhere = own.high == 0 && (own.low == 0 || own.low == 0xffff_0000_0000)
+        let ways: [DatagramAddress] =
+            isEverywhere
+            ? [
+                DatagramAddress(high: 0, low: 1, port: Self.nowhere),
+                DatagramAddress(high: 0, low: 0xffff_7f00_0001, port: Self.nowhere),
+            ] : [DatagramAddress(high: own.high, low: own.low, scope: own.scope, port: Self.nowhere)]
+        for way in family == AF_INET ? ways.suffix(1) : ways[...] {
+            var end = cdatagrams_address(way)
+            if cdatagrams_connect(descriptor.raw, family, &end) == 0 { return }
+        }
+    }
+
+    /// Undoes `refuse`. From any thread.
+    public func admit() { cdatagrams_disconnect(descriptor.raw) }
 
     // MARK: Receiving
 

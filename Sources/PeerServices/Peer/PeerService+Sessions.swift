@@ -59,6 +59,7 @@ extension PeerService: RelayConnectionHost {
             for number in 0..<terms.groups {
                 onLane(of: number, terms, relay) { lane, group in
                     lane.channels.begin(terms, group: group.number, at: [address], wanted: channels)
+                    if number == 0 { lane.datagrams.begin(terms, at: address) }
                 }
             }
         }
@@ -81,7 +82,12 @@ extension PeerService: RelayConnectionHost {
     /// - Parameter terms: of the session that was there.
     func lost(_ relay: UsedRelay, _ terms: SessionTerms?) {
         if let terms {
-            for number in 0..<terms.groups { onLane(of: number, terms, relay) { $0.channels.end($1) } }
+            for number in 0..<terms.groups {
+                onLane(of: number, terms, relay) { lane, group in
+                    lane.channels.end(group)
+                    if number == 0 { lane.datagrams.end(group.session) }
+                }
+            }
         }
         relay.waiting = []
         relay.checks.sessionLost()
@@ -131,6 +137,9 @@ extension PeerService: RelayConnectionHost {
         case .channelsWanted(let count, let number):
             guard let terms = relay.terms else { return }
             onLane(of: Int(number), terms, relay) { $0.channels.want(Int(count), for: $1) }
+        case .datagramsMissed:
+            guard let terms = relay.terms else { return }
+            onLane(of: 0, terms, relay) { $0.datagrams.missed($1.session) }
         case .checkDone(let number, let passed, _): checks.verifierAnswered(number, passed: passed, relay)
         case .meshKeyRenewed(let key): received(meshKey: key, from: relay)
         case .keyHistory(let history): received(keyHistory: history, from: relay)

@@ -15,6 +15,8 @@ extension RelayService {
         public var bindHost: SocketAddress.Host?
         /// The host that visitors are told; `nil`: the one by which a peer reached the relay.
         public var advertised: String?
+        /// Where peers' datagrams come, which is the server's port number; `nil`: this relay takes none.
+        public var datagramPort: UInt16?
         public var policy: RelayCore.Policy
         public var visitorPolicy: VisitorPolicy
 

@@ -65,7 +65,7 @@ public final class RelayService {
         self.server = server
         admission.host = self
         let wall = loop.wall()
-        lanes.start(for: self, policy: setup.visitorPolicy)
+        lanes.start(for: self, policy: setup.visitorPolicy, datagrams: datagramSockets())
         tellOver(leases.count { $0.expires <= wall })
         leaseWriter.restored(leases)
         run(core.restore(leases, retired: retired, holders: holders, at: wall))
@@ -106,6 +106,26 @@ public final class RelayService {
         }
     }
 
+    /// One for each lane, at one port; none where the system has it for somebody else.
+    private func datagramSockets() -> [DatagramSocket] {
+        guard let port = setup.datagramPort else { return [] }
+        do throws(SystemError) {
+            var sockets: [DatagramSocket] = []
+            for _ in lanes.loops {
+                sockets.append(
+                    try DatagramSocket.bound(port: port, on: setup.bindHost, .betweenNodes, isShared: true))
+            }
+            // Where the kernel cannot, one lane has them all.
+            if sockets.count > 1, sockets[0].steer(bits: ChannelGroup.maximum.trailingZeroBitCount) != true {
+                sockets.removeLast(sockets.count - 1)
+            }
+            return sockets
+        } catch {
+            log.warning("port \(port) for datagrams: \(error); peers' datagrams have to take their streams")
+            return []
+        }
+    }
+
     // MARK: The core's actions
 
     func handle(_ event: RelayCore.Event) {
@@ -133,8 +153,8 @@ public final class RelayService {
         case .welcome(let id): welcome(id)
         case .send(let id, let message): sessions[id]?.send(message)
         case .end(let id, let reason, let detail): end(id, reason, detail)
-        case .hold(let claim, let range, _):
-            let event = ports.hold(claim, range)
+        case .hold(let claim, let range, let protocols):
+            let event = ports.hold(claim, range, protocols)
             if case .portsShort = event { ranShort(1) }
             return event
         case .listen(let claim, let id, let filter, let only):

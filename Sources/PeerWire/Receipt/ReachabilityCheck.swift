@@ -30,6 +30,20 @@ public enum ReachabilityCheck {
         }
     }
 
+    /// The same for a port for datagrams: as long as its answer, so that nobody gets more than was sent.
+    public static func datagramProbe(nonce: [UInt8]) -> [UInt8] {
+        let probe = probe(nonce: nonce)
+        return probe + [UInt8](repeating: 0, count: answerByteCount - probe.count)
+    }
+
+    /// The nonce of a probe that came as a datagram; `nil`: it is none.
+    public static func nonce(ofDatagram bytes: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard bytes.count == answerByteCount, bytes.dropFirst(probeByteCount).allSatisfy({ $0 == 0 }),
+            case .probe(let nonce) = read(Array(bytes.prefix(probeByteCount)))
+        else { return nil }
+        return nonce
+    }
+
     public static func answer(nonce: [UInt8], mapping: MappingID, by identity: NodeIdentity) -> [UInt8] {
         Preamble(kind: .checkAnswer).bytes + identity.signature(for: signed(nonce, mapping))
     }

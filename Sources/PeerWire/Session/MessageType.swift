@@ -10,6 +10,7 @@ enum MessageType: UInt8 {
     case meshKeyRenewed = 0x34
     case tokenRenewed = 0x36, tokenJudged
     case checkWanted = 0x38, checkDone
+    case datagramsMissed = 0x3a
 
     /// Types from here on must be understood; a reader that does not know one gives up. Others are skipped.
     private static let requiredTypes: UInt8 = 0x80

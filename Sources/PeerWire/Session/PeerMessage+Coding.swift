@@ -121,7 +121,7 @@ extension PeerMessage {
                     nonce: try fields.bytes(5, count: ReachabilityCheck.nonceByteCount)))
         case .tokenRenewed: self = .tokenRenewed(try Self.token(fields, 1))
         case .keyHistory, .membership, .welcome, .offer, .active, .refusal, .released, .receipt, .checkDone,
-            .channelsWanted, .draining, .meshKeyRenewed, .tokenJudged:
+            .channelsWanted, .datagramsMissed, .draining, .meshKeyRenewed, .tokenJudged:
             throw WireError(.wrongDirection, "a message that only a relay sends")
         }
     }

@@ -24,6 +24,7 @@ extension RelayMessage {
             if welcome.isPlain { fields.put(6, UInt8(1)) }
             if welcome.groups != 1 { fields.put(7, welcome.groups) }
             if let ports = welcome.ports { fields.put(8, ports) }
+            if let datagrams = welcome.datagrams { fields.put(9, datagrams) }
         case .offer(let offer):
             type = .offer
             fields.put(1, offer.mapping.value)
@@ -56,6 +57,7 @@ extension RelayMessage {
             type = .channelsWanted
             fields.put(1, count)
             if group != 0 { fields.put(2, group) }
+        case .datagramsMissed: type = .datagramsMissed
         case .draining(let isDraining):
             type = .draining
             fields.put(1, UInt8(isDraining ? 1 : 0))
@@ -96,6 +98,7 @@ extension RelayMessage {
                 channels: try fields.number(5, UInt16.self), groups: try Self.groups(fields),
                 isPlain: fields.has(6) ? try fields.number(6, UInt8.self) == 1 : false)
             if fields.has(8) { welcome.ports = try fields.ports(8) }
+            if fields.has(9) { welcome.datagrams = try fields.number(9, UInt32.self) }
             self = .welcome(welcome)
         case .offer:
             self = .offer(
@@ -122,6 +125,7 @@ extension RelayMessage {
         case .channelsWanted:
             self = .channelsWanted(
                 try fields.number(1, UInt16.self), group: fields.has(2) ? try fields.number(2, UInt8.self) : 0)
+        case .datagramsMissed: self = .datagramsMissed
         case .draining:
             let word = try fields.number(1, UInt8.self)
             guard word <= 1 else { throw WireError(.malformedField, "field 1 is neither 0 nor 1") }

@@ -26,6 +26,9 @@ public enum RelayMessage: Hashable, Sendable {
     /// How many ready data channels the relay wants the peer to keep in the group with that number.
     case channelsWanted(UInt16, group: UInt8)
 
+    /// The relay sends the peer datagrams, and hears nothing of it: does anything come through?
+    case datagramsMissed
+
     /// Whether the relay lets its peers go: another one is to be found, and then this session ended.
     case draining(Bool)
 
@@ -71,6 +74,8 @@ public enum RelayMessage: Hashable, Sendable {
         public var isPlain: Bool
         /// The public ports that the relay gives out, for whoever has to open a firewall; `nil`: it does not say.
         public var ports: PortRange?
+        /// What the session's datagrams have in front, at the relay's server port; `nil`: it takes none.
+        public var datagrams: UInt32?
 
         public init(
             session: SessionID, name: String, observed: String, software: String, channels: UInt16, groups: UInt8 = 1,

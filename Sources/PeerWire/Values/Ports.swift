@@ -1,5 +1,5 @@
 /// What a public port carries. A mapping may ask for both on one number.
-public struct TransportProtocols: OptionSet, Hashable, Sendable {
+public struct TransportProtocols: OptionSet, Hashable, Sendable, Codable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 

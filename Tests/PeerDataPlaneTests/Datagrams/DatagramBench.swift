@@ -143,11 +143,14 @@ final class DatagramBench {
         ports = DatagramPorts(on: relayLoop, policy: policy)
         hub = try relayLoop.on {
             let host = SocketAddress.Host.ipv4([127, 0, 0, 1])
-            return try DatagramHub(
+            let hub = DatagramHub(
                 on: relayLoop, try DatagramSocket.bound(port: 0, on: host, .betweenNodes, isShared: true))
+            try hub.start()
+            return hub
         }
         targets = DatagramTargets(
-            on: peerLoop, routes: routes, share: DescriptorShare(supply, lanes: 1), report: { _ in })
+            on: peerLoop, routes: routes, share: DescriptorShare(supply, lanes: 1),
+            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! }, report: { _ in })
     }
 
     /// A session begins, in the place of the one before; returns when the peer knows that datagrams come through.
@@ -184,7 +187,7 @@ final class DatagramBench {
     /// The mapping's public ports lead to as many of the target from this one on.
     func expose(_ target: UInt16, count: Int = 1, filter: NetworkFilter = NetworkFilter()) throws -> [UInt16] {
         let address = SocketAddress(host: .ipv4([127, 0, 0, 1]), port: target)
-        try peerLoop.on { [self] in routes[claim.mapping] = Route(addresses: [address], count: count) }
+        try peerLoop.on { [self] in routes[claim.mapping] = Route(addresses: [address], count: count, protocols: .udp) }
         return try relayLoop.on { [self] in
             let session = try #require(relay).session
             let sockets = try (0..<count).map { offset in

@@ -24,6 +24,7 @@ final class HeldPortsTests {
 
         func wantChannels(_ session: SessionID, _ count: Int, lane: Int) {}
         func ranShort(_ count: UInt64) {}
+        func datagramsMissed(_ session: SessionID) {}
     }
 
     private static func parts(
@@ -47,7 +48,7 @@ final class HeldPortsTests {
     private func hold(_ number: UInt64, _ range: PortRange) throws -> Bool {
         let claim = claim(number)
         return try parts.run {
-            if case .portsHeld(claim, range) = $0.ports.hold(claim, range) { return true }
+            if case .portsHeld(claim, range) = $0.ports.hold(claim, range, .tcp) { return true }
             return false
         }
     }

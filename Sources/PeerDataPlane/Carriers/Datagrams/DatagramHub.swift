@@ -10,20 +10,23 @@ package final class DatagramHub: DatagramReceiver {
     private var channels: [UInt32: RelayDatagrams] = [:]
 
     /// - Parameter socket: shares its port with those of the other lanes.
-    package init(on loop: EventLoop, _ socket: DatagramSocket) throws(SystemError) {
+    package init(on loop: EventLoop, _ socket: DatagramSocket) {
         self.loop = loop
         self.socket = socket
-        try socket.start(on: loop, self)
     }
 
-    package func stop() { socket.stop() }
+    /// Call on the loop.
+    package func start() throws(SystemError) { try socket.start(on: loop, self) }
 
-    package subscript(_ number: UInt32) -> RelayDatagrams? { channels[number] }
+    package func stop() { socket.stop() }
 
     /// A session has datagrams from now on.
     package func add(_ channel: RelayDatagrams) { channels[channel.number] = channel }
 
     package func remove(_ number: UInt32) { channels[number] = nil }
+
+    /// Sessions whose peers are to be told that nothing is heard of them.
+    package func missing() -> [SessionID] { channels.values.filter { $0.isMissing() }.map(\.session) }
 
     package func received(
         _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
@@ -123,6 +126,9 @@ package final class RelayDatagrams {
             count: count)
         send(place, frame: count, room)
     }
+
+    /// Whether the peer is to be told, by its session, that nothing is heard of it.
+    func isMissing() -> Bool { follower.isMissing(at: loop.now) }
 
     // MARK: To the peer
 

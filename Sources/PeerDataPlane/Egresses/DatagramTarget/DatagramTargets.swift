@@ -14,6 +14,7 @@ package final class DatagramTargets: RelayFrames {
     /// Of a mapping's flows.
     final class Table {
         var flows = FlowTable<Name>()
+        var traffic = DatagramTraffic()
     }
 
     private struct Number: Hashable {
@@ -26,6 +27,7 @@ package final class DatagramTargets: RelayFrames {
     private let loop: EventLoop
     private let routes: RouteTable
     private let share: DescriptorShare
+    private let identity: () -> NodeIdentity
     private let report: @Sendable (PeerLane.Report) -> Void
     private var tables: [MappingID: Table] = [:]
     private var flows: [Name: TargetFlow] = [:]
@@ -33,12 +35,13 @@ package final class DatagramTargets: RelayFrames {
     private var isTicking = false
 
     package init(
-        on loop: EventLoop, routes: RouteTable, share: DescriptorShare,
+        on loop: EventLoop, routes: RouteTable, share: DescriptorShare, identity: @escaping () -> NodeIdentity,
         report: @escaping @Sendable (PeerLane.Report) -> Void
     ) {
         self.loop = loop
         self.routes = routes
         self.share = share
+        self.identity = identity
         self.report = report
     }
 
@@ -50,6 +53,7 @@ package final class DatagramTargets: RelayFrames {
         _ number: DatagramFrame.Flow, _ opening: DatagramFrame.Opening?, _ bytes: UnsafeRawBufferPointer,
         by channel: PeerDatagrams
     ) {
+        if let opening, isCheck(bytes, opening, number, channel) { return }
         guard let flow = flow(number, opening, channel) else {
             if opening == nil { channel.tell(.unknown, number) }
             return
@@ -57,8 +61,25 @@ package final class DatagramTargets: RelayFrames {
         guard let room = loop.datagrams, let place = room.room(for: flow.socket, bytes.count) else { return }
         if let base = bytes.baseAddress { place.copyMemory(from: base, byteCount: bytes.count) }
         room.push(bytes.count)
+        flow.table.traffic.fromVisitors += 1
+        flow.table.traffic.bytesFromVisitors += UInt64(bytes.count)
         // After the datagram, which so waits for nothing.
         if opening != nil { channel.tell(.known, number) }
+    }
+
+    /// Answers a check from outside that this node expects; no target hears of it.
+    private func isCheck(
+        _ bytes: UnsafeRawBufferPointer, _ opening: DatagramFrame.Opening, _ number: DatagramFrame.Flow,
+        _ channel: PeerDatagrams
+    ) -> Bool {
+        guard let route = routes[opening.mapping], !route.pendingChecks.isEmpty, route.protocols.contains(.udp),
+            let nonce = ReachabilityCheck.nonce(ofDatagram: bytes),
+            route.pendingChecks[nonce] == opening.portOffset
+        else { return false }
+        let answer = ReachabilityCheck.answer(nonce: nonce, mapping: opening.mapping, by: identity())
+        answer.withUnsafeBytes { channel.send($0, of: number) }
+        channel.tell(.over, number)
+        return true
     }
 
     package func announced(_ flow: DatagramFrame.Flow, _ opening: DatagramFrame.Opening, by channel: PeerDatagrams) {
@@ -96,7 +117,9 @@ package final class DatagramTargets: RelayFrames {
 
     private func open(_ name: Name) -> TargetFlow? {
         let mapping = name.opening.mapping
-        guard let route = routes[mapping], let address = route.address(name.opening.portOffset) else { return nil }
+        guard let route = routes[mapping], route.protocols.contains(.udp),
+            let address = route.address(name.opening.portOffset)
+        else { return nil }
         let socket: DatagramSocket
         do throws(SystemError) {
             socket = try DatagramSocket.connected(to: address, .atTheEdge)
@@ -145,6 +168,17 @@ package final class DatagramTargets: RelayFrames {
         tables[mapping] = nil
     }
 
+    /// Counters of all mappings for datagrams.
+    package func traffic() -> [MappingID: DatagramTraffic] {
+        tables.mapValues { table in
+            var traffic = table.traffic
+            traffic.flows = table.flows.count
+            traffic.opened = table.flows.counts.opened
+            traffic.displaced = table.flows.counts.displaced
+            return traffic
+        }
+    }
+
     private func tick() {
         guard !isTicking else { return }
         isTicking = true
@@ -169,6 +203,8 @@ package final class DatagramTargets: RelayFrames {
 
     fileprivate func answered(_ flow: TargetFlow, _ bytes: UnsafeRawBufferPointer) {
         _ = flow.table.flows.answered(flow.id, at: loop.now)
+        flow.table.traffic.toVisitors += 1
+        flow.table.traffic.bytesToVisitors += UInt64(bytes.count)
         if let number = flow.number { flow.channel?.send(bytes, of: number.flow) }
     }
 

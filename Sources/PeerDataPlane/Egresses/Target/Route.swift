@@ -10,14 +10,16 @@ package struct Route: Sendable {
     package var hosts: [UInt16: SocketAddress.Host] = [:]
     /// How many ports from the first one on belong to it; a relay gets at no other.
     package var count: Int
+    package var protocols: TransportProtocols
     /// What is known of the services behind the ports.
     package var targets = TargetStates()
     /// Nonces that a check from outside is about to bring, and to which port, as above.
     package var pendingChecks: [[UInt8]: UInt16] = [:]
 
-    package init(addresses: [SocketAddress], count: Int) {
+    package init(addresses: [SocketAddress], count: Int, protocols: TransportProtocols = .tcp) {
         self.addresses = addresses
         self.count = count
+        self.protocols = protocols
     }
 
     func isChecked(_ offset: UInt16) -> Bool { pendingChecks.values.contains(offset) }
@@ -35,6 +37,9 @@ package final class RouteTable {
     private var routes: [MappingID: Route] = [:]
 
     package init() {}
+
+    /// Some mapping is for datagrams.
+    package var hasDatagrams: Bool { routes.values.contains { $0.protocols.contains(.udp) } }
 
     package subscript(_ mapping: MappingID) -> Route? {
         get { routes[mapping] }

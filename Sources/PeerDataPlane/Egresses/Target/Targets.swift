@@ -24,7 +24,9 @@ package final class Targets: Egress {
 
     package func take(_ call: consuming Call) {
         guard let lane, let loan = call.terms.loan else { return }
-        guard let route = routes[call.terms.destination], Int(call.terms.portOffset) < route.count else {
+        guard let route = routes[call.terms.destination], Int(call.terms.portOffset) < route.count,
+            route.protocols.contains(.tcp)
+        else {
             return lane.pass(call)
         }
         guard let address = route.address(call.terms.portOffset) else {

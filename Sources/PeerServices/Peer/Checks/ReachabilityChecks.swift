@@ -106,8 +106,7 @@ final class ReachabilityChecks {
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
         book.expect(nonce, at: check.offset, of: id)
         let session = relay.terms?.session
-        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: keys.key) {
-            [weak self, weak relay] outcome in
+        probe(book[id]?.protocols ?? .tcp, at: address, nonce, id) { [weak self, weak relay] outcome in
             guard let self, let relay else { return }
             relay.checks.queue.ended()
             defer { checkNext(at: relay) }
@@ -119,6 +118,22 @@ final class ReachabilityChecks {
                 relay.checks.queue.failed()
                 host?.handle(.checkFailed(check.offset, reason: reason), id, relay)
             }
+        }
+    }
+
+    /// A mapping for both has to come through both ways.
+    private func probe(
+        _ protocols: TransportProtocols, at address: SocketAddress, _ nonce: [UInt8], _ id: MappingID,
+        _ done: @escaping (ReachabilityProbe.Outcome) -> Void
+    ) {
+        let key = keys.key
+        guard protocols.contains(.tcp) else {
+            _ = DatagramProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key, done: done)
+            return
+        }
+        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key) { [loop] outcome in
+            guard case .passed = outcome, protocols.contains(.udp) else { return done(outcome) }
+            _ = DatagramProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key, done: done)
         }
     }
 
@@ -189,7 +204,8 @@ final class ReachabilityChecks {
 
     /// Relays that can look at a port of another one: those that the mapping is for.
     private func others(than relay: UsedRelay, for id: MappingID) -> [UsedRelay] {
-        guard let host else { return [] }
+        // Others are asked about TCP alone.
+        guard let host, book[id]?.protocols.contains(.tcp) == true else { return [] }
         let filter = book.visitors(of: id)
         return host.relays.filter {
             $0 !== relay && $0.isEstablished && !$0.isLeaving && $0.key != relay.key

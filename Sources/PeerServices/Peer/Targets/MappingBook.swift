@@ -82,7 +82,7 @@ final class MappingBook {
     func add(_ wish: MappingWish, isTemporary: Bool, serverAddress: SocketAddress) -> Bool {
         guard wishes.updateValue(wish, forKey: wish.id) == nil else { return false }
         if isTemporary { temporary.insert(wish.id) }
-        var route = Route(addresses: [], count: wish.ports.count)
+        var route = Route(addresses: [], count: wish.ports.count, protocols: wish.protocols)
         switch wish.target {
         case .serverPort: route.addresses = [serverAddress]
         case .service(let host, let port):
@@ -151,7 +151,7 @@ final class MappingBook {
 
     private func watch(_ wish: MappingWish, _ endpoint: Endpoint) -> TargetWatch {
         let watch = TargetWatch(
-            on: loop, resolver, tables, endpoint, count: wish.ports.count, isOnDemand: wish.isOnDemand
+            on: loop, resolver, tables, endpoint, count: wish.ports.count, isOnDemand: !wish.isWatched
         ) { [weak self] word in self?.targetSeen(wish.id, word) }
         watch.onAnswered = { [weak self] in self?.host?.changed() }
         return watch

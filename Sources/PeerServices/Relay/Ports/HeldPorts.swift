@@ -16,6 +16,7 @@ final class HeldPorts {
     private let reserve: ReserveGate
     private let log: Logger
     private var ports: [Claim: [Listener]] = [:]
+    private var datagramPorts: [Claim: [DatagramSocket]] = [:]
     /// Ports that close gently, and until when at the latest.
     private var closing: [Claim: Instant] = [:]
     private var closingTimer: LoopTimer?
@@ -32,25 +33,41 @@ final class HeldPorts {
     }
 
     /// Whether ports are held for any mapping of that key.
-    func has(_ key: NodeKey) -> Bool { ports.keys.contains { $0.key == key } }
+    func has(_ key: NodeKey) -> Bool {
+        ports.keys.contains { $0.key == key } || datagramPorts.keys.contains { $0.key == key }
+    }
 
-    /// Binds all ports of a range, or none of them. Nobody can connect yet.
-    func hold(_ claim: Claim, _ range: PortRange) -> RelayCore.Event {
+    /// Binds all ports of a range, or none of them. Nobody can connect yet, and who sends a datagram is told so.
+    func hold(_ claim: Claim, _ range: PortRange, _ protocols: TransportProtocols) -> RelayCore.Event {
         var held: [Listener] = []
+        var sockets: [DatagramSocket] = []
         for port in range.ports {
             do throws(SystemError) {
-                let listener = try Listener.hold(port: port, on: host, .atTheEdge)
-                let load = ReserveGate.Load(descriptors: listener.openDescriptors, buffered: 0)
-                guard reserve.admits(.port, at: load) else { throw .outOfDescriptors }
-                held.append(listener)
+                if protocols.contains(.tcp) {
+                    let listener = try Listener.hold(port: port, on: host, .atTheEdge)
+                    try admit(listener.openDescriptors)
+                    held.append(listener)
+                }
+                if protocols.contains(.udp) {
+                    let socket = try DatagramSocket.bound(port: port, on: host, .atTheEdge)
+                    socket.refuse()
+                    try admit(socket.openDescriptors)
+                    sockets.append(socket)
+                }
             } catch {
                 if error.isOutOfDescriptors { return .portsShort(claim) }
                 if !error.isAddressInUse { log.warning("port \(port): \(error)") }
                 return .portsBusy(claim, range, taken: error.isAddressInUse ? port : nil)
             }
         }
-        ports[claim] = held
+        ports[claim] = protocols.contains(.tcp) ? held : nil
+        datagramPorts[claim] = protocols.contains(.udp) ? sockets : nil
         return .portsHeld(claim, range)
+    }
+
+    private func admit(_ openDescriptors: Int) throws(SystemError) {
+        let load = ReserveGate.Load(descriptors: openDescriptors, buffered: 0)
+        guard reserve.admits(.port, at: load) else { throw .outOfDescriptors }
     }
 
     /// - Parameter only: these ports alone, by how many they are after the first one.
@@ -65,10 +82,27 @@ final class HeldPorts {
             }
         }
         let others = lanes.dealers(of: claim.key)
+        let sockets = chosenSockets(claim, only)
+        for (_, socket) in sockets { socket.admit() }
+        let received = sockets.map { (offset: $0.offset, socket: LoopBound($0.socket, on: loop)) }
         lanes.onFirst(of: claim.key) { lane in
-            lane.ports.listen(
-                claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter,
-                others: others)
+            if !opened.isEmpty {
+                lane.ports.listen(
+                    claim, opened.map { ($0.offset, $0.listener.value) }, isAll: only == nil, for: id, filter,
+                    others: others)
+            }
+            if !received.isEmpty {
+                lane.datagrams.listen(
+                    claim, received.map { ($0.offset, $0.socket.value) }, isAll: only == nil, for: id, filter)
+            }
+        }
+    }
+
+    private func chosenSockets(
+        _ claim: Claim, _ only: Set<UInt16>?
+    ) -> [(offset: UInt16, socket: DatagramSocket)] {
+        (datagramPorts[claim] ?? []).enumerated().compactMap { offset, socket in
+            only?.contains(UInt16(offset)) == false ? nil : (UInt16(offset), socket)
         }
     }
 
@@ -108,9 +142,11 @@ final class HeldPorts {
         if only == nil { closing[claim] = nil }
         let loop = lanes.loop(of: claim.key)
         let late = chosen(claim, only).map { (LoopBound($0.listener, on: loop), $0.listener.pause()) }
+        for (_, socket) in chosenSockets(claim, only) { socket.refuse() }
         lanes.onFirst(of: claim.key) { lane in
             for (listener, late) in late { listener.value.admit(late) }
             lane.ports.pause(claim, only)
+            lane.datagrams.pause(claim, only)
         }
     }
 
@@ -123,17 +159,23 @@ final class HeldPorts {
     func rename(_ former: Claim, to claim: Claim) {
         if closing[former] != nil { pause(former) }
         ports[claim] = ports.removeValue(forKey: former)
+        datagramPorts[claim] = datagramPorts.removeValue(forKey: former)
+        lanes.onFirst(of: former.key) { $0.datagrams.forget(former) }
     }
 
     /// Gives ports back to the system. Visitors on them are reset.
     func free(_ claim: Claim) {
-        guard let listeners = ports.removeValue(forKey: claim) else { return }
+        let listeners = ports.removeValue(forKey: claim) ?? []
+        let sockets = datagramPorts.removeValue(forKey: claim) ?? []
+        guard !listeners.isEmpty || !sockets.isEmpty else { return }
         closing[claim] = nil
         for listener in listeners { listener.pause() }
+        for socket in sockets { socket.refuse() }
         // The lane lets go of them on its own thread; with that they are closed.
-        let parcel = ListenerParcel(listeners)
+        let parcel = Parcel(listeners, sockets)
         let letGo: @Sendable (RelayLane) -> Void = { lane in
             lane.ports.pause(claim)
+            lane.datagrams.forget(claim)
             parcel.release()
         }
         lanes.on(claim.key, first: letGo) { $0.abortVisitors(of: claim) }
@@ -142,17 +184,27 @@ final class HeldPorts {
     /// All ports refuse, and stay bound.
     func refuseAll() {
         for listeners in ports.values { for listener in listeners { listener.pause() } }
+        for sockets in datagramPorts.values { for socket in sockets { socket.refuse() } }
     }
 
     func freeAll() {
-        for claim in ports.keys { free(claim) }
+        for claim in Set(ports.keys).union(datagramPorts.keys) { free(claim) }
     }
 
-    /// Holds listeners until a lane is done with them.
-    private final class ListenerParcel: @unchecked Sendable {
+    /// Holds what a lane is not done with yet.
+    private final class Parcel: @unchecked Sendable {
         // Unchecked: handed from the control loop to one lane and touched by nobody else in between.
         private var listeners: [Listener]
-        init(_ listeners: [Listener]) { self.listeners = listeners }
-        func release() { listeners = [] }
+        private var sockets: [DatagramSocket]
+
+        init(_ listeners: [Listener], _ sockets: [DatagramSocket]) {
+            self.listeners = listeners
+            self.sockets = sockets
+        }
+
+        func release() {
+            listeners = []
+            sockets = []
+        }
     }
 }

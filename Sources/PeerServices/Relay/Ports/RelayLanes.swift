@@ -9,6 +9,8 @@ protocol RelayLanesHost: AnyObject {
     func wantChannels(_ session: SessionID, _ count: Int, lane: Int)
     /// So many visitors were refused for want of descriptors.
     func ranShort(_ count: UInt64)
+    /// Nothing is heard of a session's peer, to which datagrams are sent.
+    func datagramsMissed(_ session: SessionID)
 }
 
 /// The lanes of a relay, and which of them serve whom. Belongs to the control loop.
@@ -18,6 +20,8 @@ final class RelayLanes {
     private var group = LaneGroup<RelayLane>()
     private weak var host: (any RelayLanesHost)?
     private var plan: LanePlan
+    /// Peers' datagrams have a way to this relay.
+    private(set) var takesDatagrams = false
 
     init(on control: EventLoop, _ loops: [EventLoop]) {
         self.control = control
@@ -28,17 +32,24 @@ final class RelayLanes {
     /// - Parameters:
     ///   - host: the lanes do not keep it alive.
     ///   - policy: of all lanes together.
-    func start(for host: any RelayLanesHost, policy: VisitorPolicy) {
+    ///   - datagrams: sockets at the server's port, one for each lane; none: this relay takes no datagrams.
+    func start(for host: any RelayLanesHost, policy: VisitorPolicy, datagrams: [DatagramSocket] = []) {
         let share = policy.share(of: loops.count)
         self.host = host
         let bound = LoopBound(Weak(self), on: control)
         group = LaneGroup(on: loops) { [control] index, loop in
-            RelayLane(
-                on: loop, policy: share,
+            let reports = RelayLane.Reports(
                 wantChannels: { session, count in
                     control.execute { bound.value.value?.host?.wantChannels(session, count, lane: index) }
-                }, ranShort: { count in control.execute { bound.value.value?.host?.ranShort(count) } })
+                }, ranShort: { count in control.execute { bound.value.value?.host?.ranShort(count) } },
+                datagramsMissed: { session in
+                    control.execute { bound.value.value?.host?.datagramsMissed(session) }
+                })
+            return RelayLane(
+                on: loop, policy: share, datagrams: index < datagrams.count ? datagrams[index] : nil, reports: reports)
         }
+        takesDatagrams = !datagrams.isEmpty
+        group.onAll { try? $0.start() }
     }
 
     // MARK: Who is served where

@@ -87,8 +87,22 @@ extension RelayService {
             session: id, name: setup.name, observed: observed ?? "", software: setup.software,
             channels: UInt16(ChannelDemand.minimum(inEachOf: groups)), groups: UInt8(groups), isPlain: session.isPlain)
         welcome.ports = core.policy.ports.usual
+        welcome.datagrams = beginDatagrams(session)
         session.send(.welcome(welcome))
     }
+
+    /// - Returns: what the session's datagrams have in front; `nil`: this relay takes none.
+    private func beginDatagrams(_ session: RelaySession) -> UInt32? {
+        guard lanes.takesDatagrams, let lane = session.lanes.first else { return nil }
+        let number = UInt32.random(in: 0 ... .max) & ~UInt32(ChannelGroup.maximum - 1) | UInt32(lane)
+        session.datagrams = number
+        let (id, key, secret) = (session.id, session.key, session.secrets.datagramSecret)
+        let protection: DatagramSecret.Protection = session.isPlain ? .plain : .encrypted
+        lanes.on([lane]) { $0.beginDatagrams(number, of: id, key: key, secret, protection) }
+        return number
+    }
+
+    func datagramsMissed(_ id: SessionID) { sessions[id]?.send(.datagramsMissed) }
 
     func wantChannels(_ id: SessionID, _ count: Int, lane: Int) {
         guard let session = sessions[id], let group = session.lanes.firstIndex(of: lane) else { return }
@@ -160,6 +174,9 @@ extension RelayService {
         let id = session.id
         ports.sessionEnded(of: session.key)
         lanes.on(session.lanes) { $0.channels.end(id) }
+        if let number = session.datagrams, let lane = session.lanes.first {
+            lanes.on([lane]) { $0.endDatagrams(number, of: id) }
+        }
     }
 
     private func tellEnd(of session: RelaySession, _ why: String) {

@@ -23,6 +23,8 @@ final class RelaySession {
     var numbers: [UsedNumbers] = []
     /// Each has the group with its number here; none before the session is welcome.
     var lanes: [Int] = []
+    /// What its datagrams have in front; the lane with the first of its groups gets them.
+    var datagrams: UInt32?
     var admission: RelayHandshake.Admission?
     /// On whose account it is, once it is admitted.
     var membership: Grant.Membership?
