@@ -24,7 +24,8 @@ struct DialPlace: Sendable, CustomStringConvertible {
     /// What begins a connection, wherever it stands.
     static let calls = [
         "connect(", "sendto(", "getaddrinfo(", "gethostbyname(", "Connector(", "Connector.open(", "Connector.openUnix(",
-        "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "client.send(",
+        "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "DatagramProbe(",
+        "client.send(",
         "network.send(", "NodeClient(", "DatagramSocket.connected(", "UnixExchange.exchange(", "curl_multi_add_handle(",
         "curl_easy_perform(",
     ]
@@ -60,6 +61,17 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerServices/Peer/Relays/RelayConnection.swift", call: "RelayDialler(",
             cause: .judged("relays that the user named; others by their records", by: "mayDial(")),
         DialPlace(path: "PeerServices/Peer/Checks/ReachabilityProbe.swift", call: "Connector(", cause: .mechanism),
+        DialPlace(
+            path: "PeerServices/Peer/Checks/DatagramProbe.swift", call: "DatagramSocket.connected(", cause: .mechanism),
+        DialPlace(
+            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "DatagramProbe(",
+            cause: .itself("a relay says that a port is open: to the address that its session stands on")),
+        DialPlace(
+            path: "PeerDataPlane/Carriers/Datagrams/PeerDatagrams.swift", call: "DatagramSocket.connected(",
+            cause: .itself("a relay takes datagrams: to the address that its session stands on")),
+        DialPlace(
+            path: "PeerDataPlane/Egresses/DatagramTarget/DatagramTargets.swift", call: "DatagramSocket.connected(",
+            cause: .user("the target of a mapping")),
         DialPlace(
             path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "ReachabilityProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),

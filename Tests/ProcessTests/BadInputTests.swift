@@ -54,7 +54,7 @@ extension ProcessTests {
                 (["help", "nosuch"], "nosuch"), (["help", "token", "isue"], "did you mean issue?"),
                 (["token", "issue", "--naem", "x"], "did you mean --name?"),
                 (["start"], "p2prc -s"), (["ls"], "p2prc --ls"), (["-V"], "p2prc --version"),
-                (["--mp", "53", "--udp"], "UDP is not there yet"), (["--unmap", "53"], "p2prc unmap"),
+                (["udp"], "p2prc --mp PORT --udp"), (["--unmap", "53"], "p2prc unmap"),
                 (["--view"], "--view-rpm"),
                 (["-s", "--mp", "80", "--target", "10.1.0.1:22"], "write --mp 10.1.0.1:22"),
                 (["-s", "--mp", "nas.local"], "nas.local"), (["-s", "--mp", "fd00::1:22"], "brackets"),

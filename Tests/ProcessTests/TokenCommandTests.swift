@@ -181,7 +181,7 @@ extension ProcessTests {
                 (["--name", "a", "--expires", "1h", "--ports", "9-3"], "9-3"),
                 (["--name", "a", "--expires", "1h", "--ports", "1,"], "--ports"),
                 (["--name", "a", "--expires", "1h", "--protocol", "sctp"], "sctp"),
-                (["--name", "a", "--expires", "1h", "--protocol", "tcp,udp"], "UDP is not there yet"),
+                (["--name", "a", "--expires", "1h", "--protocol", "tcp,quic"], "write tcp or udp"),
                 (["--name", "a", "--expires", "1h", "--domains", "*"], "--domains *"),
                 (["--name", "a", "--expires", "1h", "--rate", "10"], "10"),
                 (["--name", "a", "--expires", "1h", "--rate", "99999999999GB"], "GB"),

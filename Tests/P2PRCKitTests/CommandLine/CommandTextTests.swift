@@ -27,7 +27,7 @@ import Testing
     @Test(arguments: [
         ("statsu", "did you mean status?"), ("--stauts", "did you mean p2prc status?"),
         ("--unmap", "did you mean p2prc unmap?"), ("--veiw-rpm", "did you mean --view-rpm?"),
-        ("server", "p2prc -s runs a node"), ("--udp", "UDP is not there yet"), ("-V", "p2prc --version"),
+        ("server", "p2prc -s runs a node"), ("--udp", "p2prc --mp PORT --udp"), ("-V", "p2prc --version"),
         ("--servre=1", "did you mean --server?"),
     ]) func `what was meant is named`(word: String, advice: String) {
         #expect(root.advice(for: word)?.contains(advice) == true, "\(root.advice(for: word) ?? "nothing")")

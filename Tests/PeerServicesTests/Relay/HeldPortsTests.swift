@@ -79,7 +79,7 @@ final class HeldPortsTests {
         let range = try FreePorts.range(3)
         let other = try EchoService(port: range.first + 2)
         let claim = claim(1)
-        let event = try parts.run { $0.ports.hold(claim, range) }
+        let event = try parts.run { $0.ports.hold(claim, range, .tcp) }
         guard case .portsBusy(claim, range, taken: range.first + 2) = event else {
             Issue.record("\(event)")
             return
@@ -96,7 +96,7 @@ final class HeldPortsTests {
         let range = try FreePorts.range(1)
         let few = try Self.parts(time, log, descriptors: 1)
         let claim = claim(1)
-        guard case .portsShort(claim) = try few.run({ $0.ports.hold(claim, range) }) else {
+        guard case .portsShort(claim) = try few.run({ $0.ports.hold(claim, range, .tcp) }) else {
             Issue.record("it was held")
             return
         }

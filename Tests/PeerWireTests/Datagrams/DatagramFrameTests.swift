@@ -90,7 +90,9 @@ struct DatagramFrameTests {
             for count in 0..<least { #expect(Self.read(Array(example.bytes.prefix(count))) == nil) }
             #expect(Self.read(Array(example.bytes.prefix(max(least, 1)))) != nil)
         }
-        for kind in [0, 10, 128, 255] as [UInt8] { #expect(Self.read([kind] + [UInt8](repeating: 0, count: 60)) == nil) }
+        for kind in [0, 10, 128, 255] as [UInt8] {
+            #expect(Self.read([kind] + [UInt8](repeating: 0, count: 60)) == nil)
+        }
         for place in [0x00, 0x01, 0x11, 0x04, 0x22, 0x33, 0xf3] as [UInt8] {
             #expect(Self.read([3, 0, 0, 0, 0, 0, 0, 0, 7, 1, 2, place, 5]) == nil, "\(place)")
         }

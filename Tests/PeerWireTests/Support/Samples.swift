@@ -26,6 +26,13 @@ enum Samples {
         welcome.ports = PortRange(first: 20_000, count: 12_768)
         return welcome
     }()
+    static let welcomeWithDatagrams = {
+        var welcome = RelayMessage.Welcome(
+            session: SessionID(value: 0x1122_3344_5566_7788), name: "relay-1", observed: "203.0.113.9:51820",
+            software: "p2prc 1.0", channels: 4)
+        welcome.datagrams = 0xa1b2_c3d1
+        return welcome
+    }()
     /// Two changes of key; what stands in place of the signatures is made up, for a library may add randomness to them.
     static let history = KeyHistory([
         KeySuccession(
@@ -104,6 +111,7 @@ enum Samples {
             "welcome-ports",
             .relay(.welcome(welcomeWithPorts))
         ),
+        ("welcome-datagrams", .relay(.welcome(welcomeWithDatagrams))),
         ("meshKeyRenewed", .relay(.meshKeyRenewed(meshKey))),
         ("keyHistoryWanted", .peer(.keyHistoryWanted(peer.key))), ("keyHistory", .relay(.keyHistory(history))),
         ("keyHistory-none", .relay(.keyHistory(KeyHistory()))),
@@ -163,6 +171,7 @@ enum Samples {
         ("receiptSigned", .peer(.receiptSigned(mapping, signature: .counting(from: 99, 64)))),
         ("channelsWanted", .relay(.channelsWanted(32, group: 0))),
         ("channelsWanted-group", .relay(.channelsWanted(32, group: 3))),
+        ("datagramsMissed", .relay(.datagramsMissed)),
         ("draining", .relay(.draining(true))), ("draining-undone", .relay(.draining(false))),
         (
             "checkWanted",
@@ -225,7 +234,7 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8, 9], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2]]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1], 0x22: [3], 0x28: [4]]
 
@@ -251,7 +260,7 @@ enum MessageKind: CaseIterable, Hashable {
     case tokenRenewed, tokenJudged
     case requestAny, requestExactly, requestPreferably
     case offer, commit, decline, active, refusal, release, released, report, receipt, receiptSigned
-    case channelsWanted, draining, checkWanted, checkDone
+    case channelsWanted, datagramsMissed, draining, checkWanted, checkDone
 
     init(_ message: EitherMessage) {
         switch message {
@@ -301,6 +310,7 @@ enum MessageKind: CaseIterable, Hashable {
             case .receipt: .receipt
             case .checkDone: .checkDone
             case .channelsWanted: .channelsWanted
+            case .datagramsMissed: .datagramsMissed
             case .draining: .draining
             case .meshKeyRenewed: .meshKeyRenewed
             case .tokenJudged: .tokenJudged

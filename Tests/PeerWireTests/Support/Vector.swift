@@ -83,6 +83,7 @@ private func described(_ message: RelayMessage) -> [String: String] {
         ].merging(welcome.isPlain ? ["isPlain": "true"] : [:]) { $1 }
             .merging(welcome.groups != 1 ? ["groups": "\(welcome.groups)"] : [:]) { $1 }
             .merging(welcome.ports.map { ["ports": "\($0)"] } ?? [:]) { $1 }
+            .merging(welcome.datagrams.map { ["datagrams": "\($0)"] } ?? [:]) { $1 }
     case .offer(let offer):
         [
             "mapping": "\(offer.mapping)", "attempt": "\(offer.attempt)", "ports": "\(offer.ports)",
@@ -102,6 +103,7 @@ private func described(_ message: RelayMessage) -> [String: String] {
         ["number": "\(number)", "passed": "\(passed)", "detail": detail]
     case .channelsWanted(let count, let group):
         ["count": "\(count)"].merging(group != 0 ? ["group": "\(group)"] : [:]) { $1 }
+    case .datagramsMissed: [:]
     case .draining(let isDraining): ["isDraining": "\(isDraining)"]
     case .meshKeyRenewed(let key): ["meshKey": key.text]
     case .tokenJudged(let reason): ["reason": reason]

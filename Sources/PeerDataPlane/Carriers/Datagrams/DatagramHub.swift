@@ -127,6 +127,9 @@ package final class RelayDatagrams {
         send(place, frame: count, room)
     }
 
+    /// Whether the peer's own datagrams come from that host.
+    func isFrom(_ host: HostAddress) -> Bool { follower.peer?.host == host }
+
     /// Whether the peer is to be told, by its session, that nothing is heard of it.
     func isMissing() -> Bool { follower.isMissing(at: loop.now) }
 

@@ -26,6 +26,9 @@ final class ClaimFlows {
         var local: DatagramAddress
         /// The peer has said that it knows it.
         var isKnown = false
+        /// Of somebody whom the filter keeps out, from the address of the peer's own session: it may be the peer that
+        /// checks its mapping, and gets nothing else.
+        var isCheckOnly = false
     }
 
     let claim: Claim
@@ -91,12 +94,23 @@ final class ClaimFlows {
     ) {
         let visitor = Visitor(address: source, offset: port.offset)
         let id: Table.ID
-        switch table.spoke(visitor, at: now, mayOpen: { isAdmitted(source) }) {
-        case .known(let known): id = known
+        var isCheckOnly = false
+        let arrival = table.spoke(visitor, at: now) {
+            if isAdmitted(source) { return true }
+            isCheckOnly = isCheck(bytes, from: source)
+            return isCheckOnly
+        }
+        switch arrival {
+        case .known(let known):
+            id = known
+            if flows[Int(id.place)].isCheckOnly, !isCheck(bytes, from: source) {
+                traffic.refused += 1
+                return
+            }
         case .opened(let new, let displaced):
             id = new
             if let displaced { channel?.end(number(of: displaced)) }
-            let flow = Flow(local: local)
+            let flow = Flow(local: local, isCheckOnly: isCheckOnly)
             if Int(new.place) < flows.count { flows[Int(new.place)] = flow } else { flows.append(flow) }
         case .crowded, .refused:
             traffic.refused += 1
@@ -113,6 +127,11 @@ final class ClaimFlows {
     private func isAdmitted(_ source: DatagramAddress) -> Bool {
         guard !filter.isForEverybody || !relayFilter.isForEverybody else { return true }
         return filter.admits(source.host, and: relayFilter)
+    }
+
+    private func isCheck(_ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress) -> Bool {
+        channel?.isFrom(source.host) == true
+            && ReachabilityCheck.nonce(ofDatagram: UnsafeRawBufferPointer(bytes)) != nil
     }
 
     /// The service's answer goes to the flow's visitor, from the address that it spoke to.
