@@ -1,0 +1,127 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension ProcessTests {
+    /// Mappings for UDP, from the command line to the service.
+    @Suite(.serialized, .timeLimit(.minutes(3)))
+    struct DatagramMappingTests {
+        private static func text(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 * 7) } }
+
+        private func service(port: Int = 0) throws -> DatagramVisitor {
+            let service = try DatagramVisitor(port: port)
+            service.echo()
+            return service
+        }
+
+        /// Datagrams may get lost, so it is asked some times.
+        private func echoes(_ port: Int, _ bytes: [UInt8], from address: String = "127.0.0.1") throws -> Bool {
+            let visitor = try DatagramVisitor(at: address)
+            for _ in 0..<3 where try visitor.ask(bytes, at: port) == bytes { return true }
+            return false
+        }
+
+        @Test(
+            "--udp carries datagrams of all sizes to the service and back, encrypted or plain",
+            arguments: [false, true])
+        func udp(_ isPlain: Bool) async throws {
+            try await scenario { s in
+                let service = try service()
+                let more = isPlain ? ["--plain"] : []
+                let relay = try await s.relay { $0.more = more }
+                let peer = try await s.peer(of: relay) { $0.more = more }
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let row = try await peer.verified(service.port)
+                try #require(row.type == "UDP")
+                for size in [0, 1, 1_472, 3_000] {
+                    try #require(try echoes(row.port, Self.text(size)), "\(size) bytes")
+                }
+                // No TCP there, and nobody at a port that is not mapped any more.
+                let tcp = try await s.shell("timeout 3 bash -c 'exec 3<>/dev/tcp/127.0.0.1/\(row.port)' 2>&1")
+                try #require(tcp.status != 0)
+                let gone = try await peer.command(["unmap", "\(service.port)"])
+                try #require(gone.status == ExitCode.fine, "\(gone.stderr)")
+                let visitor = try DatagramVisitor()
+                try await eventually("nobody is there", within: .seconds(5)) {
+                    do {
+                        _ = try visitor.ask([1], at: row.port, within: 1)
+                        return false
+                    } catch is DatagramVisitor.Refused { return true }
+                }
+            }
+        }
+
+        @Test("--both is one mapping for TCP and UDP on one number")
+        func both() async throws {
+            try await scenario { s in
+                let echo = try await s.service("echo")
+                let service = try service(port: echo.port)
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(echo.port)", "--both"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let rows = try await peer.viewRPM().filter { $0.target == "127.0.0.1:\(echo.port)" }
+                try #require(Set(rows.map(\.type)) == ["TCP", "UDP"])
+                try #require(Set(rows.map(\.port)).count == 1)
+                let port = try #require(rows.first).port
+                try await s.expectEcho("127.0.0.1", port)
+                try #require(try echoes(port, Self.text(100)))
+                withExtendedLifetime(service) {}
+            }
+        }
+
+        @Test("a relay with --no-udp refuses, and says so")
+        func refused() async throws {
+            try await scenario { s in
+                let relay = try await s.relay { $0.more = ["--no-udp"] }
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "5353", "--udp"])
+                try #require(made.status == ExitCode.refused, "\(made.status): \(made.stderr)")
+                try #require(made.stderr.contains("does not carry UDP"), "\(made.stderr)")
+            }
+        }
+
+        @Test("a mapping for some visitors is proven all the same, and lets in nobody else")
+        func filtered() async throws {
+            try await scenario { s in
+                let service = try service()
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp", "--allow", "127.0.0.7"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let row = try await peer.verified(service.port)
+                try #require(try echoes(row.port, [1, 2, 3], from: "127.0.0.7"))
+                let stranger = try DatagramVisitor(at: "127.0.0.8")
+                try #require(try stranger.ask([1], at: row.port, within: 1) == nil)
+                let neighbour = try DatagramVisitor()
+                try #require(try neighbour.ask([1], at: row.port, within: 1) == nil, "from the peer's own address")
+            }
+        }
+
+        @Test(
+            "a flow goes on after a restart of the relay and of the peer, at the same public port",
+            arguments: [true, false])
+        func restarted(_ isRelay: Bool) async throws {
+            try await scenario { s in
+                let service = try service()
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let row = try await peer.verified(service.port)
+                let visitor = try DatagramVisitor()
+                try #require(try visitor.ask([1], at: row.port) == [1])
+                let node = isRelay ? relay : peer
+                node.program.kill()
+                try await node.restart()
+                try await eventually("the flow goes on", within: .seconds(15)) {
+                    do { return try visitor.ask([2], at: row.port, within: 1) == [2] } catch is DatagramVisitor.Refused
+                    {
+                        return false
+                    }
+                }
+            }
+        }
+    }
+}
