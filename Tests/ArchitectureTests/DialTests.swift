@@ -67,6 +67,9 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "DatagramProbe(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
         DialPlace(
+            path: "PeerDataPlane/Carriers/Datagrams/DialledDatagrams.swift", call: "carrier.dial(",
+            cause: .itself("no datagrams get through to a relay: to the address that its session stands on")),
+        DialPlace(
             path: "PeerDataPlane/Carriers/Datagrams/PeerDatagrams.swift", call: "DatagramSocket.connected(",
             cause: .itself("a relay takes datagrams: to the address that its session stands on")),
         DialPlace(

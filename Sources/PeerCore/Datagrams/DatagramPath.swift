@@ -213,6 +213,9 @@ public struct DatagramPath: Sendable {
         actions.append(.ask(number: number, size: size))
     }
 
+    /// The number of a probe that is sent by the stream, where nobody waits for an answer.
+    public mutating func takeNumber() -> UInt32 { number() }
+
     private mutating func number() -> UInt32 {
         defer { nextNumber += 1 }
         return nextNumber

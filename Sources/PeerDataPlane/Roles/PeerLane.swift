@@ -14,6 +14,8 @@ package final class PeerLane {
         /// again.
         case channelFailed(ChannelGroup)
         case channelStands(ChannelGroup)
+        /// Whether datagrams of a session get through to its relay; otherwise their frames take a data channel.
+        case datagrams(SessionID, getThrough: Bool)
     }
 
     private let lane: Lane
@@ -31,7 +33,7 @@ package final class PeerLane {
         lane = Lane(on: loop)
         channels = DialledChannels(on: lane, carriers: carriers, routes: routes, share: share, report: report)
         let targets = DatagramTargets(on: loop, routes: routes, share: share, identity: identity, report: report)
-        datagrams = DialledDatagrams(on: loop, routes: routes, targets)
+        datagrams = DialledDatagrams(on: loop, carriers: carriers, routes: routes, targets, report: report)
         lane.add(channels)
         lane.add(CheckAnswers(on: lane, routes: routes, identity: identity))
         lane.add(Targets(on: lane, routes: routes, share: share, report: report))

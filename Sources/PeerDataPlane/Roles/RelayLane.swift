@@ -70,7 +70,13 @@ package final class RelayLane {
         datagrams.add(channel)
     }
 
+    /// The peer of a session has dialled a stream for frames of datagrams.
+    package func addDatagramStream(_ stream: consuming Stream, _ number: UInt32, isRegistered: Bool) {
+        hub?[number]?.use(stream, isRegistered: isRegistered)
+    }
+
     package func endDatagrams(_ number: UInt32, of session: SessionID) {
+        hub?[number]?.stop()
         hub?.remove(number)
         datagrams.remove(session)
     }

@@ -55,6 +55,7 @@ extension PeerService: RelayConnectionHost {
         }
         relay.latency.sessionBegan()
         relay.channels = ChannelTrouble(groups: terms.groups)
+        relay.datagramsTakeStream = false
         if let address = relay.remoteAddress {
             for number in 0..<terms.groups {
                 onLane(of: number, terms, relay) { lane, group in
@@ -172,7 +173,23 @@ extension PeerService: RelayConnectionHost {
         case .channelFailed(let group):
             channelsChanged(of: group) { $0.channelFailed(group.number, at: loop.clock()) }
         case .channelStands(let group): channelsChanged(of: group) { $0.channelStands(group.number) }
+        case .datagrams(let session, let getThrough): datagramsChanged(of: session, getThrough: getThrough)
         }
+    }
+
+    /// Told by the log each time; a way comes and goes seldom.
+    private func datagramsChanged(of session: SessionID, getThrough: Bool) {
+        guard let relay = relays.first(where: { $0.terms?.session == session }) else { return }
+        relay.datagramsTakeStream = !getThrough
+        let log = log.about(relay.endpoint)
+        if getThrough {
+            log.info("relay \(relay.endpoint): UDP gets through")
+        } else {
+            log.warning(
+                "relay \(relay.endpoint): no UDP gets through to its port \(relay.endpoint.port); datagrams take a "
+                    + "TCP connection, which delays them where packets are lost; UDP is tried again every 20 s")
+        }
+        host?.changed()
     }
 
     /// Descriptors that are missing here are neither the target's fault nor the relay's, so this node has to say it.

@@ -4,6 +4,9 @@ public struct ChannelGroup: Hashable, Sendable {
     /// Groups that a session may have.
     public static let maximum = 16
     public static let byteCount = 9
+    /// The number of the one channel that carries frames of datagrams (`DatagramFrame`), where these do not get
+    /// through themselves.
+    public static let datagrams: UInt8 = 255
 
     public var session: SessionID
     /// From 0 on.

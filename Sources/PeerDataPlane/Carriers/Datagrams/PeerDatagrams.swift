@@ -18,27 +18,20 @@ package protocol RelayFrames: AnyObject {
 
 /// The peer's end of the datagrams of one session. Belongs to its lane's loop.
 package final class PeerDatagrams: DatagramReceiver {
-    package struct Counts: Hashable, Sendable {
-        /// Too long for three pieces.
-        package var tooLong: UInt64 = 0
-        /// Sent in pieces.
-        package var cut: UInt64 = 0
-    }
-
     package let session: SessionID
     /// Of the relay.
     package let key: NodeKey
     private let loop: EventLoop
     private let sealed: SealedDatagrams
+    private let sender: FrameSender
     private let socket: DatagramSocket
     private weak var frames: (any RelayFrames)?
     private let changed: (DatagramPath.Way) -> Void
     private var path: DatagramPath
     private var timer: LoopTimer?
     private var timerDeadline: Instant?
+    private var stream: DatagramStream?
     private var joiner = PieceJoiner()
-    private var nextDatagram: UInt16 = 0
-    package private(set) var counts = Counts()
 
     /// - Parameters:
     ///   - address: of the relay's server port.
@@ -54,6 +47,7 @@ package final class PeerDatagrams: DatagramReceiver {
         self.sealed = sealed
         self.frames = frames
         self.changed = changed
+        sender = FrameSender(on: loop, sealed)
         path = DatagramPath(at: loop.now)
         socket = try DatagramSocket.connected(to: address, .betweenNodes)
         try socket.start(on: loop, self)
@@ -64,8 +58,11 @@ package final class PeerDatagrams: DatagramReceiver {
         timer?.cancel()
         timer = nil
         socket.stop()
+        stream?.close()
+        stream = nil
     }
 
+    package var counts: FrameSender.Counts { sender.counts }
     package var way: DatagramPath.Way { path.way }
     /// The relay has answered.
     package var isStanding: Bool { path.isStanding }
@@ -82,9 +79,34 @@ package final class PeerDatagrams: DatagramReceiver {
         on socket: DatagramSocket
     ) {
         guard let header = DatagramHeader(reading: UnsafeRawBufferPointer(bytes)),
-            let opened = sealed.open(bytes, header.number, at: loop.now), let frame = DatagramFrame(reading: opened)
+            let opened = sealed.open(bytes, header.number, at: loop.now)
         else { return }
         path.heard()
+        take(opened)
+    }
+
+    /// A stream for frames stands, because datagrams do not get through. The relay is told at once that this end takes
+    /// it.
+    package func use(_ stream: consuming Stream, isRegistered: Bool, closed: @escaping () -> Void) {
+        self.stream?.close()
+        var own: DatagramStream?
+        let made = DatagramStream(
+            on: loop, stream, isRegistered: isRegistered, received: { [weak self] in self?.take($0) },
+            closed: { [weak self] in
+                guard let self, self.stream === own else { return }
+                self.stream = nil
+                closed()
+            })
+        own = made
+        self.stream = made
+        tellWay()
+    }
+
+    /// Whether frames are to go by a stream, and there is none.
+    package var lacksStream: Bool { path.way == .stream && stream == nil }
+
+    private func take(_ bytes: UnsafeMutableRawBufferPointer) {
+        guard let frame = DatagramFrame(reading: bytes) else { return }
         switch consume frame {
         case .payload(let flow, let payload):
             frames?.visited(flow, nil, UnsafeRawBufferPointer(payload), by: self)
@@ -103,58 +125,26 @@ package final class PeerDatagrams: DatagramReceiver {
 
     // MARK: To the relay
 
-    /// A service's answer goes to the relay.
-    package func send(_ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow) {
-        guard let room = loop.datagrams else { return }
-        let cut = FrameCut(largest: path.largest)
-        guard let pieces = cut.pieces(bytes.count) else {
-            counts.tooLong += 1
-            return
-        }
-        path.sent(at: loop.now)
-        schedule()
-        if pieces > 1 { return send(bytes, of: flow, in: pieces, cut, room) }
-        let overhead = DatagramFrame.payloadOverhead
-        guard let place = room.room(for: socket, overhead + bytes.count + DatagramHeader.overhead) else { return }
-        let frame = place + DatagramHeader.byteCount
-        DatagramFrame.writePayload(flow, to: frame)
-        if let base = bytes.baseAddress { (frame + overhead).copyMemory(from: base, byteCount: bytes.count) }
-        send(place, frame: overhead + bytes.count, room)
+    private var datagrams: FrameSender.Way {
+        .datagrams(socket, to: nil, from: DatagramAddress(high: 0, low: 0, port: 0), largest: path.largest)
     }
 
-    private func send(
-        _ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow, in pieces: Int, _ cut: FrameCut,
-        _ room: DatagramRoom
-    ) {
-        counts.cut += 1
-        nextDatagram &+= 1
-        for index in 0..<pieces {
-            let part = cut.part(index, of: pieces, bytes)
-            let count = DatagramFrame.pieceOverhead + part.count
-            guard let place = room.room(for: socket, count + DatagramHeader.overhead) else { return }
-            let frame = place + DatagramHeader.byteCount
-            let piece = DatagramFrame.Piece(datagram: nextDatagram, index: UInt8(index), count: UInt8(pieces))
-            DatagramFrame.writePiece(flow, piece, to: frame)
-            if let base = part.baseAddress {
-                (frame + DatagramFrame.pieceOverhead).copyMemory(from: base, byteCount: part.count)
-            }
-            send(place, frame: count, room)
+    private var current: FrameSender.Way {
+        if path.way == .stream, let stream { return .stream(stream) }
+        return datagrams
+    }
+
+    /// A service's answer goes to the relay.
+    package func send(_ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow) {
+        if path.way == .datagrams {
+            path.sent(at: loop.now)
+            schedule()
         }
+        sender.send(bytes, of: flow, by: current)
     }
 
     /// - Parameter kind: `known`, `unknown` or `over`.
-    package func tell(_ kind: DatagramFrame.Kind, _ flow: DatagramFrame.Flow) {
-        let count = DatagramFrame.noticeByteCount
-        guard let room = loop.datagrams, let place = room.room(for: socket, count + DatagramHeader.overhead) else {
-            return
-        }
-        DatagramFrame.writeNotice(kind, flow, to: place + DatagramHeader.byteCount)
-        send(place, frame: count, room)
-    }
-
-    private func send(_ place: UnsafeMutableRawPointer, frame count: Int, _ room: DatagramRoom) {
-        if let length = sealed.seal(place, frame: count, at: loop.now) { room.push(length) }
-    }
+    package func tell(_ kind: DatagramFrame.Kind, _ flow: DatagramFrame.Flow) { sender.tell(kind, flow, by: current) }
 
     // MARK: The way
 
@@ -162,7 +152,12 @@ package final class PeerDatagrams: DatagramReceiver {
         for action in actions {
             switch action {
             case .ask(let number, let size): ask(number, size)
-            case .change(let way): changed(way)
+            case .change(let way):
+                if way == .datagrams {
+                    stream?.close()
+                    stream = nil
+                }
+                changed(way)
             case .fit: break
             }
         }
@@ -173,11 +168,20 @@ package final class PeerDatagrams: DatagramReceiver {
 
     private func ask(_ number: UInt32, _ size: Int) {
         let count = size - DatagramHeader.overhead
-        guard let room = loop.datagrams, let place = room.room(for: socket, size) else { return }
-        let probe = DatagramFrame.Probe(
+        let probe = probe(number)
+        sender.put(count, by: datagrams) { DatagramFrame.write(probe, to: $0, count: count) }
+    }
+
+    private func probe(_ number: UInt32) -> DatagramFrame.Probe {
+        DatagramFrame.Probe(
             number: number, prefersStream: path.way == .stream, largest: UInt16(clamping: path.largest))
-        DatagramFrame.write(probe, to: place + DatagramHeader.byteCount, count: count)
-        send(place, frame: count, room)
+    }
+
+    /// By the stream; no answer comes of it.
+    private func tellWay() {
+        let probe = probe(path.takeNumber())
+        let count = DatagramFrame.probeByteCount
+        sender.put(count, by: current) { DatagramFrame.write(probe, to: $0, count: count) }
     }
 
     /// One timer, for whatever is due next.

@@ -18,6 +18,8 @@ final class UsedRelay {
     var drainTimer: LoopTimer?
     /// Whether data channels of this session stand.
     var channels = ChannelTrouble(groups: 1)
+    /// Frames of datagrams take a stream, because none get through themselves.
+    var datagramsTakeStream = false
     /// Its session is about to end, and its ports refuse already.
     var isLeaving = false
     /// Waits for what the relay makes of a newer token; an empty reason: it counts.

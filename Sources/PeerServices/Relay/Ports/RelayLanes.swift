@@ -114,6 +114,17 @@ final class RelayLanes {
         }
     }
 
+    /// A session's stream for frames of datagrams goes to its lane.
+    func addDatagrams(_ stream: consuming Stream, _ number: UInt32, at index: Int) {
+        let (lane, loop) = (group[index], loops[index])
+        guard loop !== control else { return lane.value.addDatagramStream(stream, number, isRegistered: true) }
+        let parcel = StreamParcel(stream)
+        loop.execute {
+            guard let stream = parcel.open() else { return }
+            lane.value.addDatagramStream(stream, number, isRegistered: false)
+        }
+    }
+
     /// Asks the lanes for their counters and answers on the control loop.
     func report(_ answer: @escaping ([Claim: TrafficCounters]) -> Void) {
         group.gather(on: control, { $0.traffic() }, answer)

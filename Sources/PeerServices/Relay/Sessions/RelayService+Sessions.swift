@@ -95,7 +95,7 @@ extension RelayService {
     private func beginDatagrams(_ session: RelaySession) -> UInt32? {
         guard lanes.takesDatagrams, let lane = session.lanes.first else { return nil }
         let number = UInt32.random(in: 0 ... .max) & ~UInt32(ChannelGroup.maximum - 1) | UInt32(lane)
-        session.datagrams = number
+        session.datagrams = RelaySession.Datagrams(number: number)
         let (id, key, secret) = (session.id, session.key, session.secrets.datagramSecret)
         let protection: DatagramSecret.Protection = session.isPlain ? .plain : .encrypted
         lanes.on([lane]) { $0.beginDatagrams(number, of: id, key: key, secret, protection) }
@@ -113,6 +113,7 @@ extension RelayService {
 
     /// A plain data channel.
     func join(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool {
+        if hello.group.number == ChannelGroup.datagrams { return joinForDatagrams(channel, hello) }
         let number = Int(hello.group.number)
         guard let session = sessions[hello.group.session], session.isPlain, session.lanes.indices.contains(number),
             hello.isProven(by: session.secrets.plainSecret), session.numbers[number].use(hello.number)
@@ -122,8 +123,26 @@ extension RelayService {
         return true
     }
 
+    /// One for frames of datagrams.
+    private func joinForDatagrams(_ channel: ByteChannel, _ hello: DataChannelHello) -> Bool {
+        guard let session = sessions[hello.group.session], session.isPlain, let number = session.datagrams?.number,
+            let lane = session.lanes.first, hello.isProven(by: session.secrets.plainSecret),
+            session.datagrams?.plainNumbers.use(hello.number) == true
+        else { return false }
+        if let stream = channel.takeStream(for: lanes.loops[lane]) { lanes.addDatagrams(stream, number, at: lane) }
+        return true
+    }
+
     /// An encrypted one; TLS has proven that it belongs to this session.
     func join(_ stream: consuming Stream, _ group: ChannelGroup) -> Bool {
+        if group.number == ChannelGroup.datagrams {
+            guard let session = sessions[group.session], let number = session.datagrams?.number,
+                let lane = session.lanes.first
+            else { return false }
+            if lanes.loops[lane] !== loop { loop.unregister(stream) }
+            lanes.addDatagrams(stream, number, at: lane)
+            return true
+        }
         guard let session = sessions[group.session], session.lanes.indices.contains(Int(group.number)) else {
             return false
         }
@@ -174,7 +193,7 @@ extension RelayService {
         let id = session.id
         ports.sessionEnded(of: session.key)
         lanes.on(session.lanes) { $0.channels.end(id) }
-        if let number = session.datagrams, let lane = session.lanes.first {
+        if let number = session.datagrams?.number, let lane = session.lanes.first {
             lanes.on([lane]) { $0.endDatagrams(number, of: id) }
         }
     }

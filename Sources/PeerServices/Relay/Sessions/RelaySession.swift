@@ -6,6 +6,13 @@ internal import PeerWire
 final class RelaySession {
     enum Phase { case handshake, admitted, over }
 
+    struct Datagrams {
+        /// What they have in front.
+        let number: UInt32
+        /// Of the plain channels for their frames.
+        var plainNumbers = UsedNumbers()
+    }
+
     let id: SessionID
     let channel: ByteChannel
     var decoder = FrameDecoder()
@@ -23,8 +30,8 @@ final class RelaySession {
     var numbers: [UsedNumbers] = []
     /// Each has the group with its number here; none before the session is welcome.
     var lanes: [Int] = []
-    /// What its datagrams have in front; the lane with the first of its groups gets them.
-    var datagrams: UInt32?
+    /// The lane with the first of its groups gets them.
+    var datagrams: Datagrams?
     var admission: RelayHandshake.Admission?
     /// On whose account it is, once it is admitted.
     var membership: Grant.Membership?
