@@ -31,6 +31,8 @@ package final class PeerDatagrams: DatagramReceiver {
     private var timer: LoopTimer?
     private var timerDeadline: Instant?
     private var stream: DatagramStream?
+    /// The relay has said something on the stream: it has it.
+    private var hasStreamSpoken = false
     private var joiner = PieceJoiner()
 
     /// - Parameters:
@@ -85,21 +87,30 @@ package final class PeerDatagrams: DatagramReceiver {
         take(opened)
     }
 
-    /// A stream for frames stands, because datagrams do not get through. The relay is told at once that this end takes
-    /// it.
+    /// A stream for frames stands, because datagrams do not get through. With the relay's first word on it, it is told
+    /// that this end takes it.
     package func use(_ stream: consuming Stream, isRegistered: Bool, closed: @escaping () -> Void) {
         self.stream?.close()
         var own: DatagramStream?
         let made = DatagramStream(
-            on: loop, stream, isRegistered: isRegistered, received: { [weak self] in self?.take($0) },
+            on: loop, stream, isRegistered: isRegistered, received: { [weak self] in self?.takeFromStream($0) },
             closed: { [weak self] in
                 guard let self, self.stream === own else { return }
                 self.stream = nil
+                hasStreamSpoken = false
                 closed()
             })
         own = made
         self.stream = made
-        tellWay()
+        hasStreamSpoken = false
+    }
+
+    private func takeFromStream(_ bytes: UnsafeMutableRawBufferPointer) {
+        if !hasStreamSpoken {
+            hasStreamSpoken = true
+            tellWay()
+        }
+        take(bytes)
     }
 
     /// Whether frames are to go by a stream, and there is none.
@@ -130,7 +141,7 @@ package final class PeerDatagrams: DatagramReceiver {
     }
 
     private var current: FrameSender.Way {
-        if path.way == .stream, let stream { return .stream(stream) }
+        if path.way == .stream, hasStreamSpoken, let stream { return .stream(stream) }
         return datagrams
     }
 

@@ -61,6 +61,8 @@ package final class RelayDatagrams {
             closed: { [weak self] in if self?.stream === own { self?.stream = nil } })
         own = made
         self.stream = made
+        // Nothing but that the stream is in good hands: of a plain one the peer may say no more before.
+        _ = made.send(0) { _ in }
     }
 
     /// - Parameter source: of a datagram; `nil`: the frame came by the stream.
