@@ -17,12 +17,19 @@ public struct DatagramPath: Sendable {
         case change(Way)
         /// What comes through both ways has so many bytes at most.
         case fit(Int)
+        /// Goes on from another port: something on the way may hold the present one's flow for dead.
+        case renew
     }
 
     /// Without an answer for so long, none gets through.
     public static let patience = Instant.Span.seconds(1)
     /// A question is asked again after this, then after twice as long.
     private static let firstRepeat = Instant.Span.milliseconds(100)
+    /// The way is tried from another port when a question has no answer for so long.
+    private static let renewal = Instant.Span.milliseconds(450)
+    /// While visitors' datagrams come and go, and for this long after the last one, it is asked more often.
+    private static let busySpan = Instant.Span.seconds(5)
+    private static let busyInterval = Instant.Span.milliseconds(500)
     /// This end sends, and nothing has come for so long: is the relay still there?
     private static let silence = Instant.Span.milliseconds(400)
     /// While blocked, it is tried again so often.
@@ -49,6 +56,7 @@ public struct DatagramPath: Sendable {
         let isAfterSilence: Bool
         var next: Instant
         var pause: Instant.Span
+        var isRenewed = false
     }
 
     private struct Trial {
@@ -65,6 +73,8 @@ public struct DatagramPath: Sendable {
     private var trial: Trial?
     private var lastAsked: Instant
     private var lastSent: Instant
+    /// A visitor's datagram, either way.
+    private var lastCarried: Instant?
     /// This end has sent something since, and heard nothing.
     private var unheardSince: Instant?
     private var nextNumber: UInt32 = 1
@@ -89,8 +99,12 @@ public struct DatagramPath: Sendable {
     /// This end sent something by datagrams.
     public mutating func sent(at now: Instant) {
         lastSent = now
+        lastCarried = now
         if unheardSince == nil { unheardSince = now }
     }
+
+    /// A visitor's datagram came.
+    public mutating func carried(at now: Instant) { lastCarried = now }
 
     /// A genuine datagram of the relay came.
     public mutating func heard() { unheardSince = nil }
@@ -135,7 +149,10 @@ public struct DatagramPath: Sendable {
     }
 
     public var nextDeadline: Instant {
-        var deadline = question.map { min($0.next, $0.began + Self.patience) } ?? nextQuestion
+        var deadline = question.map { question in
+            let renewal = question.isRenewed ? Self.patience : Self.renewal
+            return min(question.next, question.began + min(renewal, Self.patience))
+        } ?? nextQuestion
         if phase == .standing { deadline = min(deadline, trial?.until ?? min(nextLarger, nextProof)) }
         return deadline
     }
@@ -145,11 +162,21 @@ public struct DatagramPath: Sendable {
         switch phase {
         case .trying: lastAsked
         case .blocked: lastAsked + Self.retry
-        case .standing: min(lastAsked + keepalive.span, (unheardSince ?? lastAsked + keepalive.span) + Self.silence)
+        case .standing:
+            min(
+                lastAsked + (isBusy ? Self.busyInterval : keepalive.span),
+                unheardSince.map { $0 + Self.silence } ?? lastAsked + keepalive.span)
         }
     }
 
+    /// When the last question was asked, visitors' datagrams came and went, or they have since.
+    private var isBusy: Bool { lastCarried.map { $0 + Self.busySpan > lastAsked } ?? false }
+
     private mutating func ask(_ now: Instant, _ actions: inout [Action]) {
+        if let question, !question.isRenewed, now - question.began >= Self.renewal {
+            self.question?.isRenewed = true
+            actions += [.renew, .ask(number: number(), size: Self.base)]
+        }
         if let question {
             if now - question.began >= Self.patience {
                 self.question = nil

@@ -24,7 +24,8 @@ package final class PeerDatagrams: DatagramReceiver {
     private let loop: EventLoop
     private let sealed: SealedDatagrams
     private let sender: FrameSender
-    private let socket: DatagramSocket
+    private let address: SocketAddress
+    private var socket: DatagramSocket
     private weak var frames: (any RelayFrames)?
     private let changed: (DatagramPath.Way) -> Void
     private var path: DatagramPath
@@ -51,6 +52,7 @@ package final class PeerDatagrams: DatagramReceiver {
         self.changed = changed
         sender = FrameSender(on: loop, sealed)
         path = DatagramPath(at: loop.now)
+        self.address = address
         socket = try DatagramSocket.connected(to: address, .betweenNodes)
         try socket.start(on: loop, self)
         perform(path.timePassed(at: loop.now))
@@ -120,8 +122,10 @@ package final class PeerDatagrams: DatagramReceiver {
         guard let frame = DatagramFrame(reading: bytes) else { return }
         switch consume frame {
         case .payload(let flow, let payload):
+            path.carried(at: loop.now)
             frames?.visited(flow, nil, UnsafeRawBufferPointer(payload), by: self)
         case .opening(let flow, let opening, let payload):
+            path.carried(at: loop.now)
             frames?.visited(flow, opening, UnsafeRawBufferPointer(payload), by: self)
         case .announcement(let flow, let opening): frames?.announced(flow, opening, by: self)
         case .piece(let flow, let piece, let part):
@@ -169,12 +173,22 @@ package final class PeerDatagrams: DatagramReceiver {
                     stream = nil
                 }
                 changed(way)
+            case .renew: renew()
             case .fit: break
             }
         }
         // Questions wait for nobody.
         if !actions.isEmpty { loop.datagrams?.flush() }
         schedule()
+    }
+
+    /// Another socket, and so another port of this machine.
+    private func renew() {
+        guard let fresh = try? DatagramSocket.connected(to: address, .betweenNodes) else { return }
+        do throws(SystemError) { try fresh.start(on: loop, self) } catch { return }
+        loop.datagrams?.flush()
+        socket.stop()
+        socket = fresh
     }
 
     private func ask(_ number: UInt32, _ size: Int) {

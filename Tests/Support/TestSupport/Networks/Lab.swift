@@ -174,6 +174,22 @@ public final class Lab: @unchecked Sendable {
             """)
     }
 
+    /// Whether the router lets UDP through; TCP always.
+    public func setUDP(_ nat: NAT, isOpen: Bool) throws {
+        try nft(
+            router(nat),
+            isOpen
+                ? "delete table inet blocked"
+                : """
+                table inet blocked {
+                    chain forwarded {
+                        type filter hook forward priority filter - 1; policy accept;
+                        meta l4proto udp drop
+                    }
+                }
+                """)
+    }
+
     /// The wire between the router and the internet is out, and back. Nobody sees a carrier loss at home.
     public func setLink(_ nat: NAT, up: Bool) throws {
         try ip(["-n \(prefix)-net link set nat-\(nat.rawValue) \(up ? "up" : "down")"])
