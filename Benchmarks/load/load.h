@@ -43,6 +43,11 @@ void churn(const struct options *options);
 void hold(const struct options *options);
 void fetch(const struct options *options);
 void stall(const struct options *options);
+void echo_datagrams(const struct options *options);
+void flood(const struct options *options);
+// The service's thread for datagrams: by their first byte they are echoed, or counted and dropped, or answered by the
+// count.
+void answer_datagrams(const char *host, int port);
 
 // common.c: failures end the program with one line and exit code 1.
 _Noreturn void fail(const char *what);

@@ -10,7 +10,7 @@ static const struct tool {
     const char *name;
     void (*run)(const struct options *);
 } tools[] = {{"serve", serve}, {"bulk", bulk}, {"ping", ping}, {"churn", churn}, {"hold", hold}, {"fetch", fetch},
-           {"stall", stall}};
+           {"stall", stall}, {"datagrams", echo_datagrams}, {"flood", flood}};
 
 static _Noreturn void usage(void) {
     fputs(
@@ -19,7 +19,9 @@ static _Noreturn void usage(void) {
         "       load ping|churn --port N --connections N [--seconds S] [--warm S]\n"
         "       load hold --port N --connections N\n"
         "       load stall --port N --service N --connections N --bytes N\n"
-        "       load fetch --host ADDRESS --port N --bytes N --count N [--connections N] [--pause S] [--keep 1]\n",
+        "       load fetch --host ADDRESS --port N --bytes N --count N [--connections N] [--pause S] [--keep 1]\n"
+        "       load datagrams --port N --connections FLOWS --count IN-FLIGHT --bytes N [--seconds S] [--warm S]\n"
+        "       load flood --port N --service N --bytes N [--seconds S] [--warm S]\n",
         stderr);
     exit(64);
 }

@@ -128,6 +128,7 @@ void serve(const struct options *options) {
     memset(buffer, 'x', sizeof buffer);
     for (int port = options->port; port < options->port + options->ports; port++)
         listen_on(options->host, port);
+    answer_datagrams(options->host, options->port);
     puts("ready");
     fflush(stdout);
     for (;;) {

@@ -15,6 +15,10 @@ MEMORY = [
     ("idle PSS, MiB", "pss_mib"), ("largest process: anonymous, MiB", "anonymous_mib"),
     ("resident, MiB", "resident_mib"), ("bytes per connection at 1,000", "bytes_at_1000"),
     ("at 4,000", "bytes_at_4000")]
+DATAGRAMS = [
+    ("one, p50", "datagrams-1", "p50_us"), ("32 in flight", "datagrams-1-32", "per_s"),
+    ("256 flows", "datagrams-256", "per_s"), ("flood, 64 B", "flood-64", "per_s"),
+    ("flood, 1,200 B", "flood-1200", "gbit_s"), ("CPU for each", "flood-64", "cpu_us")]
 FAR = [
     ("first byte", "first_ms"), ("100 KB", "page_ms"), ("its 90 %", "page_p90_ms"), ("10 MB", "file_ms"),
     ("16 × 100 KB", "burst_ms"), ("64 B, kept", "exchange_ms"), ("its 90 %", "exchange_p90_ms")]
@@ -73,6 +77,19 @@ def far(rows, subjects):
         lines += [["", subject.label] + [_ratio(figures, subject.key, figure, "direct") for _, figure in FAR]
                   for subject in subjects if subject.key in figures and subject.key != "direct"]
     return table(["each way, lost", "by direct"] + [title for title, _ in FAR], lines) if lines else ""
+
+
+def datagrams(rows, subjects):
+    """By nginx twice, where that was measured, and as they are."""
+    columns = [(title, row, figure) for title, row, figure in DATAGRAMS if row in rows]
+    lines = []
+    for subject in subjects:
+        if not any(subject.key in rows[row] for _, row, _ in columns):
+            continue
+        lines.append([subject.label] + [
+            f"{_ratio(rows[row], subject.key, figure, 'nginx')}: "
+            f"{_absolute(rows[row].get(subject.key, {}).get(figure))}" for _, row, figure in columns])
+    return table(["datagrams, by nginx twice"] + [title for title, _, _ in columns], lines) if lines else ""
 
 
 def number(value):

@@ -116,6 +116,48 @@ class Ping:
             "others": result["others"]}
 
 
+class Datagrams:
+    """64 bytes there and back, so many on their way at a time."""
+
+    is_for_datagrams = True
+
+    def __init__(self, flows, in_flight):
+        self.flows, self.in_flight = flows, in_flight
+        self.key = f"datagrams-{flows}" if in_flight == 1 else f"datagrams-{flows}-{in_flight}"
+
+    def measure(self, bench, subject):
+        result = visit(
+            bench, subject, "datagrams", "--port", subject.datagrams, "--connections", self.flows, "--count",
+            self.in_flight, "--bytes", 64)
+        if result["operations"] == 0:
+            raise BenchError("no datagram came back")
+        return {
+            "per_s": result["operations"] / result["seconds"], "p50_us": result["p50_us"], "p99_us": result["p99_us"],
+            "cpu_us": result["cpu_s"] * 1e6 / result["operations"],
+            "lost_share": result["lost"] / (result["operations"] + result["lost"]), "others": result["others"]}
+
+
+class Flood:
+    """As many datagrams as a visitor can send, and how many of them come to the service."""
+
+    is_for_datagrams = True
+
+    def __init__(self, length):
+        self.length = length
+        self.key = f"flood-{length}"
+
+    def measure(self, bench, subject):
+        result = visit(
+            bench, subject, "flood", "--port", subject.datagrams, "--service", bench.service, "--bytes", self.length)
+        if result["operations"] == 0:
+            raise BenchError("no datagram came through")
+        return {
+            "per_s": result["operations"] / result["seconds"],
+            "gbit_s": result["operations"] * self.length * 8 / result["seconds"] / 1e9,
+            "cpu_us": result["cpu_s"] * 1e6 / result["operations"],
+            "lost_share": 1 - result["operations"] / max(1, result["sent"]), "others": result["others"]}
+
+
 class Connect:
     """Connect, a byte each way, close."""
 
@@ -327,4 +369,5 @@ class Grown:
 
 ROWS = [
     Memory(), Map(), Bulk(1, "up"), Bulk(1, "down"), Bulk(8, "up"), Bulk(8, "down"), Ping(1), Ping(64), Connect(1),
-    Connect(64), HTTP(), Fair(), Fair(4), Stalled(), Grown()]
+    Connect(64), HTTP(), Fair(), Fair(4), Stalled(), Grown(), Datagrams(1, 1), Datagrams(1, 32), Datagrams(256, 1),
+    Flood(64), Flood(1200)]

@@ -22,6 +22,8 @@ class Subject:
     def __init__(self, scope, behind, web_behind, web_says=b"e"):
         self.scope, self.behind, self.web_behind, self.web_says = scope, behind, web_behind, web_says
         self.port, self.web = scope.port(), scope.port()
+        # Where datagrams lead to the service; None: it has no such way.
+        self.datagrams = None
         self.processes = []
         self.folder = scope.folder / self.key
         self.folder.mkdir(exist_ok=True)
@@ -99,6 +101,7 @@ class Direct(Subject):
 
     def launch(self):
         self.port, self.web = self.behind, self.web_behind
+        self.datagrams = self.behind
 
     @property
     def address(self):
@@ -147,10 +150,13 @@ class Nginx(Subject):
         ways = [(self.port, self.scope.port(), self.behind), (self.web, self.scope.port(), self.web_behind)]
         self._one("service-side", [(middle, target) for _, middle, target in ways])
         self._one("visitor-side", [(port, middle) for port, middle, _ in ways])
+        self.datagrams = self.port
 
     def _one(self, name, ways):
         servers = "\n".join(
             f"  server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{target}; }}" for port, target in ways)
+        port, target = ways[0]
+        servers += f"\n  server {{ listen 127.0.0.1:{port} udp reuseport; proxy_pass 127.0.0.1:{target}; }}"
         path = self.write(f"{name}.conf", f"""load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
 worker_processes 2;
@@ -285,6 +291,13 @@ class P2PRC(Subject):
         wait_for(
             "the peer has no verified mapping", lambda: peer.log.read_text().count(" verified") >= len(ways),
             limit=20 + len(ways) / 10, alive=[peer])
+        self.datagrams = self.map_datagrams(self.behind)
+
+    def map_datagrams(self, port):
+        """The public port; None where the program knows no UDP."""
+        words = [self.binary, "--mp", str(port), "--udp", "--home", self.home]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, text=True)
+        return int(done.stdout.split()[0].rsplit(":", 1)[1]) if done.returncode == 0 else None
 
     @property
     def home(self):
