@@ -162,14 +162,14 @@ static int is_anywhere(const struct inet_diag_msg *entry) {
 typedef int (*diag_choice)(const struct inet_diag_msg *);
 
 static int dump_ports(
-    int fd, int family, uint32_t states, diag_choice wanted, uint16_t *ports, int count, int capacity
+    int fd, int family, int protocol, uint32_t states, diag_choice wanted, uint16_t *ports, int count, int capacity
 ) {
     struct {
         struct nlmsghdr header;
         struct inet_diag_req_v2 request;
     } message = {
         .header = {.nlmsg_len = sizeof message, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = (uint8_t)family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states},
+        .request = {.sdiag_family = (uint8_t)family, .sdiag_protocol = (uint8_t)protocol, .idiag_states = states},
     };
     if (send(fd, &message, sizeof message, 0) != sizeof message) return -1;
     static __thread uint32_t buffer[8192];
@@ -186,25 +186,31 @@ static int dump_ports(
     }
 }
 
-static int diag_ports(uint32_t states, diag_choice wanted, uint16_t *ports, int capacity) {
+static int diag_ports(int protocol, uint32_t states, diag_choice wanted, uint16_t *ports, int capacity) {
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0) return -1;
-    int count = dump_ports(fd, AF_INET, states, wanted, ports, 0, capacity);
+    int count = dump_ports(fd, AF_INET, protocol, states, wanted, ports, 0, capacity);
     // A system without IPv6 answers with an error: then IPv4 is all there is.
-    int both = count < 0 ? -1 : dump_ports(fd, AF_INET6, states, wanted, ports, count, capacity);
+    int both = count < 0 ? -1 : dump_ports(fd, AF_INET6, protocol, states, wanted, ports, count, capacity);
     close(fd);
     return both < 0 ? count : both;
 }
 
 int clinux_listening_ports(uint16_t *ports, int capacity) {
     enum { LISTEN = 10 };
-    return diag_ports(1 << LISTEN, serves_loopback, ports, capacity);
+    return diag_ports(IPPROTO_TCP, 1 << LISTEN, serves_loopback, ports, capacity);
+}
+
+int clinux_datagram_ports(uint16_t *ports, int capacity) {
+    // The state of a socket for datagrams that is connected to nobody.
+    enum { CLOSE = 7 };
+    return diag_ports(IPPROTO_UDP, 1 << CLOSE, serves_loopback, ports, capacity);
 }
 
 int clinux_handshaking_ports(uint16_t *ports, int capacity) {
     // Both names that Linux has for it (include/net/tcp_states.h): of a connection, and of what will become one.
     enum { SYN_RECV = 3, NEW_SYN_RECV = 12 };
-    return diag_ports(1 << SYN_RECV | 1 << NEW_SYN_RECV, is_anywhere, ports, capacity);
+    return diag_ports(IPPROTO_TCP, 1 << SYN_RECV | 1 << NEW_SYN_RECV, is_anywhere, ports, capacity);
 }
 
 int clinux_ignore_syn(int fd, int on) {

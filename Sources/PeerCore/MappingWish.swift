@@ -51,6 +51,6 @@ public struct MappingWish: Hashable, Sendable {
         self.deny = deny
     }
 
-    /// Whether this node looks itself whether the target answers. Nobody can ask that of a service for datagrams.
-    public var isWatched: Bool { target != .serverPort && !isOnDemand && protocols.contains(.tcp) }
+    /// Whether this node looks itself whether the target answers.
+    public var isWatched: Bool { target != .serverPort && !isOnDemand }
 }

@@ -53,6 +53,8 @@ int clinux_watch_stop_signals(void);
 // TCP ports that have a listener on 127.0.0.1 or on all addresses, by sock_diag(7). How many were written to `ports`;
 // -1 where the system does not tell.
 int clinux_listening_ports(uint16_t *ports, int capacity);
+// The same of UDP ports to which a socket is bound that takes datagrams of everybody.
+int clinux_datagram_ports(uint16_t *ports, int capacity);
 // The same of TCP ports on which a handshake is under way that somebody else began; a port for each.
 int clinux_handshaking_ports(uint16_t *ports, int capacity);
 // A listener neither answers nor refuses who begins a handshake from now on (on), and completes those that are under

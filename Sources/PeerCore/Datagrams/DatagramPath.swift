@@ -149,10 +149,11 @@ public struct DatagramPath: Sendable {
     }
 
     public var nextDeadline: Instant {
-        var deadline = question.map { question in
-            let renewal = question.isRenewed ? Self.patience : Self.renewal
-            return min(question.next, question.began + min(renewal, Self.patience))
-        } ?? nextQuestion
+        var deadline =
+            question.map { question in
+                let renewal = question.isRenewed ? Self.patience : Self.renewal
+                return min(question.next, question.began + min(renewal, Self.patience))
+            } ?? nextQuestion
         if phase == .standing { deadline = min(deadline, trial?.until ?? min(nextLarger, nextProof)) }
         return deadline
     }

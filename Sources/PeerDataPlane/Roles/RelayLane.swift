@@ -40,7 +40,7 @@ package final class RelayLane {
         hub = socket.map { DatagramHub(on: loop, $0) }
         channels = ChannelPools(on: lane, policy: policy, wantChannels: reports.wantChannels)
         ports = AcceptingPorts(on: lane, sessions: channels, policy: policy, ranShort: reports.ranShort)
-        datagrams = DatagramPorts(on: loop, policy: policy)
+        datagrams = DatagramPorts(on: loop, sessions: channels, policy: policy)
         lane.add(ports)
         lane.add(datagrams)
         lane.add(channels)

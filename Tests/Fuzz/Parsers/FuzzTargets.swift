@@ -17,6 +17,7 @@ extension FuzzTarget {
         stream(
             "channel-frames", buffer: 8, longestInput: 20_000, decode: channelFrames, rewrite: { $0.frame }),
         FuzzTarget("channel-machine", longestInput: 256) { ChannelRun.judge($0) },
+        FuzzTarget("datagram-frame", longestInput: 128) { DatagramRun.judge($0) },
         stream(
             "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
             rewrite: { $0.message?.bytes }),

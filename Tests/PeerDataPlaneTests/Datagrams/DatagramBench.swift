@@ -124,9 +124,24 @@ final class DatagramBench {
     let ports: DatagramPorts
     let targets: DatagramTargets
     let routes = RouteTable()
+    private let directory = Directory()
     private(set) var relay: RelayDatagrams?
     private(set) var peer: PeerDatagrams?
     private var sessions: UInt64 = 0
+
+    /// What a session's visitors are held to.
+    private final class Directory: SessionDirectory {
+        var quota: VisitorQuota?
+        func terms(of session: SessionID) -> (source: HostAddress?, quota: VisitorQuota?)? { (nil, quota) }
+        func load(with stream: borrowing PeerReactor.Stream) -> ReserveGate.Load {
+            ReserveGate.Load(descriptors: 0, buffered: 0)
+        }
+    }
+
+    /// From now on for ports that are exposed.
+    func limit(_ limits: Grant.Limits) throws {
+        try relayLoop.on { [self] in directory.quota = VisitorQuota(limits, at: relayLoop.now) }
+    }
 
     static let key = NodeKey(bytes: [UInt8](repeating: 1, count: NodeKey.byteCount))!
     let claim = Claim(key: DatagramBench.key, mapping: MappingID(value: 5))
@@ -140,7 +155,7 @@ final class DatagramBench {
         let policy = VisitorPolicy(
             filter: NetworkFilter(), reserve: ReserveGate(descriptors: supply, buffers: supply))
         let (relayLoop, peerLoop) = (relayLoop, peerLoop)
-        ports = DatagramPorts(on: relayLoop, policy: policy)
+        ports = DatagramPorts(on: relayLoop, sessions: directory, policy: policy)
         hub = try relayLoop.on {
             let host = SocketAddress.Host.ipv4([127, 0, 0, 1])
             let hub = DatagramHub(

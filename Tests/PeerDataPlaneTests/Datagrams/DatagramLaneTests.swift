@@ -131,6 +131,29 @@ struct DatagramLaneTests {
         #expect(try service.told.isEmpty)
     }
 
+    @Test("are held to the membership's visitors, and to its bytes a second")
+    func limited() throws {
+        let bench = try DatagramBench()
+        try bench.begin()
+        let service = try DatagramParty(on: bench.world) { _ in [1] }
+        try bench.limit(Grant.Limits(connections: 2, bytesPerSecond: 20_000))
+        let port = try #require(try bench.expose(service.port).first)
+        let visitors = try (0..<3).map { _ in try DatagramParty(on: bench.world, to: port) }
+        for visitor in visitors.prefix(2) {
+            try visitor.send([[7]])
+            try eventually("an answer") { try visitor.told.count == 1 }
+        }
+        try visitors[2].send([[7]])
+        try eventually("the third one is turned away") {
+            try bench.relayLoop.on { bench.ports.traffic()[bench.claim]?.refused == 1 }
+        }
+        try visitors[0].send((0..<40).map { _ in Self.text(1_000) })
+        try eventually("what is too much is let go of") {
+            try bench.relayLoop.on { (bench.ports.traffic()[bench.claim]?.limited ?? 0) >= 15 }
+        }
+        #expect(try service.told.count <= 2 + 25)
+    }
+
     @Test("that strangers make up, replay or change reach nobody, and lead the answers nowhere else")
     func strangers() throws {
         let bench = try DatagramBench()

@@ -1,5 +1,6 @@
 import PeerCore
 import PeerReactor
+import PeerWire
 import Testing
 
 @testable import PeerServices
@@ -19,14 +20,18 @@ final class TargetWatchTests {
     deinit { time.stop() }
 
     private func watch(
-        _ host: String, _ port: UInt16, count: Int = 1, isOnDemand: Bool = false
+        _ host: String, _ port: UInt16, count: Int = 1, isOnDemand: Bool = false,
+        protocols: TransportProtocols = .tcp
     ) throws -> OnLoop<(watch: TargetWatch, words: Words)> {
         let loop = loop
         return try OnLoop(on: loop) {
             let words = Words()
+            var wish = MappingWish(
+                id: MappingID(value: 1), target: .service(host: host, port: port), protocols: protocols,
+                ports: .any(count: count))
+            wish.isOnDemand = isOnDemand
             let watch = TargetWatch(
-                on: loop, Resolver(), ListenerTables(on: loop), Endpoint(host: host, port: port), count: count,
-                isOnDemand: isOnDemand
+                on: loop, Resolver(), ListenerTables(on: loop), Endpoint(host: host, port: port), for: wish
             ) { words.all.append($0) }
             watch.onAnswered = { words.answers += 1 }
             watch.ask()
@@ -105,6 +110,31 @@ final class TargetWatchTests {
         #expect(try last(named)?.addresses.contains { $0.hostText == "127.0.0.1" || $0.hostText == "::1" } == true)
         #expect(try named.run { $0.watch.isLooking } == false)
         try time.throughout(.seconds(2), "without a word") { try self.last(numeric) == nil }
+    }
+
+    @Test("of a service for UDP on this machine knows whether a socket is bound to its port")
+    func datagrams() throws {
+        var service: DatagramSocket? = try DatagramSocket.bound(
+            port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        let port = try #require(service).local.port
+        let watched = try watch("127.0.0.1", port, protocols: .udp)
+        try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
+        service = nil
+        try time.eventually("gone") { try self.last(watched)?.states.silent[0] != nil }
+        let reason = try last(watched)?.states.silent[0]
+        #expect(reason == "nothing takes datagrams at 127.0.0.1:\(port)", "\(reason ?? "")")
+        service = try DatagramSocket.bound(port: port, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        try time.eventually("seen again") { try self.last(watched)?.states.answering == [0] }
+        withExtendedLifetime(service) {}
+    }
+
+    @Test("of a service for UDP elsewhere takes it for there, until a visitor's datagram was refused")
+    func datagramsElsewhere() throws {
+        let watched = try watch("127.0.0.9", 9, protocols: .udp)
+        try time.eventually("taken for there") { try self.last(watched)?.states.answering == [0] }
+        try watched.run { $0.watch.targetFailed(0, "Connection refused") }
+        #expect(try last(watched)?.states.silent[0] != nil)
+        try time.eventually("tried again") { try self.last(watched)?.states.answering == [0] }
     }
 
     @Test("is silent once it is stopped")

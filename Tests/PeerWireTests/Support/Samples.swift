@@ -234,7 +234,9 @@ enum Samples {
     static let answer = ReachabilityCheck.answer(nonce: nonce, mapping: mapping, by: peer)
 
     /// Tags that may be left out, by frame type.
-    static let optionalTags: [UInt8: Set<UInt8>] = [0x04: [6, 7, 8, 9], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2]]
+    static let optionalTags: [UInt8: Set<UInt8>] = [
+        0x04: [6, 7, 8, 9], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2],
+    ]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1], 0x22: [3], 0x28: [4]]
 

@@ -29,12 +29,16 @@ final class ClaimFlows {
         /// Of somebody whom the filter keeps out, from the address of the peer's own session: it may be the peer that
         /// checks its mapping, and gets nothing else.
         var isCheckOnly = false
+        /// Its place within the membership's limits.
+        var slot: VisitorQuota.Slot?
     }
 
     let claim: Claim
     let handle: UInt32
     private(set) var session: SessionID?
     private var channel: RelayDatagrams?
+    /// What the membership allows its visitors; `nil`: it is limited in nothing.
+    var quota: VisitorQuota?
     private let relayFilter: NetworkFilter
     private var filter = NetworkFilter()
     private var ports: [UInt16: DatagramPort] = [:]
@@ -59,7 +63,10 @@ final class ClaimFlows {
 
     /// Another session has the ports, or another filter holds.
     func begin(for session: SessionID, _ filter: NetworkFilter, by channel: RelayDatagrams?) {
-        if filter != self.filter { table.endAll() }
+        if filter != self.filter {
+            table.endAll()
+            for place in flows.indices { flows[place].slot = nil }
+        }
         self.filter = filter
         self.session = session
         use(channel)
@@ -95,10 +102,15 @@ final class ClaimFlows {
         let visitor = Visitor(address: source, offset: port.offset)
         let id: Table.ID
         var isCheckOnly = false
+        var slot: VisitorQuota.Slot?
         let arrival = table.spoke(visitor, at: now) {
-            if isAdmitted(source) { return true }
-            isCheckOnly = isCheck(bytes, from: source)
-            return isCheckOnly
+            guard isAdmitted(source) else {
+                isCheckOnly = isCheck(bytes, from: source)
+                return isCheckOnly
+            }
+            guard let quota else { return true }
+            slot = quota.admit(at: now)
+            return slot != nil
         }
         switch arrival {
         case .known(let known):
@@ -110,12 +122,13 @@ final class ClaimFlows {
         case .opened(let new, let displaced):
             id = new
             if let displaced { channel?.end(number(of: displaced)) }
-            let flow = Flow(local: local, isCheckOnly: isCheckOnly)
+            let flow = Flow(local: local, isCheckOnly: isCheckOnly, slot: slot)
             if Int(new.place) < flows.count { flows[Int(new.place)] = flow } else { flows.append(flow) }
         case .crowded, .refused:
             traffic.refused += 1
             return
         }
+        guard isAllowed(bytes.count, true, at: now) else { return }
         traffic.fromVisitors += 1
         traffic.bytesFromVisitors += UInt64(bytes.count)
         let opening: DatagramFrame.Opening? =
@@ -129,6 +142,16 @@ final class ClaimFlows {
         return filter.admits(source.host, and: relayFilter)
     }
 
+    /// Whether the membership's rate has so many bytes now; what is too much is let go of.
+    private func isAllowed(_ count: Int, _ isFromVisitor: Bool, at now: Instant) -> Bool {
+        guard let allowance = quota?.allowance else { return true }
+        let taken = allowance.take(upTo: count, isFromVisitor, at: now)
+        guard taken < count else { return true }
+        allowance.putBack(taken, isFromVisitor)
+        traffic.limited += 1
+        return false
+    }
+
     private func isCheck(_ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress) -> Bool {
         channel?.isFrom(source.host) == true
             && ReachabilityCheck.nonce(ofDatagram: UnsafeRawBufferPointer(bytes)) != nil
@@ -139,6 +162,7 @@ final class ClaimFlows {
         let id = Table.ID(number: flow)
         guard let visitor = table.answered(id, at: now), let port = ports[visitor.offset] else { return }
         flows[Int(id.place)].isKnown = true
+        guard isAllowed(bytes.count, false, at: now) else { return }
         traffic.toVisitors += 1
         traffic.bytesToVisitors += UInt64(bytes.count)
         guard let place = room.room(for: port.socket, bytes.count) else { return }
@@ -152,10 +176,15 @@ final class ClaimFlows {
         flows[Int(id.place)].isKnown = isKnown
     }
 
-    func ended(_ flow: DatagramFrame.Flow) { table.end(Table.ID(number: flow)) }
+    func ended(_ flow: DatagramFrame.Flow) {
+        let id = Table.ID(number: flow)
+        guard table.visitor(of: id) != nil else { return }
+        table.end(id)
+        flows[Int(id.place)].slot = nil
+    }
 
     func expire(at now: Instant) {
-        _ = table.expire(at: now)
+        for id in table.expire(at: now) { flows[Int(id.place)].slot = nil }
         traffic.flows = table.count
         traffic.opened = table.counts.opened
         traffic.displaced = table.counts.displaced

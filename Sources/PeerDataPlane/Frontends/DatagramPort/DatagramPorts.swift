@@ -5,6 +5,7 @@ package import PeerWire
 /// The relay's public ports for datagrams on one loop, and the flows of their visitors.
 package final class DatagramPorts: Frontend {
     private let loop: EventLoop
+    private let sessions: any SessionDirectory
     private let policy: VisitorPolicy
     private var claims: [Claim: ClaimFlows] = [:]
     private var byHandle: [UInt32: ClaimFlows] = [:]
@@ -12,8 +13,9 @@ package final class DatagramPorts: Frontend {
     private var nextHandle: UInt32 = 1
 
     /// - Parameter policy: this lane's share of it.
-    package init(on loop: EventLoop, policy: VisitorPolicy) {
+    package init(on loop: EventLoop, sessions: any SessionDirectory, policy: VisitorPolicy) {
         self.loop = loop
+        self.sessions = sessions
         self.policy = policy
     }
 
@@ -40,6 +42,7 @@ package final class DatagramPorts: Frontend {
     ) {
         let flows = claims[claim] ?? makeFlows(of: claim)
         flows.begin(for: session, filter, by: channels[session])
+        flows.quota = sessions.terms(of: session)?.quota
         flows.listen(sockets, isAll: isAll, on: loop)
     }
 
@@ -61,7 +64,13 @@ package final class DatagramPorts: Frontend {
         byHandle[flows.handle] = nil
     }
 
-    package func timePassed() { for flows in claims.values { flows.expire(at: loop.now) } }
+    package func timePassed() {
+        for flows in claims.values {
+            // A token may have been renewed.
+            flows.quota = flows.session.flatMap { sessions.terms(of: $0)?.quota }
+            flows.expire(at: loop.now)
+        }
+    }
 
     package func traffic() -> [Claim: DatagramTraffic] { claims.mapValues(\.traffic) }
 }
@@ -96,6 +105,8 @@ public struct DatagramTraffic: Hashable, Sendable {
     /// Flows that gave way to others, and visitors that got no place.
     public var displaced: UInt64 = 0
     public var refused: UInt64 = 0
+    /// Above the membership's rate.
+    public var limited: UInt64 = 0
     public var fromVisitors: UInt64 = 0
     public var toVisitors: UInt64 = 0
     public var bytesFromVisitors: UInt64 = 0

@@ -150,9 +150,9 @@ final class MappingBook {
     }
 
     private func watch(_ wish: MappingWish, _ endpoint: Endpoint) -> TargetWatch {
-        let watch = TargetWatch(
-            on: loop, resolver, tables, endpoint, count: wish.ports.count, isOnDemand: !wish.isWatched
-        ) { [weak self] word in self?.targetSeen(wish.id, word) }
+        let watch = TargetWatch(on: loop, resolver, tables, endpoint, for: wish) { [weak self] word in
+            self?.targetSeen(wish.id, word)
+        }
         watch.onAnswered = { [weak self] in self?.host?.changed() }
         return watch
     }

@@ -4,7 +4,8 @@ internal import PeerWire
 
 /// Knows whether the service behind each port of a mapping answers (`TargetPlan` says when to look): one on 127.0.0.1
 /// is looked up in the system's table of listeners, others are connected to now and then. One that is dialled for
-/// visitors alone is only looked up by its name. Belongs to the control loop.
+/// visitors alone is only looked up by its name. Of a service for UDP the system's table is all that can be known, and
+/// what a visitor's datagram met. Belongs to the control loop.
 final class TargetWatch {
     private static let limit = Instant.Span.seconds(2)
     /// What many ports of one look have to say is said together.
@@ -38,6 +39,7 @@ final class TargetWatch {
     private let endpoint: Endpoint
     private let count: Int
     private let isOnDemand: Bool
+    private let isForDatagrams: Bool
     private var name = Name()
     private var plan: TargetPlan
     private var wanted: [UInt16] = []
@@ -55,15 +57,16 @@ final class TargetWatch {
     var onAnswered: () -> Void = {}
 
     init(
-        on loop: EventLoop, _ resolver: Resolver, _ tables: ListenerTables, _ endpoint: Endpoint, count: Int,
-        isOnDemand: Bool, onWord: @escaping (Word) -> Void
+        on loop: EventLoop, _ resolver: Resolver, _ tables: ListenerTables, _ endpoint: Endpoint, for wish: MappingWish,
+        onWord: @escaping (Word) -> Void
     ) {
         self.loop = loop
         self.resolver = resolver
         self.tables = tables
         self.endpoint = endpoint
-        self.count = count
-        self.isOnDemand = isOnDemand
+        count = wish.ports.count
+        isOnDemand = wish.isOnDemand
+        isForDatagrams = !wish.protocols.contains(.tcp)
         self.onWord = onWord
         plan = TargetPlan(count: count)
         if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
@@ -104,7 +107,7 @@ final class TargetWatch {
         timer = loop.schedule(after: TargetPlan.interval) { [weak self] in self?.look() }
         if isOnDemand { return lookUp(after: Self.lookUpInterval) }
         if endpoint.host == "127.0.0.1" {
-            let table = tables.current()
+            let table = tables.current(isForDatagrams ? .udp : .tcp)
             if plan.listed(at: loop.now, { table.contains(self.endpoint.port &+ $0) }) { tell() }
             tellAnswered()
         }
@@ -160,6 +163,7 @@ final class TargetWatch {
 
     private func connect(_ offset: UInt16) {
         let places = name.places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
+        if isForDatagrams { return look(at: offset, places) }
         connectors[offset] = Connector(on: loop, to: places, kind: .atTheEdge, limit: Self.limit) {
             [weak self] stream, error in
             guard let self, !isStopped else { return }
@@ -172,6 +176,19 @@ final class TargetWatch {
             let isMoved = keep(host, offset, places)
             answered(isNews || isMoved)
         }
+    }
+
+    /// Of datagrams nobody answers to a connection: what the table of this machine does not deny is there.
+    private func look(at offset: UInt16, _ places: [SocketAddress]) {
+        let table = tables.current(.udp)
+        guard endpoint.host != "127.0.0.1" || !table.isKnown || table.contains(endpoint.port &+ offset) else {
+            error = "no socket is bound to it"
+            let place = Endpoint(host: endpoint.host, port: endpoint.port &+ offset)
+            return answered(plan.silent(offset, "nothing takes datagrams at \(place)", at: loop.now))
+        }
+        let isNews = plan.answered(offset, at: loop.now)
+        let isMoved = keep(places.first?.host, offset, places)
+        answered(isNews || isMoved)
     }
 
     /// Keeps where a port was found. `true` when that is another place than before.
@@ -242,24 +259,25 @@ final class TargetWatch {
     private var word: Word { Word(states: plan.states, addresses: addresses, hosts: hosts, error: error) }
 }
 
-/// The system's table of listeners, read at most every 100 ms however many mappings ask. Belongs to one loop.
+/// The system's tables of listeners, each read at most every 100 ms however many mappings ask. Belongs to one loop.
 final class ListenerTables {
-    private static let lifetime = Instant.Span.milliseconds(100)
-    private let loop: EventLoop
-    private var table = ListeningPorts()
-    private var readAt: Instant
-
-    init(on loop: EventLoop) {
-        self.loop = loop
-        readAt = loop.clock()
+    private struct Table {
+        let ports: ListeningPorts
+        let readAt: Instant
     }
 
-    func current() -> ListeningPorts {
+    private static let lifetime = Instant.Span.milliseconds(100)
+    private let loop: EventLoop
+    private var tables: [UInt8: Table] = [:]
+
+    init(on loop: EventLoop) { self.loop = loop }
+
+    /// - Parameter transport: TCP or UDP.
+    func current(_ transport: TransportProtocols) -> ListeningPorts {
         let now = loop.clock()
-        if now - readAt > Self.lifetime {
-            table = ListeningPorts()
-            readAt = now
-        }
-        return table
+        if let table = tables[transport.rawValue], now - table.readAt <= Self.lifetime { return table.ports }
+        let ports = ListeningPorts(transport)
+        tables[transport.rawValue] = Table(ports: ports, readAt: now)
+        return ports
     }
 }
