@@ -61,8 +61,8 @@ import Testing
     }
 
     static let keys: Set = [
-        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "p2prc_compat", "relays", "hook",
-        "lease_hours", "visitors.allow",
+        "name", "server_port", "bind", "advertise", "ports", "open", "plain", "udp", "p2prc_compat", "relays",
+        "hook", "lease_hours", "visitors.allow",
         "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
         "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
         "sources.handshakes_per_second", "sources.half_open", "reserve.descriptors", "reserve.buffers",

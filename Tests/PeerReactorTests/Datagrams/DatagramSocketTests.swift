@@ -206,6 +206,32 @@ struct DatagramSocketTests {
         #expect(answer.from == SocketAddress(numeric: host, port: port)!)
     }
 
+    @Test("that refuses keeps its port and has senders told so, until it admits them again", arguments: [true, false])
+    func refusing(_ isEverywhere: Bool) throws {
+        // By its number: one that the system chose is lost with the first refusal.
+        let port = try { try DatagramEnd().port }()
+        let socket = try bound(on: isEverywhere ? nil : SocketAddress.loopback(0).host, port: port).socket
+        let (loop, heard) = (loop, heard)
+        for turn in 1...3 {
+            socket.value.refuse()
+            let sender = Heard()
+            let visitor = Handed(try DatagramSocket.connected(to: .loopback(port), .atTheEdge))
+            try loop.run { try visitor.value.start(on: loop, sender) }
+            _ = try send([([1], nil)], by: visitor)
+            try eventually("nobody is there") { try loop.run { sender.errors } == [ECONNREFUSED] }
+            // On all addresses it is held against others that want all of them, and no more.
+            #expect(throws: SystemError("bind", code: EADDRINUSE)) {
+                let host = isEverywhere ? nil : SocketAddress.loopback(0).host
+                _ = try DatagramSocket.bound(port: port, on: host, .atTheEdge)
+            }
+            socket.value.admit()
+            _ = try send([([UInt8(turn)], nil)], by: visitor)
+            try eventually("it is heard") { try loop.run { heard.datagrams.count } == turn }
+            try loop.run { visitor.value.stop() }
+        }
+        #expect(try loop.run { heard.datagrams.map(\.bytes) } == [[1], [2], [3]])
+    }
+
     @Test("of those that share a port gets the datagrams whose first bytes name it")
     func steered() throws {
         let all = [heard, Heard(), Heard(), Heard()]
