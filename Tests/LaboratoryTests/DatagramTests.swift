@@ -6,11 +6,12 @@ extension LaboratoryTests {
     /// UDP through both kinds of NAT, with programs that are not ours, and what networks do to it.
     @Suite(.serialized, .timeLimit(.minutes(6)))
     struct DatagramTests {
-        /// A world with one service for UDP at home, and its public port.
+        /// A world with an echo for UDP at home, and its public port.
         private func tunnel(
             _ s: Scenario, _ nat: Lab.NAT, port: Int, _ words: [String]
         ) async throws -> (world: World, peer: Node, port: Int) {
             let world = try await World(s)
+            try await startEcho(s, world, nat, port: port)
             let peer = try await world.peer(behind: nat)
             let made = try await peer.command(["--mp", "\(port)"] + words)
             try #require(made.status == ExitCode.fine, "\(made.stderr)")
@@ -132,7 +133,6 @@ extension LaboratoryTests {
         func forgotten(_ nat: Lab.NAT) async throws {
             try await scenario { s in
                 let (world, _, port) = try await tunnel(s, nat, port: 5300, ["--udp"])
-                try await startEcho(s, world, nat, port: 5300)
                 let gap = try await gap(s, world, port: port, seconds: 8) { try world.lab.loseFlows(nat) }
                 print("without an answer for \(gap) ms")
                 try #require(gap < 2_000, "\(gap) ms")
@@ -143,7 +143,6 @@ extension LaboratoryTests {
         func blocked() async throws {
             try await scenario { s in
                 let (world, peer, port) = try await tunnel(s, .ordinary, port: 5300, ["--udp"])
-                try await startEcho(s, world, .ordinary, port: 5300)
                 let gap = try await gap(s, world, port: port, seconds: 8) {
                     try world.lab.setUDP(.ordinary, isOpen: false)
                 }
