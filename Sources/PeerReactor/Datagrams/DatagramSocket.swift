@@ -160,7 +160,7 @@ public final class DatagramSocket: EventSource {
     public func start(on loop: EventLoop, _ receiver: any DatagramReceiver) throws(SystemError) {
         self.receiver = receiver
         self.loop = loop
-        try loop.register(descriptor.raw, for: self)
+        try loop.registerReceiver(descriptor.raw, for: self)
     }
 
     /// Nothing is received any more. Call on the loop.

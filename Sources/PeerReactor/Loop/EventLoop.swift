@@ -172,6 +172,11 @@ public final class EventLoop: @unchecked Sendable {
         try place(source) { data in clinux_epoll_add(epoll, fd, Readiness.readable.rawValue, 0, data) }
     }
 
+    /// A socket for datagrams: edge-triggered, and no word of room to send, which each datagram that has gone would be.
+    func registerReceiver(_ fd: Int32, for source: EventSource) throws(SystemError) {
+        try place(source) { data in clinux_epoll_add(epoll, fd, Readiness.readable.rawValue, 1, data) }
+    }
+
     func unregister(_ fd: Int32) { clinux_epoll_delete(epoll, fd) }
 
     /// For a stream that goes to another loop.
