@@ -8,18 +8,17 @@ package import PeerWire
 package final class DialledDatagrams {
     private final class Session {
         let terms: SessionTerms
-        let number: UInt32
-        let secret: DatagramSecret
+        /// For as long as the session lasts: no number may be sealed twice with its keys.
+        let sealed: SealedDatagrams
         let address: SocketAddress
         var channel: PeerDatagrams?
         var dial: (any Cancellable)?
         /// Of the next stream.
         var streamNumber: UInt64 = 1
 
-        init(_ terms: SessionTerms, number: UInt32, secret: DatagramSecret, address: SocketAddress) {
+        init(_ terms: SessionTerms, _ sealed: SealedDatagrams, address: SocketAddress) {
             self.terms = terms
-            self.number = number
-            self.secret = secret
+            self.sealed = sealed
             self.address = address
         }
 
@@ -56,7 +55,9 @@ package final class DialledDatagrams {
     /// - Parameter address: of the relay's server port.
     package func begin(_ terms: SessionTerms, at address: SocketAddress) {
         guard let number = terms.datagrams, let secret = terms.datagramSecret else { return }
-        sessions[terms.session] = Session(terms, number: number, secret: secret, address: address)
+        let sealed = SealedDatagrams(
+            secret, terms.protection.isPlain ? .plain : .encrypted, sending: .toRelay, channel: number, at: loop.now)
+        sessions[terms.session] = Session(terms, sealed, address: address)
         routesChanged()
     }
 
@@ -72,11 +73,8 @@ package final class DialledDatagrams {
     }
 
     private func open(_ session: Session) {
-        let sealed = SealedDatagrams(
-            session.secret, session.terms.protection.isPlain ? .plain : .encrypted, sending: .toRelay,
-            channel: session.number, at: loop.now)
         session.channel = try? PeerDatagrams(
-            on: loop, to: session.address, session: session.terms.session, key: session.terms.key, sealed,
+            on: loop, to: session.address, session: session.terms.session, key: session.terms.key, session.sealed,
             frames: targets
         ) { [weak self, weak session] way in
             guard let self, let session else { return }

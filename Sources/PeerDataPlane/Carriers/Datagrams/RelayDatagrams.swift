@@ -89,9 +89,6 @@ package final class RelayDatagrams {
         sender.put(count, by: datagrams) { DatagramFrame.write(answer, to: $0, count: count) }
     }
 
-    /// Whether the peer's own datagrams come from that host.
-    func isFrom(_ host: HostAddress) -> Bool { follower.peer?.host == host }
-
     /// Whether the peer is to be told, by its session, that nothing is heard of it.
     func isMissing() -> Bool { stream == nil && follower.isMissing(at: loop.now) }
 

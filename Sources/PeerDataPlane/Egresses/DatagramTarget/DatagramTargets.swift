@@ -14,6 +14,7 @@ package final class DatagramTargets: RelayFrames {
     /// Of a mapping's flows.
     final class Table {
         var flows = FlowTable<Name>()
+        var byPlace: [UInt32: TargetFlow] = [:]
         var traffic = DatagramTraffic()
     }
 
@@ -131,17 +132,14 @@ package final class DatagramTargets: RelayFrames {
         let table = tables[mapping] ?? Table()
         tables[mapping] = table
         guard case .opened(let id, let displaced) = table.flows.spoke(name, at: loop.now) else { return nil }
-        if let displaced,
-            let loser = flows.values.first(where: { $0.id == displaced && $0.table === table })
-        {
-            letGo(loser)
-        }
+        if let displaced, let loser = table.byPlace[displaced.place] { letGo(loser) }
         let flow = TargetFlow(name, in: table, id, socket, of: self)
         do throws(SystemError) { try socket.start(on: loop, flow) } catch {
             table.flows.end(id)
             return nil
         }
         flows[name] = flow
+        table.byPlace[id.place] = flow
         share.began(for: name.relay)
         tick()
         return flow
@@ -154,6 +152,7 @@ package final class DatagramTargets: RelayFrames {
 
     private func letGo(_ flow: TargetFlow) {
         guard flows.removeValue(forKey: flow.name) != nil else { return }
+        flow.table.byPlace[flow.id.place] = nil
         if let number = flow.number { byNumber[Number(session: number.session, flow: number.flow)] = nil }
         flow.socket.stop()
         share.ended(for: flow.name.relay)
@@ -193,9 +192,9 @@ package final class DatagramTargets: RelayFrames {
     private func expire() {
         let now = loop.clock()
         for table in tables.values {
-            let ended = Set(table.flows.expire(at: now))
-            guard !ended.isEmpty else { continue }
-            for flow in flows.values where flow.table === table && ended.contains(flow.id) { letGo(flow) }
+            for ended in table.flows.expire(at: now) {
+                if let flow = table.byPlace[ended.place] { letGo(flow) }
+            }
         }
     }
 
@@ -218,10 +217,11 @@ package final class DatagramTargets: RelayFrames {
 /// A visitor's flow at the peer, with its socket towards the target.
 final class TargetFlow: DatagramReceiver {
     let name: DatagramTargets.Name
-    let table: DatagramTargets.Table
+    /// It holds its flows, and is gone no earlier than the last of them.
+    unowned let table: DatagramTargets.Table
     let id: FlowTable<DatagramTargets.Name>.ID
     let socket: DatagramSocket
-    private unowned let targets: DatagramTargets
+    private weak var targets: DatagramTargets?
     /// By which answers go.
     private(set) weak var channel: PeerDatagrams?
     /// What the relay calls it.
@@ -249,7 +249,7 @@ final class TargetFlow: DatagramReceiver {
     func received(
         _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
         on socket: DatagramSocket
-    ) { targets.answered(self, UnsafeRawBufferPointer(bytes)) }
+    ) { targets?.answered(self, UnsafeRawBufferPointer(bytes)) }
 
-    func failed(_ error: SystemError, on socket: DatagramSocket) { targets.failed(self, error) }
+    func failed(_ error: SystemError, on socket: DatagramSocket) { targets?.failed(self, error) }
 }

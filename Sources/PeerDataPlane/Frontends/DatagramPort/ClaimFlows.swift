@@ -37,6 +37,8 @@ final class ClaimFlows {
     let handle: UInt32
     private(set) var session: SessionID?
     private var channel: RelayDatagrams?
+    /// Where the peer's session comes from.
+    var source: HostAddress?
     /// What the membership allows its visitors; `nil`: it is limited in nothing.
     var quota: VisitorQuota?
     private let relayFilter: NetworkFilter
@@ -152,9 +154,8 @@ final class ClaimFlows {
         return false
     }
 
-    private func isCheck(_ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress) -> Bool {
-        channel?.isFrom(source.host) == true
-            && ReachabilityCheck.nonce(ofDatagram: UnsafeRawBufferPointer(bytes)) != nil
+    private func isCheck(_ bytes: UnsafeMutableRawBufferPointer, from visitor: DatagramAddress) -> Bool {
+        source == visitor.host && ReachabilityCheck.nonce(ofDatagram: UnsafeRawBufferPointer(bytes)) != nil
     }
 
     /// The service's answer goes to the flow's visitor, from the address that it spoke to.
@@ -197,7 +198,7 @@ final class DatagramPort: DatagramReceiver {
     /// By how many it is after the mapping's first port.
     let offset: UInt16
     private let loop: EventLoop
-    private unowned let flows: ClaimFlows
+    private weak var flows: ClaimFlows?
 
     init(_ socket: DatagramSocket, _ offset: UInt16, of flows: ClaimFlows, on loop: EventLoop) {
         self.socket = socket
@@ -209,5 +210,5 @@ final class DatagramPort: DatagramReceiver {
     func received(
         _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
         on socket: DatagramSocket
-    ) { flows.visited(self, bytes, from: source, to: local, at: loop.now) }
+    ) { flows?.visited(self, bytes, from: source, to: local, at: loop.now) }
 }

@@ -27,7 +27,10 @@ package final class DatagramPorts: Frontend {
         for flows in claims.values where flows.session == channel.session { flows.use(channel) }
     }
 
-    package func remove(_ session: SessionID) { channels[session] = nil }
+    package func remove(_ session: SessionID) {
+        channels[session] = nil
+        for flows in claims.values where flows.session == session { flows.use(nil) }
+    }
 
     // MARK: Ports
 
@@ -42,7 +45,7 @@ package final class DatagramPorts: Frontend {
     ) {
         let flows = claims[claim] ?? makeFlows(of: claim)
         flows.begin(for: session, filter, by: channels[session])
-        flows.quota = sessions.terms(of: session)?.quota
+        (flows.source, flows.quota) = sessions.terms(of: session) ?? (nil, nil)
         flows.listen(sockets, isAll: isAll, on: loop)
     }
 
