@@ -88,8 +88,8 @@ enum MapOutcome {
     /// node chose by itself it is not the user's to open.
     static func cure(_ row: ExposedMapping) -> String {
         guard row.isNamed else { return "this node looks for another relay (p2prc --view-rps --explain)" }
-        guard let ports = row.relayPorts ?? row.ports else { return "open that port in the relay's firewall" }
-        return "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall of \(row.relay)"
+        return FirewallText.opening(
+            row.relayPorts ?? row.ports, row.wish.protocols, in: "the firewall of \(row.relay)")
     }
 
     private static func status(_ refusal: RefusalReason?) -> ExitStatus {

@@ -56,7 +56,7 @@ final class ListingsWriter {
         if let closed = announcements.closedPort(in: documents.mappings), let port = closed.blindPort {
             log.warning(
                 "\(closed.peerName) does not reach its public port \(port) here, and visitors will not either: "
-                    + "\(Documents.opening(ports))"
+                    + "\(Documents.opening(ports, closed.type == .udp ? .udp : .tcp))"
             )
         }
         publisher.save(documents)

@@ -35,8 +35,15 @@ struct MappingTable {
         if rows.contains(where: { $0.name != nil }) { columns.append(Column("NAME") { $0.name ?? "-" }) }
         columns.append(
             Column("PUBLIC ADDRESS") { runs[$0]?.publicAddress ?? "-" })
-        if isWide { columns.append(Column("TYPE") { $0.type.rawValue }) }
+        let hasDatagrams = rows.contains { $0.type == .udp }
+        if isWide || hasDatagrams { columns.append(Column("TYPE") { $0.type.rawValue }) }
         columns += [Column("TARGET") { runs[$0]?.target ?? $0.target }, Column("STATE") { $0.state.rawValue }]
+        if hasDatagrams, rows.contains(where: { $0.way.carrier != nil }) {
+            columns.append(Column("CARRIER") { $0.type == .tcp ? "" : $0.way.carrier?.rawValue ?? "-" })
+        }
+        if traffic == nil, rows.contains(where: { $0.way.flows != nil }) {
+            columns.append(Column("FLOWS") { $0.way.flows.map { "\($0)" } ?? "" })
+        }
         columns += counters(for: rows)
         if isWide || rows.contains(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
             columns.append(
@@ -44,7 +51,7 @@ struct MappingTable {
         }
         if isWide {
             columns += [
-                Column("ENCRYPTION") { $0.encryption?.rawValue ?? "-" },
+                Column("ENCRYPTION") { $0.way.encryption?.rawValue ?? "-" },
                 Column("SERVER") { $0.serverName.isEmpty ? "-" : $0.serverName },
             ]
         }

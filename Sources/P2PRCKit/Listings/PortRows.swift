@@ -28,6 +28,8 @@ struct PortRows {
         same.reason = first.reason
         // Who saw it work is not shown.
         same.verifiedBy = first.verifiedBy
+        // Those of all ports stand in the first row.
+        same.way.flows = first.way.flows
         return same == first && target(first.target, count) == row.target && isAlike(first.reason, row.reason)
     }
 

@@ -13,7 +13,7 @@ extension MappingRegistry: Stoppable {
             // What waits for a relay goes on waiting.
             if copy.mappings[index].state != .waiting { copy.mappings[index].state = .offline }
             copy.mappings[index].verifiedBy = []
-            copy.mappings[index].encryption = nil
+            copy.mappings[index].way = MappingRegistry.Mapping.Way()
             copy.mappings[index].reason = "the node is stopped"
         }
         return copy

@@ -20,17 +20,6 @@ extension NodeController {
         relay?.hasSession(of: key) == true
             || peer.relayStandings.contains { $0.key == key && $0.state == .connected }
     }
-
-    /// Whether no visitor is connected, here or at this node's relays.
-    func whetherIdle(_ answer: @escaping (Bool) -> Void) {
-        let bound = LoopBound((self, answer), on: loop)
-        peer.report { exposed in
-            let (core, answer) = bound.value
-            guard exposed.allSatisfy({ $0.traffic.open == 0 }) else { return answer(false) }
-            guard let relay = core.relay else { return answer(true) }
-            relay.report { carried in bound.value.1(carried.allSatisfy { $0.traffic.open == 0 }) }
-        }
-    }
 }
 
 extension MeshService {

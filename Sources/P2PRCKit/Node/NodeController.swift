@@ -26,7 +26,7 @@ final class NodeController {
     var meshKeyTimer: LoopTimer?
     let home: Home
     let log: Logger
-    private let started: Instant
+    let started: Instant
     var mapWaits = MapWaits()
     var joins = Joins()
     /// Ends the process.
@@ -76,22 +76,7 @@ final class NodeController {
     /// What the node does at present: `relay`, `peer`, both or neither.
     var roles: [String] { (relay == nil ? [] : ["relay"]) + (peer.relayStandings.isEmpty ? [] : ["peer"]) }
 
-    func documents() -> Documents {
-        let own = relay.map {
-            Documents.OwnRelay(
-                endpoint: ownEndpoint($0), carried: $0.mappings(), allowsPlain: settings.isPlain,
-                ports: settings.relayPolicy.ports.usual)
-        }
-        var documents = Documents(
-            of: NamedNode(name: settings.name, key: keys.key), own: own, relays: peer.relayStandings,
-            known: mesh?.known ?? [],
-            exposed: peer.mappings(),
-            waiting: peer.relayStandings.isEmpty ? peer.allWishes.sorted { $0.id.value < $1.id.value } : [], now: .now)
-        listings.tell(ofMisfits: documents.leaveOutMisfits())
-        return documents
-    }
-
-    private func ownEndpoint(_ relay: RelayService) -> Endpoint {
+    func ownEndpoint(_ relay: RelayService) -> Endpoint {
         Endpoint(host: relay.publicHost ?? Self.ownHost(settings), port: settings.serverPort)
     }
 
@@ -110,20 +95,15 @@ final class NodeController {
     var remarkOnReach: [String]? {
         guard relay != nil, mesh?.standing == .notReachable else { return nil }
         let ports = settings.relayPolicy.ports.usual
+        let protocols = settings.carriesDatagrams ? "TCP and UDP" : "TCP"
         return [
-            "other nodes cannot reach this node, so none uses it as a reverse proxy: open TCP "
+            "other nodes cannot reach this node, so none uses it as a reverse proxy: open \(protocols) "
                 + "port \(settings.serverPort), and port\(ports.count == 1 ? "" : "s") \(ports) for visitors, in "
                 + "its firewall"
         ]
     }
 
     // MARK: Commands
-
-    func viewServers(_ answer: @escaping (ControlReply) -> Void) {
-        var reply = Self.reply(documents().servers)
-        reply.remarks = remarkOnReach
-        answer(reply)
-    }
 
     static func reply(_ document: some RegistryDocument) -> ControlReply {
         do throws(RegistryFault) {
@@ -154,28 +134,5 @@ final class NodeController {
             ports: .any(count: 1))
         keep(wish)
         peer.add(wish, isTemporary: false)
-    }
-
-    func status(_ answer: @escaping (ControlReply) -> Void) {
-        let bound = LoopBound((self, answer), on: loop)
-        let finish: @Sendable ([ExposedMapping], [CarriedMapping]) -> Void = { exposed, carried in
-            let (core, answer) = bound.value
-            answer(core.statusReply(exposed, carried))
-        }
-        peer.report { [loop] exposed in
-            guard let relay = bound.value.0.relay else { return finish(exposed, []) }
-            _ = loop
-            relay.report { carried in finish(exposed, carried) }
-        }
-    }
-
-    private func statusReply(_ exposed: [ExposedMapping], _ carried: [CarriedMapping]) -> ControlReply {
-        let uptime = loop.clock() - started
-        let status = StatusDocument(
-            core: self, uptimeSeconds: Int(uptime.nanoseconds / 1_000_000_000), exposed: exposed, carried: carried)
-        guard let bytes = try? OrderedJSON.encode(status) else {
-            return ControlReply(status: .failure, text: "the status cannot be written", document: nil)
-        }
-        return ControlReply(status: .success, text: "", document: String(decoding: bytes, as: UTF8.self))
     }
 }

@@ -1,4 +1,5 @@
 internal import PeerCore
+internal import PeerDataPlane
 internal import PeerReactor
 internal import PeerServices
 internal import PeerStorage
@@ -43,7 +44,19 @@ struct Documents: Sendable {
         for relay in known where !listed.contains(relay.key) { servers.servers.append(Self.row(relay)) }
         self.exposed = exposed
         for mapping in exposed { mappings.mappings += Self.rows(mapping, of: node) }
-        mappings.mappings += waiting.map { Self.row($0, of: node) }
+        mappings.mappings += waiting.flatMap { Self.rows($0, of: node) }
+        tellFlowsOnce()
+    }
+
+    /// Flows are counted by mapping, so one row has them.
+    private mutating func tellFlowsOnce() {
+        var told: Set<[String]> = []
+        for index in mappings.mappings.indices where mappings.mappings[index].way.flows != nil {
+            let row = mappings.mappings[index]
+            if !told.insert([row.mapping.description, row.role.rawValue]).inserted {
+                mappings.mappings[index].way.flows = nil
+            }
+        }
     }
 
     /// Takes out what no registry may hold, and says why.
@@ -99,7 +112,8 @@ struct Documents: Sendable {
                 row.verifiedBy = own?.verifiedBy ?? []
                 row.reason = (own == nil ? mapping.reason : own?.reason) ?? (mapping.isShort ? Self.shortage : nil)
                 row.receipt = mapping.receipt
-                row.encryption = encryption(mapping.isPlain)
+                row.way.encryption = encryption(mapping.isPlain)
+                row.tell(mapping.traffic, takesStream: mapping.takesStream)
                 row.says(mapping.wish)
                 return row
             }
@@ -107,12 +121,14 @@ struct Documents: Sendable {
     }
 
     /// A mapping that no relay was asked for yet.
-    private static func row(_ wish: MappingWish, of node: NamedNode) -> MappingRegistry.Mapping {
-        var row = MappingRegistry.Mapping(
-            wish.id, .tcp, of: node, at: "", role: .peer, state: .waiting, target: PeerService.text(wish.target))
-        row.reason = "no relay"
-        row.says(wish)
-        return row
+    private static func rows(_ wish: MappingWish, of node: NamedNode) -> [MappingRegistry.Mapping] {
+        transports(wish.protocols).map { type in
+            var row = MappingRegistry.Mapping(
+                wish.id, type, of: node, at: "", role: .peer, state: .waiting, target: PeerService.text(wish.target))
+            row.reason = "no relay"
+            row.says(wish)
+            return row
+        }
     }
 
     private static func rows(_ carried: CarriedMapping, name: String, own: OwnRelay) -> [MappingRegistry.Mapping] {
@@ -141,7 +157,10 @@ struct Documents: Sendable {
                 row.relay = own.endpoint.description
                 row.reason = Self.reason(carried, reported, own.ports)
                 row.leaseExpires = carried.isLive ? nil : lease.expires
-                row.encryption = encryption(carried.isPlain)
+                row.way.encryption = encryption(carried.isPlain)
+                if let datagrams = carried.traffic.datagrams {
+                    row.tell(carried.traffic, takesStream: datagrams.takesStream)
+                }
                 row.allow = carried.standing.filter?.allow ?? []
                 row.deny = carried.standing.filter?.deny ?? []
                 return row
@@ -149,15 +168,17 @@ struct Documents: Sendable {
         }
     }
 
-    static func opening(_ ports: PortRange) -> String {
-        "open TCP port\(ports.count == 1 ? "" : "s") \(ports) in the firewall here"
+    static func opening(_ ports: PortRange, _ protocols: TransportProtocols) -> String {
+        FirewallText.opening(ports, protocols, in: "the firewall here")
     }
 
     private static let shortage = "no descriptors are left here; visitors are refused (ulimit -n)"
 
     private static func reason(_ carried: CarriedMapping, _ state: MappingState, _ ports: PortRange) -> String? {
         if !carried.isLive { return "no session of this peer; its port refuses" }
-        if state == .unreachable { return "its peer does not reach it; \(Self.opening(ports))" }
+        if state == .unreachable {
+            return "its peer does not reach it; \(Self.opening(ports, carried.standing.lease.protocols))"
+        }
         return carried.isShort ? shortage : nil
     }
 
@@ -190,6 +211,13 @@ struct Documents: Sendable {
 }
 
 extension MappingRegistry.Mapping {
+    /// How its datagrams go, where there is a session.
+    fileprivate mutating func tell(_ traffic: TrafficCounters, takesStream: Bool) {
+        guard type == .udp, way.encryption != nil else { return }
+        way.carrier = takesStream ? .stream : .datagrams
+        way.flows = traffic.datagrams?.flows
+    }
+
     /// What its user said of it.
     fileprivate mutating func says(_ wish: MappingWish) {
         toldAs = wish.announcedAs.isEmpty ? nil : wish.announcedAs

@@ -18,6 +18,27 @@ struct StatusDocument: Codable {
         var Refused: UInt64
         var Bytes_from_visitors: UInt64
         var Bytes_to_visitors: UInt64
+        /// Of a mapping for UDP.
+        var Datagrams: Datagram_traffic?
+    }
+
+    struct Datagram_traffic: Codable {
+        var From_visitors: UInt64
+        var To_visitors: UInt64
+        /// Flows that gave way to newer ones.
+        var Displaced: UInt64
+        var Limited: UInt64
+        var Cut: UInt64
+        var Too_long: UInt64
+        var Lost: UInt64
+    }
+
+    /// Of this process.
+    struct Datagram_counts: Codable {
+        var Dropped: UInt64
+        var Forged: UInt64
+        var Late: UInt64
+        var Incomplete: UInt64
     }
 
     struct Turned_away: Codable {
@@ -48,10 +69,11 @@ struct StatusDocument: Codable {
     var reverse_proxy_servers: [ServerRegistry.Server]
     var reverse_proxy_mappings: [MappingRegistry.Mapping]
     var Mapping_traffic: [Traffic]
+    var Datagrams: Datagram_counts
     var Strangers: Turned_away
 
-    init(core: NodeController, uptimeSeconds: Int, exposed: [ExposedMapping], carried: [CarriedMapping]) {
-        let documents = core.documents()
+    init(of core: NodeController, uptimeSeconds: Int, _ counted: NodeController.Counted) {
+        let documents = core.documents(counted)
         let rejected = core.server.rejected
         Name = core.settings.name
         Key = core.keys.key.description
@@ -69,8 +91,13 @@ struct StatusDocument: Codable {
         reverse_proxy_mappings = documents.mappings.mappings
         var seen: Set<MappingID> = []
         Mapping_traffic =
-            exposed.filter { seen.insert($0.wish.id).inserted }.map { Self.traffic($0.wish.id, "peer", $0.traffic) }
-            + carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
+            counted.exposed.filter { seen.insert($0.wish.id).inserted }.map {
+                Self.traffic($0.wish.id, "peer", $0.traffic)
+            }
+            + counted.carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
+        Datagrams = Datagram_counts(
+            Dropped: counted.datagrams.dropped, Forged: counted.datagrams.forged, Late: counted.datagrams.late,
+            Incomplete: counted.datagrams.incomplete)
         Strangers = Turned_away(
             Foreign: rejected.foreign, Silent: rejected.silent, Other_version: rejected.otherVersion,
             Crowded: rejected.crowded, Filtered: rejected.filtered, Unproven: rejected.unproven,
@@ -82,7 +109,12 @@ struct StatusDocument: Codable {
         Traffic(
             Mapping: id.description, Role: role, Connections: counters.connections, Open: counters.open,
             Failed: counters.failed, Refused: counters.refused, Bytes_from_visitors: counters.bytesFromVisitors,
-            Bytes_to_visitors: counters.bytesToVisitors)
+            Bytes_to_visitors: counters.bytesToVisitors,
+            Datagrams: counters.datagrams.map {
+                Datagram_traffic(
+                    From_visitors: $0.fromVisitors, To_visitors: $0.toVisitors, Displaced: $0.displaced,
+                    Limited: $0.limited, Cut: $0.cut, Too_long: $0.tooLong, Lost: $0.lost)
+            })
     }
 }
 

@@ -45,6 +45,12 @@ enum TextTable {
             let table = MappingTable(isWide: isWide, traffic: status.Mapping_traffic)
             lines += ["", table.text(MappingRegistry(mappings: status.reverse_proxy_mappings))]
         }
+        let datagrams = status.Datagrams
+        let counted = [
+            (datagrams.Dropped, "for want of room"), (datagrams.Late, "late or repeated"),
+            (datagrams.Incomplete, "with pieces missing"), (datagrams.Forged, "not genuine"),
+        ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+        if !counted.isEmpty { lines += ["", "datagrams dropped: " + counted.joined(separator: ", ")] }
         let rejected = status.Strangers
         let turnedAway =
             rejected.Foreign + rejected.Silent + rejected.Other_version + rejected.Crowded + rejected.Filtered

@@ -10,6 +10,8 @@ public struct TrafficCounters: Hashable, Sendable {
     public var refused: UInt64 = 0
     public var bytesFromVisitors: UInt64 = 0
     public var bytesToVisitors: UInt64 = 0
+    /// Of its datagrams, which the others count in; `nil`: it had none.
+    public var datagrams: DatagramTraffic?
 
     package init() {}
 
@@ -21,11 +23,13 @@ public struct TrafficCounters: Hashable, Sendable {
         sum.refused += right.refused
         sum.bytesFromVisitors += right.bytesFromVisitors
         sum.bytesToVisitors += right.bytesToVisitors
+        if let more = right.datagrams { sum.datagrams = (left.datagrams ?? DatagramTraffic()) + more }
         return sum
     }
 
     /// A flow of datagrams counts as a connection.
     mutating func add(_ datagrams: DatagramTraffic) {
+        self.datagrams = datagrams
         connections += datagrams.opened
         open += datagrams.flows
         refused += datagrams.refused

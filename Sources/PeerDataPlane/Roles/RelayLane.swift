@@ -25,7 +25,7 @@ package final class RelayLane {
     }
 
     private let lane: Lane
-    private let hub: DatagramHub?
+    private let hub: DatagramHub
     private let reports: Reports
     package let ports: AcceptingPorts
     package let channels: ChannelPools
@@ -33,11 +33,11 @@ package final class RelayLane {
 
     /// - Parameters:
     ///   - policy: this lane's share of it.
-    ///   - socket: at the server's port, for datagrams of peers; `nil`: this relay takes none.
+    ///   - socket: at the server's port, for datagrams of peers; `nil`: their frames take streams.
     package init(on loop: EventLoop, policy: VisitorPolicy, datagrams socket: DatagramSocket?, reports: Reports) {
         lane = Lane(on: loop)
         self.reports = reports
-        hub = socket.map { DatagramHub(on: loop, $0) }
+        hub = DatagramHub(on: loop, socket)
         channels = ChannelPools(on: lane, policy: policy, wantChannels: reports.wantChannels)
         ports = AcceptingPorts(on: lane, sessions: channels, policy: policy, ranShort: reports.ranShort)
         datagrams = DatagramPorts(on: loop, sessions: channels, policy: policy)
@@ -47,11 +47,11 @@ package final class RelayLane {
     }
 
     /// Call on the loop.
-    package func start() throws(SystemError) { try hub?.start() }
+    package func start() throws(SystemError) { try hub.start() }
 
     package func timePassed() {
         lane.timePassed()
-        for session in hub?.missing() ?? [] { reports.datagramsMissed(session) }
+        for session in hub.missing() { reports.datagramsMissed(session) }
     }
 
     /// A session's datagrams come to this lane.
@@ -61,7 +61,6 @@ package final class RelayLane {
         _ number: UInt32, of session: SessionID, key: NodeKey, _ secret: DatagramSecret,
         _ protection: DatagramSecret.Protection
     ) {
-        guard let hub else { return }
         let sealed = SealedDatagrams(
             secret, protection, sending: .toPeer, channel: number, at: lane.loop.now)
         let channel = RelayDatagrams(
@@ -72,12 +71,12 @@ package final class RelayLane {
 
     /// The peer of a session has dialled a stream for frames of datagrams.
     package func addDatagramStream(_ stream: consuming Stream, _ number: UInt32, isRegistered: Bool) {
-        hub?[number]?.use(stream, isRegistered: isRegistered)
+        hub[number]?.use(stream, isRegistered: isRegistered)
     }
 
     package func endDatagrams(_ number: UInt32, of session: SessionID) {
-        hub?[number]?.stop()
-        hub?.remove(number)
+        hub[number]?.stop()
+        hub.remove(number)
         datagrams.remove(session)
     }
 

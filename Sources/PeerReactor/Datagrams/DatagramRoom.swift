@@ -1,6 +1,29 @@
 internal import CDatagrams
 public import PeerWire
 
+/// What became of one loop's datagrams, since the process started.
+public struct DatagramCounts: Hashable, Sendable {
+    /// Dropped on the way out, for want of room in a socket.
+    public var dropped: UInt64 = 0
+    /// Came to a port for other nodes and were not genuine.
+    public var forged: UInt64 = 0
+    /// Came a second time, or so late that nobody knows.
+    public var late: UInt64 = 0
+    /// Came in pieces of which some did not.
+    public var incomplete: UInt64 = 0
+
+    public init() {}
+
+    public static func + (left: Self, right: Self) -> Self {
+        var sum = left
+        sum.dropped += right.dropped
+        sum.forged += right.forged
+        sum.late += right.late
+        sum.incomplete += right.incomplete
+        return sum
+    }
+}
+
 /// A loop's room for datagrams: a batch that came in, and those that wait to go out together by one socket. What goes
 /// out waits no longer than the batch lasts that it comes from, or until somebody calls `flush`.
 public final class DatagramRoom {
@@ -8,6 +31,7 @@ public final class DatagramRoom {
     private let outbox: OpaquePointer
     /// Whose datagrams wait.
     private var socket: DatagramSocket?
+    public var counts = DatagramCounts()
 
     /// `nil` when there is no memory.
     init?() {
@@ -61,6 +85,7 @@ public final class DatagramRoom {
         let sent = cdatagrams_flush(outbox, socket.descriptor.raw, socket.family, &socket.sendsBundles)
         socket.counts.sent += UInt64(sent.sent)
         socket.counts.dropped += UInt64(sent.dropped)
+        counts.dropped += UInt64(sent.dropped)
         socket.counts.tooLong += UInt64(sent.too_long)
         socket.counts.refused += UInt64(sent.refused)
         self.socket = nil

@@ -79,7 +79,7 @@ extension PeerService {
 
     private func whetherVisited(_ id: MappingID, _ answer: @escaping (Bool) -> Void) {
         let bound = LoopBound(answer, on: loop)
-        report { exposed in bound.value(exposed.contains { $0.wish.id == id && $0.traffic.open > 0 }) }
+        report { exposed, _ in bound.value(exposed.contains { $0.wish.id == id && $0.traffic.open > 0 }) }
     }
 
     /// Another relay has answered about a mapping, or is gone.

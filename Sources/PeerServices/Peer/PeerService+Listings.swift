@@ -1,12 +1,13 @@
 public import PeerCore
 public import PeerDataPlane
-internal import PeerReactor
+public import PeerReactor
 internal import PeerStorage
 public import PeerWire
 
 /// What listings are told of a peer's mappings and relays.
 extension PeerService {
-    public func mappings(_ traffic: [MappingID: TrafficCounters] = [:]) -> [ExposedMapping] {
+    /// - Parameter traffic: as it was counted just now.
+    public func mappings(_ traffic: [MappingID: TrafficCounters]? = nil) -> [ExposedMapping] {
         var rows: [ExposedMapping] = []
         for relay in order(relays) {
             let silence = silence(of: relay)
@@ -30,12 +31,21 @@ extension PeerService {
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
-                        isPlain: relay.terms?.protection.isPlain, failures: relay.connection.failures,
+                        isPlain: relay.terms?.protection.isPlain, takesStream: relay.datagramsTakeStream,
+                        failures: relay.connection.failures,
                         isShort: shortage.isThere, isNamed: relay.isNamed,
-                        traffic: traffic[agreement.wish.id] ?? TrafficCounters()))
+                        traffic: Self.counters(of: agreement.wish, traffic)))
             }
         }
         return rows
+    }
+
+    private static func counters(of wish: MappingWish, _ traffic: [MappingID: TrafficCounters]?) -> TrafficCounters {
+        guard let traffic else { return TrafficCounters() }
+        var counters = traffic[wish.id] ?? TrafficCounters()
+        // Nobody came yet.
+        if wish.protocols.contains(.udp), counters.datagrams == nil { counters.datagrams = DatagramTraffic() }
+        return counters
     }
 
     /// What this node's record tells of its mappings: those that the user wants told, where they are published and were
@@ -81,10 +91,13 @@ extension PeerService {
         }
     }
 
-    /// Asks the lanes for their counters and answers on the control loop.
-    public func report(_ answer: @escaping @Sendable ([ExposedMapping]) -> Void) {
+    /// Asks the lanes for their counters and answers on the control loop, with those of datagrams on these loops, a
+    /// relay's among them.
+    public func report(_ answer: @escaping @Sendable ([ExposedMapping], DatagramCounts) -> Void) {
         let bound = LoopBound(self, on: loop)
-        lanes.gather(on: loop, { $0.traffic() }) { traffic in answer(bound.value.mappings(traffic)) }
+        lanes.gather(on: loop, { $0.traffic() }) { traffic in
+            bound.value.lanes.countDatagrams(on: bound.value.loop) { answer(bound.value.mappings(traffic), $0) }
+        }
     }
 
     /// A target for people, as relays are told it.

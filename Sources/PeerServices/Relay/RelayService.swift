@@ -106,22 +106,23 @@ public final class RelayService {
         }
     }
 
-    /// One for each lane, at one port; none where the system has it for somebody else.
-    private func datagramSockets() -> [DatagramSocket] {
-        guard let port = setup.datagramPort else { return [] }
+    /// One for each lane, at one port; none where the system has it for somebody else. `nil`: this relay has no ports
+    /// for datagrams.
+    private func datagramSockets() -> [DatagramSocket]? {
+        guard let port = setup.datagramPort else { return nil }
         do throws(SystemError) {
             var sockets: [DatagramSocket] = []
             for _ in lanes.loops {
                 sockets.append(
                     try DatagramSocket.bound(port: port, on: setup.bindHost, .betweenNodes, isShared: true))
             }
-            // Where the kernel cannot, one lane has them all.
+            // Where the kernel cannot tell which lane a datagram is for, only the first lane has any.
             if sockets.count > 1, sockets[0].steer(bits: ChannelGroup.maximum.trailingZeroBitCount) != true {
                 sockets.removeLast(sockets.count - 1)
             }
             return sockets
         } catch {
-            log.warning("port \(port) for datagrams: \(error); peers' datagrams have to take their streams")
+            log.warning("UDP port \(port): \(error); peers' datagrams go over TCP until this relay restarts with it")
             return []
         }
     }

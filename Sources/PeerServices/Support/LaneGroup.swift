@@ -34,17 +34,33 @@ struct LaneGroup<Lane: AnyObject & SendableMetatype> {
 
     func onAll(_ body: @escaping @Sendable (Lane) -> Void) { on(Array(lanes.indices), body) }
 
+    /// Adds up what the loops count of their datagrams, and answers on the control loop.
+    func countDatagrams(on control: EventLoop, _ answer: @escaping (DatagramCounts) -> Void) {
+        let gathering = LaneGathering(DatagramCounts(), waitingFor: count)
+        let bound = LoopBound((gathering: gathering, answer: answer), on: control)
+        for loop in loops {
+            loop.execute {
+                let counts = loop.datagramCounts
+                control.execute {
+                    let (gathering, answer) = bound.value
+                    if gathering.add({ $0 = $0 + counts }) { answer(gathering.sum) }
+                }
+            }
+        }
+    }
+
     /// Adds up what the lanes count, and answers on the control loop when the last one has said it.
     func gather<Key: Hashable & Sendable>(
         on control: EventLoop, _ counters: @escaping @Sendable (Lane) -> [Key: TrafficCounters],
         _ answer: @escaping ([Key: TrafficCounters]) -> Void
     ) {
-        let bound = LoopBound((gathering: TrafficGathering<Key>(waitingFor: count), answer: answer), on: control)
+        let none: [Key: TrafficCounters] = [:]
+        let bound = LoopBound((gathering: LaneGathering(none, waitingFor: count), answer: answer), on: control)
         onAll { lane in
             let traffic = counters(lane)
             control.execute {
                 let (gathering, answer) = bound.value
-                if gathering.add(traffic) { answer(gathering.traffic) }
+                if gathering.add({ $0.merge(traffic) { $0 + $1 } }) { answer(gathering.sum) }
             }
         }
     }

@@ -19,6 +19,8 @@ extension MappingRegistry.Mapping: Codable {
         case leaseExpires = "Lease_expires"
         case receipt = "Receipt"
         case encryption = "Encryption"
+        case carrier = "Carrier"
+        case flows = "Flows"
         case toldAs = "Told_as"
         case name = "Name"
         case allow = "Allow"
@@ -43,8 +45,10 @@ extension MappingRegistry.Mapping: Codable {
         reason = try container.decodeTextIfContained(forKey: .reason)
         leaseExpires = container.contains(.leaseExpires) ? try container.decodeTime(forKey: .leaseExpires) : nil
         receipt = try container.decodeTextIfContained(forKey: .receipt)
-        encryption =
+        way.encryption =
             container.contains(.encryption) ? try container.decode(ChannelEncryption.self, forKey: .encryption) : nil
+        way.carrier = container.contains(.carrier) ? try container.decode(Way.Carrier.self, forKey: .carrier) : nil
+        way.flows = container.contains(.flows) ? try container.decodeCount(forKey: .flows) : nil
         toldAs = try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned)
         name = try container.decodeTextIfContained(forKey: .name)
         allow = try container.decodeNetworks(forKey: .allow)
@@ -68,7 +72,9 @@ extension MappingRegistry.Mapping: Codable {
         try container.encodeIfPresent(reason, forKey: .reason)
         try container.encodeIfPresent(leaseExpires?.rfc3339, forKey: .leaseExpires)
         try container.encodeIfPresent(receipt, forKey: .receipt)
-        try container.encodeIfPresent(encryption, forKey: .encryption)
+        try container.encodeIfPresent(way.encryption, forKey: .encryption)
+        try container.encodeIfPresent(way.carrier, forKey: .carrier)
+        try container.encodeIfPresent(way.flows, forKey: .flows)
         try container.encodeIfPresent(toldAs, forKey: .toldAs)
         try container.encodeIfPresent(name, forKey: .name)
         if !allow.isEmpty { try container.encode(allow.map(\.description), forKey: .allow) }

@@ -55,6 +55,25 @@ public struct MappingRegistry: RegistryDocument {
             case waiting
         }
 
+        /// How what visitors send gets from the relay to the peer.
+        public struct Way: Hashable, Sendable {
+            public enum Carrier: String, Codable, Hashable, Sendable {
+                case datagrams
+                /// A data channel, because no UDP gets through between the two.
+                case stream
+            }
+
+            /// That of data channels.
+            public var encryption: ChannelEncryption?
+            /// That of datagrams, in rows for UDP.
+            public var carrier: Carrier?
+            /// Visitors' flows at all ports of the mapping at the moment of asking, in its first row for UDP; `nil` in
+            /// the file.
+            public var flows: Int?
+
+            public init() {}
+        }
+
         /// Whose list the row is in.
         public enum Role: String, Codable, Hashable, Sendable { case peer, relay }
 
@@ -81,8 +100,8 @@ public struct MappingRegistry: RegistryDocument {
         public var leaseExpires: WallTime?
         /// The file in the home of the peer that holds what relay and peer signed.
         public var receipt: String?
-        /// How its data channels go; `nil` without a session.
-        public var encryption: ChannelEncryption?
+        /// Nothing is known of it without a session.
+        public var way = Way()
         /// By what name the peer's record tells others of it while it is verified; `nil` where it does not.
         public var toldAs: String?
         /// What its user calls it; `nil` where it has no name, and at a relay.

@@ -59,6 +59,14 @@ extension KeyedDecodingContainer {
         return port
     }
 
+    func decodeCount(forKey key: Key) throws -> Int {
+        guard let count = Int(exactly: try decode(Double.self, forKey: key)), count >= 0 else {
+            throw DecodingError.dataCorruptedError(
+                forKey: key, in: self, debugDescription: "a count is a whole number from 0 on")
+        }
+        return count
+    }
+
     func decodeNodeKey(forKey key: Key) throws -> NodeKey {
         try parse(try decode(String.self, forKey: key), forKey: key, as: "64 hexadecimal digits, lower case") {
             NodeKey($0)

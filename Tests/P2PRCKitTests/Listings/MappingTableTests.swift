@@ -10,11 +10,11 @@ import Testing
         _ id: UInt64, _ target: String, _ address: String?, _ port: UInt16?,
         state: MappingRegistry.Mapping.State = .verified,
         relay: String? = "relay1:8088", role: MappingRegistry.Mapping.Role = .peer, name: String? = nil,
-        deny: [Network] = []
+        deny: [Network] = [], type: MappingRegistry.Mapping.Transport = .tcp
     ) -> MappingRegistry.Mapping {
         let peer = NamedNode(name: "home", key: NodeKey(bytes: Array(repeating: 7, count: 32))!)
         var row = MappingRegistry.Mapping(
-            MappingID(value: id), .tcp, of: peer, at: "relay1", role: role, state: state, target: target)
+            MappingID(value: id), type, of: peer, at: "relay1", role: role, state: state, target: target)
         row.address = address
         row.blindPort = port
         row.relay = relay
@@ -59,6 +59,21 @@ import Testing
         let wide = Self.lines(MappingTable(isWide: true), rows)
         for word in ["TYPE", "ENCRYPTION", "SERVER", "PEER", "MAPPING", "TOLD AS"] { #expect(wide[0].contains(word)) }
         #expect(wide[2].contains("0000000000000001"))
+    }
+
+    @Test func `where there is UDP, the type, the carrier and the flows show, ports of a range in one row`() {
+        var rows = (0..<3).map {
+            Self.row(1, "127.0.0.1:\(9_000 + $0)", "203.0.113.11", UInt16(30_000 + $0), type: .udp)
+        }
+        for index in rows.indices { rows[index].way.carrier = .stream }
+        rows[0].way.flows = 7
+        let lines = Self.lines(MappingTable(), rows + [Self.row(2, "127.0.0.1:9100", "203.0.113.11", 30_100)])
+        #expect(
+            lines == [
+                "PUBLIC ADDRESS            TYPE  TARGET               STATE     CARRIER  FLOWS  REMARK",
+                "203.0.113.11:30000-30002  UDP   127.0.0.1:9000-9002  verified  stream   7",
+                "203.0.113.11:30100        TCP   127.0.0.1:9100       verified",
+            ])
     }
 
     @Test func `traffic stands beside its mapping, once`() {

@@ -188,7 +188,7 @@ final class DatagramBench {
             ports.add(channel)
             relay = channel
         }
-        let server = SocketAddress(host: .ipv4([127, 0, 0, 1]), port: hub.socket.local.port)
+        let server = SocketAddress(host: .ipv4([127, 0, 0, 1]), port: hub.socket?.local.port ?? 0)
         try peerLoop.on { [self] in
             peer?.stop()
             let sealed = SealedDatagrams(

@@ -163,7 +163,7 @@ struct DatagramLaneTests {
         let visitor = try DatagramParty(on: bench.world, to: port)
         try visitor.send([[1]])
         try eventually("an answer") { try visitor.told.count == 1 }
-        let stranger = try DatagramParty(on: bench.world, to: bench.hub.socket.local.port)
+        let stranger = try DatagramParty(on: bench.world, to: try #require(bench.hub.socket).local.port)
         var forged = [UInt8](repeating: 0, count: 60)
         forged[3] = UInt8(truncatingIfNeeded: try #require(bench.relay).number)
         for epoch: UInt8 in 0..<3 {

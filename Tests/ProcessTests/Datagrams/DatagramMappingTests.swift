@@ -71,6 +71,34 @@ extension ProcessTests {
             }
         }
 
+        @Test("where another program has the relay's UDP port, datagrams go over TCP")
+        func taken() async throws {
+            try await scenario { s in
+                let holder = try DatagramVisitor()
+                let relay = try await s.relay { $0.serverPort = holder.port }
+                try await relay.program.line(containing: "peers' datagrams go over TCP")
+                let service = try service()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let row = try await peer.verified(service.port)
+                let visitors = try (0..<3).map { _ in try DatagramVisitor() }
+                for visitor in visitors {
+                    for size in [0, 1_472, 65_000] {
+                        let text = Self.text(size)
+                        try #require(try visitor.ask(text, at: row.port) == text, "\(size) bytes")
+                    }
+                }
+                for node in [peer, relay] {
+                    let rows = try await node.viewRPM().filter { $0.type == "UDP" }
+                    try #require(rows.map(\.carrier) == ["stream"] && rows[0].flows ?? 0 >= 3, "\(rows)")
+                    let table = try await node.command(["--view-rpm"])
+                    try #require(table.stdout.contains("CARRIER") && table.stdout.contains("stream"), "\(table.stdout)")
+                }
+                withExtendedLifetime(holder) {}
+            }
+        }
+
         @Test("a relay with --no-udp refuses, and says so")
         func refused() async throws {
             try await scenario { s in

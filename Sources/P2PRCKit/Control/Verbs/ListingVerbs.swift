@@ -20,7 +20,7 @@ struct ViewMappingsVerb: Verb {
     static let name = "viewMappings"
 
     func perform(in node: NodeController, _ answer: @escaping (ControlReply) -> Void) {
-        answer(NodeController.reply(node.documents().mappings))
+        node.viewMappings(answer)
     }
 }
 

@@ -2,23 +2,24 @@ internal import PeerCore
 package import PeerReactor
 package import PeerWire
 
-/// The relay's end of the datagrams of all sessions on one lane: a socket at the server's port number. What does not
-/// authenticate is let go of without an answer.
+/// The relay's end of the datagrams of all sessions on one lane: a socket at the server's port number, where there is
+/// one; without it their frames take streams. What does not authenticate is let go of without an answer.
 package final class DatagramHub: DatagramReceiver {
     private let loop: EventLoop
-    let socket: DatagramSocket
+    let socket: DatagramSocket?
     private var channels: [UInt32: RelayDatagrams] = [:]
 
-    /// - Parameter socket: shares its port with those of the other lanes.
-    package init(on loop: EventLoop, _ socket: DatagramSocket) {
+    /// - Parameter socket: shares its port with those of the other lanes; `nil`: the system has the port for somebody
+    ///   else, or can't say which lane a datagram is for.
+    package init(on loop: EventLoop, _ socket: DatagramSocket?) {
         self.loop = loop
         self.socket = socket
     }
 
     /// Call on the loop.
-    package func start() throws(SystemError) { try socket.start(on: loop, self) }
+    package func start() throws(SystemError) { try socket?.start(on: loop, self) }
 
-    package func stop() { socket.stop() }
+    package func stop() { socket?.stop() }
 
     subscript(_ number: UInt32) -> RelayDatagrams? { channels[number] }
 

@@ -13,19 +13,20 @@ package final class FrameSender {
         case stream(DatagramStream)
     }
 
-    package struct Counts: Hashable, Sendable {
-        /// Too long for three pieces.
-        package var tooLong: UInt64 = 0
+    /// What became of a datagram.
+    package enum Fate {
+        case sent
         /// Sent in pieces.
-        package var cut: UInt64 = 0
+        case cut
+        /// Too long for three pieces.
+        case tooLong
         /// There was no way to the other end, or no room on it.
-        package var lost: UInt64 = 0
+        case lost
     }
 
     private let loop: EventLoop
     private let sealed: SealedDatagrams
     private var nextDatagram: UInt16 = 0
-    package private(set) var counts = Counts()
 
     init(on loop: EventLoop, _ sealed: SealedDatagrams) {
         self.loop = loop
@@ -38,24 +39,19 @@ package final class FrameSender {
     func send(
         _ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow, _ opening: DatagramFrame.Opening? = nil,
         by way: Way?
-    ) {
-        guard let way else {
-            counts.lost += 1
-            return
-        }
+    ) -> Fate {
+        guard let way else { return .lost }
         let overhead = opening == nil ? DatagramFrame.payloadOverhead : DatagramFrame.openingOverhead
         if case .datagrams(_, _, _, let largest) = way {
             let cut = FrameCut(largest: largest)
-            guard let pieces = cut.pieces(bytes.count, overhead: overhead) else {
-                counts.tooLong += 1
-                return
-            }
+            guard let pieces = cut.pieces(bytes.count, overhead: overhead) else { return .tooLong }
             if pieces > 1 {
                 if let opening { announce(flow, opening, way) }
-                return send(bytes, of: flow, in: pieces, cut, way)
+                send(bytes, of: flow, in: pieces, cut, way)
+                return .cut
             }
         }
-        put(overhead + bytes.count, by: way) { frame in
+        return put(overhead + bytes.count, by: way) { frame in
             if let opening {
                 DatagramFrame.write(.opening, flow, opening, to: frame)
             } else {
@@ -72,7 +68,6 @@ package final class FrameSender {
     private func send(
         _ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow, in pieces: Int, _ cut: FrameCut, _ way: Way
     ) {
-        counts.cut += 1
         nextDatagram &+= 1
         for index in 0..<pieces {
             let part = cut.part(index, of: pieces, bytes)
@@ -93,19 +88,19 @@ package final class FrameSender {
     /// - Parameters:
     ///   - count: of the frame.
     ///   - write: writes it where it is told to.
-    func put(_ count: Int, by way: Way?, _ write: (UnsafeMutableRawPointer) -> Void) {
+    @discardableResult
+    func put(_ count: Int, by way: Way?, _ write: (UnsafeMutableRawPointer) -> Void) -> Fate {
         switch way {
         case .datagrams(let socket, let end, let local, _):
             guard let room = loop.datagrams, let place = room.room(for: socket, count + DatagramHeader.overhead) else {
-                counts.tooLong += 1
-                return
+                return .tooLong
             }
             write(place + DatagramHeader.byteCount)
-            guard let length = sealed.seal(place, frame: count, at: loop.now) else { return }
+            guard let length = sealed.seal(place, frame: count, at: loop.now) else { return .lost }
             if let end { room.push(length, to: end, from: local) } else { room.push(length) }
-        case .stream(let stream):
-            if !stream.send(count, write) { counts.lost += 1 }
-        case nil: counts.lost += 1
+            return .sent
+        case .stream(let stream): return stream.send(count, write) ? .sent : .lost
+        case nil: return .lost
         }
     }
 }

@@ -66,7 +66,6 @@ package final class PeerDatagrams: DatagramReceiver {
         stream = nil
     }
 
-    package var counts: FrameSender.Counts { sender.counts }
     package var way: DatagramPath.Way { path.way }
     /// The relay has answered.
     package var isStanding: Bool { path.isStanding }
@@ -83,7 +82,7 @@ package final class PeerDatagrams: DatagramReceiver {
         on socket: DatagramSocket
     ) {
         guard let header = DatagramHeader(reading: UnsafeRawBufferPointer(bytes)),
-            let opened = sealed.open(bytes, header.number, at: loop.now)
+            let room = loop.datagrams, let opened = sealed.open(bytes, header.number, at: loop.now, &room.counts)
         else { return }
         path.heard()
         take(opened)
@@ -129,7 +128,7 @@ package final class PeerDatagrams: DatagramReceiver {
             frames?.visited(flow, opening, UnsafeRawBufferPointer(payload), by: self)
         case .announcement(let flow, let opening): frames?.announced(flow, opening, by: self)
         case .piece(let flow, let piece, let part):
-            guard let joined = joiner.take(piece, of: flow, part, at: loop.now) else { return }
+            guard let joined = joiner.take(piece, of: flow, part, on: loop) else { return }
             joined.withUnsafeBytes { frames?.visited(flow, nil, $0, by: self) }
         case .over(let flow): frames?.ended(flow, by: self)
         case .answer(let answer): perform(path.answered(answer, at: loop.now))
@@ -150,12 +149,13 @@ package final class PeerDatagrams: DatagramReceiver {
     }
 
     /// A service's answer goes to the relay.
-    package func send(_ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow) {
+    @discardableResult
+    package func send(_ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow) -> FrameSender.Fate {
         if path.way == .datagrams {
             path.sent(at: loop.now)
             schedule()
         }
-        sender.send(bytes, of: flow, by: current)
+        return sender.send(bytes, of: flow, by: current)
     }
 
     /// - Parameter kind: `known`, `unknown` or `over`.

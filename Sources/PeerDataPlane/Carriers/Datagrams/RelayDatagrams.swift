@@ -38,15 +38,15 @@ package final class RelayDatagrams {
 
     package func stop() { stream?.close() }
 
-    package var counts: FrameSender.Counts { sender.counts }
-
     // MARK: From the peer
 
     func received(
         _ bytes: UnsafeMutableRawBufferPointer, _ number: DatagramNumber, from source: DatagramAddress,
         to local: DatagramAddress
     ) {
-        guard let bytes = sealed.open(bytes, number, at: loop.now) else { return }
+        guard let room = loop.datagrams, let bytes = sealed.open(bytes, number, at: loop.now, &room.counts) else {
+            return
+        }
         if follower.heard(number, from: source) { self.local = local }
         take(bytes, from: source)
     }
@@ -71,7 +71,7 @@ package final class RelayDatagrams {
         switch consume frame {
         case .payload(let flow, let payload): frames?.answered(flow, UnsafeRawBufferPointer(payload), by: self)
         case .piece(let flow, let piece, let part):
-            guard let joined = joiner.take(piece, of: flow, part, at: loop.now) else { return }
+            guard let joined = joiner.take(piece, of: flow, part, on: loop) else { return }
             joined.withUnsafeBytes { frames?.answered(flow, $0, by: self) }
         case .known(let flow): frames?.told(flow, isKnown: true, by: self)
         case .unknown(let flow): frames?.told(flow, isKnown: false, by: self)
@@ -95,12 +95,15 @@ package final class RelayDatagrams {
     // MARK: To the peer
 
     private var datagrams: FrameSender.Way? {
-        guard let hub, let peer = follower.peer else { return nil }
-        return .datagrams(hub.socket, to: peer, from: local, largest: follower.largest)
+        guard let socket = hub?.socket, let peer = follower.peer else { return nil }
+        return .datagrams(socket, to: peer, from: local, largest: follower.largest)
     }
 
+    /// Whether frames go by a stream.
+    package var takesStream: Bool { follower.prefersStream || follower.peer == nil }
+
     private var way: FrameSender.Way? {
-        if follower.prefersStream || follower.peer == nil, let stream { return .stream(stream) }
+        if takesStream, let stream { return .stream(stream) }
         return datagrams
     }
 
@@ -109,9 +112,9 @@ package final class RelayDatagrams {
     /// - Parameter opening: the peer may not know the flow.
     package func send(
         _ bytes: UnsafeRawBufferPointer, of flow: DatagramFrame.Flow, _ opening: DatagramFrame.Opening?
-    ) {
+    ) -> FrameSender.Fate {
         follower.sent(at: loop.now)
-        sender.send(bytes, of: flow, opening, by: way)
+        return sender.send(bytes, of: flow, opening, by: way)
     }
 
     /// The flow has ended here.

@@ -1,5 +1,5 @@
 package import PeerCore
-internal import PeerReactor
+package import PeerReactor
 package import PeerWire
 
 /// One end's keys and numbers for the datagrams of a session. Belongs to its lane's loop.
@@ -17,9 +17,6 @@ package final class SealedDatagrams {
     private var openingEpoch: UInt16 = 0
     private var former: DatagramKey?
     private var next: DatagramKey?
-    /// Counted, because nothing is said about them: not genuine, or not for the first time.
-    package private(set) var strangers: UInt64 = 0
-    package private(set) var repeated: UInt64 = 0
 
     /// - Parameters:
     ///   - direction: of what this end sends.
@@ -60,12 +57,13 @@ package final class SealedDatagrams {
 
     /// Opens a datagram in its place.
     ///
-    /// - Returns: its frame; `nil` when it does not count: nothing may come of it then.
+    /// - Returns: its frame; `nil` when it does not count: nothing may come of it then but that `counts` tell.
     package func open(
-        _ datagram: UnsafeMutableRawBufferPointer, _ number: DatagramNumber, at now: Instant
+        _ datagram: UnsafeMutableRawBufferPointer, _ number: DatagramNumber, at now: Instant,
+        _ counts: inout DatagramCounts
     ) -> UnsafeMutableRawBufferPointer? {
         guard incoming.mayTake(number, at: now) else {
-            repeated += 1
+            counts.late += 1
             return nil
         }
         let frame: UnsafeMutableRawBufferPointer?
@@ -79,7 +77,7 @@ package final class SealedDatagrams {
             frame = next?.open(datagram, number)
         }
         guard let frame else {
-            strangers += 1
+            counts.forged += 1
             return nil
         }
         guard incoming.take(number, at: now) else { return nil }

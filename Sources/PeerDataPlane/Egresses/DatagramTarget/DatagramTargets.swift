@@ -78,7 +78,7 @@ package final class DatagramTargets: RelayFrames {
             route.pendingChecks[nonce] == opening.portOffset
         else { return false }
         let answer = ReachabilityCheck.answer(nonce: nonce, mapping: opening.mapping, by: identity())
-        answer.withUnsafeBytes { channel.send($0, of: number) }
+        answer.withUnsafeBytes { _ = channel.send($0, of: number) }
         channel.tell(.over, number)
         return true
     }
@@ -204,7 +204,8 @@ package final class DatagramTargets: RelayFrames {
         _ = flow.table.flows.answered(flow.id, at: loop.now)
         flow.table.traffic.toVisitors += 1
         flow.table.traffic.bytesToVisitors += UInt64(bytes.count)
-        if let number = flow.number { flow.channel?.send(bytes, of: number.flow) }
+        let fate = flow.number.flatMap { flow.channel?.send(bytes, of: $0.flow) } ?? .lost
+        flow.table.traffic.count(fate)
     }
 
     fileprivate func failed(_ flow: TargetFlow, _ error: SystemError) {

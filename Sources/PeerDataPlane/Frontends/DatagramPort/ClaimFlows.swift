@@ -136,7 +136,7 @@ final class ClaimFlows {
         let opening: DatagramFrame.Opening? =
             flows[Int(id.place)].isKnown
             ? nil : .init(mapping: claim.mapping, portOffset: port.offset, visitor: source)
-        channel?.send(UnsafeRawBufferPointer(bytes), of: number(of: id), opening)
+        traffic.count(channel?.send(UnsafeRawBufferPointer(bytes), of: number(of: id), opening) ?? .lost)
     }
 
     private func isAdmitted(_ source: DatagramAddress) -> Bool {
@@ -189,6 +189,7 @@ final class ClaimFlows {
         traffic.flows = table.count
         traffic.opened = table.counts.opened
         traffic.displaced = table.counts.displaced
+        traffic.takesStream = channel?.takesStream == true
     }
 }
 

@@ -110,8 +110,43 @@ public struct DatagramTraffic: Hashable, Sendable {
     public var refused: UInt64 = 0
     /// Above the membership's rate.
     public var limited: UInt64 = 0
+    /// Sent to the other node in pieces, too long for that, and dropped because there was no way to it.
+    public var cut: UInt64 = 0
+    public var tooLong: UInt64 = 0
+    public var lost: UInt64 = 0
+    /// At a relay: they go by a stream at present.
+    public var takesStream = false
     public var fromVisitors: UInt64 = 0
     public var toVisitors: UInt64 = 0
     public var bytesFromVisitors: UInt64 = 0
     public var bytesToVisitors: UInt64 = 0
+
+    package init() {}
+
+    mutating func count(_ fate: FrameSender.Fate) {
+        switch fate {
+        case .sent: break
+        case .cut: cut += 1
+        case .tooLong: tooLong += 1
+        case .lost: lost += 1
+        }
+    }
+
+    static func + (left: Self, right: Self) -> Self {
+        var sum = left
+        sum.flows += right.flows
+        sum.opened += right.opened
+        sum.displaced += right.displaced
+        sum.refused += right.refused
+        sum.limited += right.limited
+        sum.cut += right.cut
+        sum.tooLong += right.tooLong
+        sum.lost += right.lost
+        sum.takesStream = left.takesStream || right.takesStream
+        sum.fromVisitors += right.fromVisitors
+        sum.toVisitors += right.toVisitors
+        sum.bytesFromVisitors += right.bytesFromVisitors
+        sum.bytesToVisitors += right.bytesToVisitors
+        return sum
+    }
 }

@@ -34,7 +34,8 @@ extension PeerService {
     }
 
     private func cure(_ agreement: PeerPortAgreement, _ relay: UsedRelay) -> String {
-        let ports = (relay.terms?.ports ?? agreement.ports).map { $0.count == 1 ? "port \($0)" : "ports \($0)" } ?? "it"
-        return "open TCP \(ports) in the firewall of relay \(relay.endpoint)"
+        FirewallText.opening(
+            relay.terms?.ports ?? agreement.ports, agreement.wish.protocols,
+            in: "the firewall of relay \(relay.endpoint)")
     }
 }

@@ -22,6 +22,8 @@ public struct ExposedMapping: Sendable {
     public var receipt: String?
     /// Whether data channels go without encryption; `nil` without a session.
     public var isPlain: Bool?
+    /// Visitors' datagrams take a data channel, because no UDP gets through to the relay.
+    public var takesStream = false
     /// Attempts in a row that failed for a known reason, where there is no session.
     public var failures: Int
     /// Visitors are refused for want of descriptors.

@@ -20,7 +20,7 @@ final class RelayLanes {
     private var group = LaneGroup<RelayLane>()
     private weak var host: (any RelayLanesHost)?
     private var plan: LanePlan
-    /// Peers' datagrams have a way to this relay.
+    /// This relay has public ports for datagrams.
     private(set) var takesDatagrams = false
 
     init(on control: EventLoop, _ loops: [EventLoop]) {
@@ -32,8 +32,9 @@ final class RelayLanes {
     /// - Parameters:
     ///   - host: the lanes do not keep it alive.
     ///   - policy: of all lanes together.
-    ///   - datagrams: sockets at the server's port, one for each lane; none: this relay takes no datagrams.
-    func start(for host: any RelayLanesHost, policy: VisitorPolicy, datagrams: [DatagramSocket] = []) {
+    ///   - datagrams: sockets at the server's port, one for each lane; for those without one frames of datagrams take
+    ///     streams. `nil`: this relay takes no datagrams.
+    func start(for host: any RelayLanesHost, policy: VisitorPolicy, datagrams: [DatagramSocket]? = nil) {
         let share = policy.share(of: loops.count)
         self.host = host
         let bound = LoopBound(Weak(self), on: control)
@@ -45,10 +46,10 @@ final class RelayLanes {
                 datagramsMissed: { session in
                     control.execute { bound.value.value?.host?.datagramsMissed(session) }
                 })
-            return RelayLane(
-                on: loop, policy: share, datagrams: index < datagrams.count ? datagrams[index] : nil, reports: reports)
+            let socket = datagrams.flatMap { index < $0.count ? $0[index] : nil }
+            return RelayLane(on: loop, policy: share, datagrams: socket, reports: reports)
         }
-        takesDatagrams = !datagrams.isEmpty
+        takesDatagrams = datagrams != nil
         group.onAll { try? $0.start() }
     }
 

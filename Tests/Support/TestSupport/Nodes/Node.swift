@@ -237,6 +237,8 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     /// Its place in the home.
     public let receipt: String?
     public let encryption: String?
+    public let carrier: String?
+    public let flows: Int?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -253,6 +255,8 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
         case reason = "Reason"
         case receipt = "Receipt"
         case encryption = "Encryption"
+        case carrier = "Carrier"
+        case flows = "Flows"
     }
 
     public var port: Int { blindPort ?? -1 }
