@@ -32,6 +32,8 @@ public struct NodeConfig: Hashable, Sendable {
     public var peers = NetworkFilter.everybody
     /// For each membership without limits of its own.
     public var limits = RelayCore.Policy.usualLimits
+    /// For each mapping for UDP.
+    public var datagrams = DatagramLimits()
     public var sources = SourceGate.Limits()
     public var reserve = Reserve()
     /// Networks that are dialled on others' word, besides public addresses and networks that this machine is part of.

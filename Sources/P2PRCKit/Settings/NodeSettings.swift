@@ -98,7 +98,11 @@ public struct NodeSettings: Sendable {
     }
 
     /// Which visitors a relay lets in.
-    var visitorPolicy: VisitorPolicy { VisitorPolicy(filter: config.visitors, reserve: usualReserveGate) }
+    var visitorPolicy: VisitorPolicy {
+        var policy = VisitorPolicy(filter: config.visitors, reserve: usualReserveGate)
+        policy.datagrams = config.datagrams
+        return policy
+    }
 
     /// With what this process may have; buffers get a quarter of the memory.
     private var usualReserveGate: ReserveGate {

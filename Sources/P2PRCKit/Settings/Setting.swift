@@ -151,6 +151,49 @@ extension Setting {
             example: "\"10MB\"", "for one membership, in each direction, with a burst of one second"
         ).forRelay(),
         Setting(
+            "limits.datagrams_per_second", \.limits.datagramsPerSecond, .count, standard: "no limit",
+            example: "50000", "for one membership, in each direction, with a burst of one second"
+        ).forRelay(),
+        Setting(
+            "datagrams.flows", \.datagrams.flows, .number(1...1_048_575),
+            "flows of one mapping for UDP; the one idle longest gives way"
+        ).forRelay(),
+        Setting(
+            "datagrams.flows_per_source", \.datagrams.flowsPerSource, .count, standard: "no limit", example: "1024",
+            "of those, flows of one address"
+        ).forRelay(),
+        Setting(
+            "datagrams.idle_unanswered", \.datagrams.idleUnanswered, .count,
+            "seconds after which a silent flow ends that the service never answered"
+        ).forRelay(),
+        Setting(
+            "datagrams.idle", \.datagrams.idle, .count, "seconds after which a silent flow ends that it answered"
+        ).forRelay(),
+        Setting(
+            "datagrams.per_second", \.datagrams.mapping.datagramsPerSecond, .count, standard: "no limit",
+            example: "20000", "of one mapping, in each direction, with a burst of one second"
+        ).forRelay(),
+        Setting(
+            "datagrams.bytes_per_second", \.datagrams.mapping.bytesPerSecond, .bytes(from: 1), standard: "no limit",
+            example: "\"20MB\"", "the same in bytes"
+        ).forRelay(),
+        Setting(
+            "datagrams.new_flows_per_second", \.datagrams.mapping.newFlowsPerSecond, .count, standard: "no limit",
+            example: "2000", "of one mapping"
+        ).forRelay(),
+        Setting(
+            "datagrams.source_per_second", \.datagrams.source.datagramsPerSecond, .count, standard: "no limit",
+            example: "5000", "of one address at one mapping, in each direction, with a burst of one second"
+        ).forRelay(),
+        Setting(
+            "datagrams.source_bytes_per_second", \.datagrams.source.bytesPerSecond, .bytes(from: 1),
+            standard: "no limit", example: "\"5MB\"", "the same in bytes"
+        ).forRelay(),
+        Setting(
+            "datagrams.source_new_flows_per_second", \.datagrams.source.newFlowsPerSecond, .count,
+            standard: "no limit", example: "200", "of one address at one mapping"
+        ).forRelay(),
+        Setting(
             "sources.handshakes_per_second", \.sources.handshakesPerSecond, .count,
             "handshakes from one address (IPv6: /64) that has no session"
         ).forRelay(),
@@ -179,6 +222,11 @@ extension Setting {
             "limits",
             "Relay: what one membership has at most. A membership is the mesh key from one network (IPv4 /24, IPv6 "
                 + "/48); a token brings its own limits. A key that is left out is no limit, or the default."
+        ),
+        (
+            "datagrams",
+            "Relay: what the visitors of one mapping for UDP have at most, and one address of them (IPv6: /64). "
+                + "Datagrams above that are dropped."
         ),
         ("sources", "Relay: handshakes from one address (IPv6: /64) that has no session yet."),
         ("reserve", "Relay: what visitors never use up, so that sessions always can."),

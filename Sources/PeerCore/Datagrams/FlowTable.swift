@@ -1,3 +1,24 @@
+/// Who has a flow.
+public protocol FlowVisitor: Hashable, Sendable {
+    /// The host, which may have many flows: an address, of IPv6 a /64.
+    var source: UInt64 { get }
+}
+
+/// What a table of flows holds, and for how long.
+public struct FlowLimits: Hashable, Sendable {
+    public var flows = 4_096
+    /// Of one source, as a part of all places: flows that may be confirmed.
+    public var confirmedPart = 4
+    /// An idle flow ends after this while only the visitor has spoken.
+    public var oneWay = Instant.Span.seconds(30)
+    /// The same once the service has answered.
+    public var bothWays = Instant.Span.seconds(180)
+    /// A confirmed flow that was idle for less never gives way.
+    public var kept = Instant.Span.seconds(10)
+
+    public init() {}
+}
+
 /// The flows of one mapping: a visitor is an address that datagrams come from, and a flow is what it and the service
 /// say to each other until both are silent. No I/O, no clock.
 ///
@@ -6,19 +27,10 @@
 /// ```
 /// An address costs nothing to forge, and whoever forges one does not hear the answer. So when the table is full those
 /// give way that have not gone to and fro, the one idle longest first, and a confirmed one only when it was idle for a
-/// while: a flood of made-up addresses turns over its own places. Each step is one or two look-ups.
-public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
-    public struct Limits: Hashable, Sendable {
-        public var flows = 4_096
-        /// An idle flow ends after this while only the visitor has spoken.
-        public var oneWay = Instant.Span.seconds(30)
-        /// The same once the service has answered.
-        public var bothWays = Instant.Span.seconds(180)
-        /// A confirmed flow that was idle for less never gives way.
-        public var kept = Instant.Span.seconds(10)
-
-        public init() {}
-    }
+/// while: a flood of made-up addresses turns over its own places. A host that answers may have many flows, and of those
+/// a part of the table is confirmed at most, so that it keeps nobody else out. Each step is one or two look-ups.
+public struct FlowTable<Visitor: FlowVisitor>: Sendable {
+    public typealias Limits = FlowLimits
 
     /// A flow: its place, and how many had that place before. Whoever holds one of a flow that is over finds nothing.
     public struct ID: Hashable, Sendable {
@@ -87,6 +99,8 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     public private(set) var counts = Counts()
     private var entries: [Entry] = []
     private var places: [Visitor: UInt32] = [:]
+    /// How many confirmed flows each source has.
+    private var confirmed: [UInt64: Int] = [:]
     private var lines = [Line](repeating: Line(), count: Stage.allCases.count)
 
     public init(_ limits: Limits = Limits()) {
@@ -116,8 +130,7 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
         _ visitor: Visitor, at now: Instant, mayOpen: () -> Bool = { true }
     ) -> Arrival {
         if let place = places[visitor] {
-            let stage = entries[Int(place)].stage
-            move(place, to: stage == .opened ? .opened : .confirmed, at: now)
+            heard(place, at: now)
             return .known(id(of: place))
         }
         guard mayOpen() else { return .refused }
@@ -134,8 +147,7 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
 
     /// The same of a flow that is known.
     public mutating func spoke(in id: ID, at now: Instant) {
-        guard isThere(id) else { return }
-        move(id.place, to: entries[Int(id.place)].stage == .opened ? .opened : .confirmed, at: now)
+        if isThere(id) { heard(id.place, at: now) }
     }
 
     /// The service said something in a flow.
@@ -154,7 +166,11 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     }
 
     /// All flows are over.
-    public mutating func endAll() { for place in Array(places.values) { remove(place) } }
+    public mutating func endAll() -> [ID] {
+        let all = places.values.map { id(of: $0) }
+        for id in all { remove(id.place) }
+        return all
+    }
 
     /// Ends the flows that were idle for too long.
     public mutating func expire(at now: Instant) -> [ID] {
@@ -171,6 +187,18 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
     }
 
     // MARK: Places
+
+    private mutating func heard(_ place: UInt32, at now: Instant) {
+        let stage = entries[Int(place)].stage
+        guard stage == .answered else { return move(place, to: stage, at: now) }
+        let source = entries[Int(place)].visitor.source
+        let others = confirmed[source] ?? 0
+        guard others < max(1, limits.flows / max(1, limits.confirmedPart)) else {
+            return move(place, to: .answered, at: now)
+        }
+        confirmed[source] = others + 1
+        move(place, to: .confirmed, at: now)
+    }
 
     private func idleLimit(_ stage: Stage) -> Instant.Span { stage == .opened ? limits.oneWay : limits.bothWays }
 
@@ -213,6 +241,11 @@ public struct FlowTable<Visitor: Hashable & Sendable>: Sendable {
 
     private mutating func remove(_ place: UInt32) {
         places[entries[Int(place)].visitor] = nil
+        if entries[Int(place)].stage == .confirmed {
+            let source = entries[Int(place)].visitor.source
+            let others = (confirmed[source] ?? 1) - 1
+            confirmed[source] = others == 0 ? nil : others
+        }
         unlink(place)
         entries[Int(place)].generation = (entries[Int(place)].generation + 1) & (1 << ID.bits - 1)
         append(place, to: .free, at: entries[Int(place)].last)

@@ -24,6 +24,8 @@ public struct Grant: Hashable, Sendable {
         public var connectionsPerSecond: Int?
         /// In each direction, with a burst of one second.
         public var bytesPerSecond: Int?
+        /// In each direction, with a burst of one second.
+        public var datagramsPerSecond: Int?
 
         public init(
             keys: Int? = nil, leases: Int? = nil, mappings: Int? = nil, connections: Int? = nil,

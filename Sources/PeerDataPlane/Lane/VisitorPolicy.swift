@@ -5,6 +5,8 @@ public struct VisitorPolicy: Sendable {
     public var filter: NetworkFilter
     /// For all lanes together.
     public var reserve: ReserveGate
+    /// For each mapping.
+    public var datagrams = DatagramLimits()
     /// How many lanes share it; each with as much as it sees itself.
     package private(set) var lanes = 1
 
@@ -20,6 +22,7 @@ public struct VisitorPolicy: Sendable {
             limit: reserve.buffers.limit / max(1, lanes), reserve: reserve.buffers.reserve / max(1, lanes))
         var share = VisitorPolicy(
             filter: filter, reserve: ReserveGate(descriptors: reserve.descriptors, buffers: buffers))
+        share.datagrams = datagrams
         share.lanes = max(1, lanes)
         return share
     }

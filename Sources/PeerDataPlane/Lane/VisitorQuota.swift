@@ -11,6 +11,8 @@ package final class VisitorQuota: ByteAllowance {
         var newcomers: RateBucket?
         var fromVisitors: RateBucket?
         var toVisitors: RateBucket?
+        var datagramsFromVisitors: RateBucket?
+        var datagramsToVisitors: RateBucket?
 
         init(_ limits: Grant.Limits, at now: Instant) {
             self.limits = limits
@@ -22,6 +24,8 @@ package final class VisitorQuota: ByteAllowance {
             Self.hold(&newcomers, limits.connectionsPerSecond, now)
             Self.hold(&fromVisitors, limits.bytesPerSecond, now)
             Self.hold(&toVisitors, limits.bytesPerSecond, now)
+            Self.hold(&datagramsFromVisitors, limits.datagramsPerSecond, now)
+            Self.hold(&datagramsToVisitors, limits.datagramsPerSecond, now)
         }
 
         private static func hold(_ bucket: inout RateBucket?, _ rate: Int?, _ now: Instant) {
@@ -50,6 +54,7 @@ package final class VisitorQuota: ByteAllowance {
     /// Whether there is anything that lanes have to hold visitors to.
     package static func isNeeded(for limits: Grant.Limits) -> Bool {
         limits.connections != nil || limits.connectionsPerSecond != nil || limits.bytesPerSecond != nil
+            || limits.datagramsPerSecond != nil
     }
 
     /// A token was renewed. Who is here stays, also above a lower limit.
@@ -73,7 +78,27 @@ package final class VisitorQuota: ByteAllowance {
         state.withLock { state in
             state.open == 0 && state.newcomers?.isFull(at: now) != false && state.fromVisitors?.isFull(at: now) != false
                 && state.toVisitors?.isFull(at: now) != false
+                && state.datagramsFromVisitors?.isFull(at: now) != false
+                && state.datagramsToVisitors?.isFull(at: now) != false
         }
+    }
+
+    /// Whether a datagram of so many bytes may pass now; what is longer than the burst may when there is all of it.
+    package func takeDatagram(_ count: Int, _ isFromVisitor: Bool, at now: Instant) -> Bool {
+        state.withLock { state in
+            isFromVisitor
+                ? Self.takeDatagram(&state.datagramsFromVisitors, &state.fromVisitors, count, now)
+                : Self.takeDatagram(&state.datagramsToVisitors, &state.toVisitors, count, now)
+        }
+    }
+
+    private static func takeDatagram(
+        _ datagrams: inout RateBucket?, _ bytes: inout RateBucket?, _ count: Int, _ now: Instant
+    ) -> Bool {
+        if let there = bytes?.available(at: now), there < min(count, bytes?.burst ?? 0) { return false }
+        guard datagrams?.take(1, at: now) != false else { return false }
+        _ = bytes?.take(upTo: count, at: now)
+        return true
     }
 
     /// For a forwarder with the visitor on its left; `nil`: as fast as it goes.

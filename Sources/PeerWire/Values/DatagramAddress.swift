@@ -24,6 +24,9 @@ public struct DatagramAddress: Hashable, Sendable, CustomStringConvertible {
 
     public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 
+    /// The host, or of IPv6 its /64, as a number.
+    public var source: UInt64 { high == 0 ? low : high }
+
     public var host: HostAddress { HostAddress(isIPv6: true, bits: UInt128(high) << 64 | UInt128(low)) }
 
     /// As it is written with a port: `192.0.2.1:53`, `[2001:db8::1]:53`.

@@ -51,6 +51,8 @@ import Testing
         #expect(config.ports == PublicPorts("20000-29999") && config.p2prcCompat == "0.0.0.0:8078")
         #expect(config.limits.connections == 10_000 && config.limits.connectionsPerSecond == 1_000)
         #expect(config.limits.bytesPerSecond == 10_000_000)
+        #expect(
+            config.datagrams.mapping.bytesPerSecond == 20_000_000 && config.datagrams.source.newFlowsPerSecond == 200)
         var keys: Set<String> = []
         var table = ""
         for line in all.split(separator: "\n") {
@@ -65,6 +67,9 @@ import Testing
         "hook", "lease_hours", "visitors.allow",
         "visitors.deny", "peers.allow", "peers.deny", "limits.keys", "limits.leases", "limits.mappings",
         "limits.connections", "limits.connections_per_second", "limits.bytes_per_second",
+        "limits.datagrams_per_second", "datagrams.flows", "datagrams.flows_per_source", "datagrams.idle_unanswered",
+        "datagrams.idle", "datagrams.per_second", "datagrams.bytes_per_second", "datagrams.new_flows_per_second",
+        "datagrams.source_per_second", "datagrams.source_bytes_per_second", "datagrams.source_new_flows_per_second",
         "sources.handshakes_per_second", "sources.half_open", "reserve.descriptors", "reserve.buffers",
         "mesh.dial",
     ]

@@ -2,6 +2,11 @@ import PeerCore
 import SimulationSupport
 import Testing
 
+/// From 1,000 on the visitor's host is the number's thousands; below that each has its own.
+extension Int: FlowVisitor {
+    public var source: UInt64 { UInt64(self < 1_000 ? self + 1_000_000 : self / 1_000) }
+}
+
 @Suite("The flows of a mapping")
 struct FlowTableTests {
     private typealias Table = FlowTable<Int>
@@ -153,5 +158,24 @@ struct FlowTableTests {
             #expect(known.count == table.count && table.count <= 20)
             for flow in known { #expect(table.visitor(of: flow.id) == flow.visitor) }
         }
+    }
+
+    @Test func `one host keeps a quarter of the places at most, whatever it says to and fro`() throws {
+        let table = table(8)
+        var flows: [Table.ID] = []
+        for visitor in 1_000..<1_008 {
+            let flow = try id(table.spoke(visitor, at: second(0)))
+            _ = table.answered(flow, at: second(0))
+            _ = table.spoke(visitor, at: second(1))
+            flows.append(flow)
+        }
+        // Six of them give way to others, and two are kept.
+        for visitor in 1..<7 {
+            let flow = try id(table.spoke(visitor, at: second(2)))
+            _ = table.answered(flow, at: second(2))
+            _ = table.spoke(visitor, at: second(2))
+        }
+        #expect(flows.count { table.visitor(of: $0) != nil } == 2)
+        #expect(table.counts.crowded == 0)
     }
 }

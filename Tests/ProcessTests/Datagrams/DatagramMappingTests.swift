@@ -71,6 +71,35 @@ extension ProcessTests {
             }
         }
 
+        @Test("a relay holds each visitor's address to its limits, and counts what is above them")
+        func limited() async throws {
+            try await scenario { s in
+                let service = try service()
+                let relay = try await s.relay {
+                    $0.config = "[datagrams]\nflows_per_source = 3\nsource_per_second = 40\n"
+                }
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let port = try await peer.verified(service.port).port
+                let visitors = try (0..<3).map { _ in try DatagramVisitor(at: "127.0.0.2") }
+                for visitor in visitors { try #require(try visitor.ask([1], at: port) == [1]) }
+                let fourth = try DatagramVisitor(at: "127.0.0.2")
+                try #require(try fourth.ask([2], at: port, within: 1) == nil)
+                // Another address has its own share.
+                try #require(try echoes(port, [3], from: "127.0.0.3"))
+                visitors[0].repeatLast([4], times: 100)
+                try await eventually("both are counted", within: .seconds(5)) {
+                    let asked = try await relay.command(["status", "--json"])
+                    let status = try JSONSerialization.jsonObject(with: Data(asked.stdout.utf8)) as? [String: Any]
+                    let traffic = try #require((status?["Mapping_traffic"] as? [[String: Any]])?.first)
+                    let datagrams = try #require(traffic["Datagrams"] as? [String: Any])
+                    let (refused, limited) = (traffic["Refused"] as? Int, datagrams["Limited"] as? Int)
+                    return refused ?? 0 >= 1 && limited ?? 0 >= 40
+                }
+            }
+        }
+
         @Test("where another program has the relay's UDP port, datagrams go over TCP")
         func taken() async throws {
             try await scenario { s in

@@ -6,9 +6,11 @@ package import PeerWire
 /// apart. Belongs to its lane's loop.
 package final class DatagramTargets: RelayFrames {
     /// Whose a flow is, whatever session its datagrams come by.
-    struct Name: Hashable {
+    struct Name: FlowVisitor {
         let relay: NodeKey
         let opening: DatagramFrame.Opening
+
+        var source: UInt64 { opening.visitor.source }
     }
 
     /// Of a mapping's flows.

@@ -15,15 +15,18 @@ final class ClaimFlows {
     private typealias Table = FlowTable<Visitor>
 
     /// A visitor is an address at one of the ports.
-    private struct Visitor: Hashable {
+    private struct Visitor: FlowVisitor {
         let address: DatagramAddress
         let offset: UInt16
+
+        var source: UInt64 { address.source }
     }
 
     /// What is known of the flow in a place.
     private struct Flow {
         /// The address of this machine that the visitor spoke to.
         var local: DatagramAddress
+        let source: UInt64
         /// The peer has said that it knows it.
         var isKnown = false
         /// Of somebody whom the filter keeps out, from the address of the peer's own session: it may be the peer that
@@ -44,17 +47,20 @@ final class ClaimFlows {
     private let relayFilter: NetworkFilter
     private var filter = NetworkFilter()
     private var ports: [UInt16: DatagramPort] = [:]
-    private var table = Table()
+    private var table: Table
+    private var rates: FlowQuota
     private var flows: [Flow] = []
     private(set) var traffic = DatagramTraffic()
 
     /// - Parameters:
     ///   - handle: what stands for it in the numbers of flows.
-    ///   - filter: whom the relay lets in.
-    init(of claim: Claim, handle: UInt32, relay filter: NetworkFilter) {
+    ///   - policy: whom the relay lets in, and what it allows them.
+    init(of claim: Claim, handle: UInt32, _ policy: VisitorPolicy, at now: Instant) {
         self.claim = claim
         self.handle = handle
-        relayFilter = filter
+        relayFilter = policy.filter
+        table = Table(policy.datagrams.table)
+        rates = FlowQuota(policy.datagrams, at: now)
     }
 
     static func handle(of number: DatagramFrame.Flow) -> UInt32 { UInt32(truncatingIfNeeded: number >> flowBits) }
@@ -66,8 +72,7 @@ final class ClaimFlows {
     /// Another session has the ports, or another filter holds.
     func begin(for session: SessionID, _ filter: NetworkFilter, by channel: RelayDatagrams?) {
         if filter != self.filter {
-            table.endAll()
-            for place in flows.indices { flows[place].slot = nil }
+            for id in table.endAll() { release(id.place) }
         }
         self.filter = filter
         self.session = session
@@ -110,6 +115,7 @@ final class ClaimFlows {
                 isCheckOnly = isCheck(bytes, from: source)
                 return isCheckOnly
             }
+            guard rates.mayOpen(source.source, at: now) else { return false }
             guard let quota else { return true }
             slot = quota.admit(at: now)
             return slot != nil
@@ -123,14 +129,18 @@ final class ClaimFlows {
             }
         case .opened(let new, let displaced):
             id = new
-            if let displaced { channel?.end(number(of: displaced)) }
-            let flow = Flow(local: local, isCheckOnly: isCheckOnly, slot: slot)
+            if let displaced {
+                channel?.end(number(of: displaced))
+                release(displaced.place)
+            }
+            rates.opened(source.source, at: now)
+            let flow = Flow(local: local, source: source.source, isCheckOnly: isCheckOnly, slot: slot)
             if Int(new.place) < flows.count { flows[Int(new.place)] = flow } else { flows.append(flow) }
         case .crowded, .refused:
             traffic.refused += 1
             return
         }
-        guard isAllowed(bytes.count, true, at: now) else { return }
+        guard isAllowed(bytes.count, of: source.source, true, at: now) else { return }
         traffic.fromVisitors += 1
         traffic.bytesFromVisitors += UInt64(bytes.count)
         let opening: DatagramFrame.Opening? =
@@ -144,14 +154,22 @@ final class ClaimFlows {
         return filter.admits(source.host, and: relayFilter)
     }
 
-    /// Whether the membership's rate has so many bytes now; what is too much is let go of.
-    private func isAllowed(_ count: Int, _ isFromVisitor: Bool, at now: Instant) -> Bool {
-        guard let allowance = quota?.allowance else { return true }
-        let taken = allowance.take(upTo: count, isFromVisitor, at: now)
-        guard taken < count else { return true }
-        allowance.putBack(taken, isFromVisitor)
+    /// Whether the rates of the mapping, the source and the membership have room for a datagram of so many bytes now;
+    /// what is too much is dropped.
+    private func isAllowed(_ count: Int, of source: UInt64, _ isFromVisitor: Bool, at now: Instant) -> Bool {
+        if rates.take(count, of: source, isFromVisitor: isFromVisitor, at: now),
+            quota?.takeDatagram(count, isFromVisitor, at: now) != false
+        {
+            return true
+        }
         traffic.limited += 1
         return false
+    }
+
+    /// What the flow in a place had is free for others.
+    private func release(_ place: UInt32) {
+        flows[Int(place)].slot = nil
+        rates.ended(flows[Int(place)].source)
     }
 
     private func isCheck(_ bytes: UnsafeMutableRawBufferPointer, from visitor: DatagramAddress) -> Bool {
@@ -163,7 +181,7 @@ final class ClaimFlows {
         let id = Table.ID(number: flow)
         guard let visitor = table.answered(id, at: now), let port = ports[visitor.offset] else { return }
         flows[Int(id.place)].isKnown = true
-        guard isAllowed(bytes.count, false, at: now) else { return }
+        guard isAllowed(bytes.count, of: visitor.source, false, at: now) else { return }
         traffic.toVisitors += 1
         traffic.bytesToVisitors += UInt64(bytes.count)
         guard let place = room.room(for: port.socket, bytes.count) else { return }
@@ -181,11 +199,11 @@ final class ClaimFlows {
         let id = Table.ID(number: flow)
         guard table.visitor(of: id) != nil else { return }
         table.end(id)
-        flows[Int(id.place)].slot = nil
+        release(id.place)
     }
 
     func expire(at now: Instant) {
-        for id in table.expire(at: now) { flows[Int(id.place)].slot = nil }
+        for id in table.expire(at: now) { release(id.place) }
         traffic.flows = table.count
         traffic.opened = table.counts.opened
         traffic.displaced = table.counts.displaced

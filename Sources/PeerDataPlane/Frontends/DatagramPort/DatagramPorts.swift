@@ -50,7 +50,7 @@ package final class DatagramPorts: Frontend {
     }
 
     private func makeFlows(of claim: Claim) -> ClaimFlows {
-        let flows = ClaimFlows(of: claim, handle: nextHandle, relay: policy.filter)
+        let flows = ClaimFlows(of: claim, handle: nextHandle, policy, at: loop.now)
         nextHandle = (nextHandle + 1) & ClaimFlows.handleMask
         claims[claim] = flows
         byHandle[flows.handle] = flows

@@ -62,6 +62,11 @@ public final class DatagramVisitor: @unchecked Sendable {
         return Array(answer.prefix(count))
     }
 
+    /// Says the same so many times to whom it asked last, and hears nothing.
+    public func repeatLast(_ bytes: [UInt8], times: Int) {
+        for _ in 0..<times { _ = send(descriptor, bytes, bytes.count, 0) }
+    }
+
     public struct Refused: Error {}
 
     /// Answers every datagram with itself, until the process ends.
