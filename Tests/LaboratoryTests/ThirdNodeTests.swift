@@ -36,6 +36,28 @@ extension LaboratoryTests {
             }
         }
 
+        @Test("a port for TCP and UDP is looked at both ways by the other relay")
+        func datagrams() async throws {
+            try await scenario { s in
+                let world = try await World(s)
+                _ = try await world.secondRelay()
+                _ = try await s.service("echo", port: 7000, in: world.lab.home(.ordinary))
+                let bound =
+                    "import socket; s=socket.socket(2,2); s.bind(('127.0.0.1',7000)); print('ready',flush=True); "
+                let program = try s.start(
+                    "bound", "python3", ["-c", bound + "s.recv(1)"], in: world.lab.home(.ordinary))
+                try await program.line(containing: "ready")
+                let peer = try await world.peer(behind: .ordinary) {
+                    $0.relays = [Lab.relayAddress, Lab.relay2Address]
+                    $0.config = Self.dialsLaboratory
+                }
+                let made = try await peer.command(["--mp", "7000", "--both"], within: .seconds(30))
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                try await expectTwoVerifiers(peer, at: [Lab.relayAddress, Lab.relay2Address])
+                try #require(try await peer.viewRPM().filter { $0.leads(to: 7000) }.count == 4)
+            }
+        }
+
         @Test("a relay that comes later verifies what was there before it")
         func later() async throws {
             try await scenario { s in

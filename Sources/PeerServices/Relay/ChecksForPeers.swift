@@ -32,12 +32,13 @@ final class ChecksForPeers {
         guard underWay < Self.maximum, let address = place(of: request, hasMet) else { return answer(false) }
         let end = loop.clock() + ReachabilityProbe.limit
         underWay += 1
-        _ = ReachabilityProbe(on: loop, at: address, nonce: request.nonce, mapping: request.mapping, key: key) {
-            [weak self] outcome in
+        PortProbe.begin(
+            request.protocols, on: loop, at: address, nonce: request.nonce, mapping: request.mapping, key: key
+        ) { [weak self] outcome in
             guard let self else { return }
             underWay -= 1
             if case .passed = outcome { return answer(true) }
-            loop.schedule(after: end - loop.clock()) { answer(false) }
+            loop.schedule(after: max(.zero, end - loop.clock())) { answer(false) }
         }
     }
 

@@ -64,6 +64,7 @@ extension PeerMessage {
             fields.put(3, request.host)
             fields.put(4, request.port)
             fields.put(5, request.nonce)
+            if request.protocols != .tcp { fields.put(6, request.protocols.rawValue) }
         case .tokenRenewed(let token):
             type = .tokenRenewed
             fields.put(1, Array(token.utf8))
@@ -114,11 +115,12 @@ extension PeerMessage {
             self = .receiptSigned(
                 try fields.mapping(1), signature: try fields.bytes(2, count: NodeKey.signatureByteCount))
         case .checkWanted:
-            self = .checkWanted(
-                CheckRequest(
-                    number: try fields.number(1, UInt32.self), mapping: try fields.mapping(2), host: try fields.text(3),
-                    port: try fields.number(4, UInt16.self),
-                    nonce: try fields.bytes(5, count: ReachabilityCheck.nonceByteCount)))
+            var request = CheckRequest(
+                number: try fields.number(1, UInt32.self), mapping: try fields.mapping(2), host: try fields.text(3),
+                port: try fields.number(4, UInt16.self),
+                nonce: try fields.bytes(5, count: ReachabilityCheck.nonceByteCount))
+            if fields.has(6) { request.protocols = try Self.protocols(fields, 6) }
+            self = .checkWanted(request)
         case .tokenRenewed: self = .tokenRenewed(try Self.token(fields, 1))
         case .keyHistory, .membership, .welcome, .offer, .active, .refusal, .released, .receipt, .checkDone,
             .channelsWanted, .datagramsMissed, .draining, .meshKeyRenewed, .tokenJudged:
@@ -147,11 +149,16 @@ extension PeerMessage {
         return String(decoding: token, as: UTF8.self)
     }
 
-    private static func request(_ fields: FieldReader) throws(WireError) -> Request {
-        let protocols = TransportProtocols(rawValue: try fields.number(2, UInt8.self))
+    private static func protocols(_ fields: FieldReader, _ tag: UInt8) throws(WireError) -> TransportProtocols {
+        let protocols = TransportProtocols(rawValue: try fields.number(tag, UInt8.self))
         guard !protocols.isEmpty, protocols.isSubset(of: [.tcp, .udp]) else {
-            throw WireError(.malformedField, "field 2 names no protocol")
+            throw WireError(.malformedField, "field \(tag) names no protocol")
         }
+        return protocols
+    }
+
+    private static func request(_ fields: FieldReader) throws(WireError) -> Request {
+        let protocols = try protocols(fields, 2)
         let wish: PortWish
         if fields.has(3) {
             let count = Int(try fields.number(3, UInt16.self))

@@ -110,6 +110,8 @@ public enum PeerMessage: Hashable, Sendable {
         public var host: String
         public var port: UInt16
         public var nonce: [UInt8]
+        /// By which it is looked at. Older relays look by TCP whatever it says.
+        public var protocols = TransportProtocols.tcp
 
         public init(number: UInt32, mapping: MappingID, host: String, port: UInt16, nonce: [UInt8]) {
             self.number = number

@@ -177,6 +177,15 @@ enum Samples {
             "checkWanted",
             .peer(.checkWanted(.init(number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce)))
         ),
+        (
+            "checkWanted-both",
+            {
+                var request = PeerMessage.CheckRequest(
+                    number: 9, mapping: mapping, host: "192.0.2.17", port: 40_003, nonce: nonce)
+                request.protocols = [.tcp, .udp]
+                return .peer(.checkWanted(request))
+            }()
+        ),
         ("checkDone", .relay(.checkDone(number: 9, passed: true, detail: ""))),
         ("checkDone-failed", .relay(.checkDone(number: 10, passed: false, detail: "192.0.2.17:40003 does not answer"))),
         (
@@ -235,7 +244,7 @@ enum Samples {
 
     /// Tags that may be left out, by frame type.
     static let optionalTags: [UInt8: Set<UInt8>] = [
-        0x04: [6, 7, 8, 9], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2],
+        0x04: [6, 7, 8, 9], 0x08: [6], 0x22: [3], 0x28: [3, 4], 0x30: [2], 0x38: [6],
     ]
     /// Tags of values that have no one length.
     static let variableTags: [UInt8: Set<UInt8>] = [0x06: [1, 2], 0x36: [1], 0x0a: [1], 0x22: [3], 0x28: [4]]

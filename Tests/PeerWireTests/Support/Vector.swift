@@ -63,7 +63,9 @@ private func described(_ message: PeerMessage) -> [String: String] {
         [
             "number": "\(request.number)", "mapping": "\(request.mapping)", "host": request.host,
             "port": "\(request.port)", "nonce": Hex.encode(request.nonce),
-        ]
+        ].merging(request.protocols == .tcp ? [:] : ["protocols": request.protocols.words.joined(separator: "+")]) {
+            $1
+        }
     case .tokenRenewed(let token): ["token": token]
     case .close(let reason, let detail): ["reason": "\(reason) (\(reason.rawValue))", "detail": detail]
     case .ping(let number), .pong(let number): ["number": "\(number)"]

@@ -106,7 +106,9 @@ final class ReachabilityChecks {
         let nonce = SystemRandomNumberGenerator.bytes(ReachabilityCheck.nonceByteCount)
         book.expect(nonce, at: check.offset, of: id)
         let session = relay.terms?.session
-        probe(book[id]?.protocols ?? .tcp, at: address, nonce, id) { [weak self, weak relay] outcome in
+        PortProbe.begin(
+            book[id]?.protocols ?? .tcp, on: loop, at: address, nonce: nonce, mapping: id, key: keys.key
+        ) { [weak self, weak relay] outcome in
             guard let self, let relay else { return }
             relay.checks.queue.ended()
             defer { checkNext(at: relay) }
@@ -118,22 +120,6 @@ final class ReachabilityChecks {
                 relay.checks.queue.failed()
                 host?.handle(.checkFailed(check.offset, reason: reason), id, relay)
             }
-        }
-    }
-
-    /// A mapping for both has to come through both ways.
-    private func probe(
-        _ protocols: TransportProtocols, at address: SocketAddress, _ nonce: [UInt8], _ id: MappingID,
-        _ done: @escaping (ReachabilityProbe.Outcome) -> Void
-    ) {
-        let key = keys.key
-        guard protocols.contains(.tcp) else {
-            _ = DatagramProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key, done: done)
-            return
-        }
-        _ = ReachabilityProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key) { [loop] outcome in
-            guard case .passed = outcome, protocols.contains(.udp) else { return done(outcome) }
-            _ = DatagramProbe(on: loop, at: address, nonce: nonce, mapping: id, key: key, done: done)
         }
     }
 
@@ -204,14 +190,20 @@ final class ReachabilityChecks {
 
     /// Relays that can look at a port of another one: those that the mapping is for.
     private func others(than relay: UsedRelay, for id: MappingID) -> [UsedRelay] {
-        // Others are asked about TCP alone.
-        guard let host, book[id]?.protocols.contains(.tcp) == true else { return [] }
+        guard let host, let protocols = book[id]?.protocols else { return [] }
         let filter = book.visitors(of: id)
         return host.relays.filter {
-            $0 !== relay && $0.isEstablished && !$0.isLeaving && $0.key != relay.key
+            !Self.protocols(protocols, lookedAtBy: $0).isEmpty && $0 !== relay && $0.isEstablished && !$0.isLeaving
+                && $0.key != relay.key
                 && $0.key.map(host.isSilent) == false && admits($0, filter)
         }
     }
+
+    /// Of those of a mapping, the ones that a relay can look at: one without datagrams, such as an older one, knows TCP
+    /// alone.
+    private static func protocols(
+        _ protocols: TransportProtocols, lookedAtBy relay: UsedRelay
+    ) -> TransportProtocols { relay.terms?.datagrams == nil ? protocols.intersection(.tcp) : protocols }
 
     private func admits(_ relay: UsedRelay, _ filter: NetworkFilter) -> Bool {
         guard !filter.isForEverybody else { return true }
@@ -242,10 +234,10 @@ final class ReachabilityChecks {
         questions[number] = Question(
             asking: asking, nonce: nonce, verifier: verifier, offset: offset, sent: loop.clock(), timer: timer)
         book.expect(nonce, at: offset, of: id)
-        verifier.send(
-            .checkWanted(
-                PeerMessage.CheckRequest(
-                    number: number, mapping: id, host: numeric, port: ports.first + offset, nonce: nonce)))
+        var request = PeerMessage.CheckRequest(
+            number: number, mapping: id, host: numeric, port: ports.first + offset, nonce: nonce)
+        request.protocols = Self.protocols(book[id]?.protocols ?? .tcp, lookedAtBy: verifier)
+        verifier.send(.checkWanted(request))
         return true
     }
 
