@@ -25,6 +25,7 @@ struct DialPlace: Sendable, CustomStringConvertible {
     static let calls = [
         "connect(", "sendto(", "getaddrinfo(", "gethostbyname(", "Connector(", "Connector.open(", "Connector.openUnix(",
         "DialAttempt(", "carrier.dial(", ".resolve(", "RelayDialler(", "ReachabilityProbe(", "DatagramProbe(",
+        "PortProbe.begin(",
         "client.send(",
         "network.send(", "NodeClient(", "DatagramSocket.connected(", "UnixExchange.exchange(", "curl_multi_add_handle(",
         "curl_easy_perform(",
@@ -64,8 +65,9 @@ struct DialPlace: Sendable, CustomStringConvertible {
         DialPlace(
             path: "PeerServices/Peer/Checks/DatagramProbe.swift", call: "DatagramSocket.connected(", cause: .mechanism),
         DialPlace(
-            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "DatagramProbe(",
-            cause: .itself("a relay says that a port is open: to the address that its session stands on")),
+            path: "PeerServices/Peer/Checks/PortProbe.swift", call: "DatagramProbe(", cause: .mechanism),
+        DialPlace(
+            path: "PeerServices/Peer/Checks/PortProbe.swift", call: "ReachabilityProbe(", cause: .mechanism),
         DialPlace(
             path: "PeerDataPlane/Carriers/Datagrams/DialledDatagrams.swift", call: "carrier.dial(",
             cause: .itself("no datagrams get through to a relay: to the address that its session stands on")),
@@ -76,13 +78,13 @@ struct DialPlace: Sendable, CustomStringConvertible {
             path: "PeerDataPlane/Egresses/DatagramTarget/DatagramTargets.swift", call: "DatagramSocket.connected(",
             cause: .user("the target of a mapping")),
         DialPlace(
-            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: "PortProbe.begin(",
             cause: .itself("a relay says that a port is open: to the address that its session stands on")),
         DialPlace(
             path: "PeerServices/Peer/Checks/ReachabilityChecks.swift", call: ".resolve(",
             cause: .lookUp("the name that a relay tells visitors, once a minute")),
         DialPlace(
-            path: "PeerServices/Relay/ChecksForPeers.swift", call: "ReachabilityProbe(",
+            path: "PeerServices/Relay/ChecksForPeers.swift", call: "PortProbe.begin(",
             cause: .judged("a peer wants a port of another relay looked at", by: "judge.allows(")),
         DialPlace(path: "CCurl/CCurl.c", call: "curl_multi_add_handle(", cause: .mechanism),
         DialPlace(path: "P2PRCKit/Node/OpenedHome.swift", call: "NodeClient(", cause: .mechanism),

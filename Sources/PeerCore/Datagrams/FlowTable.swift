@@ -1,7 +1,21 @@
-/// Who has a flow.
-public protocol FlowVisitor: Hashable, Sendable {
-    /// The host, which may have many flows: an address, of IPv6 a /64.
-    var source: UInt64 { get }
+public import PeerWire
+
+/// Who has a flow: an address at one of a mapping's ports. At a peer also the relay that it comes by.
+public struct FlowVisitor: Hashable, Sendable {
+    public let address: DatagramAddress
+    /// By how many the port is after the mapping's first one.
+    public let offset: UInt16
+    /// The peer's number for a relay; 0 at a relay.
+    public let relay: UInt16
+
+    public init(_ address: DatagramAddress, at offset: UInt16, by relay: UInt16 = 0) {
+        self.address = address
+        self.offset = offset
+        self.relay = relay
+    }
+
+    /// The host, which may have many flows.
+    public var source: UInt64 { address.source }
 }
 
 /// What a table of flows holds, and for how long.
@@ -29,7 +43,7 @@ public struct FlowLimits: Hashable, Sendable {
 /// give way that have not gone to and fro, the one idle longest first, and a confirmed one only when it was idle for a
 /// while: a flood of made-up addresses turns over its own places. A host that answers may have many flows, and of those
 /// a part of the table is confirmed at most, so that it keeps nobody else out. Each step is one or two look-ups.
-public struct FlowTable<Visitor: FlowVisitor>: Sendable {
+public struct FlowTable: Sendable {
     public typealias Limits = FlowLimits
 
     /// A flow: its place, and how many had that place before. Whoever holds one of a flow that is over finds nothing.
@@ -79,7 +93,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     private static var none: UInt32 { .max }
 
     private struct Entry: Sendable {
-        var visitor: Visitor
+        var visitor: FlowVisitor
         /// When either side spoke last.
         var last: Instant
         var generation: UInt32 = 0
@@ -98,7 +112,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     public private(set) var limits: Limits
     public private(set) var counts = Counts()
     private var entries: [Entry] = []
-    private var places: [Visitor: UInt32] = [:]
+    private var places: [FlowVisitor: UInt32] = [:]
     /// How many confirmed flows each source has.
     private var confirmed: [UInt64: Int] = [:]
     private var lines = [Line](repeating: Line(), count: Stage.allCases.count)
@@ -119,7 +133,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     }
 
     /// The visitor of a flow that is not over.
-    public func visitor(of id: ID) -> Visitor? {
+    public func visitor(of id: ID) -> FlowVisitor? {
         isThere(id) ? entries[Int(id.place)].visitor : nil
     }
 
@@ -127,7 +141,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     ///
     /// - Parameter mayOpen: asked before a new flow takes a place.
     public mutating func spoke(
-        _ visitor: Visitor, at now: Instant, mayOpen: () -> Bool = { true }
+        _ visitor: FlowVisitor, at now: Instant, mayOpen: () -> Bool = { true }
     ) -> Arrival {
         if let place = places[visitor] {
             heard(place, at: now)
@@ -153,7 +167,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     /// The service said something in a flow.
     ///
     /// - Returns: to whom; `nil` where the flow is over.
-    public mutating func answered(_ id: ID, at now: Instant) -> Visitor? {
+    public mutating func answered(_ id: ID, at now: Instant) -> FlowVisitor? {
         guard isThere(id) else { return nil }
         let stage = entries[Int(id.place)].stage
         move(id.place, to: stage == .opened ? .answered : stage, at: now)
@@ -211,7 +225,7 @@ public struct FlowTable<Visitor: FlowVisitor>: Sendable {
     }
 
     /// A place that is in no list.
-    private mutating func freePlace(for visitor: Visitor, at now: Instant) -> (UInt32, displaced: ID?)? {
+    private mutating func freePlace(for visitor: FlowVisitor, at now: Instant) -> (UInt32, displaced: ID?)? {
         var displaced: ID?
         var place = lines[Int(Stage.free.rawValue)].first
         if place == Self.none, entries.count < limits.flows {

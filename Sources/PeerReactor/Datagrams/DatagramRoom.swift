@@ -25,7 +25,7 @@ public struct DatagramCounts: Hashable, Sendable {
 }
 
 /// A loop's room for datagrams: a batch that came in, and those that wait to go out together by one socket. What goes
-/// out waits no longer than the batch lasts that it comes from, or until somebody calls `flush`.
+/// out leaves at the end of the loop's turn, or when somebody calls `flush` or writes by another socket.
 public final class DatagramRoom {
     let inbox: OpaquePointer
     private let outbox: OpaquePointer
@@ -90,6 +90,17 @@ public final class DatagramRoom {
         socket.counts.refused += UInt64(sent.refused)
         self.socket = nil
     }
+}
+
+extension EventLoop {
+    /// Made for the first datagram; `nil` when there is no memory.
+    public var datagrams: DatagramRoom? {
+        if let datagramRoom { return datagramRoom }
+        datagramRoom = DatagramRoom()
+        return datagramRoom
+    }
+
+    public var datagramCounts: DatagramCounts { datagramRoom?.counts ?? DatagramCounts() }
 }
 
 // MARK: Addresses

@@ -176,14 +176,13 @@ public final class DatagramSocket: EventSource {
     override func runAgain() { receive() }
 
     private func receive() {
-        guard let loop, let room = loop.datagrams else { return }
+        guard let loop, let room = loop.datagrams, let receiver else { return }
         for _ in 0..<Self.batches {
             let count = cdatagrams_receive(room.inbox, descriptor.raw)
             if count < 0 {
-                receiver?.failed(SystemError("recvmmsg", code: -count), on: self)
+                receiver.failed(SystemError("recvmmsg", code: -count), on: self)
             } else {
-                for at in 0..<count { tell(cdatagrams_message(room.inbox, at).pointee) }
-                room.flush()
+                for at in 0..<count { tell(cdatagrams_message(room.inbox, at).pointee, receiver) }
                 // Fewer than there is room for: the queue was empty, and what comes next is told anew.
                 guard count == cdatagrams_inbox_messages else { return }
             }
@@ -192,16 +191,16 @@ public final class DatagramSocket: EventSource {
         loop.again(self)
     }
 
-    private func tell(_ message: cdatagrams_message) {
+    private func tell(_ message: cdatagrams_message, _ receiver: any DatagramReceiver) {
         let source = DatagramAddress(message.from)
         let local = DatagramAddress(host: message.to)
         guard message.segment > 0 else {
             let bytes = UnsafeMutableRawBufferPointer(start: message.bytes, count: Int(message.count))
-            receiver?.received(bytes, from: source, to: local, on: self)
+            if self.loop != nil { receiver.received(bytes, from: source, to: local, on: self) }
             return
         }
         var at = 0
-        while at < Int(message.count), let receiver {
+        while at < Int(message.count), self.loop != nil {
             let length = min(Int(message.segment), Int(message.count) - at)
             let bytes = UnsafeMutableRawBufferPointer(start: message.bytes + at, count: length)
             receiver.received(bytes, from: source, to: local, on: self)

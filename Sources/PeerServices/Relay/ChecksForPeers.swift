@@ -38,7 +38,7 @@ final class ChecksForPeers {
             guard let self else { return }
             underWay -= 1
             if case .passed = outcome { return answer(true) }
-            loop.schedule(after: max(.zero, end - loop.clock())) { answer(false) }
+            loop.schedule(after: end - loop.clock()) { answer(false) }
         }
     }
 

@@ -1,15 +1,11 @@
 import PeerCore
+import PeerWire
 import SimulationSupport
 import Testing
 
-/// From 1,000 on the visitor's host is the number's thousands; below that each has its own.
-extension Int: FlowVisitor {
-    public var source: UInt64 { UInt64(self < 1_000 ? self + 1_000_000 : self / 1_000) }
-}
-
 @Suite("The flows of a mapping")
 struct FlowTableTests {
-    private typealias Table = FlowTable<Int>
+    private typealias Table = FlowTable
 
     /// A class around the value: `#expect` takes no mutating call.
     private final class Bench {
@@ -20,9 +16,22 @@ struct FlowTableTests {
         var count: Int { table.count }
         var counts: Table.Counts { table.counts }
         var nextDeadline: Instant? { table.nextDeadline }
-        func visitor(of id: Table.ID) -> Int? { table.visitor(of: id) }
-        func spoke(_ visitor: Int, at now: Instant) -> Table.Arrival { table.spoke(visitor, at: now) }
-        func answered(_ id: Table.ID, at now: Instant) -> Int? { table.answered(id, at: now) }
+        func visitor(of id: Table.ID) -> Int? { table.visitor(of: id).map(Self.number) }
+        func spoke(_ visitor: Int, at now: Instant) -> Table.Arrival { table.spoke(Self.visitor(visitor), at: now) }
+        func answered(_ id: Table.ID, at now: Instant) -> Int? { table.answered(id, at: now).map(Self.number) }
+        /// Each thousand is a host of its own, and below that each number.
+        private static func visitor(_ number: Int) -> FlowVisitor {
+            let host = number < 1_000 ? number : number / 1_000 << 16
+            let address = DatagramAddress(
+                high: 0, low: 0xffff_0000_0000 | UInt64(host), port: UInt16(number % 1_000))
+            return FlowVisitor(address, at: 0)
+        }
+
+        private static func number(_ visitor: FlowVisitor) -> Int {
+            let host = Int(visitor.address.low & 0xffff_ffff)
+            return host < 1_000 ? host : (host >> 16) * 1_000 + Int(visitor.address.port)
+        }
+
         func end(_ id: Table.ID) { table.end(id) }
         func expire(at now: Instant) -> [Table.ID] { table.expire(at: now) }
     }

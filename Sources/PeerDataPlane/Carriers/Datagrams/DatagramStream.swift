@@ -62,7 +62,5 @@ package final class DatagramStream {
             }
         }
         input.removeFirst(start)
-        // What came of it has been put together.
-        loop.datagrams?.flush()
     }
 }

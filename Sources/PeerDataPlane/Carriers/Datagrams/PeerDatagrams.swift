@@ -177,8 +177,6 @@ package final class PeerDatagrams: DatagramReceiver {
             case .fit: break
             }
         }
-        // Questions wait for nobody.
-        if !actions.isEmpty { loop.datagrams?.flush() }
         schedule()
     }
 

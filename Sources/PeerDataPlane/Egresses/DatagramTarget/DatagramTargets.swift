@@ -6,16 +6,14 @@ package import PeerWire
 /// apart. Belongs to its lane's loop.
 package final class DatagramTargets: RelayFrames {
     /// Whose a flow is, whatever session its datagrams come by.
-    struct Name: FlowVisitor {
+    struct Name: Hashable {
         let relay: NodeKey
         let opening: DatagramFrame.Opening
-
-        var source: UInt64 { opening.visitor.source }
     }
 
     /// Of a mapping's flows.
     final class Table {
-        var flows = FlowTable<Name>()
+        var flows = FlowTable()
         var byPlace: [UInt32: TargetFlow] = [:]
         var traffic = DatagramTraffic()
     }
@@ -35,6 +33,8 @@ package final class DatagramTargets: RelayFrames {
     private var tables: [MappingID: Table] = [:]
     private var flows: [Name: TargetFlow] = [:]
     private var byNumber: [Number: TargetFlow] = [:]
+    /// Each has a number in the tables.
+    private var relays: [NodeKey: UInt16] = [:]
     private var isTicking = false
 
     package init(
@@ -133,7 +133,7 @@ package final class DatagramTargets: RelayFrames {
         }
         let table = tables[mapping] ?? Table()
         tables[mapping] = table
-        guard case .opened(let id, let displaced) = table.flows.spoke(name, at: loop.now) else { return nil }
+        guard case .opened(let id, let displaced) = table.flows.spoke(visitor(name), at: loop.now) else { return nil }
         if let displaced, let loser = table.byPlace[displaced.place] { letGo(loser) }
         let flow = TargetFlow(name, in: table, id, socket, of: self)
         do throws(SystemError) { try socket.start(on: loop, flow) } catch {
@@ -145,6 +145,12 @@ package final class DatagramTargets: RelayFrames {
         share.began(for: name.relay)
         tick()
         return flow
+    }
+
+    private func visitor(_ name: Name) -> FlowVisitor {
+        let number = relays[name.relay] ?? UInt16(truncatingIfNeeded: relays.count)
+        relays[name.relay] = number
+        return FlowVisitor(name.opening.visitor, at: name.opening.portOffset, by: number)
     }
 
     private func end(_ flow: TargetFlow) {
@@ -222,7 +228,7 @@ final class TargetFlow: DatagramReceiver {
     let name: DatagramTargets.Name
     /// It holds its flows, and is gone no earlier than the last of them.
     unowned let table: DatagramTargets.Table
-    let id: FlowTable<DatagramTargets.Name>.ID
+    let id: FlowTable.ID
     let socket: DatagramSocket
     private weak var targets: DatagramTargets?
     /// By which answers go.
@@ -231,7 +237,7 @@ final class TargetFlow: DatagramReceiver {
     private(set) var number: (session: SessionID, flow: DatagramFrame.Flow)?
 
     init(
-        _ name: DatagramTargets.Name, in table: DatagramTargets.Table, _ id: FlowTable<DatagramTargets.Name>.ID,
+        _ name: DatagramTargets.Name, in table: DatagramTargets.Table, _ id: FlowTable.ID,
         _ socket: DatagramSocket,
         of targets: DatagramTargets
     ) {

@@ -10,17 +10,7 @@ internal import PeerWire
 /// ```
 final class ClaimFlows {
     static let handleMask: UInt32 = 1 << 24 - 1
-    private static let flowBits = UInt64(2 * Table.ID.bits)
-
-    private typealias Table = FlowTable<Visitor>
-
-    /// A visitor is an address at one of the ports.
-    private struct Visitor: FlowVisitor {
-        let address: DatagramAddress
-        let offset: UInt16
-
-        var source: UInt64 { address.source }
-    }
+    private static let flowBits = UInt64(2 * FlowTable.ID.bits)
 
     /// What is known of the flow in a place.
     private struct Flow {
@@ -47,7 +37,7 @@ final class ClaimFlows {
     private let relayFilter: NetworkFilter
     private var filter = NetworkFilter()
     private var ports: [UInt16: DatagramPort] = [:]
-    private var table: Table
+    private var table: FlowTable
     private var rates: FlowQuota
     private var flows: [Flow] = []
     private(set) var traffic = DatagramTraffic()
@@ -59,13 +49,13 @@ final class ClaimFlows {
         self.claim = claim
         self.handle = handle
         relayFilter = policy.filter
-        table = Table(policy.datagrams.table)
+        table = FlowTable(policy.datagrams.table)
         rates = FlowQuota(policy.datagrams, at: now)
     }
 
     static func handle(of number: DatagramFrame.Flow) -> UInt32 { UInt32(truncatingIfNeeded: number >> flowBits) }
 
-    private func number(of id: Table.ID) -> DatagramFrame.Flow { UInt64(handle) << Self.flowBits | id.number }
+    private func number(of id: FlowTable.ID) -> DatagramFrame.Flow { UInt64(handle) << Self.flowBits | id.number }
 
     // MARK: Ports
 
@@ -106,8 +96,8 @@ final class ClaimFlows {
         _ port: DatagramPort, _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress,
         to local: DatagramAddress, at now: Instant
     ) {
-        let visitor = Visitor(address: source, offset: port.offset)
-        let id: Table.ID
+        let visitor = FlowVisitor(source, at: port.offset)
+        let id: FlowTable.ID
         var isCheckOnly = false
         var slot: VisitorQuota.Slot?
         let arrival = table.spoke(visitor, at: now) {
@@ -178,7 +168,7 @@ final class ClaimFlows {
 
     /// The service's answer goes to the flow's visitor, from the address that it spoke to.
     func answered(_ flow: DatagramFrame.Flow, _ bytes: UnsafeRawBufferPointer, _ room: DatagramRoom, at now: Instant) {
-        let id = Table.ID(number: flow)
+        let id = FlowTable.ID(number: flow)
         guard let visitor = table.answered(id, at: now), let port = ports[visitor.offset] else { return }
         flows[Int(id.place)].isKnown = true
         guard isAllowed(bytes.count, of: visitor.source, false, at: now) else { return }
@@ -190,13 +180,13 @@ final class ClaimFlows {
     }
 
     func told(_ flow: DatagramFrame.Flow, isKnown: Bool) {
-        let id = Table.ID(number: flow)
+        let id = FlowTable.ID(number: flow)
         guard table.visitor(of: id) != nil else { return }
         flows[Int(id.place)].isKnown = isKnown
     }
 
     func ended(_ flow: DatagramFrame.Flow) {
-        let id = Table.ID(number: flow)
+        let id = FlowTable.ID(number: flow)
         guard table.visitor(of: id) != nil else { return }
         table.end(id)
         release(id.place)
