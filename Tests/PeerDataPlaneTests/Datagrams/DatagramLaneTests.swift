@@ -155,6 +155,54 @@ struct DatagramLaneTests {
         #expect(try way.service.told.count <= 2 + 25)
     }
 
+    @Test("have the visitor's address in front where the target is told, and answers have nothing")
+    func told() throws {
+        let way = try Way { Array($0.bytes.suffix(1)) }
+        let bench = way.bench
+        let place = SocketAddress(host: .ipv4([203, 0, 113, 11]), port: 20_053)
+        try bench.change { route in
+            route.proxyProtocol = .v2
+            route.places = [DatagramBench.key: place]
+        }
+        let visitors = try (0..<2).map { _ in try way.visitor() }
+        for (number, visitor) in visitors.enumerated() {
+            let from = VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: visitor.port)
+            let header = ProxyProtocol.v2.header(.datagram, from: from, to: place.visitorAddress)
+            #expect(header.count == 28)
+            for turn: UInt8 in 1...2 {
+                try visitor.send([[turn, UInt8(number)]])
+                try eventually("an answer") { try visitor.told.count == Int(turn) }
+                #expect(try way.service.told.last?.bytes == header + [turn, UInt8(number)])
+            }
+            #expect(try visitor.told.map(\.bytes) == [[UInt8(number)], [UInt8(number)]])
+        }
+        // Of a flow that is under way no longer either.
+        try bench.change { $0.proxyProtocol = .off }
+        try visitors[0].send([[3]])
+        try eventually("an answer") { try visitors[0].told.count == 3 }
+        #expect(try way.service.told.last?.bytes == [3])
+    }
+
+    @Test("that are too long with the address in front are let go of and counted, the next one is not")
+    func tooLongWithAddress() throws {
+        let way = try Way()
+        let bench = way.bench
+        try bench.change { $0.proxyProtocol = .v2 }
+        let visitor = DatagramAddress(HostAddress("192.0.2.7")!, port: 7)
+        let opening = DatagramFrame.Opening(mapping: bench.claim.mapping, portOffset: 0, visitor: visitor)
+        // As from a stream, which takes longer ones than datagrams between nodes can be.
+        for size in [65_507 - 27, 65_507 - 28] {
+            try bench.peerLoop.on {
+                let peer = try #require(bench.peer)
+                Self.text(size).withUnsafeBytes { bench.targets.visited(1, opening, $0, by: peer) }
+                bench.peerLoop.datagrams?.flush()
+            }
+        }
+        try eventually("the second one is there") { try way.service.told.map(\.bytes.count) == [65_507] }
+        let traffic = try bench.peerLoop.on { bench.targets.traffic()[bench.claim.mapping] }
+        #expect(traffic?.tooLong == 1 && traffic?.fromVisitors == 1)
+    }
+
     @Test("that strangers make up, replay or change reach nobody, and lead the answers nowhere else")
     func strangers() throws {
         let way = try Way()

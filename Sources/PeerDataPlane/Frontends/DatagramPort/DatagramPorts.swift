@@ -108,6 +108,8 @@ public struct DatagramTraffic: Hashable, Sendable {
     /// Flows that gave way to others, and visitors that got no place.
     public var displaced: UInt64 = 0
     public var refused: UInt64 = 0
+    /// Longer than a datagram can be, with the header for the target.
+    public var tooLong: UInt64 = 0
     /// Above the membership's rate.
     public var limited: UInt64 = 0
     public var fromVisitors: UInt64 = 0
