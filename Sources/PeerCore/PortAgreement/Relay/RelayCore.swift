@@ -140,7 +140,7 @@ public struct RelayCore: Sendable {
     var checks: [Grant.Membership: Allowance] = [:]
     var workloads: [Grant.Membership: Workload] = [:]
     /// Ports that something else on this machine has, and until when that is taken for granted.
-    var busyPorts: [UInt16: Instant] = [:]
+    var busyPorts: [BusyPort: Instant] = [:]
     /// What the owner took back lately, and until when it is not given again.
     var releases: [Release: Instant] = [:]
     public internal(set) var isDraining = false
