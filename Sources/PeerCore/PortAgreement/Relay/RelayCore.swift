@@ -19,6 +19,8 @@ public struct RelayCore: Sendable {
         /// How long a lease lasts after its last session, in seconds.
         public var leaseSeconds: UInt32
         public var maximumPortsPerMapping: Int
+        /// A port for both TCP and UDP is two of them.
+        public var maximumSocketsPerMapping = Int.max
         public var maximumMappingsPerSession: Int
         public var maximumSessions: Int
         /// For a membership that brings no limits of its own: by the mesh key, or at an open relay.
