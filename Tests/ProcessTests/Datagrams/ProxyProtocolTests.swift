@@ -20,12 +20,15 @@ extension ProcessTests {
             return nil
         }
 
-        @Test("v2 stands before each datagram, until it is taken back, and after a restart of the peer")
-        func datagrams() async throws {
+        @Test(
+            "v2 stands before each datagram, until it is taken back, and after a restart of the peer",
+            arguments: [nil, "localhost"])
+        func datagrams(_ advertised: String?) async throws {
             try await scenario { s in
                 let service = try DatagramVisitor()
                 service.echo()
-                let relay = try await s.relay()
+                // Visitors may be told a name; a header has an address all the same.
+                let relay = try await s.relay { $0.advertise = advertised }
                 let peer = try await s.peer(of: relay)
                 let words = ["--mp", "\(service.port)", "--udp"]
                 let made = try await peer.command(words + ["--proxy-protocol", "v2"])
@@ -84,6 +87,36 @@ extension ProcessTests {
                 let front = version == "v1" ? line : header(family: 0x11, 7, visitorPort, to: port)
                 let expected = (front + Array("hello".utf8)).map { String(format: "%02x", $0) }.joined()
                 try #require(told[1] == expected, "\(told[1])")
+            }
+        }
+
+        @Test("a visitor with IPv6 has a header with IPv6")
+        func ipv6() async throws {
+            try await scenario { s in
+                let service = try DatagramVisitor()
+                service.echo()
+                let relay = try await s.relay { $0.bind = "::1" }
+                let peer = try await s.peer(of: relay) { $0.relays = ["[::1]:\(relay.settings.serverPort ?? 0)"] }
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp", "--proxy-protocol", "v2"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let port = try await peer.verified(service.port).port
+                let script = """
+                    import socket
+                    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+                    s.bind(("::1", 0))
+                    s.settimeout(2)
+                    for _ in range(3):
+                        s.sendto(b"hello", ("::1", \(port)))
+                        try: print(s.getsockname()[1], s.recv(4096).hex()); break
+                        except TimeoutError: pass
+                    """
+                let ran = try await s.run("visitor", "python3", ["-c", script])
+                let told = ran.stdout.split(separator: " ").map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }
+                try #require(told.count == 2, "\(ran.stdout) \(ran.stderr)")
+                let one = [UInt8](repeating: 0, count: 15) + [1]
+                let ports = [try #require(Int(told[0])), port].flatMap { [UInt8($0 >> 8), UInt8($0 & 0xff)] }
+                let expected = Self.signature + [0x21, 0x22, 0, 36] + one + one + ports + Array("hello".utf8)
+                try #require(told[1] == expected.map { String(format: "%02x", $0) }.joined(), "\(told[1])")
             }
         }
 
