@@ -37,6 +37,8 @@ public struct MappingWish: Hashable, Sendable {
     /// Its public ports always accept, and the target is dialled when a visitor comes: for services that listen only
     /// for a moment. Otherwise a port whose target does not answer refuses.
     public var isOnDemand = false
+    /// How the target is told who each visitor is.
+    public var proxyProtocol = ProxyProtocol.off
 
     public init(
         id: MappingID, target: Target, protocols: TransportProtocols, ports: PortWish, allow: [Network] = [],

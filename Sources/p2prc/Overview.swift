@@ -26,6 +26,7 @@ enum Overview {
           --tell NAME, --temporary   others are told of it; it ends with the node
           --on-demand                accept always, dial for visitors alone (FTP);
                                      --no-on-demand: no longer
+          --proxy-protocol v1|v2     the target is told who each visitor is
           join LINK, leave HOST, trust HOST, unmap MAPPING
         Look
           status, netcheck           what the node does; how it stands in the network

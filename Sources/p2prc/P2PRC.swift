@@ -158,6 +158,7 @@ struct P2PRC: AsyncParsableCommand {
             request.isTemporary = mapping.temporary
             request.isOnDemand = mapping.onDemand
             request.protocols = MappingRequest.protocols(udp: mapping.udp, both: mapping.both)
+            request.proxyProtocol = try MappingRequest.proxyProtocol(mapping.proxyProtocol, for: request.protocols)
             return request
         }
     }

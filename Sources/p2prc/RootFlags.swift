@@ -48,6 +48,7 @@ enum RootFlags {
         FlagUse("--name", in: mapping, beside: ["--mp"]) { times($0.mapping.name) }.shared(with: "token issue")
             .forOne(),
         FlagUse("--on-demand", in: mapping, beside: ["--mp"]) { times($0.mapping.onDemand) },
+        FlagUse("--proxy-protocol", in: mapping, beside: ["--mp"]) { times($0.mapping.proxyProtocol) },
         FlagUse("--allow", in: mapping, beside: ["--mp"]) { $0.networks.allow.count },
         FlagUse("--deny", in: mapping, beside: ["--mp"]) { $0.networks.deny.count },
 

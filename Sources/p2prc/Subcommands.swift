@@ -45,6 +45,13 @@ struct MappingFlags: ParsableArguments {
     var onDemand: Bool?
 
     @Option(
+        name: .customLong("proxy-protocol"),
+        help: ArgumentHelp(
+            "With --mp: tell the target who each visitor is, by this header; off: no longer.",
+            valueName: "v1 | v2 | off"))
+    var proxyProtocol: String?
+
+    @Option(
         help: ArgumentHelp(
             "With --mp: call the mapping so in listings and commands; '' takes it back.", valueName: "name"))
     var name: String?

@@ -112,7 +112,8 @@ struct P2PRCTests {
                 (Self.form("{}", name: "other"), 400, "json"),
                 (Self.form(#"{"ip_address":[\#(rows)]}"#), 400, "1024"),
                 (Self.post("x", "text/plain"), 400, "line 1"),
-                (get("/MAPPort?port=22"), 404, "tables"), (get("/IpTable"), 404, "tables"),
+                (get("/MAPPort?port=22"), 404, "tables"), (get("/MAPPort?port=53&udp=true"), 404, "tables"),
+                (get("/FRPPort?udp=true"), 404, "tables"), (get("/IpTable"), 404, "tables"),
                 (get("/v1/node"), 404, "tables"), (Self.post("", "x", path: "/v1/mesh"), 404, "tables"),
             ] {
                 let reply = try bench.ask(request)

@@ -41,6 +41,7 @@ extension NodeController {
         wish.announcedAs = request.tell ?? wish.announcedAs
         wish.name = request.name ?? wish.name
         wish.isOnDemand = request.isOnDemand ?? wish.isOnDemand
+        wish.proxyProtocol = request.proxyProtocol ?? wish.proxyProtocol
         var adoption = Adoption(
             wish: wish, kind: known == nil ? .new : known == wish ? .same : .changed,
             isTemporary: known.map { peer.isTemporary($0.id) } ?? request.isTemporary)

@@ -25,6 +25,8 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     public var protocols: TransportProtocols?
     /// Its public ports always accept, and the target is dialled when a visitor comes; `nil`: as before.
     public var isOnDemand: Bool?
+    /// How the target is told who each visitor is; `nil`: as before.
+    public var proxyProtocol: ProxyProtocol?
 
     /// - Parameters:
     ///   - text: `8080`, `8080:30123`, or ranges of equal length: `5000-5009`, `5000-5009:30000-30009`; with a host and
@@ -102,6 +104,28 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     /// What `--udp` and `--both` say; `nil`: neither was given.
     public static func protocols(udp: Bool, both: Bool) -> TransportProtocols? {
         both ? [.tcp, .udp] : udp ? .udp : nil
+    }
+
+    /// What `--proxy-protocol` says; `nil`: it was not given.
+    ///
+    /// - Parameter protocols: what the mapping's ports are for; `nil`: TCP.
+    public static func proxyProtocol(
+        _ text: String?, for protocols: TransportProtocols?
+    ) throws(CommandError) -> ProxyProtocol? {
+        guard let text else { return nil }
+        let version: ProxyProtocol
+        switch text {
+        case "v1": version = .v1
+        case "v2": version = .v2
+        case "off": version = .off
+        default:
+            throw CommandError(
+                .usage, "--proxy-protocol \(PlainText.spelled(text).prefix(80)): write v1 or v2, or off for none")
+        }
+        guard version.covers(protocols ?? .tcp) else {
+            throw CommandError(.usage, "--proxy-protocol v1 cannot be said of datagrams (UDP): write v2")
+        }
+        return version
     }
 
     /// Whether it says whom to let in.

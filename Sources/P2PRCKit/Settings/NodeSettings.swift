@@ -74,16 +74,17 @@ public struct NodeSettings: Sendable {
     public var relayPolicy: RelayCore.Policy {
         var policy = RelayCore.Policy(
             ports: ports.usual, leaseSeconds: UInt32(clamping: config.leaseHours * 3_600),
-            maximumPortsPerMapping: Self.portsPerMapping(usualReserveGate.descriptors), membershipLimits: config.limits)
+            membershipLimits: config.limits)
+        policy.maximumSocketsPerMapping = Self.socketsPerMapping(usualReserveGate.descriptors)
         policy.ports = ports
         policy.protocols = config.carriesDatagrams ? [.tcp, .udp] : .tcp
         return policy
     }
 
-    /// Each public port is an open file: one mapping gets at most half of those that are not kept for other things.
-    static func portsPerMapping(_ descriptors: ReserveGate.Supply) -> Int {
-        let half = max(0, descriptors.limit - descriptors.reserve) / 2
-        return min(PortStates.maximumPorts, max(Self.alwaysPortsPerMapping, half))
+    /// Each socket of a public port is an open file: one mapping gets at most half of those that are not kept for other
+    /// things.
+    static func socketsPerMapping(_ descriptors: ReserveGate.Supply) -> Int {
+        max(Self.alwaysPortsPerMapping, max(0, descriptors.limit - descriptors.reserve) / 2)
     }
 
     /// What relays always gave.

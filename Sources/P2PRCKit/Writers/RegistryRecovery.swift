@@ -24,7 +24,7 @@ struct RegistryRecovery {
             let count = Set(rows.map(\.blindPort)).count
             let ports = first.blindPort.flatMap { PortRange(first: $0, count: count) }
             switch place.role {
-            case .peer: addWish(place, first, ports, count)
+            case .peer: addWish(place, rows, first, ports, count)
             case .relay:
                 guard let ports else { continue }
                 leases.append(
@@ -42,7 +42,10 @@ struct RegistryRecovery {
         var role: MappingRegistry.Mapping.Role
     }
 
-    private mutating func addWish(_ place: Place, _ row: MappingRegistry.Mapping, _ ports: PortRange?, _ count: Int) {
+    private mutating func addWish(
+        _ place: Place, _ rows: [MappingRegistry.Mapping], _ row: MappingRegistry.Mapping, _ ports: PortRange?,
+        _ count: Int
+    ) {
         if let ports, let relay = place.relay {
             agreed.append(AgreedPorts(mapping: place.mapping, relay: relay, ports: ports))
         }
@@ -55,7 +58,7 @@ struct RegistryRecovery {
         }
         // Whether the user insisted on the port is not told; to prefer it comes nearest.
         var wish = MappingWish(
-            id: place.mapping, target: target, protocols: .tcp,
+            id: place.mapping, target: target, protocols: Self.protocols(rows),
             ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
             name: row.name ?? "")
         wish.announcedAs = row.toldAs ?? ""

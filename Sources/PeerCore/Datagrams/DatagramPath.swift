@@ -15,8 +15,6 @@ public struct DatagramPath: Sendable {
         case ask(number: UInt32, size: Int)
         /// Frames take the other way from now on.
         case change(Way)
-        /// What comes through both ways has so many bytes at most.
-        case fit(Int)
         /// Goes on from another port: something on the way may hold the present one's flow for dead.
         case renew
     }
@@ -132,10 +130,7 @@ public struct DatagramPath: Sendable {
         if let trial, trial.number == answer.number {
             self.trial = nil
             nextProof = now + Self.sameAgain
-            if !trial.isProof {
-                largest = trial.size
-                actions.append(.fit(largest))
-            }
+            if !trial.isProof { largest = trial.size }
         }
         return actions + timePassed(at: now)
     }
@@ -187,7 +182,7 @@ public struct DatagramPath: Sendable {
                 trial = nil
                 // Who knows what the next way takes.
                 largest = Self.base
-                actions += [.change(.stream), .fit(largest)]
+                actions.append(.change(.stream))
             } else if now >= question.next {
                 self.question?.pause = question.pause + question.pause
                 self.question?.next = now + question.pause + question.pause
@@ -220,7 +215,6 @@ public struct DatagramPath: Sendable {
                 // Small ones come through and these do not any more.
                 largest = Self.base
                 nextLarger = now
-                actions.append(.fit(largest))
             } else {
                 nextLarger = now + Self.largerAgain
             }

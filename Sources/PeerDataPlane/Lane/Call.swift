@@ -14,6 +14,8 @@ package struct Call: ~Copyable {
         /// The session of the peer whose port the caller came to.
         package var session: SessionID?
         package var source: SocketAddress?
+        /// At the peer: who the caller is, where the target is to be told.
+        package var visitor: VisitorAddress?
         /// The caller's place within the membership's limits, kept until the visit is over.
         package var slot: VisitorQuota.Slot?
         package var allowance: (any ByteAllowance)?

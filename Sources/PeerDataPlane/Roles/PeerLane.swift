@@ -41,7 +41,9 @@ package final class PeerLane {
 
     /// - Parameter route: `nil` when the mapping is no more: its visitors are broken off.
     package func setRoute(_ route: Route?, for mapping: MappingID) {
+        let former = routes[mapping]
         routes[mapping] = route
+        if let route, let former, route.tellsOtherwise(than: former) { datagrams.tellOtherwise(of: mapping) }
         datagrams.routesChanged()
         guard route == nil else { return }
         lane.abort { $0 == .own(mapping) }

@@ -41,70 +41,70 @@ extension Forwarder {
     }
 
     /// This direction has ended; with the other one before it, so has the visitor.
-    func sayLastWord(_ flow: inout Flow) {
-        if let word = channel?.machine.end(isPassedOn: isOneWayDone) { keep(word, &flow) }
+    func sayLastWord(_ direction: inout Direction) {
+        if let word = channel?.machine.end(isPassedOn: isOneWayDone) { keep(word, &direction) }
     }
 
     /// Bytes read, or `nil` when a side broke.
-    func carryFrames(_ flow: inout Flow, _ isLeftToRight: Bool, _ isBulk: Bool) -> Int? {
-        guard isToChannel(isLeftToRight) else { return unframe(&flow, isLeftToRight) }
-        guard isBulk else { return frame(&flow, isLeftToRight) }
-        flow.isFramed = false
-        if let word = channel?.machine.goRaw() { keep(word, &flow) }
+    func carryFrames(_ direction: inout Direction, _ isLeftToRight: Bool, _ isBulk: Bool) -> Int? {
+        guard isToChannel(isLeftToRight) else { return unframe(&direction, isLeftToRight) }
+        guard isBulk else { return frame(&direction, isLeftToRight) }
+        direction.isFramed = false
+        if let word = channel?.machine.goRaw() { keep(word, &direction) }
         return 0
     }
 
     /// Reads behind a few free bytes and writes the header in front: no copy, and one call each.
-    private func frame(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    private func frame(_ direction: inout Direction, _ isLeftToRight: Bool) -> Int? {
         let header = ChannelFrame.headerByteCount
-        guard let taken = allowed(&flow, isLeftToRight) else { return 0 }
+        guard let taken = allowed(&direction, isLeftToRight) else { return 0 }
         let room = min(ChannelFrame.maximumPayload, taken)
         let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress.map { $0 + header }, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(taken, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: room, &flow, isLeftToRight) else { return nil }
+        guard let count = took(outcome, of: room, &direction, isLeftToRight) else { return nil }
         guard count > 0 else { return 0 }
-        flow.bytes += UInt64(count)
+        direction.bytes += UInt64(count)
         ChannelFrame.write(.bytes, count: count, into: loop.buffer)
         let frame = UnsafeRawBufferPointer(rebasing: loop.buffer[..<(header + count)])
-        return pass(frame, &flow, isLeftToRight) ? count : nil
+        return pass(frame, &direction, isLeftToRight) ? count : nil
     }
 
     /// Reads frames and passes their payloads on in one piece.
-    private func unframe(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    private func unframe(_ direction: inout Direction, _ isLeftToRight: Bool) -> Int? {
         var count = takeInput()
         let isFromInput = count > 0
         if count == 0 {
-            guard let some = readFrames(&flow, isLeftToRight) else { return nil }
+            guard let some = readFrames(&direction, isLeftToRight) else { return nil }
             guard some > 0 else {
                 // A connection that just ends was cut in the middle of a visitor.
-                return flow.sawEnd ? breach(&flow) : 0
+                return direction.sawEnd ? breach(&direction) : 0
             }
             count = some
         }
         assert(allowance == nil || !isFromInput, "bytes read before were not taken out of the allowance")
         let (payload, last, walked) = walk(loop.buffer, count)
-        flow.bytes += UInt64(payload.count)
+        direction.bytes += UInt64(payload.count)
         if let allowance, count > payload.count { allowance.putBack(count - payload.count, isLeftToRight) }
         var isPassed = true
         if !payload.isEmpty {
-            isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &flow, isLeftToRight)
+            isPassed = pass(UnsafeRawBufferPointer(rebasing: loop.buffer[payload]), &direction, isLeftToRight)
         }
         if case .nothing = last { return isPassed ? count : nil }
         switch channel?.hear(last) ?? .breach {
         case .goesOn: break
-        case .raw: flow.isFramed = false
+        case .raw: direction.isFramed = false
         case .ended, .broken:
-            flow.sawEnd = true
+            direction.sawEnd = true
             channel?.input = Array(loop.buffer[walked..<count])
             if case .broken = last { return nil }
-        case .ready, .breach: return breach(&flow)
+        case .ready, .breach: return breach(&direction)
         }
         return isPassed ? count : nil
     }
 
-    private func breach(_ flow: inout Flow) -> Int? {
-        flow.sawEnd = false
+    private func breach(_ direction: inout Direction) -> Int? {
+        direction.sawEnd = false
         channel?.machine.breach()
         return nil
     }
@@ -119,12 +119,12 @@ extension Forwarder {
         return count
     }
 
-    private func readFrames(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+    private func readFrames(_ direction: inout Direction, _ isLeftToRight: Bool) -> Int? {
+        guard let room = allowed(&direction, isLeftToRight) else { return 0 }
         let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        return took(outcome, of: buffer.count, &flow, isLeftToRight)
+        return took(outcome, of: buffer.count, &direction, isLeftToRight)
     }
 
     /// Moves the payloads of the frames in the buffer's first bytes together; a single one stays where it is.

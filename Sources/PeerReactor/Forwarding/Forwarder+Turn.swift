@@ -23,42 +23,42 @@ extension Forwarder {
     }
 
     /// `false` when a side broke.
-    private func pumpOne(_ flow: inout Flow, isLeftToRight: Bool, _ isHungry: inout Bool) -> Bool {
+    private func pumpOne(_ direction: inout Direction, isLeftToRight: Bool, _ isHungry: inout Bool) -> Bool {
         var budget = EventLoop.turn
-        while !flow.isDone {
-            if flow.inPipe > 0 || flow.spillStart < flow.spill.count {
-                guard flow.isWritable else { return true }
-                guard flush(&flow, isLeftToRight) else { return false }
+        while !direction.isDone {
+            if direction.inPipe > 0 || direction.spillStart < direction.spill.count {
+                guard direction.isWritable else { return true }
+                guard flush(&direction, isLeftToRight) else { return false }
                 continue
             }
-            if flow.sawEnd {
-                if flow.isFramed, isToChannel(isLeftToRight) {
+            if direction.sawEnd {
+                if direction.isFramed, isToChannel(isLeftToRight) {
                     if !hasSaidLast(isLeftToRight) {
-                        sayLastWord(&flow)
+                        sayLastWord(&direction)
                         continue
                     }
                 } else if !sinkShutdown(isLeftToRight) {
-                    flow.isWritable = false
+                    direction.isWritable = false
                     return true
                 }
-                dropPipe(&flow)
-                flow.isDone = true
+                dropPipe(&direction)
+                direction.isDone = true
                 isOneWayDone = true
                 return true
             }
-            guard flow.isReadable, !flow.isHeldBack else {
-                if flow.inPipe == 0 { dropPipe(&flow) }
+            guard direction.isReadable, !direction.isHeldBack else {
+                if direction.inPipe == 0 { dropPipe(&direction) }
                 return true
             }
             guard budget > 0 else {
                 isHungry = true
                 return true
             }
-            let isBulk = flow.fullReads >= 2 && isSpliceable && allowance == nil
+            let isBulk = direction.fullReads >= 2 && isSpliceable && allowance == nil
             let moved =
-                flow.isFramed
-                ? carryFrames(&flow, isLeftToRight, isBulk)
-                : isBulk ? spliceIn(&flow, isLeftToRight) : copy(&flow, isLeftToRight)
+                direction.isFramed
+                ? carryFrames(&direction, isLeftToRight, isBulk)
+                : isBulk ? spliceIn(&direction, isLeftToRight) : copy(&direction, isLeftToRight)
             guard let moved else { return false }
             budget -= max(moved, Self.leastTurn)
         }
@@ -66,35 +66,35 @@ extension Forwarder {
     }
 
     /// Bytes read, or `nil` when a side broke.
-    func copy(_ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
-        guard let room = allowed(&flow, isLeftToRight) else { return 0 }
+    func copy(_ direction: inout Direction, _ isLeftToRight: Bool) -> Int? {
+        guard let room = allowed(&direction, isLeftToRight) else { return 0 }
         let buffer = UnsafeMutableRawBufferPointer(start: loop.buffer.baseAddress, count: room)
         let outcome = source(isLeftToRight, { $0.read(into: buffer) })
         if let allowance { giveBack(buffer.count, outcome, to: allowance, isLeftToRight) }
-        guard let count = took(outcome, of: buffer.count, &flow, isLeftToRight) else { return nil }
+        guard let count = took(outcome, of: buffer.count, &direction, isLeftToRight) else { return nil }
         guard count > 0 else { return 0 }
-        flow.bytes += UInt64(count)
-        return pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &flow, isLeftToRight) ? count : nil
+        direction.bytes += UInt64(count)
+        return pass(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &direction, isLeftToRight) ? count : nil
     }
 
     /// Notes what a read says of the source. How many bytes it brought; `nil` when the source broke.
     @inline(__always)
-    func took(_ outcome: Stream.Outcome, of room: Int, _ flow: inout Flow, _ isLeftToRight: Bool) -> Int? {
+    func took(_ outcome: Stream.Outcome, of room: Int, _ direction: inout Direction, _ isLeftToRight: Bool) -> Int? {
         switch outcome {
         case .wouldBlock:
-            flow.isReadable = false
+            direction.isReadable = false
             return 0
         case .end:
-            flow.sawEnd = true
+            direction.sawEnd = true
             return 0
         case .failed: return nil
         case .bytes(let count):
             if count < room {
                 // Saves the call that would say so.
-                if !flow.distrustsShortReads, isSourceDrained(isLeftToRight) { flow.isReadable = false }
-                flow.fullReads = 0
+                if !direction.distrustsShortReads, isSourceDrained(isLeftToRight) { direction.isReadable = false }
+                direction.fullReads = 0
             } else if room >= ChannelFrame.maximumPayload {
-                flow.fullReads = min(flow.fullReads + 1, 2)
+                direction.fullReads = min(direction.fullReads + 1, 2)
             }
             return count
         }
@@ -102,29 +102,30 @@ extension Forwarder {
 
     /// Writes bytes of the loop's buffer, and keeps what the sink does not take. `false` when it broke.
     @inline(__always)
-    func pass(_ bytes: UnsafeRawBufferPointer, _ flow: inout Flow, _ isLeftToRight: Bool) -> Bool {
+    func pass(_ bytes: UnsafeRawBufferPointer, _ direction: inout Direction, _ isLeftToRight: Bool) -> Bool {
         var written = 0
-        if flow.isWritable {
+        if direction.isWritable {
             switch sink(isLeftToRight, { $0.write(bytes) }) {
             case .bytes(let some): written = some
             case .wouldBlock: break
             case .end, .failed: return false
             }
         }
-        flow.room &-= Int32(truncatingIfNeeded: written)
+        direction.room &-= Int32(truncatingIfNeeded: written)
         if written < bytes.count {
-            flow.isWritable = false
-            flow.room = 0
-            keep(bytes[written...], &flow, andHeld: (left?.held ?? 0) + (right?.held ?? 0))
+            direction.isWritable = false
+            direction.room = 0
+            keep(bytes[written...], &direction, andHeld: (left?.held ?? 0) + (right?.held ?? 0))
         }
         return true
     }
 
-    func passRestOn(_ flow: inout Flow, isLeftToRight: Bool) {
-        guard flow.inPipe == 0, flow.spill.isEmpty, !flow.sawEnd else { return }
+    func passRestOn(_ direction: inout Direction, isLeftToRight: Bool) {
+        guard direction.inPipe == 0, direction.spill.isEmpty, !direction.sawEnd else { return }
         var budget = EventLoop.turn
-        while budget > 0, flow.spill.isEmpty, !flow.sawEnd, !hasSaidLast(isLeftToRight),
-            let moved = flow.isFramed ? carryFrames(&flow, isLeftToRight, false) : copy(&flow, isLeftToRight), moved > 0
+        while budget > 0, direction.spill.isEmpty, !direction.sawEnd, !hasSaidLast(isLeftToRight),
+            let moved = direction.isFramed
+                ? carryFrames(&direction, isLeftToRight, false) : copy(&direction, isLeftToRight), moved > 0
         {
             budget -= max(moved, Self.leastRest)
         }

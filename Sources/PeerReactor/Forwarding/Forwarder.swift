@@ -3,7 +3,7 @@ public import PeerCore
 
 /// Carries bytes between two streams in both directions until both have ended, or one broke. The hot path.
 ///
-/// Small pieces go through the loop's one buffer; a flow that fills it twice in a row is a bulk transfer and goes
+/// Small pieces go through the loop's one buffer; a direction that fills it twice in a row is a bulk transfer and goes
 /// through a pipe by splice(2) from then on. What cannot be written at once waits in that pipe, or in a spill of at
 /// most one buffer, and reading stops meanwhile. Nothing is allocated for a chunk that the other side takes at once.
 ///
@@ -37,22 +37,22 @@ open class Forwarder: EventSource {
     // which made 6 % of all instructions. The small ones lie in the gaps that the others would leave.
     //
     // Unchecked: these checks were two thirds of all instructions that an exchange took (docs/performance.md). What
-    // they would find cannot be: a forwarder is touched on its loop's thread alone, and while a flow is lent out, in
-    // `pump` and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for
+    // they would find cannot be: a forwarder is touched on its loop's thread alone, and while a direction is lent out,
+    // in `pump` and in `passRestOn`, nobody is called who could come back to this forwarder. Debug builds assert it for
     // `pump`.
     @exclusivity(unchecked) final var isConnecting: Bool
-    /// Apart from the flows, for while one is being changed neither may be looked at.
+    /// Apart from the directions, for while one is being changed neither may be looked at.
     @exclusivity(unchecked) final var isOneWayDone = false
     final let loop: EventLoop
     @exclusivity(unchecked) final var left: Stream?
     @exclusivity(unchecked) final var right: Stream?
-    @exclusivity(unchecked) final var leftToRight = Flow()
-    @exclusivity(unchecked) final var rightToLeft = Flow()
+    @exclusivity(unchecked) final var leftToRight = Direction()
+    @exclusivity(unchecked) final var rightToLeft = Direction()
     /// Set when one end is a data channel that is used again (Forwarder+Channel.swift).
     @exclusivity(unchecked) final var channel: Channel?
     /// Not with TLS on either side: its records hold the bytes, so nothing can be moved past this process.
     final let isSpliceable: Bool
-    /// `pump` is at work on the flows.
+    /// `pump` is at work on the directions.
     @exclusivity(unchecked) final var isLentOut = false
     /// Holds both directions to a rate; `nil` for as fast as it goes. May change at any time.
     @exclusivity(unchecked) public final var allowance: (any ByteAllowance)?
@@ -148,14 +148,14 @@ open class Forwarder: EventSource {
         } else {
             Self.note(readiness, source: &rightToLeft, sink: &leftToRight)
         }
-        // Small pieces first: a flow that moves bulk has its turn when all events of this turn have had theirs.
+        // Small pieces first: a direction that moves bulk has its turn when all events of this turn have had theirs.
         if leftToRight.fullReads | rightToLeft.fullReads >= 2 { return loop.againWithBulk(self) }
         pump()
     }
 
     override final func runAgain() { pump() }
 
-    private static func note(_ readiness: Readiness, source: inout Flow, sink: inout Flow) {
+    private static func note(_ readiness: Readiness, source: inout Direction, sink: inout Direction) {
         if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup]) { source.isReadable = true }
         if !readiness.isDisjoint(with: [.readHangup, .hangup, .urgent]) { source.distrustsShortReads = true }
         if readiness.contains(.writable) { sink.isWritable = true }

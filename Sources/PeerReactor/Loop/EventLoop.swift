@@ -47,10 +47,10 @@ public final class EventLoop: @unchecked Sendable {
         var isClosed = false
     }
 
-    /// Bytes that one flow moves before others get their turn.
+    /// Bytes that one direction moves before others get their turn.
     static let turn = 262_144
-    /// Of the flows that move bulk as many have their turn before new events are looked for as fit in here, one at the
-    /// least: whoever has just a little to do waits for one turn of a bulk transfer, and not for all of them.
+    /// Of the forwarders that move bulk as many have their turn before new events are looked for as fit in here, one at
+    /// the least: whoever has just a little to do waits for one turn of a bulk transfer, and not for all of them.
     private static let bulkSpan = Instant.Span.microseconds(50)
     /// A timer that is due later than this may be late by the length of a turn.
     private static let farSpan = Instant.Span.milliseconds(100)
@@ -82,8 +82,8 @@ public final class EventLoop: @unchecked Sendable {
     let pipes = PipePool()
     @exclusivity(unchecked) var datagramRoom: DatagramRoom?
     /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
-    // Unchecked, too: the compiler moves the check to the beginning of each flow's turn, whether it is looked at there
-    // or not, which took 19 % of the instructions of an exchange.
+    // Unchecked, too: the compiler moves the check to the beginning of each direction's turn, whether it is looked at
+    // there or not, which took 19 % of the instructions of an exchange.
     @exclusivity(unchecked) public internal(set) var buffered = 0
     /// Kept so that a listener can accept and close a connection when no descriptor is left: otherwise it would stay in
     /// the queue and wake the loop for ever. One does for all listeners of this loop.
@@ -198,15 +198,15 @@ public final class EventLoop: @unchecked Sendable {
         againList.append(source)
     }
 
-    /// The same for a flow that moves bulk: in one of the next turns. Each turn of the loop serves as many of them as
-    /// fit into 50 µs, one at the least.
+    /// The same for a forwarder that moves bulk: in one of the next turns. Each turn of the loop serves as many of them
+    /// as fit into 50 µs, one at the least.
     func againWithBulk(_ source: EventSource) {
         guard !source.isListedAgain else { return }
         source.isListedAgain = true
         bulkList.append(source)
     }
 
-    /// Other flows that move bulk wait for their turn.
+    /// Other forwarders that move bulk wait for their turn.
     var hasMoreBulk: Bool { !bulkList.isEmpty }
 
     /// Calls `runAgain` when everybody else had a turn. Of those who stand back so, each turn of the loop serves as

@@ -3,7 +3,7 @@ import Glibc
 
 /// Pipes that carry spliced bytes, kept for the next transfer. Belongs to one loop.
 final class PipePool {
-    /// A class, so that a flow without one has room for a pointer and no more.
+    /// A class, so that a direction without one has room for a pointer and no more.
     final class Pipe {
         let readEnd: Int32
         let writeEnd: Int32

@@ -95,6 +95,22 @@ extension PeerService {
         for action in actions { carryOut(agreementAction: action, id, relay) }
         if !actions.isEmpty { beginWaiting(for: id) }
         tellReach(of: id, at: relay)
+        if case .activated = event { tellPlaces(of: id) }
+    }
+
+    /// Where visitors come in, for a target that is told so: an address of each relay, even where visitors are told
+    /// its name.
+    func tellPlaces(of id: MappingID) {
+        guard let wish = book[id], wish.proxyProtocol != .off else { return }
+        var places: [NodeKey: SocketAddress] = [:]
+        for relay in relays {
+            guard let key = relay.key, let agreement = relay.agreements[id], let first = agreement.ports?.first else {
+                continue
+            }
+            let told = agreement.host.flatMap { SocketAddress(numeric: $0, port: first) }
+            places[key] = told ?? relay.remoteAddress.map { SocketAddress(host: $0.host, port: first) }
+        }
+        book.set(places, of: id)
     }
 
     /// Says so once, until there is another reason.

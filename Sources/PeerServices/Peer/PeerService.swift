@@ -217,6 +217,7 @@ public final class PeerService {
             if relay.agreements[wish.id]?.takeOver(wish) == true { continue }
             addAgreement(wish, at: relay)
         }
+        tellPlaces(of: wish.id)
         host?.changed()
     }
 

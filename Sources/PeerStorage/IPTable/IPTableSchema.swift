@@ -33,6 +33,7 @@ enum IPTableSchema {
         migrator.registerMigration("mapping names") { try $0.execute(sql: mappingNames) }
         migrator.registerMigration("on demand") { try $0.execute(sql: onDemand) }
         migrator.registerMigration("accounts of retired keys") { try $0.execute(sql: retiredKeyAccounts) }
+        migrator.registerMigration("proxy protocol") { try $0.execute(sql: proxyProtocol) }
         return migrator
     }
 
@@ -150,4 +151,10 @@ enum IPTableSchema {
     /// `on_demand`: 1 where the target is dialled for visitors alone.
     private static let onDemand =
         "ALTER TABLE mapping_wish ADD COLUMN on_demand INTEGER NOT NULL DEFAULT 0 CHECK (on_demand IN (0, 1))"
+
+    /// `proxy_protocol`: the version whose header the target gets; 0 for none.
+    private static let proxyProtocol = """
+        ALTER TABLE mapping_wish
+            ADD COLUMN proxy_protocol INTEGER NOT NULL DEFAULT 0 CHECK (proxy_protocol IN (0, 1, 2));
+        """
 }

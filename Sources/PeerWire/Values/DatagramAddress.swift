@@ -29,6 +29,11 @@ public struct DatagramAddress: Hashable, Sendable, CustomStringConvertible {
 
     public var host: HostAddress { HostAddress(isIPv6: true, bits: UInt128(high) << 64 | UInt128(low)) }
 
+    public var visitorAddress: VisitorAddress {
+        let host = host
+        return VisitorAddress(isIPv6: host.isIPv6, host: host.bytes, port: port)
+    }
+
     /// As it is written with a port: `192.0.2.1:53`, `[2001:db8::1]:53`.
     public var description: String { isIPv4 ? "\(host):\(port)" : "[\(host)]:\(port)" }
 }

@@ -105,6 +105,27 @@ import Testing
         #expect(try JSONDecoder().decode(MappingRequest.self, from: bytes).tell == nil)
     }
 
+    @Test func `how a target is told of its visitors is v1, v2 or off, and v2 or off for datagrams`() throws {
+        #expect(try MappingRequest.proxyProtocol(nil, for: .udp) == nil)
+        #expect(try MappingRequest.proxyProtocol("v1", for: nil) == .v1)
+        for protocols: TransportProtocols? in [nil, .tcp, .udp, [.tcp, .udp]] {
+            #expect(try MappingRequest.proxyProtocol("v2", for: protocols) == .v2)
+            #expect(try MappingRequest.proxyProtocol("off", for: protocols) == .off)
+        }
+        let wrong: [(String, TransportProtocols?, String)] = [
+            ("v3", nil, "write v1 or v2"), ("v1", .udp, "datagrams"), ("v1", [.tcp, .udp], "v2"),
+        ]
+        for (text, protocols, word) in wrong {
+            let error = try #require(throws: CommandError.self) {
+                try MappingRequest.proxyProtocol(text, for: protocols)
+            }
+            #expect(error.status == .usage && error.text.contains(word) && !error.text.contains("\n"))
+        }
+        var request = try MappingRequest("53")
+        request.proxyProtocol = .v2
+        #expect(try JSONDecoder().decode(MappingRequest.self, from: JSONEncoder().encode(request)) == request)
+    }
+
     @Test func `a mapping's visitors pass the control socket`() throws {
         let request = try MappingRequest("80", allow: ["10.0.0.0/8", "::1"], deny: ["10.1.0.0/16"])
         let bytes = try JSONEncoder().encode(request)

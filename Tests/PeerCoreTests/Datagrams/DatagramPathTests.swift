@@ -101,7 +101,6 @@ private final class Way {
             case .renew:
                 renewals += 1
                 isForgotten = false
-            case .fit: break
             }
         }
     }

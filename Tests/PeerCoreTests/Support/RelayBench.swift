@@ -25,6 +25,8 @@ final class RelayBench {
     var wall: WallTime { WallTime(seconds: WallTime.start.seconds + Int64(now.nanoseconds / 1_000_000_000) + error) }
     /// Ports that something else on the machine uses.
     var busy: Set<UInt16>
+    /// What something else has for UDP alone.
+    var busyForDatagrams: Set<UInt16> = []
     private(set) var held: [Claim: Bound] = [:]
     private var bound: [UInt16: TransportProtocols] = [:]
     private var isRestoring = false
@@ -182,7 +184,10 @@ final class RelayBench {
 
     private func hold(_ claim: Claim, _ wanted: Bound) -> RelayCore.Event {
         expect(held[claim] == nil, "hold twice: \(claim)")
-        if let taken = wanted.ports.ports.first(where: { busy.contains($0) || isBound($0, wanted.protocols) }) {
+        let isBusy = { [busy, busyForDatagrams] (port: UInt16) in
+            busy.contains(port) || wanted.protocols.contains(.udp) && busyForDatagrams.contains(port)
+        }
+        if let taken = wanted.ports.ports.first(where: { isBusy($0) || isBound($0, wanted.protocols) }) {
             if isRestoring { unheld.insert(claim) }
             return .portsBusy(claim, wanted.ports, taken: taken)
         }

@@ -216,6 +216,16 @@ final class DatagramBench {
         }
     }
 
+    /// The mapping's route is another one from now on.
+    func change(_ body: @escaping (inout Route) -> Void) throws {
+        try peerLoop.on { [self] in
+            var route = try #require(routes[claim.mapping])
+            body(&route)
+            routes[claim.mapping] = route
+            targets.tellOtherwise(of: claim.mapping)
+        }
+    }
+
     deinit {
         for loop in [relayLoop, peerLoop, world] { loop.stop() }
     }

@@ -12,14 +12,40 @@ struct DatagramLaneTests {
         (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ seed &+ $0 >> 8) }
     }
 
+    /// A session with one mapping to a service.
+    private struct Way {
+        let bench: DatagramBench
+        let service: DatagramParty
+        /// The public one.
+        let port: UInt16
+
+        init(
+            _ protection: DatagramSecret.Protection = .encrypted, filter: NetworkFilter = NetworkFilter(),
+            limits: Grant.Limits? = nil, answer: @escaping (DatagramParty.Datagram) -> [UInt8] = { $0.bytes }
+        ) throws {
+            bench = try DatagramBench()
+            try bench.begin(protection)
+            service = try DatagramParty(on: bench.world, answer: answer)
+            if let limits { try bench.limit(limits) }
+            port = try #require(try bench.expose(service.port, filter: filter).first)
+        }
+
+        func visitor() throws -> DatagramParty { try DatagramParty(on: bench.world, to: port) }
+
+        /// A visitor to whom this was said already, and who has its answer.
+        func known(saying bytes: [UInt8]) throws -> DatagramParty {
+            let visitor = try visitor()
+            try visitor.send([bytes])
+            try eventually("an answer") { try visitor.told.count == 1 }
+            return visitor
+        }
+    }
+
     @Test(
         "come to the service and back, whatever their size", arguments: DatagramSecret.Protection.allCases)
     func sizes(_ protection: DatagramSecret.Protection) throws {
-        let bench = try DatagramBench()
-        try bench.begin(protection)
-        let echo = try DatagramParty(on: bench.world) { $0.bytes }
-        let port = try #require(try bench.expose(echo.port).first)
-        let visitor = try DatagramParty(on: bench.world, to: port)
+        let way = try Way(protection)
+        let (bench, visitor) = (way.bench, try way.visitor())
         let sizes = [0, 1, 64, 1_150, 1_200, 1_472, 3_000, 9_000, 30_000]
         // The ways' size is found out by and by.
         try eventually("large datagrams come through") { try bench.peerLoop.on { bench.peer?.largest == 65_507 } }
@@ -28,18 +54,13 @@ struct DatagramLaneTests {
             try eventually("\(size) bytes come back") { try visitor.told.count == turn + 1 }
             #expect(try visitor.told.last?.bytes == Self.text(size, turn))
         }
-        #expect(try echo.told.map(\.bytes.count) == sizes)
+        #expect(try way.service.told.map(\.bytes.count) == sizes)
     }
 
     @Test("of each visitor come from a port of their own, and its answers go to nobody else")
     func apart() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) {
-            $0.bytes + [UInt8($0.from.port >> 8), UInt8($0.from.port & 0xff)]
-        }
-        let port = try #require(try bench.expose(service.port).first)
-        let visitors = try (0..<200).map { _ in try DatagramParty(on: bench.world, to: port) }
+        let way = try Way { $0.bytes + [UInt8($0.from.port >> 8), UInt8($0.from.port & 0xff)] }
+        let visitors = try (0..<200).map { _ in try way.visitor() }
         for turn: UInt8 in 0..<3 {
             for (number, visitor) in visitors.enumerated() { try visitor.send([[turn, UInt8(number)]]) }
         }
@@ -83,31 +104,21 @@ struct DatagramLaneTests {
 
     @Test("go on in the same flow when the session is another one, with the target's same socket")
     func anotherSession() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) { $0.bytes }
-        let port = try #require(try bench.expose(service.port).first)
-        let visitor = try DatagramParty(on: bench.world, to: port)
-        try visitor.send([[1]])
-        try eventually("an answer") { try visitor.told.count == 1 }
+        let way = try Way()
+        let (bench, visitor) = (way.bench, try way.known(saying: [1]))
         try bench.begin()
         try bench.relayLoop.on {
             bench.ports.listen(bench.claim, [], isAll: false, for: try #require(bench.relay).session, NetworkFilter())
         }
         try visitor.send([[2]])
         try eventually("an answer") { try visitor.told.count == 2 }
-        #expect(Set(try service.told.map(\.from)).count == 1)
+        #expect(Set(try way.service.told.map(\.from)).count == 1)
     }
 
     @Test("of a flow that the peer has forgotten open it anew with the next one")
     func forgotten() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) { $0.bytes }
-        let port = try #require(try bench.expose(service.port).first)
-        let visitor = try DatagramParty(on: bench.world, to: port)
-        try visitor.send([[1]])
-        try eventually("an answer") { try visitor.told.count == 1 }
+        let way = try Way()
+        let (bench, visitor) = (way.bench, try way.known(saying: [1]))
         try bench.peerLoop.on { bench.targets.abort(bench.claim.mapping) }
         try visitor.send([[2]])
         try eventually("an answer again") {
@@ -118,32 +129,22 @@ struct DatagramLaneTests {
 
     @Test("of visitors that the mapping does not let in go nowhere, and take no place")
     func filtered() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) { $0.bytes }
-        let filter = NetworkFilter(allow: [try Network("192.0.2.0/24")], deny: [])
-        let port = try #require(try bench.expose(service.port, filter: filter).first)
-        let visitor = try DatagramParty(on: bench.world, to: port)
+        let way = try Way(filter: NetworkFilter(allow: [try Network("192.0.2.0/24")], deny: []))
+        let (bench, visitor) = (way.bench, try way.visitor())
         try visitor.send([[1], [2]])
         try eventually("they are counted") {
             try bench.relayLoop.on { bench.ports.traffic()[bench.claim]?.refused == 2 }
         }
-        #expect(try service.told.isEmpty)
+        #expect(try way.service.told.isEmpty)
     }
 
     @Test("are held to the membership's visitors, and to its bytes a second")
     func limited() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) { _ in [1] }
-        try bench.limit(Grant.Limits(connections: 2, bytesPerSecond: 20_000))
-        let port = try #require(try bench.expose(service.port).first)
-        let visitors = try (0..<3).map { _ in try DatagramParty(on: bench.world, to: port) }
-        for visitor in visitors.prefix(2) {
-            try visitor.send([[7]])
-            try eventually("an answer") { try visitor.told.count == 1 }
-        }
-        try visitors[2].send([[7]])
+        let way = try Way(limits: Grant.Limits(connections: 2, bytesPerSecond: 20_000)) { _ in [1] }
+        let bench = way.bench
+        let visitors = try (0..<2).map { _ in try way.known(saying: [7]) }
+        let third = try way.visitor()
+        try third.send([[7]])
         try eventually("the third one is turned away") {
             try bench.relayLoop.on { bench.ports.traffic()[bench.claim]?.refused == 1 }
         }
@@ -151,18 +152,61 @@ struct DatagramLaneTests {
         try eventually("what is too much is let go of") {
             try bench.relayLoop.on { (bench.ports.traffic()[bench.claim]?.limited ?? 0) >= 15 }
         }
-        #expect(try service.told.count <= 2 + 25)
+        #expect(try way.service.told.count <= 2 + 25)
+    }
+
+    @Test("have the visitor's address in front where the target is told, and answers have nothing")
+    func told() throws {
+        let way = try Way { Array($0.bytes.suffix(1)) }
+        let bench = way.bench
+        let place = SocketAddress(host: .ipv4([203, 0, 113, 11]), port: 20_053)
+        try bench.change { route in
+            route.proxyProtocol = .v2
+            route.places = [DatagramBench.key: place]
+        }
+        let visitors = try (0..<2).map { _ in try way.visitor() }
+        for (number, visitor) in visitors.enumerated() {
+            let from = VisitorAddress(isIPv6: false, host: [127, 0, 0, 1], port: visitor.port)
+            let header = ProxyProtocol.v2.header(.datagram, from: from, to: place.visitorAddress)
+            #expect(header.count == 28)
+            for turn: UInt8 in 1...2 {
+                try visitor.send([[turn, UInt8(number)]])
+                try eventually("an answer") { try visitor.told.count == Int(turn) }
+                #expect(try way.service.told.last?.bytes == header + [turn, UInt8(number)])
+            }
+            #expect(try visitor.told.map(\.bytes) == [[UInt8(number)], [UInt8(number)]])
+        }
+        // Of a flow that is under way no longer either.
+        try bench.change { $0.proxyProtocol = .off }
+        try visitors[0].send([[3]])
+        try eventually("an answer") { try visitors[0].told.count == 3 }
+        #expect(try way.service.told.last?.bytes == [3])
+    }
+
+    @Test("that are too long with the address in front are let go of and counted, the next one is not")
+    func tooLongWithAddress() throws {
+        let way = try Way()
+        let bench = way.bench
+        try bench.change { $0.proxyProtocol = .v2 }
+        let visitor = DatagramAddress(HostAddress("192.0.2.7")!, port: 7)
+        let opening = DatagramFrame.Opening(mapping: bench.claim.mapping, portOffset: 0, visitor: visitor)
+        // As from a stream, which takes longer ones than datagrams between nodes can be.
+        for size in [65_507 - 27, 65_507 - 28] {
+            try bench.peerLoop.on {
+                let peer = try #require(bench.peer)
+                Self.text(size).withUnsafeBytes { bench.targets.visited(1, opening, $0, by: peer) }
+                bench.peerLoop.datagrams?.flush()
+            }
+        }
+        try eventually("the second one is there") { try way.service.told.map(\.bytes.count) == [65_507] }
+        let traffic = try bench.peerLoop.on { bench.targets.traffic()[bench.claim.mapping] }
+        #expect(traffic?.tooLong == 1 && traffic?.fromVisitors == 1)
     }
 
     @Test("that strangers make up, replay or change reach nobody, and lead the answers nowhere else")
     func strangers() throws {
-        let bench = try DatagramBench()
-        try bench.begin()
-        let service = try DatagramParty(on: bench.world) { $0.bytes }
-        let port = try #require(try bench.expose(service.port).first)
-        let visitor = try DatagramParty(on: bench.world, to: port)
-        try visitor.send([[1]])
-        try eventually("an answer") { try visitor.told.count == 1 }
+        let way = try Way()
+        let (bench, visitor) = (way.bench, try way.known(saying: [1]))
         let stranger = try DatagramParty(on: bench.world, to: try #require(bench.hub.socket).local.port)
         var forged = [UInt8](repeating: 0, count: 60)
         forged[3] = UInt8(truncatingIfNeeded: try #require(bench.relay).number)
@@ -175,6 +219,6 @@ struct DatagramLaneTests {
         try visitor.send([[2]])
         try eventually("an answer") { try visitor.told.count == 2 }
         #expect(try stranger.told.isEmpty)
-        #expect(try service.told.map(\.bytes) == [[1], [2]])
+        #expect(try way.service.told.map(\.bytes) == [[1], [2]])
     }
 }

@@ -66,12 +66,14 @@ struct DamagedRowsTests {
         Case(
             table: "mapping_wish",
             spoiled: [
-                "'x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0",
-                "'0000000000000001', 'moon', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0",
-                "'0000000000000002', 'service', 'h', 70000, 1, 'any', NULL, 1, '', '', '', '', 0",
-                "'0000000000000003', 'server-port', NULL, NULL, 1, 'exactly', 65535, 2, '', '', '', '', 0",
-                "'0000000000000004', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '10.0.0.0/99', '', '', '', 0",
-                "'0000000000000005', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', hex(zeroblob(100)), '', 0",
+                "'x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0, 0",
+                "'0000000000000001', 'moon', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0, 0",
+                "'0000000000000002', 'service', 'h', 70000, 1, 'any', NULL, 1, '', '', '', '', 0, 0",
+                "'0000000000000003', 'server-port', NULL, NULL, 1, 'exactly', 65535, 2, '', '', '', '', 0, 0",
+                "'0000000000000004', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '10.0.0.0/99', '', '', '', 0, 0",
+                "'0000000000000005', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', hex(zeroblob(99)), '', 0, 0",
+                "'0000000000000006', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0, 3",
+                "'0000000000000008', 'server-port', NULL, NULL, 2, 'any', NULL, 1, '', '', '', '', 0, 1",
             ],
             fill: {
                 try await $0.save(

@@ -150,6 +150,7 @@ import Testing
             id: MappingID(value: 1), target: .service(host: "127.0.0.1", port: 8_080), protocols: .udp,
             ports: .exactly(PortRange(first: 53, last: 53)!), name: "kitchen")
         wish.announcedAs = "Küche"
+        wish.proxyProtocol = .v2
         return wish
     }()
 
@@ -178,6 +179,7 @@ import Testing
         changed.target = .service(host: "10.0.0.1", port: 1)
         changed.deny = Self.networks("0.0.0.0/0", "::/0")
         changed.announcedAs = "web"
+        changed.proxyProtocol = .v1
         changed.name = "web"
         try await table.save(changed)
         #expect(try await table.wishes() == [changed] + Self.wishes.dropFirst())

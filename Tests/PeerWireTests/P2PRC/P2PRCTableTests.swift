@@ -28,6 +28,17 @@ import Testing
         #expect(!table.json(.compact).contains(UInt8(ascii: "\n")))
     }
 
+    @Test func `a port for UDP is read, and is not where its node is dialled`() throws {
+        let text = #"{"ip_address":[{"IPV4":"192.0.2.1","ServerPort":"8078","UDPServerPort":"5353"}]}"#
+        let row = try #require(try Self.table(text).rows.first)
+        #expect(row.udpServerPort == "5353" && row.address?.description == "192.0.2.1:8078")
+        let number = try Self.table(#"{"ip_address":[{"IPV4":"192.0.2.1","udpserverport":5353}]}"#).rows.first
+        #expect(number?.udpServerPort == "5353" && number?.address?.port == 8_088)
+        #expect(
+            String(decoding: P2PRCTable(rows: [row]).json(.compact), as: UTF8.self).contains(
+                #""ServerPort":"8078","UDPServerPort":"5353""#))
+    }
+
     @Test func `names in small letters and rows without a port are read, as in 2021`() throws {
         let rows = try P2PRCTable(json: Self.fixture("lowercase-2021")).rows
         #expect(rows.map(\.address?.description) == ["198.51.100.151:8088", "198.51.100.152:8089"])

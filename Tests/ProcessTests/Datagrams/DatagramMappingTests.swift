@@ -30,7 +30,8 @@ extension ProcessTests {
                 let more = isPlain ? ["--plain"] : []
                 let relay = try await s.relay { $0.more = more }
                 let peer = try await s.peer(of: relay) { $0.more = more }
-                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                // By the name that P2PRC has for it.
+                let made = try await peer.command(["--MAPPort", "\(service.port)", "--udp"])
                 try #require(made.status == ExitCode.fine, "\(made.stderr)")
                 let row = try await peer.verified(service.port)
                 try #require(row.type == "UDP")

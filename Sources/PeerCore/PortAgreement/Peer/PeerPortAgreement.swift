@@ -67,6 +67,7 @@ public struct PeerPortAgreement: Sendable {
         told.announcedAs = wish.announcedAs
         told.name = wish.name
         told.isOnDemand = wish.isOnDemand
+        told.proxyProtocol = wish.proxyProtocol
         guard told == wish else { return false }
         self.wish = wish
         return true

@@ -17,9 +17,8 @@ extension RelayCore {
         }
         guard !isReleased(claim, now) else { return refusal(.notGranted, Self.releasedPort) }
         let count = request.wish.count
-        guard count <= policy.maximumPortsPerMapping else {
-            return refusal(.limitReached, "at most \(policy.maximumPortsPerMapping) ports for one mapping")
-        }
+        let most = policy.maximumPorts(for: request.protocols)
+        guard count <= most else { return refusal(.limitReached, "at most \(most) ports for one mapping") }
         guard session.mappings.contains(request.mapping) || session.mappings.count < policy.maximumMappingsPerSession
         else { return refusal(.limitReached, "at most \(policy.maximumMappingsPerSession) mappings for one peer") }
         if case .exactly(let ports) = request.wish, !policy.ports.contains(ports) {

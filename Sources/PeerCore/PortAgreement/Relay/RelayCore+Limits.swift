@@ -81,6 +81,13 @@ extension RelayCore {
     static func subject(_ ports: PortRange) -> String { ports.count == 1 ? "port \(ports) is" : "ports \(ports) are" }
 }
 
+extension RelayCore.Policy {
+    /// Of one mapping.
+    func maximumPorts(for protocols: TransportProtocols) -> Int {
+        min(maximumPortsPerMapping, maximumSocketsPerMapping / (protocols == [.tcp, .udp] ? 2 : 1))
+    }
+}
+
 extension Grant.Membership {
     /// What it is to whom it belongs.
     var holder: String {

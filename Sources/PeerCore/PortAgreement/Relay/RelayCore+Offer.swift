@@ -36,7 +36,9 @@ extension RelayCore {
                 }
             }
             // Ports under another offer are bound, so the system would say busy as well: no need to ask here.
-            guard leases.owner(of: ports, request.protocols) == nil, !isKnownBusy(ports, now) else { continue }
+            guard leases.owner(of: ports, request.protocols) == nil, !isKnownBusy(ports, request.protocols, now) else {
+                continue
+            }
             guard isPaid || pay(ports.count, for: agreement.session, now) else {
                 return refuse(claim, .limitReached, Self.excessOfWork)
             }
@@ -66,20 +68,33 @@ extension RelayCore {
         return offer(claim, ports, now)
     }
 
-    private func isKnownBusy(_ ports: PortRange, _ now: Instant) -> Bool {
+    /// A port that the system did not give for all of these protocols together.
+    struct BusyPort: Hashable {
+        let port: UInt16
+        let protocols: TransportProtocols
+    }
+
+    /// What was not to be had for UDP alone is not to be had for both either, and may well be for TCP.
+    private func isKnownBusy(_ ports: PortRange, _ protocols: TransportProtocols, _ now: Instant) -> Bool {
         guard !busyPorts.isEmpty else { return false }
-        return ports.ports.contains { busyPorts[$0].map { $0 > now } ?? false }
+        let noted = [TransportProtocols.tcp, .udp, [.tcp, .udp]].filter { $0.isSubset(of: protocols) }
+        return ports.ports.contains { port in
+            noted.contains { busyPorts[BusyPort(port: port, protocols: $0)].map { $0 > now } ?? false }
+        }
     }
 
     /// Others that want any port need not ask the system about this one for some time. Those that are only offered to
     /// somebody may be free any moment.
-    private mutating func noteBusy(_ port: UInt16, _ now: Instant) {
-        let isOurs = agreements.values.contains { $0.isHeld && $0.ports?.ports.contains(port) == true }
-        if !isOurs { busyPorts[port] = now + Self.busySpan }
+    private mutating func noteBusy(_ port: UInt16, _ protocols: TransportProtocols, _ now: Instant) {
+        let isOurs = agreements.values.contains { agreement in
+            agreement.isHeld && agreement.ports?.ports.contains(port) == true
+                && !agreement.request.protocols.isDisjoint(with: protocols)
+        }
+        if !isOurs { busyPorts[BusyPort(port: port, protocols: protocols)] = now + Self.busySpan }
     }
 
     mutating func portsBusy(_ claim: Claim, _ ports: PortRange, _ taken: UInt16?, _ now: Instant) -> [Action] {
-        if let taken { noteBusy(taken, now) }
+        if let taken, let request = agreements[claim]?.request { noteBusy(taken, request.protocols, now) }
         guard agreements[claim]?.stage == .holding else { return [] }
         // A lease whose port something else took meanwhile is worth nothing.
         return endLease(claim) + tryNextPlace(claim, now)

@@ -19,6 +19,8 @@ public struct RelayCore: Sendable {
         /// How long a lease lasts after its last session, in seconds.
         public var leaseSeconds: UInt32
         public var maximumPortsPerMapping: Int
+        /// A port for both TCP and UDP is two of them.
+        public var maximumSocketsPerMapping = Int.max
         public var maximumMappingsPerSession: Int
         public var maximumSessions: Int
         /// For a membership that brings no limits of its own: by the mesh key, or at an open relay.
@@ -140,7 +142,7 @@ public struct RelayCore: Sendable {
     var checks: [Grant.Membership: Allowance] = [:]
     var workloads: [Grant.Membership: Workload] = [:]
     /// Ports that something else on this machine has, and until when that is taken for granted.
-    var busyPorts: [UInt16: Instant] = [:]
+    var busyPorts: [BusyPort: Instant] = [:]
     /// What the owner took back lately, and until when it is not given again.
     var releases: [Release: Instant] = [:]
     public internal(set) var isDraining = false

@@ -1,34 +1,35 @@
 package import PeerReactor
 internal import PeerWire
 
-/// Frames over a data channel, for where datagrams do not get through: `length (2) | frame`. What the stream has no
-/// room for is let go of, as the network would do it. Belongs to its lane's loop.
+/// Frames over a data channel, for where datagrams do not get through. What the stream has no room for is let go of, as
+/// the network would do it. Belongs to its lane's loop.
 package final class DatagramStream {
     /// What waits for a stream at most: beyond that it would come too late to be of use.
     private static let maximumQueued = 256 * 1_024
-    private static let headerByteCount = 2
 
     private let loop: EventLoop
     private let channel: ByteChannel
     private var input: [UInt8] = []
     private let received: (UnsafeMutableRawBufferPointer) -> Void
-    private let closed: () -> Void
+    private let closed: (DatagramStream) -> Void
 
     /// - Parameters:
     ///   - isRegistered: the stream comes from another source of this loop.
     ///   - received: called with each frame, whose bytes are gone when it returns.
     package init(
         on loop: EventLoop, _ stream: consuming Stream, isRegistered: Bool,
-        received: @escaping (UnsafeMutableRawBufferPointer) -> Void, closed: @escaping () -> Void
+        received: @escaping (UnsafeMutableRawBufferPointer) -> Void,
+        closed: @escaping (DatagramStream) -> Void
     ) {
         self.loop = loop
         channel = ByteChannel(on: loop, stream, isRegistered: isRegistered)
         self.received = received
         self.closed = closed
         channel.start { [weak self] event in
+            guard let self else { return }
             switch event {
-            case .received(let bytes): self?.take(bytes)
-            case .closed: self?.closed()
+            case .received(let bytes): take(bytes)
+            case .closed: self.closed(self)
             }
         }
     }
@@ -37,13 +38,15 @@ package final class DatagramStream {
 
     /// - Returns: `false` when there is no room for a frame of so many bytes.
     func send(_ count: Int, _ write: (UnsafeMutableRawPointer) -> Void) -> Bool {
-        guard count <= UInt16.max, channel.queuedByteCount + count <= Self.maximumQueued else { return false }
-        let length = Self.headerByteCount + count
+        guard count <= StreamedFrame.maximumByteCount, channel.queuedByteCount + count <= Self.maximumQueued else {
+            return false
+        }
+        let length = StreamedFrame.headerByteCount + count
         channel.send(
             [UInt8](unsafeUninitializedCapacity: length) { bytes, used in
-                let place = UnsafeMutableRawBufferPointer(bytes)
-                place.storeBytes(of: UInt16(count).bigEndian, as: UInt16.self)
-                if let base = place.baseAddress { write(base + Self.headerByteCount) }
+                guard let place = UnsafeMutableRawPointer(bytes.baseAddress) else { return }
+                StreamedFrame.writeHeader(count, to: place)
+                write(place + StreamedFrame.headerByteCount)
                 used = length
             })
         return true
@@ -53,12 +56,9 @@ package final class DatagramStream {
         input += bytes
         var start = 0
         input.withUnsafeMutableBytes { all in
-            while all.count - start >= Self.headerByteCount {
-                let count = Int(UInt16(bigEndian: all.loadUnaligned(fromByteOffset: start, as: UInt16.self)))
-                let frame = start + Self.headerByteCount
-                guard all.count - frame >= count else { break }
-                received(UnsafeMutableRawBufferPointer(rebasing: all[frame..<(frame + count)]))
-                start = frame + count
+            while let frame = StreamedFrame.first(in: UnsafeMutableRawBufferPointer(rebasing: all[start...])) {
+                received(frame)
+                start += StreamedFrame.headerByteCount + frame.count
             }
         }
         input.removeFirst(start)

@@ -112,6 +112,9 @@ package final class DialledDatagrams {
 
     // MARK: Mappings
 
+    /// The target is told otherwise from now on who the mapping's visitors are.
+    package func tellOtherwise(of mapping: MappingID) { targets.tellOtherwise(of: mapping) }
+
     /// The mapping is no more.
     package func abort(_ mapping: MappingID) { targets.abort(mapping) }
 

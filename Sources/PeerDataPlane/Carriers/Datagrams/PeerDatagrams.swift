@@ -92,17 +92,14 @@ package final class PeerDatagrams: DatagramReceiver {
     /// that this end takes it.
     package func use(_ stream: consuming Stream, isRegistered: Bool, closed: @escaping () -> Void) {
         self.stream?.close()
-        var own: DatagramStream?
-        let made = DatagramStream(
+        self.stream = DatagramStream(
             on: loop, stream, isRegistered: isRegistered, received: { [weak self] in self?.takeFromStream($0) },
             closed: { [weak self] in
-                guard let self, self.stream === own else { return }
+                guard let self, self.stream === $0 else { return }
                 self.stream = nil
                 hasStreamSpoken = false
                 closed()
             })
-        own = made
-        self.stream = made
         hasStreamSpoken = false
     }
 
@@ -174,7 +171,6 @@ package final class PeerDatagrams: DatagramReceiver {
                 }
                 changed(way)
             case .renew: renew()
-            case .fit: break
             }
         }
         schedule()

@@ -55,11 +55,9 @@ package final class RelayDatagrams {
     /// that is there.
     package func use(_ stream: consuming Stream, isRegistered: Bool) {
         self.stream?.close()
-        var own: DatagramStream?
         let made = DatagramStream(
             on: loop, stream, isRegistered: isRegistered, received: { [weak self] in self?.take($0, from: nil) },
-            closed: { [weak self] in if self?.stream === own { self?.stream = nil } })
-        own = made
+            closed: { [weak self] in if self?.stream === $0 { self?.stream = nil } })
         self.stream = made
         // Nothing but that the stream is in good hands: of a plain one the peer may say no more before.
         _ = made.send(0) { _ in }

@@ -61,13 +61,24 @@ package final class DatagramTargets: RelayFrames {
             if opening == nil { channel.tell(.unknown, number) }
             return
         }
-        guard let room = loop.datagrams, let place = room.room(for: flow.socket, bytes.count) else { return }
-        if let base = bytes.baseAddress { place.copyMemory(from: base, byteCount: bytes.count) }
-        room.push(bytes.count)
-        flow.table.traffic.fromVisitors += 1
-        flow.table.traffic.bytesFromVisitors += UInt64(bytes.count)
+        pass(bytes, on: flow)
         // After the datagram, which so waits for nothing.
         if opening != nil { channel.tell(.known, number) }
+    }
+
+    private func pass(_ bytes: UnsafeRawBufferPointer, on flow: TargetFlow) {
+        let (header, count) = (flow.header, flow.header.count + bytes.count)
+        guard let room = loop.datagrams, let place = room.room(for: flow.socket, count) else {
+            flow.table.traffic.tooLong += 1
+            return
+        }
+        if !header.isEmpty {
+            header.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: place, count: count).copyMemory(from: $0) }
+        }
+        if let base = bytes.baseAddress { (place + header.count).copyMemory(from: base, byteCount: bytes.count) }
+        room.push(count)
+        flow.table.traffic.fromVisitors += 1
+        flow.table.traffic.bytesFromVisitors += UInt64(bytes.count)
     }
 
     /// Answers a check from outside that this node expects; no target hears of it.
@@ -136,6 +147,7 @@ package final class DatagramTargets: RelayFrames {
         guard case .opened(let id, let displaced) = table.flows.spoke(visitor(name), at: loop.now) else { return nil }
         if let displaced, let loser = table.byPlace[displaced.place] { letGo(loser) }
         let flow = TargetFlow(name, in: table, id, socket, of: self)
+        flow.header = header(of: name, route)
         do throws(SystemError) { try socket.start(on: loop, flow) } catch {
             table.flows.end(id)
             return nil
@@ -151,6 +163,19 @@ package final class DatagramTargets: RelayFrames {
         let number = relays[name.relay] ?? UInt16(truncatingIfNeeded: relays.count)
         relays[name.relay] = number
         return FlowVisitor(name.opening.visitor, at: name.opening.portOffset, by: number)
+    }
+
+    private func header(of name: Name, _ route: Route) -> [UInt8] {
+        let opening = name.opening
+        return route.header(.datagram, for: opening.visitor.visitorAddress, at: name.relay, opening.portOffset)
+    }
+
+    /// The target is told otherwise from now on who a mapping's visitors are.
+    package func tellOtherwise(of mapping: MappingID) {
+        guard let route = routes[mapping] else { return }
+        for flow in flows.values where flow.name.opening.mapping == mapping {
+            flow.header = header(of: flow.name, route)
+        }
     }
 
     private func end(_ flow: TargetFlow) {
@@ -231,6 +256,8 @@ final class TargetFlow: DatagramReceiver {
     let id: FlowTable.ID
     let socket: DatagramSocket
     private weak var targets: DatagramTargets?
+    /// In front of each of the visitor's datagrams, for a target that is told who it is.
+    var header: [UInt8] = []
     /// By which answers go.
     private(set) weak var channel: PeerDatagrams?
     /// What the relay calls it.

@@ -11,6 +11,10 @@ package struct Route: Sendable {
     /// How many ports from the first one on belong to it; a relay gets at no other.
     package var count: Int
     package var protocols: TransportProtocols
+    /// How the target is told who each visitor is.
+    package var proxyProtocol = ProxyProtocol.off
+    /// The first public port at each relay, where the target is told so.
+    package var places: [NodeKey: SocketAddress] = [:]
     /// What is known of the services behind the ports.
     package var targets = TargetStates()
     /// Nonces that a check from outside is about to bring, and to which port, as above.
@@ -20,6 +24,22 @@ package struct Route: Sendable {
         self.addresses = addresses
         self.count = count
         self.protocols = protocols
+    }
+
+    /// What the target gets in front of what a visitor says; mostly nothing.
+    func header(
+        _ transport: ProxyProtocol.Transport, for visitor: VisitorAddress, at relay: NodeKey, _ offset: UInt16
+    ) -> [UInt8] {
+        guard proxyProtocol != .off else { return [] }
+        let place = places[relay] ?? .any(port: 0)
+        let (port, isTooHigh) = place.port.addingReportingOverflow(place.port == 0 ? 0 : offset)
+        let spokenTo = SocketAddress(host: place.host, port: isTooHigh ? 0 : port)
+        return proxyProtocol.header(transport, from: visitor, to: spokenTo.visitorAddress)
+    }
+
+    /// Whether the target gets another header by this route than by that one.
+    func tellsOtherwise(than former: Route) -> Bool {
+        proxyProtocol != former.proxyProtocol || proxyProtocol != .off && places != former.places
     }
 
     func isChecked(_ offset: UInt16) -> Bool { pendingChecks.values.contains(offset) }

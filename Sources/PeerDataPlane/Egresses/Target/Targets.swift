@@ -50,7 +50,8 @@ package final class Targets: Egress {
         share.began(for: loan.node)
         lane.count(call.terms.destination) { $0.connections += 1 }
         let (terms, input) = (call.terms, call.read)
-        let ends = Visit.Ends(caller: call.intoStream(), way: target, isConnecting: true)
+        let header = terms.visitor.map { route.header(.connection, for: $0, at: loan.node, terms.portOffset) } ?? []
+        let ends = Visit.Ends(caller: call.intoStream(), way: target, isConnecting: true, early: header)
         lane.begin(
             Visit(on: lane, terms, loan, by: self, ends), channel: .left, input: input, isLeftRegistered: true,
             isRightRegistered: false)

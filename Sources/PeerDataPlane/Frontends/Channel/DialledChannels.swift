@@ -202,7 +202,7 @@ package final class DialledChannels: Frontend, ChannelOwner {
         channelStands(pool)
         let loan = ChannelLoan(from: self, group: pool.group, node: pool.terms.key, tick: pool.tick)
         expectBack(pool)
-        guard let lane, routes[start.mapping] != nil else { return takeBack(nil, [], loan) }
+        guard let lane, let route = routes[start.mapping] else { return takeBack(nil, [], loan) }
         if start.wantsAnswer {
             guard remember(VisitorName(group: pool.group, visitor: start.visitor)),
                 channel.sendAtOnce(ChannelFrame.alive)
@@ -212,6 +212,7 @@ package final class DialledChannels: Frontend, ChannelOwner {
             to: .own(start.mapping), portOffset: start.portOffset, caller: start.isCheckOnly ? .checker : .visitor)
         terms.session = pool.group.session
         terms.loan = loan
+        if route.proxyProtocol != .off { terms.visitor = start.address }
         lane.take(Call(channel, terms))
     }
 

@@ -110,9 +110,11 @@ public struct DatagramTraffic: Hashable, Sendable {
     public var refused: UInt64 = 0
     /// Above the membership's rate.
     public var limited: UInt64 = 0
-    /// Sent to the other node in pieces, too long for that, and dropped because there was no way to it.
+    /// Sent to the other node in pieces.
     public var cut: UInt64 = 0
+    /// Longer than three pieces, or, with the header for the target, than a datagram can be.
     public var tooLong: UInt64 = 0
+    /// There was no way to the other node, or no room on it.
     public var lost: UInt64 = 0
     /// At a relay: they go by a stream at present.
     public var takesStream = false

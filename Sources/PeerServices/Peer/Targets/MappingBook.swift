@@ -83,6 +83,7 @@ final class MappingBook {
         guard wishes.updateValue(wish, forKey: wish.id) == nil else { return false }
         if isTemporary { temporary.insert(wish.id) }
         var route = Route(addresses: [], count: wish.ports.count, protocols: wish.protocols)
+        route.proxyProtocol = wish.proxyProtocol
         switch wish.target {
         case .serverPort: route.addresses = [serverAddress]
         case .service(let host, let port):
@@ -100,6 +101,10 @@ final class MappingBook {
         guard let former = wishes[wish.id], former.target == wish.target else { return false }
         wishes[wish.id] = wish
         if wish.isOnDemand != former.isOnDemand { rewatch(wish) }
+        if wish.proxyProtocol != former.proxyProtocol {
+            routes[wish.id]?.proxyProtocol = wish.proxyProtocol
+            publish(wish.id)
+        }
         return true
     }
 
@@ -118,6 +123,13 @@ final class MappingBook {
 
     /// What is known of the services behind a mapping's ports.
     func targets(of id: MappingID) -> TargetStates? { routes[id]?.targets }
+
+    /// Where its first public port is at each relay, which its target is told.
+    func set(_ places: [NodeKey: SocketAddress], of id: MappingID) {
+        guard let former = routes[id], former.places != places else { return }
+        routes[id]?.places = places
+        publish(id)
+    }
 
     /// A check from outside is about to bring this nonce, to the port so many after the first one.
     func expect(_ nonce: [UInt8], at offset: UInt16, of id: MappingID) {

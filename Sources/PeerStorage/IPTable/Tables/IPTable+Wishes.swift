@@ -12,19 +12,20 @@ extension IPTable {
                 sql: """
                     INSERT INTO mapping_wish
                         (id, target_kind, host, port, protocols, wish_kind, first_port, count, allow, deny, tell,
-                         name, on_demand)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                         name, on_demand, proxy_protocol)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET
                         target_kind = excluded.target_kind, host = excluded.host, port = excluded.port,
                         protocols = excluded.protocols, wish_kind = excluded.wish_kind,
                         first_port = excluded.first_port, count = excluded.count,
                         allow = excluded.allow, deny = excluded.deny, tell = excluded.tell,
-                        name = excluded.name, on_demand = excluded.on_demand
+                        name = excluded.name, on_demand = excluded.on_demand,
+                        proxy_protocol = excluded.proxy_protocol
                     """,
                 arguments: [
                     wish.id.description, kind.rawValue, host, port, Int(wish.protocols.rawValue), ports.rawValue, first,
                     wish.ports.count, Self.text(of: wish.allow), Self.text(of: wish.deny), wish.announcedAs,
-                    wish.name, wish.isOnDemand,
+                    wish.name, wish.isOnDemand, Int(wish.proxyProtocol.rawValue),
                 ])
         }
     }
@@ -71,6 +72,9 @@ extension IPTable {
             name: try row.value(name.isEmpty || MappingWish.isName(name) ? name : nil, "name"))
         wish.announcedAs = try row.value(NodeRecord.isText(tell) ? tell : nil, "tell")
         wish.isOnDemand = isOnDemand != 0
+        let version = ProxyProtocol(rawValue: try row.number("proxy_protocol"))
+        wish.proxyProtocol = try row.value(
+            version.flatMap { $0.covers(wish.protocols) ? $0 : nil }, "proxy_protocol")
         return wish
     }
 

@@ -150,6 +150,29 @@ import Testing
         #expect(agree(1, 4, .preferably(.only(5))) != .ports(.only(5)))
     }
 
+    @Test func `one mapping has so many sockets at most, and a port for both has two`() {
+        var policy = RelayCore.Policy(ports: PortRange(first: 1_000, last: 1_999)!, protocols: [.tcp, .udp])
+        policy.maximumSocketsPerMapping = 10
+        bench = RelayBench(policy)
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .any(count: 6), [.tcp, .udp]) == .refused(.limitReached))
+        #expect(agree(1, 2, .any(count: 11), .udp) == .refused(.limitReached))
+        #expect(agree(1, 3, .any(count: 11)) == .refused(.limitReached))
+        #expect(agree(1, 4, .any(count: 5), [.tcp, .udp]) != .refused(.limitReached))
+        #expect(agree(1, 5, .any(count: 10), .udp) != .refused(.limitReached))
+    }
+
+    @Test func `a port that is busy for UDP alone is passed over for UDP and for both, and given for TCP`() {
+        let policy = RelayCore.Policy(ports: PortRange(first: 1_000, last: 1_001)!, protocols: [.tcp, .udp])
+        bench = RelayBench(policy)
+        bench.busyForDatagrams = [1_000]
+        _ = start(1, key: 1)
+        #expect(agree(1, 1, .any(count: 1), [.tcp, .udp]) == .ports(.only(1_001)))
+        #expect(agree(1, 2, .exactly(.only(1_000)), .udp) == .refused(.portTaken))
+        #expect(agree(1, 3, .any(count: 1)) == .ports(.only(1_000)))
+        #expect(agree(1, 4, .any(count: 1), .udp) == .refused(.noPortFree))
+    }
+
     @Test func `a range is agreed as a whole or not at all`() {
         bench = RelayBench(RelayCore.Policy(ports: PortRange(first: 1_000, last: 1_009)!), busy: [1_004])
         _ = start(1, key: 1)

@@ -1,6 +1,6 @@
 extension Forwarder {
     /// One direction.
-    struct Flow {
+    struct Direction {
         /// Frames go this way: one of its ends is a channel that is used again, and nobody said `raw`.
         var isFramed = false
         var isReadable = false
@@ -17,7 +17,7 @@ extension Forwarder {
         var spillStart: Int32 = 0
         /// Bytes that the sink is known to take, at the start and after it was asked (Forwarder+Room.swift).
         var room: Int32 = 65_536
-        /// What of this flow is in `EventLoop.buffered`.
+        /// What of this direction is in `EventLoop.buffered`.
         var counted: Int32 = 0
         var pipe: PipePool.Pipe?
         var spill: [UInt8] = []
