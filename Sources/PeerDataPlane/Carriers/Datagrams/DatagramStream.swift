@@ -7,6 +7,8 @@ package final class DatagramStream {
     /// What waits for a stream at most: beyond that it would come too late to be of use.
     private static let maximumQueued = 256 * 1_024
     private static let headerByteCount = 2
+    /// What a frame has at most.
+    static let longest = Int(UInt16.max)
 
     private let loop: EventLoop
     private let channel: ByteChannel
@@ -37,7 +39,7 @@ package final class DatagramStream {
 
     /// - Returns: `false` when there is no room for a frame of so many bytes.
     func send(_ count: Int, _ write: (UnsafeMutableRawPointer) -> Void) -> Bool {
-        guard count <= UInt16.max, channel.queuedByteCount + count <= Self.maximumQueued else { return false }
+        guard count <= Self.longest, channel.queuedByteCount + count <= Self.maximumQueued else { return false }
         let length = Self.headerByteCount + count
         channel.send(
             [UInt8](unsafeUninitializedCapacity: length) { bytes, used in

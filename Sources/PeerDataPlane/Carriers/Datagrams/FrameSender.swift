@@ -54,6 +54,10 @@ package final class FrameSender {
                 if let opening { announce(flow, opening, way) }
                 return send(bytes, of: flow, in: pieces, cut, way)
             }
+        } else if let opening, overhead + bytes.count > DatagramStream.longest {
+            // A stream keeps them in order.
+            announce(flow, opening, way)
+            return send(bytes, of: flow, by: way)
         }
         put(overhead + bytes.count, by: way) { frame in
             if let opening {
