@@ -5,7 +5,7 @@ import Glibc
 ///     datagram-pings --address A --port N --bytes B --rate PER-SECOND --for SECONDS
 ///
 /// Each is `number (8) | the echo's signature (2) | zeros (6) | when it was sent (8) | zeros`. A line `{"first":MS}`
-/// says that answers come. The last line has the longest time without one, and when it was over, by the monotonic clock.
+/// says that answers come. The last line has the longest time without one, and when it was over (monotonic clock).
 enum DatagramPings {
     /// After the last question answers are waited for.
     private static let patience = 1_000
