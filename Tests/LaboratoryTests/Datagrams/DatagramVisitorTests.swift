@@ -135,8 +135,8 @@ extension LaboratoryTests {
         @Test("flows from forged addresses cost a relay and a node little, and one that is alive keeps its place")
         func forged() async throws {
             try await scenario { s in
-                // Each costs the node a socket: an unoptimized one on busy processors opens some thousands a second, and
-                // what it does not get to is lost, of whatever flow.
+                // Each costs the node a socket. An unoptimized one on busy processors opens some thousands a second,
+                // and loses what it does not get to, of whatever flow.
                 let (count, seconds) = (Scale.pick(6_000, long: 100_000), Scale.pick(3, long: 10))
                 let tunnel = try await DatagramTunnel(s, .ordinary)
                 let lab = tunnel.world.lab
