@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "Address.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -24,11 +25,6 @@ int cdatagrams_connect(int fd, int family, const struct cdatagrams_address *addr
     return connect(fd, &name.any, name_of(address, family, &name));
 }
 
-int cdatagrams_disconnect(int fd) {
-    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    return connect(fd, &nobody, sizeof nobody);
-}
-
 int cdatagrams_local(int fd, struct cdatagrams_address *address) {
     union name name;
     socklen_t length = sizeof name;
@@ -39,6 +35,31 @@ int cdatagrams_local(int fd, struct cdatagrams_address *address) {
 
 int cdatagrams_tell_local(int fd, int family) {
     return family == AF_INET6 ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) : set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+}
+
+static bool is_everywhere(const union name *name) {
+    return name->any.sa_family == AF_INET ? name->v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                          : IN6_IS_ADDR_UNSPECIFIED(&name->v6.sin6_addr);
+}
+
+bool cdatagrams_is_connected(int fd) {
+    union name name;
+    socklen_t length = sizeof name;
+    return getpeername(fd, &name.any, &length) == 0;
+}
+
+int cdatagrams_replace(int fd, int fresh) {
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    union name name;
+    socklen_t length = sizeof name;
+    if (connect(fd, &nobody, sizeof nobody) != 0 || getsockname(fd, &name.any, &length) != 0) return -1;
+    // Both have the port for a moment, and nobody else can take it.
+    if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set(fresh, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
+    int bound = bind(fresh, &name.any, length);
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+    set(fresh, SOL_SOCKET, SO_REUSEADDR, 0);
+    if (is_everywhere(&name)) cdatagrams_tell_local(fresh, name.any.sa_family);
+    return bound != 0 || dup3(fresh, fd, O_CLOEXEC) < 0 ? -1 : 0;
 }
 
 int cdatagrams_bundle(int fd) { return set(fd, IPPROTO_UDP, UDP_GRO, 1); }

@@ -30,8 +30,10 @@ int cdatagrams_socket(int family);
 /// Binds, or connects. -1 on failure.
 int cdatagrams_bind(int fd, int family, const struct cdatagrams_address *address);
 int cdatagrams_connect(int fd, int family, const struct cdatagrams_address *address);
-/// Undoes a connection: datagrams of everybody are received again.
-int cdatagrams_disconnect(int fd);
+bool cdatagrams_is_connected(int fd);
+/// A new socket takes the place and the address of one that was connected: one of IPv6 would hear nobody of that family
+/// but its former other end, even when it is not connected any more. -1 on failure; then the former one is not connected.
+int cdatagrams_replace(int fd, int fresh);
 /// The local end. -1 on failure.
 int cdatagrams_local(int fd, struct cdatagrams_address *address);
 /// Each datagram tells which local address it came to.

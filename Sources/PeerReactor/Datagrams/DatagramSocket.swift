@@ -151,8 +151,14 @@ public final class DatagramSocket: EventSource {
         }
     }
 
-    /// Undoes `refuse`. From any thread.
-    public func admit() { cdatagrams_disconnect(descriptor.raw) }
+    /// Undoes `refuse`. From any thread; `start` has to follow.
+    ///
+    /// - Throws: where the system has no other socket for it; then the port may not hear visitors of IPv6.
+    public func admit() throws(SystemError) {
+        guard cdatagrams_is_connected(descriptor.raw) else { return }
+        let fresh = try Self.made(family, kind)
+        guard cdatagrams_replace(descriptor.raw, fresh.descriptor.raw) == 0 else { throw SystemError("bind") }
+    }
 
     // MARK: Receiving
 

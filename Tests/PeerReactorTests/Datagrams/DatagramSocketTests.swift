@@ -214,6 +214,7 @@ struct DatagramSocketTests {
         let (loop, heard) = (loop, heard)
         for turn in 1...3 {
             socket.value.refuse()
+            try loop.run { socket.value.stop() }
             let sender = Heard()
             let visitor = Handed(try DatagramSocket.connected(to: .loopback(port), .atTheEdge))
             try loop.run { try visitor.value.start(on: loop, sender) }
@@ -224,7 +225,8 @@ struct DatagramSocketTests {
                 let host = isEverywhere ? nil : SocketAddress.loopback(0).host
                 _ = try DatagramSocket.bound(port: port, on: host, .atTheEdge)
             }
-            socket.value.admit()
+            try socket.value.admit()
+            try loop.run { try socket.value.start(on: loop, heard) }
             _ = try send([([UInt8(turn)], nil)], by: visitor)
             try eventually("it is heard") { try loop.run { heard.datagrams.count } == turn }
             try loop.run { visitor.value.stop() }

@@ -35,7 +35,7 @@ extension ProcessTests {
                 try #require(made.status == ExitCode.fine, "\(made.stderr)")
                 let row = try await peer.verified(service.port)
                 try #require(row.type == "UDP")
-                for size in [0, 1, 1_472, 3_000] {
+                for size in [0, 1, 1_472, 3_000, 65_442] {
                     try #require(try echoes(row.port, Self.text(size)), "\(size) bytes")
                 }
                 // No TCP there, and nobody at a port that is not mapped any more.

@@ -35,6 +35,9 @@ struct LabTool {
         "flood": Flood.run,
         "round-trips": RoundTrips.run,
         "delay-line": DelayLine.run,
+        "datagram-echo": DatagramEcho.run,
+        "datagram-pings": DatagramPings.run,
+        "datagram-forger": DatagramForger.run,
         "reaper": Reaper.run,
     ]
 

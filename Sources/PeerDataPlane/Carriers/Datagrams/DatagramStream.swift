@@ -6,6 +6,8 @@ internal import PeerWire
 package final class DatagramStream {
     /// What waits for a stream at most: beyond that it would come too late to be of use.
     private static let maximumQueued = 256 * 1_024
+    /// What a frame has at most.
+    static let longest = StreamedFrame.maximumByteCount
 
     private let loop: EventLoop
     private let channel: ByteChannel
@@ -38,7 +40,7 @@ package final class DatagramStream {
 
     /// - Returns: `false` when there is no room for a frame of so many bytes.
     func send(_ count: Int, _ write: (UnsafeMutableRawPointer) -> Void) -> Bool {
-        guard count <= StreamedFrame.maximumByteCount, channel.queuedByteCount + count <= Self.maximumQueued else {
+        guard count <= Self.longest, channel.queuedByteCount + count <= Self.maximumQueued else {
             return false
         }
         let length = StreamedFrame.headerByteCount + count

@@ -50,6 +50,10 @@ package final class FrameSender {
                 send(bytes, of: flow, in: pieces, cut, way)
                 return .cut
             }
+        } else if let opening, overhead + bytes.count > DatagramStream.longest {
+            // A stream keeps them in order.
+            announce(flow, opening, way)
+            return send(bytes, of: flow, by: way)
         }
         return put(overhead + bytes.count, by: way) { frame in
             if let opening {

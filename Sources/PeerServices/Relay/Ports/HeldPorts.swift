@@ -83,7 +83,9 @@ final class HeldPorts {
         }
         let others = lanes.dealers(of: claim.key)
         let sockets = chosenSockets(claim, only)
-        for (_, socket) in sockets { socket.admit() }
+        for (_, socket) in sockets {
+            do throws(SystemError) { try socket.admit() } catch { log.error("UDP port \(socket.local.port): \(error)") }
+        }
         let received = sockets.map { (offset: $0.offset, socket: LoopBound($0.socket, on: loop)) }
         lanes.onFirst(of: claim.key) { lane in
             if !opened.isEmpty {
