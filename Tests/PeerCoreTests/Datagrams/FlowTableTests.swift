@@ -21,14 +21,15 @@ struct FlowTableTests {
         func answered(_ id: Table.ID, at now: Instant) -> Int? { table.answered(id, at: now).map(Self.number) }
         /// Each thousand is a host of its own, and below that each number.
         private static func visitor(_ number: Int) -> FlowVisitor {
-            let host = number < 1_000 ? number : number / 1_000 << 16
+            let host = Int32(number < 1_000 ? number : number / 1_000 << 16)
             let address = DatagramAddress(
-                high: 0, low: 0xffff_0000_0000 | UInt64(host), port: UInt16(number % 1_000))
+                high: 0, low: 0xffff_0000_0000 | UInt64(UInt32(bitPattern: host)),
+                port: UInt16(number.magnitude % 1_000))
             return FlowVisitor(address, at: 0)
         }
 
         private static func number(_ visitor: FlowVisitor) -> Int {
-            let host = Int(visitor.address.low & 0xffff_ffff)
+            let host = Int(Int32(truncatingIfNeeded: visitor.address.low))
             return host < 1_000 ? host : (host >> 16) * 1_000 + Int(visitor.address.port)
         }
 
