@@ -46,14 +46,11 @@ public struct FlowQuota: Sendable {
             bytes = rates.bytesPerSecond.map { RateBucket(perSecond: $0, at: now) }
         }
 
+        /// Whether there is room for a datagram of so many bytes; one longer than the burst goes when all of that is
+        /// there.
         mutating func has(_ count: Int, at now: Instant) -> Bool {
-            datagrams?.available(at: now) != 0 && bytes.map { [now] in Self.has(count, $0, now) } ?? true
-        }
-
-        /// What is longer than the burst goes when the bucket is full.
-        private static func has(_ count: Int, _ bucket: RateBucket, _ now: Instant) -> Bool {
-            var bucket = bucket
-            return bucket.available(at: now) >= min(count, bucket.burst)
+            guard datagrams?.available(at: now) != 0 else { return false }
+            return bytes?.available(at: now) ?? count >= min(count, bytes?.burst ?? count)
         }
 
         mutating func take(_ count: Int, at now: Instant) {

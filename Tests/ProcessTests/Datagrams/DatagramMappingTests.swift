@@ -136,7 +136,7 @@ extension ProcessTests {
                 let peer = try await s.peer(of: relay)
                 let made = try await peer.command(["--mp", "5353", "--udp"])
                 try #require(made.status == ExitCode.refused, "\(made.status): \(made.stderr)")
-                try #require(made.stderr.contains("does not carry UDP"), "\(made.stderr)")
+                try #require(made.stderr.contains("does not carry UDP; use a relay that does"), "\(made.stderr)")
             }
         }
 

@@ -79,7 +79,7 @@ extension ProcessTests {
                     INSERT INTO joined_relay VALUES (x'00', 1);
                     INSERT INTO seed VALUES ('b:1', 'rumour', '', 1, NULL), ('c:1', 'user', '', 'once', NULL);
                     INSERT INTO mapping_wish
-                    VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0);
+                    VALUES ('x', 'server-port', NULL, NULL, 1, 'any', NULL, 1, '', '', '', '', 0, 0);
                     INSERT INTO lease VALUES ('\(hex)', '0000000000000001', 9, 8, 1, 'p', 't', 1, NULL);
                     INSERT INTO retired_key VALUES ('x', '\(hex)', 1, 'mesh 192.0.2.0/24', 0);
                     UPDATE own_record SET issue = 'many';

@@ -40,7 +40,7 @@ final class ClaimFlows {
     private var table: FlowTable
     private var rates: FlowQuota
     private var flows: [Flow] = []
-    private(set) var traffic = DatagramTraffic()
+    private var counted = DatagramTraffic()
 
     /// - Parameters:
     ///   - handle: what stands for it in the numbers of flows.
@@ -56,6 +56,16 @@ final class ClaimFlows {
     static func handle(of number: DatagramFrame.Flow) -> UInt32 { UInt32(truncatingIfNeeded: number >> flowBits) }
 
     private func number(of id: FlowTable.ID) -> DatagramFrame.Flow { UInt64(handle) << Self.flowBits | id.number }
+
+    /// What was counted up to now.
+    var traffic: DatagramTraffic {
+        var traffic = counted
+        traffic.flows = table.count
+        traffic.opened = table.counts.opened
+        traffic.displaced = table.counts.displaced
+        traffic.takesStream = channel?.takesStream == true
+        return traffic
+    }
 
     // MARK: Ports
 
@@ -114,7 +124,7 @@ final class ClaimFlows {
         case .known(let known):
             id = known
             if flows[Int(id.place)].isCheckOnly, !isCheck(bytes, from: source) {
-                traffic.refused += 1
+                counted.refused += 1
                 return
             }
         case .opened(let new, let displaced):
@@ -127,16 +137,16 @@ final class ClaimFlows {
             let flow = Flow(local: local, source: source.source, isCheckOnly: isCheckOnly, slot: slot)
             if Int(new.place) < flows.count { flows[Int(new.place)] = flow } else { flows.append(flow) }
         case .crowded, .refused:
-            traffic.refused += 1
+            counted.refused += 1
             return
         }
         guard isAllowed(bytes.count, of: source.source, true, at: now) else { return }
-        traffic.fromVisitors += 1
-        traffic.bytesFromVisitors += UInt64(bytes.count)
+        counted.fromVisitors += 1
+        counted.bytesFromVisitors += UInt64(bytes.count)
         let opening: DatagramFrame.Opening? =
             flows[Int(id.place)].isKnown
             ? nil : .init(mapping: claim.mapping, portOffset: port.offset, visitor: source)
-        traffic.count(channel?.send(UnsafeRawBufferPointer(bytes), of: number(of: id), opening) ?? .lost)
+        counted.count(channel?.send(UnsafeRawBufferPointer(bytes), of: number(of: id), opening) ?? .lost)
     }
 
     private func isAdmitted(_ source: DatagramAddress) -> Bool {
@@ -152,7 +162,7 @@ final class ClaimFlows {
         {
             return true
         }
-        traffic.limited += 1
+        counted.limited += 1
         return false
     }
 
@@ -172,8 +182,8 @@ final class ClaimFlows {
         guard let visitor = table.answered(id, at: now), let port = ports[visitor.offset] else { return }
         flows[Int(id.place)].isKnown = true
         guard isAllowed(bytes.count, of: visitor.source, false, at: now) else { return }
-        traffic.toVisitors += 1
-        traffic.bytesToVisitors += UInt64(bytes.count)
+        counted.toVisitors += 1
+        counted.bytesToVisitors += UInt64(bytes.count)
         guard let place = room.room(for: port.socket, bytes.count) else { return }
         if let base = bytes.baseAddress { place.copyMemory(from: base, byteCount: bytes.count) }
         room.push(bytes.count, to: visitor.address, from: flows[Int(id.place)].local)
@@ -194,10 +204,6 @@ final class ClaimFlows {
 
     func expire(at now: Instant) {
         for id in table.expire(at: now) { release(id.place) }
-        traffic.flows = table.count
-        traffic.opened = table.counts.opened
-        traffic.displaced = table.counts.displaced
-        traffic.takesStream = channel?.takesStream == true
     }
 }
 
