@@ -24,8 +24,8 @@ extension ProcessTests {
                 let world = try await SeveralRelaysTests.World(s, tool: "http", ["--body", "here"])
                 let rows = try await world.bothVerified()
                 let addresses = ["127.0.0.1", "127.0.0.2"].map { "\($0):\(rows[0].port)" }.joined(separator: ",")
-                // A SYN of the moment in which the ports close has no answer, and the next one, a second later, is refused
-                // (docs/mesh.md, "Leaving politely"): the visitor waits for that.
+                // A SYN of the moment in which the ports close has no answer, and the next one, a second later, is
+                // refused (docs/mesh.md, "Leaving politely"): the visitor waits for that.
                 let visitor = try s.startVisitor(
                     "list-visitor", ["--addresses", addresses, "--expect", "here", "--patience", "2500"])
                 let drained = try await drain(world.relays[0])
