@@ -26,7 +26,9 @@ extension LaboratoryTests {
 
         @Test(
             "the commands of the guide to WireGuard work",
-            .enabled(if: WireGuard.isThere, "there is no wg-quick, or no WireGuard (the kernel's, or wireguard-go)"))
+            .enabled(
+                if: WireGuard.isThere,
+                "there is no wg-quick, or no WireGuard (the kernel's, or wireguard-go and /dev/net/tun)"))
         func wireGuard() async throws {
             try await scenario { s in
                 let guide = try await Guide(s, "wireguard")
@@ -60,7 +62,16 @@ extension LaboratoryTests {
 private enum WireGuard {
     static let isThere =
         Binaries.find("wg-quick") != nil
-        && (Binaries.find("wireguard-go") != nil || FileManager.default.fileExists(atPath: "/sys/module/wireguard"))
+        && (Binaries.find("wireguard-go") != nil && hasTunnels
+            || FileManager.default.fileExists(atPath: "/sys/module/wireguard"))
+
+    /// What wireguard-go needs: a container may lack it.
+    private static var hasTunnels: Bool {
+        let descriptor = open("/dev/net/tun", O_RDWR)
+        guard descriptor >= 0 else { return false }
+        close(descriptor)
+        return true
+    }
 }
 
 /// A page of docs/guides whose lines `PLACE$ COMMAND` are run, and whose blocks that begin with `# NAME.conf` become
