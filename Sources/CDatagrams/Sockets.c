@@ -53,7 +53,7 @@ int cdatagrams_replace(int fd, int fresh) {
     union name name;
     socklen_t length = sizeof name;
     if (connect(fd, &nobody, sizeof nobody) != 0 || getsockname(fd, &name.any, &length) != 0) return -1;
-    // Both have the port for a moment, and nobody else can take it.
+    // Both have the port for a moment, so that it is never free.
     if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set(fresh, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
     int bound = bind(fresh, &name.any, length);
     set(fd, SOL_SOCKET, SO_REUSEADDR, 0);

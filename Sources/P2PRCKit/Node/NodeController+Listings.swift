@@ -1,4 +1,3 @@
-internal import Glibc
 internal import PeerCore
 internal import PeerDataPlane
 internal import PeerReactor

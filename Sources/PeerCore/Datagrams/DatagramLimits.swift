@@ -25,8 +25,8 @@ public struct DatagramLimits: Hashable, Sendable {
 
     public init() {}
 
-    public var table: FlowLimits {
-        var limits = FlowLimits()
+    public var table: FlowTable.Limits {
+        var limits = FlowTable.Limits()
         limits.flows = flows
         limits.oneWay = .seconds(UInt64(max(1, idleUnanswered)))
         limits.bothWays = .seconds(UInt64(max(1, idle)))

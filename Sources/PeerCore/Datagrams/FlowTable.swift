@@ -18,21 +18,6 @@ public struct FlowVisitor: Hashable, Sendable {
     public var source: UInt64 { address.source }
 }
 
-/// What a table of flows holds, and for how long.
-public struct FlowLimits: Hashable, Sendable {
-    public var flows = 4_096
-    /// Of one source, as a part of all places: flows that may be confirmed.
-    public var confirmedPart = 4
-    /// An idle flow ends after this while only the visitor has spoken.
-    public var oneWay = Instant.Span.seconds(30)
-    /// The same once the service has answered.
-    public var bothWays = Instant.Span.seconds(180)
-    /// A confirmed flow that was idle for less never gives way.
-    public var kept = Instant.Span.seconds(10)
-
-    public init() {}
-}
-
 /// The flows of one mapping: a visitor is an address that datagrams come from, and a flow is what it and the service
 /// say to each other until both are silent. No I/O, no clock.
 ///
@@ -44,7 +29,19 @@ public struct FlowLimits: Hashable, Sendable {
 /// while: a flood of made-up addresses turns over its own places. A host that answers may have many flows, and of those
 /// a part of the table is confirmed at most, so that it keeps nobody else out. Each step is one or two look-ups.
 public struct FlowTable: Sendable {
-    public typealias Limits = FlowLimits
+    public struct Limits: Hashable, Sendable {
+        public var flows = 4_096
+        /// Of one source, as a part of all places: flows that may be confirmed.
+        public var confirmedPart = 4
+        /// An idle flow ends after this while only the visitor has spoken.
+        public var oneWay = Instant.Span.seconds(30)
+        /// The same once the service has answered.
+        public var bothWays = Instant.Span.seconds(180)
+        /// A confirmed flow that was idle for less never gives way.
+        public var kept = Instant.Span.seconds(10)
+
+        public init() {}
+    }
 
     /// A flow: its place, and how many had that place before. Whoever holds one of a flow that is over finds nothing.
     public struct ID: Hashable, Sendable {

@@ -62,12 +62,11 @@ extension Grant {
 extension Grant.Limits {
     /// With the others' ceilings where this has none.
     func completed(by other: Grant.Limits) -> Grant.Limits {
-        var limits = Grant.Limits(
+        Grant.Limits(
             keys: keys ?? other.keys, leases: leases ?? other.leases, mappings: mappings ?? other.mappings,
             connections: connections ?? other.connections,
             connectionsPerSecond: connectionsPerSecond ?? other.connectionsPerSecond,
-            bytesPerSecond: bytesPerSecond ?? other.bytesPerSecond)
-        limits.datagramsPerSecond = datagramsPerSecond ?? other.datagramsPerSecond
-        return limits
+            bytesPerSecond: bytesPerSecond ?? other.bytesPerSecond,
+            datagramsPerSecond: datagramsPerSecond ?? other.datagramsPerSecond)
     }
 }

@@ -29,7 +29,7 @@ public struct Grant: Hashable, Sendable {
 
         public init(
             keys: Int? = nil, leases: Int? = nil, mappings: Int? = nil, connections: Int? = nil,
-            connectionsPerSecond: Int? = nil, bytesPerSecond: Int? = nil
+            connectionsPerSecond: Int? = nil, bytesPerSecond: Int? = nil, datagramsPerSecond: Int? = nil
         ) {
             self.keys = keys
             self.leases = leases
@@ -37,6 +37,7 @@ public struct Grant: Hashable, Sendable {
             self.connections = connections
             self.connectionsPerSecond = connectionsPerSecond
             self.bytesPerSecond = bytesPerSecond
+            self.datagramsPerSecond = datagramsPerSecond
         }
     }
 

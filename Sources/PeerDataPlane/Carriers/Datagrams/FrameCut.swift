@@ -1,5 +1,4 @@
 internal import PeerCore
-internal import PeerReactor
 internal import PeerWire
 
 /// How the frame of a visitor's datagram, or of an answer to one, is written: in one datagram or in pieces.
@@ -24,18 +23,5 @@ struct FrameCut {
         let size = (bytes.count + pieces - 1) / pieces
         let start = min(index * size, bytes.count)
         return UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + size, bytes.count)])
-    }
-}
-
-extension PieceJoiner {
-    /// A piece came; datagrams that are given up are counted.
-    mutating func take(
-        _ piece: DatagramFrame.Piece, of flow: DatagramFrame.Flow, _ part: UnsafeMutableRawBufferPointer,
-        on loop: EventLoop
-    ) -> [UInt8]? {
-        let lost = counts.lost
-        let joined = take(piece, of: flow, part, at: loop.now)
-        if counts.lost != lost { loop.datagrams?.counts.incomplete += counts.lost - lost }
-        return joined
     }
 }

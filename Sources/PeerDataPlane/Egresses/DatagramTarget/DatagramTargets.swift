@@ -33,7 +33,7 @@ package final class DatagramTargets: RelayFrames {
     private var tables: [MappingID: Table] = [:]
     private var flows: [Name: TargetFlow] = [:]
     private var byNumber: [Number: TargetFlow] = [:]
-    /// Each has a number in the tables.
+    /// Each has a number in the tables, as long as there are flows.
     private var relays: [NodeKey: UInt16] = [:]
     private var isTicking = false
 
@@ -218,7 +218,7 @@ package final class DatagramTargets: RelayFrames {
             guard let self else { return }
             isTicking = false
             expire()
-            if !flows.isEmpty { tick() }
+            if flows.isEmpty { relays = [:] } else { tick() }
         }
     }
 
