@@ -141,15 +141,29 @@ public struct RelayLink: Sendable {
         }
     }
 
-    /// Something changed that may make the next attempt succeed: it comes at once.
-    public mutating func hurry(at now: Instant) -> [Action] {
-        guard case .waiting = state else { return [] }
+    /// Something changed that may make the next attempt succeed: it comes at once. What earlier ones came to counts no
+    /// longer, not even where one is under way already.
+    ///
+    /// - Parameter anew: what this node shows or trusts is other than before: an attempt that has shown the former
+    ///   begins anew, for its answer would be about that.
+    public mutating func hurry(anew: Bool = false, at now: Instant) -> [Action] {
+        var actions: [Action] = []
+        switch state {
+        case .established, .stopped: return []
+        case .connecting: break
+        case .opening:
+            guard anew, handshake != nil else { break }
+            handshake = nil
+            actions = [.disconnect]
+            state = .waiting(until: now)
+        case .waiting: state = .waiting(until: now)
+        }
         failures = 0
         refusal = nil
         backoff.reset()
         unsteady.reset()
-        state = .waiting(until: now)
-        return timePassed(at: now)
+        guard case .waiting = state else { return [] }
+        return actions + timePassed(at: now)
     }
 
     public mutating func stop() { state = .stopped }

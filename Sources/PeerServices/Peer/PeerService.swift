@@ -140,7 +140,7 @@ public final class PeerService {
         // Saved also where it is the same: what it became before may be on its way, or may not have been written.
         host?.save(knownRelays, done: done)
         guard knownRelays != former else { return }
-        hurry(to: address)
+        hurry(to: address, anew: true)
     }
 
     /// Gives up the session to a relay and what was agreed there. `false` when it was not joined.
@@ -177,8 +177,9 @@ public final class PeerService {
         for relay in relays { relay.connection.hurry() }
     }
 
-    public func hurry(to endpoint: Endpoint) {
-        for relay in relays where relay.endpoint == endpoint { relay.connection.hurry() }
+    /// - Parameter anew: what is known of the relay has changed.
+    public func hurry(to endpoint: Endpoint, anew: Bool = false) {
+        for relay in relays where relay.endpoint == endpoint { relay.connection.hurry(anew: anew) }
     }
 
     // MARK: Mappings

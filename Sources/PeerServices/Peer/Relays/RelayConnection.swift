@@ -103,7 +103,9 @@ final class RelayConnection {
     func send(_ message: PeerMessage) { channel?.send(message.bytes) }
 
     /// Tries at once if there is no session.
-    func hurry() { run(link.hurry(at: now)) }
+    ///
+    /// - Parameter anew: what is known of the relay has changed; an attempt that has used the former begins anew.
+    func hurry(anew: Bool = false) { run(link.hurry(anew: anew, at: now)) }
 
     /// Ends whatever is there, for good.
     func stop() {
