@@ -59,6 +59,7 @@ let package = Package(
     products: [
         .executable(name: "p2prc", targets: ["p2prc"]),
         .library(name: "P2PRCKit", targets: ["P2PRCKit"]),
+        .library(name: "PeerRatchet", targets: ["PeerRatchet"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -128,6 +129,10 @@ let package = Package(
         .target(name: "PeerTOML", dependencies: ["CTOML", "PeerWire"], swiftSettings: strict),
         .target(name: "PeerCore", dependencies: ["PeerWire"], swiftSettings: strict),
         .target(
+            name: "PeerRatchet",
+            dependencies: ["PeerCore", "PeerWire", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+        .target(
             name: "PeerWire", dependencies: [.product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: strict),
         .target(name: "CLinux", cSettings: checked + named),
@@ -149,7 +154,7 @@ let package = Package(
             name: "SimulationSupport", dependencies: ["PeerCore", "PeerWire"], path: "Tests/Support/SimulationSupport",
             swiftSettings: testing),
         .target(
-            name: "FuzzParsers", dependencies: ["PeerReactor", "PeerTOML", "PeerCore", "PeerWire"],
+            name: "FuzzParsers", dependencies: ["PeerRatchet", "PeerReactor", "PeerTOML", "PeerCore", "PeerWire"],
             path: "Tests/Fuzz/Parsers",
             swiftSettings: testing),
         .testTarget(
@@ -158,6 +163,13 @@ let package = Package(
             swiftSettings: testing),
         .testTarget(
             name: "PeerCoreTests", dependencies: ["SimulationSupport", "PeerCore", "PeerWire"], exclude: ["Snapshots"],
+            swiftSettings: testing),
+        .testTarget(
+            name: "PeerRatchetTests",
+            dependencies: [
+                "PeerRatchet", "PeerCore", "PeerWire", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            exclude: ["Judges"],
             swiftSettings: testing),
         .testTarget(
             name: "PeerTOMLTests", dependencies: ["TestSupport", "PeerTOML", "PeerCore"], swiftSettings: testing),

@@ -15,6 +15,9 @@ struct Layer: Sendable, CustomStringConvertible {
             name: "PeerCore", allowed: ["PeerWire"],
             reason: "decisions without I/O: every race and loss is an ordinary fast test with time as an argument"),
         Layer(
+            name: "PeerRatchet", allowed: ["Crypto", "PeerCore", "PeerWire"],
+            reason: "keys and records between two nodes, without I/O, clock or randomness: others' programs judge it"),
+        Layer(
             name: "PeerReactor",
             allowed: [
                 "Glibc", "CDatagrams", "CLinux", "COpenSSL", "CRecords", "Synchronization", "PeerCore", "PeerWire",

@@ -1,3 +1,4 @@
+internal import PeerRatchet
 internal import PeerReactor
 internal import PeerTOML
 internal import PeerWire
@@ -21,6 +22,8 @@ extension FuzzTarget {
         stream(
             "session", buffer: Frame.headerByteCount + Frame.maximumPayload - 1, longestInput: 20_000, decode: session,
             rewrite: { $0.message?.bytes }),
+        // Layout alone: whose keys they are is judged in FirstMessageTests, with every byte changed.
+        whole("circuit-preface", parse: { FirstMessage($0) }, write: { $0.bytes }),
         text("node-key", parse: { NodeKey($0) }, write: { "\($0)" }, meaning: { $0.lowercased() }),
         text("mesh-key", parse: { MeshKey($0) }, write: { $0.text }, meaning: { $0.lowercased() }),
         // Without its check digits, which every change of another digit would break.
