@@ -200,6 +200,11 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
         // As others take it; brackets are ours, and a zone behind `%` could hold some.
         guard HostText.isHost(host) else { return nil }
+        // `300.1.1.1` is a slip and nobody's name; `127.1` is an address, in the short form that resolvers take.
+        var address = in_addr()
+        if host.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2e }), inet_aton(String(host), &address) == 0 {
+            return nil
+        }
         if let portText {
             let isNumber = portText.utf8.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
             guard isNumber, let port = UInt16(portText), port > 0 else { return nil }

@@ -46,7 +46,8 @@ extension PeerService {
                     let ports = agreement.ports,
                     agreement.stage == .active
                 else { return nil }
-                return OneNumber.Place(relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports])
+                return OneNumber.Place(
+                    relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports], range: relay.terms?.ports)
             }
             guard Set(standing.map(\.ports)).count > 1 else { continue }
             whetherVisited(wish.id) { [weak self] isVisited in

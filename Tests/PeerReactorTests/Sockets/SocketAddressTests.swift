@@ -80,6 +80,7 @@ struct EndpointTests {
             ("relay.example.org:8088", "relay.example.org", 8_088), ("relay.example.org", "relay.example.org", 7),
             ("10.0.0.1:1", "10.0.0.1", 1), ("10.0.0.1:65535", "10.0.0.1", 65_535), ("[::1]:80", "::1", 80),
             ("[::1]", "::1", 7), ("::1", "::1", 7), ("2001:db8::1", "2001:db8::1", 7), ("a:08", "a", 8),
+            ("127.1:80", "127.1", 80),
         ] as [(String, String, UInt16)])
     func good(_ text: String, _ host: String, _ port: UInt16) {
         #expect(Endpoint(text, defaultPort: 7) == Endpoint(host: host, port: port))
@@ -92,7 +93,7 @@ struct EndpointTests {
             "host:65536", "host:-1", "host:+80", "host:80x", "host: 80", "host:８０",
             "ho st:80", "host/path:80", "http://host:80", "[::1", "[::1]80", "[::1]:", "[::1]:0", "[]:80",
             "[host]:80", "::1:99999", "hôte:80", "host\n:80", "a:b:c", "::1%lo:1]:1", "host]:80",
-            String(repeating: "a", count: 254) + ":80",
+            String(repeating: "a", count: 254) + ":80", "300.1.1.1:80", "1.2.3.4.5", "1.2.3.", ".",
         ])
     func bad(_ text: String) {
         #expect(Endpoint(text, defaultPort: 7) == nil)

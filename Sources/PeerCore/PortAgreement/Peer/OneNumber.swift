@@ -18,11 +18,15 @@ public struct OneNumber: Sendable {
         public var ports: PortRange
         /// Reached from outside, all of it.
         public var isVerified: Bool
+        /// What the relay gives out, where it says so: other numbers are not worth the moment in which the mapping has
+        /// none there.
+        public var range: PortRange?
 
-        public init(relay: NodeKey, ports: PortRange, isVerified: Bool) {
+        public init(relay: NodeKey, ports: PortRange, isVerified: Bool, range: PortRange? = nil) {
             self.relay = relay
             self.ports = ports
             self.isVerified = isVerified
+            self.range = range
         }
     }
 
@@ -51,6 +55,7 @@ public struct OneNumber: Sendable {
         else { return nil }
         // One at a time, the last first.
         for place in places.reversed() where place.ports != usual && place.ports.count == usual.count {
+            if let range = place.range, !range.contains(usual) { continue }
             let attempt = Attempt(mapping: mapping, relay: place.relay)
             if let last = attempts[attempt], last.wanted == usual || now - last.at < Self.pause { continue }
             if attempts[attempt] == nil, attempts.count >= Self.capacity,

@@ -38,6 +38,16 @@ import Testing
         #expect(one.exchange(of: Self.mapping, there, given: given, at: .at(500)) != nil)
     }
 
+    @Test func `a relay that does not give out the usual one is not asked for it, and keeps its own open`() {
+        var one = OneNumber()
+        var places = [Self.place(1, Self.usual), Self.place(2, Self.odd), Self.place(3, .only(29_150))]
+        places[2].range = PortRange(first: 29_000, count: 200)
+        let given = [Self.usual, Self.odd, .only(29_150)]
+        #expect(one.exchange(of: Self.mapping, places, given: given, at: .zero)?.relay == .number(2))
+        places[2].range = PortRange(first: 20_000, count: 10_000)
+        #expect(one.exchange(of: Self.mapping, places, given: given, at: .zero)?.relay == .number(3))
+    }
+
     @Test func `what was asked for in vain stays, and another number is asked for five minutes later`() {
         var one = OneNumber()
         let places = [Self.place(1, Self.usual), Self.place(2, Self.odd)]
