@@ -47,7 +47,8 @@ extension PeerService {
                     agreement.stage == .active
                 else { return nil }
                 return OneNumber.Place(
-                    relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports], range: relay.terms?.ports)
+                    relay: key, ports: ports, isVerified: agreement.verifiedPorts == [ports], range: relay.terms?.ports,
+                    denied: agreement.denied)
             }
             guard Set(standing.map(\.ports)).count > 1 else { continue }
             whetherVisited(wish.id) { [weak self] isVisited in

@@ -21,12 +21,17 @@ public struct OneNumber: Sendable {
         /// What the relay gives out, where it says so: other numbers are not worth the moment in which the mapping has
         /// none there.
         public var range: PortRange?
+        /// Asked for when the relay gave these, and not given.
+        public var denied: PortRange?
 
-        public init(relay: NodeKey, ports: PortRange, isVerified: Bool, range: PortRange? = nil) {
+        public init(
+            relay: NodeKey, ports: PortRange, isVerified: Bool, range: PortRange? = nil, denied: PortRange? = nil
+        ) {
             self.relay = relay
             self.ports = ports
             self.isVerified = isVerified
             self.range = range
+            self.denied = denied
         }
     }
 
@@ -35,7 +40,8 @@ public struct OneNumber: Sendable {
         var relay: NodeKey
     }
 
-    private var attempts: [Attempt: (at: Instant, wanted: PortRange)] = [:]
+    /// `wanted` is `nil` where nothing had to be given back for it.
+    private var attempts: [Attempt: (at: Instant, wanted: PortRange?)] = [:]
 
     public init() {}
 
@@ -63,8 +69,10 @@ public struct OneNumber: Sendable {
             {
                 attempts[oldest] = nil
             }
-            attempts[attempt] = (now, usual)
-            return (place.relay, usual)
+            // What was refused a moment ago is not worth a moment without a number.
+            let isDenied = attempts[attempt] == nil && place.denied == usual
+            attempts[attempt] = (now, isDenied ? nil : usual)
+            if !isDenied { return (place.relay, usual) }
         }
         return nil
     }

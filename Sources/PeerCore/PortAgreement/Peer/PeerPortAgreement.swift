@@ -32,6 +32,8 @@ public struct PeerPortAgreement: Sendable {
     public private(set) var ports: PortRange?
     /// What another relay gave for the same mapping: the first choice here, where any will do and none was had before.
     public var prefers: PortRange?
+    /// Of another relay too, and asked for here in vain.
+    public private(set) var denied: PortRange?
     public private(set) var host: String?
     /// Ports that were given back for others; until the relay has offered some.
     private var exchange: (former: PortRange, wanted: PortRange)?
@@ -202,6 +204,7 @@ public struct PeerPortAgreement: Sendable {
             }
         } else if case .any(let count) = asked, let prefers, prefers.count == count {
             asked = .preferably(prefers)
+            denied = prefers
         }
         return [
             .send(
@@ -243,6 +246,7 @@ public struct PeerPortAgreement: Sendable {
     private mutating func commit(_ offer: RelayMessage.Offer) -> [Action] {
         stage = .committed(offer)
         ports = offer.ports
+        if denied == offer.ports { denied = nil }
         attempt = offer.attempt
         activationsDue = 1
         refusals = 0

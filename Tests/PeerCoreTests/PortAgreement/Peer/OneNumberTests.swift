@@ -48,6 +48,18 @@ import Testing
         #expect(one.exchange(of: Self.mapping, places, given: given, at: .zero)?.relay == .number(3))
     }
 
+    @Test func `what a relay has just refused it is asked for again after five minutes, once`() {
+        var one = OneNumber()
+        var places = [Self.place(1, Self.usual), Self.place(2, Self.odd)]
+        places[1].denied = Self.usual
+        var asked: [UInt64] = []
+        for second in UInt64(0)...3_600 {
+            let found = one.exchange(of: Self.mapping, places, given: [Self.usual, Self.odd], at: .at(second * 1_000))
+            if found != nil { asked.append(second) }
+        }
+        #expect(asked == [300])
+    }
+
     @Test func `what was asked for in vain stays, and another number is asked for five minutes later`() {
         var one = OneNumber()
         let places = [Self.place(1, Self.usual), Self.place(2, Self.odd)]
@@ -108,8 +120,10 @@ import Testing
 
     @Test func `a port is released and the usual one asked for, and where that is taken the former one again`() {
         let (agreement, sent) = exchanged { $0 }
+        #expect(agreement.denied == nil)
         #expect(agreement.ports == Self.usual && sent == ["release", "request 24807"])
         let (other, said) = exchanged { $0 == Self.usual ? .only(31_000) : $0 }
+        #expect(other.denied == Self.usual)
         #expect(other.ports == Self.odd && said == ["release", "request 24807", "release", "request 29149"])
     }
 
