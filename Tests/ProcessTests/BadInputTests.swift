@@ -146,6 +146,30 @@ extension ProcessTests {
             }
         }
 
+        @Test("whoever waits at a terminal is told after two seconds what for, and a script is not")
+        func patience() async throws {
+            try await scenario { s in
+                let silent = try s.start(
+                    "silent", "/usr/bin/python3",
+                    [
+                        "-c",
+                        "import socket, sys\ns = socket.create_server(('127.0.0.1', 0))\n"
+                            + "print(s.getsockname()[1], flush=True)\nsys.stdin.read()",
+                    ])
+                let port = try await silent.line(containing: "").trimmingCharacters(in: .whitespaces)
+                let node = try s.node(NodeSettings("node"))
+                try await node.listening()
+                let words = ["--connect-reverse-proxy", "127.0.0.1:\(port)", "--home", node.home]
+                let command = try ([Binaries.product()] + words).map { "'\($0)'" }.joined(separator: " ")
+                let seen = try await s.run("script", "/usr/bin/script", ["-qec", command, "/dev/null"])
+                try #require(seen.status == ExitCode.relayUnreachable, "\(seen.stdout)")
+                try #require(seen.stdout.contains("has not answered yet"), "\(seen.stdout)")
+                let unseen = try await s.run("p2prc", Binaries.product(), words)
+                try #require(unseen.stderr.split(separator: "\n").count == 1, "\(unseen.stderr)")
+                silent.closeInput()
+            }
+        }
+
         @Test(
             "a relay that cannot be reached is tried again and again, and named once",
             arguments: ["no-such-host.invalid", "127.0.0.1:CLOSED"])

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+import Glibc
 internal import PeerCore
 internal import PeerReactor
 internal import PeerStorage
@@ -90,10 +91,18 @@ public struct Commands: Sendable {
 
     func ask(_ verb: some Verb<NodeController>) throws(CommandError) -> ControlReply {
         let paths = try inspect()
-        guard let paths, let reply = try ControlClient.ask(verb, socket: paths.controlSocket) else {
+        guard let paths,
+            let reply = try ControlClient.ask(verb, socket: paths.controlSocket, reminder: Self.reminder(of: verb))
+        else {
             throw CommandError(.notRunning, "no node runs with the home \(home); \(Self.whereElse)")
         }
         return reply
+    }
+
+    /// For whoever sits there and waits.
+    private static func reminder(of verb: some Verb) -> UnixExchange.Reminder? {
+        guard let delay = verb.delay, isatty(STDERR_FILENO) == 1 else { return nil }
+        return UnixExchange.Reminder(after: .seconds(2)) { Output.error("p2prc: \(delay)") }
     }
 
     /// `nil` when there is no such home yet.

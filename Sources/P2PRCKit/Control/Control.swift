@@ -137,16 +137,16 @@ final class ControlServer<Node: AnyObject> {
 enum ControlClient {
     /// `nil` when no node listens there.
     static func ask(
-        _ verb: some Verb<NodeController>, socket path: String
+        _ verb: some Verb<NodeController>, socket path: String, reminder: UnixExchange.Reminder? = nil
     ) throws(CommandError) -> ControlReply? {
         guard let line = try? VerbTable<NodeController>.line(of: verb) else {
             throw CommandError(.failure, "the request cannot be written")
         }
         let answer: [UInt8]
         do throws(SystemError) {
-            guard let bytes = try UnixExchange.exchange(path: path, sending: line, limit: .seconds(60)) else {
-                return nil
-            }
+            guard let bytes = try UnixExchange.exchange(
+                path: path, sending: line, limit: .seconds(60), reminder: reminder)
+            else { return nil }
             answer = bytes
         } catch {
             if error.isPermissionDenied {

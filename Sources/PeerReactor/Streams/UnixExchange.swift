@@ -4,9 +4,20 @@ public import PeerCore
 
 /// One question and one answer over a Unix socket, blocking: for commands, not for loops.
 public enum UnixExchange {
+    /// What is done once, when the other end has been silent for so long.
+    public struct Reminder {
+        public var after: Instant.Span
+        public var tell: () -> Void
+
+        public init(after: Instant.Span, tell: @escaping () -> Void) {
+            self.after = after
+            self.tell = tell
+        }
+    }
+
     /// Sends `bytes` and reads until the other end closes. `nil` when nothing listens there.
     public static func exchange(
-        path: String, sending bytes: [UInt8], limit: Instant.Span
+        path: String, sending bytes: [UInt8], limit: Instant.Span, reminder: Reminder? = nil
     ) throws(SystemError) -> [UInt8]? {
         guard let address = UnixAddress(path: path) else { throw SystemError("connect", code: ENAMETOOLONG) }
         let fd = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -23,6 +34,14 @@ public enum UnixExchange {
             if errno != EINTR { throw SystemError("connect") }
         }
         try send(bytes, to: descriptor.raw, until: deadline)
+        if let reminder {
+            do throws(SystemError) {
+                try wait(for: POLLIN, on: descriptor.raw, until: min(deadline, SystemClock.now + reminder.after))
+            } catch {
+                guard error.code == ETIMEDOUT else { throw error }
+                reminder.tell()
+            }
+        }
         return try receive(from: descriptor.raw, until: deadline)
     }
 

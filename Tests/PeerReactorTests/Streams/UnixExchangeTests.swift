@@ -40,6 +40,27 @@ struct UnixExchangeTests {
         try loop.run { listener.value.stopAccepting() }
     }
 
+    @Test("reminds once of an end that is silent, and of none that answers", arguments: [true, false])
+    func reminder(_ answers: Bool) throws {
+        let folder = try temporaryFolder()
+        let path = folder + "/s"
+        let loop = try EventLoop.started()
+        defer {
+            loop.stop()
+            unlink(path)
+            rmdir(folder)
+        }
+        let echo: @Sendable ([UInt8]) -> [UInt8] = { bytes in bytes }
+        let listener = try serve(loop, at: path, answer: answers ? echo : nil)
+        var told = 0
+        let reminder = UnixExchange.Reminder(after: .milliseconds(answers ? 10_000 : 50)) { told += 1 }
+        let answer = try? UnixExchange.exchange(
+            path: path, sending: [1], limit: .milliseconds(answers ? 10_000 : 300), reminder: reminder)
+        #expect(answer == (answers ? [1] : nil))
+        #expect(told == (answers ? 0 : 1))
+        try loop.run { listener.value.stopAccepting() }
+    }
+
     @Test("says that nothing listens there, be there no socket or a dead one")
     func nobody() throws {
         let folder = try temporaryFolder()

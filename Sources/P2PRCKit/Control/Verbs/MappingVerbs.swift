@@ -3,6 +3,7 @@
 struct MapVerb: Verb {
     static let name = "map"
     let request: MappingRequest
+    var delay: String? { "the port is looked at from outside; --view-rpm shows how it stands" }
 
     enum CodingKeys: String, CodingKey {
         case request = "_0"

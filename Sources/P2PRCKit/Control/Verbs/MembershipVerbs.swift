@@ -3,6 +3,7 @@
 struct JoinVerb: Verb {
     static let name = "join"
     let request: JoinRequest
+    var delay: String? { "the relay has not answered yet; it is tried again" }
 
     enum CodingKeys: String, CodingKey {
         case request = "_0"

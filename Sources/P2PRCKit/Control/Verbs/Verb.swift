@@ -7,10 +7,16 @@ protocol Verb<Node>: Codable, Sendable {
 
     /// What it is called on the control socket; it stays, for a command may be of another version than the node.
     static var name: String { get }
+    /// What is done where that takes seconds, for people; `nil`: nothing of it does.
+    var delay: String? { get }
     /// On the control loop.
     ///
     /// - Parameter answer: called once.
     func perform(in node: Node, _ answer: @escaping (ControlReply) -> Void)
+}
+
+extension Verb {
+    var delay: String? { nil }
 }
 
 /// The verbs that a node knows, by their names. On the socket a verb is an object with one member, its name, and the
