@@ -19,7 +19,7 @@ import Testing
         row.blindPort = port
         row.relay = relay
         row.name = name
-        row.deny = deny
+        row.visitors = NetworkFilter(deny: deny)
         return row
     }
 
@@ -74,6 +74,22 @@ import Testing
                 "203.0.113.11:30000-30002  UDP   127.0.0.1:9000-9002  verified  stream   7",
                 "203.0.113.11:30100        TCP   127.0.0.1:9100       verified",
             ])
+    }
+
+    @Test func `a target that is told of its visitors says so, a range once, and other rows are as they were`() {
+        var rows = (0..<2).map { Self.row(1, "127.0.0.1:\(5_300 + $0)", "203.0.113.11", UInt16(30_000 + $0)) }
+        for index in rows.indices { rows[index].proxyProtocol = .v2 }
+        let other = Self.row(2, "127.0.0.1:9100", "203.0.113.11", 30_100)
+        #expect(
+            Self.lines(MappingTable(), rows + [other]) == [
+                "PUBLIC ADDRESS            TARGET                          STATE     REMARK",
+                "203.0.113.11:30000-30001  127.0.0.1:5300-5301 (PROXY v2)  verified",
+                "203.0.113.11:30100        127.0.0.1:9100                  verified",
+            ])
+        // Where one of two neighbours has it, they have not the same to say.
+        rows[1].proxyProtocol = .off
+        #expect(Self.lines(MappingTable(), rows).count == 3)
+        #expect(Self.lines(MappingTable(), [other])[0] == "PUBLIC ADDRESS      TARGET          STATE     REMARK")
     }
 
     @Test func `traffic stands beside its mapping, once`() {
