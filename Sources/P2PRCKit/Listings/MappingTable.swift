@@ -84,10 +84,13 @@ struct MappingTable {
             }
         }
         let now = column("VISITORS") { "\($0.Open)" }
-        let bytes = [
+        var bytes = [
             column("FROM THEM") { TextTable.size($0.Bytes_from_visitors) },
             column("TO THEM") { TextTable.size($0.Bytes_to_visitors) },
         ]
+        if traffic.contains(where: { $0.Datagrams?.Strays ?? 0 > 0 }) {
+            bytes.append(column("STRAYS") { $0.Datagrams.map { "\($0.Strays)" } ?? "" })
+        }
         guard isWide else { return [now] + bytes }
         return [now, column("SO FAR") { "\($0.Connections)" }, column("FAILED") { "\($0.Failed)" }]
             + [column("REFUSED") { "\($0.Refused)" }] + bytes

@@ -108,4 +108,27 @@ import Testing
         #expect(lines[1].hasSuffix("verified  2         40 B       2.0 KiB"))
         #expect(lines[2].hasSuffix("verified"))
     }
+
+    @Test(arguments: [0, 3] as [UInt64])
+    func `what came from elsewhere than the target has a column where there is some`(strays: UInt64) {
+        func traffic(_ id: Int, _ strays: UInt64?) -> StatusDocument.Traffic {
+            StatusDocument.Traffic(
+                Mapping: "000000000000000\(id)", Role: "peer", Connections: 0, Open: 0, Failed: 0, Refused: 0,
+                Bytes_from_visitors: 0, Bytes_to_visitors: 0,
+                Datagrams: strays.map {
+                    .init(
+                        From_visitors: 0, To_visitors: 0, Displaced: 0, Limited: 0, Cut: 0, Too_long: 0, Lost: 0,
+                        Strays: $0)
+                })
+        }
+        let lines = Self.lines(
+            MappingTable(traffic: [traffic(1, strays), traffic(2, nil)]),
+            [
+                Self.row(1, "127.0.0.1:69", "203.0.113.11", 30_000, type: .udp),
+                Self.row(2, "127.0.0.1:80", "203.0.113.11", 30_001),
+            ])
+        #expect(lines[0].contains("TO THEM  STRAYS  REMARK") == (strays > 0))
+        #expect(lines[1].hasSuffix("0 B      3") == (strays > 0))
+        #expect(lines[2].hasSuffix("0 B"))
+    }
 }
