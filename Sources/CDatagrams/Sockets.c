@@ -48,16 +48,30 @@ bool cdatagrams_is_connected(int fd) {
     return getpeername(fd, &name.any, &length) == 0;
 }
 
+/// Both have the port from now on. Nobody else may join them: that is allowed for a moment alone, and never while the
+/// system chooses a port, which it would choose twice.
+static int bind_beside(int fd, int fresh, const union name *name, socklen_t length) {
+    if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set(fresh, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
+    int bound = bind(fresh, &name->any, length);
+    set(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+    set(fresh, SOL_SOCKET, SO_REUSEADDR, 0);
+    return bound;
+}
+
+int cdatagrams_beside(int fd, int fresh) {
+    union name name;
+    socklen_t length = sizeof name;
+    if (getsockname(fd, &name.any, &length) != 0) return -1;
+    return bind_beside(fd, fresh, &name, length);
+}
+
 int cdatagrams_replace(int fd, int fresh) {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     union name name;
     socklen_t length = sizeof name;
     if (connect(fd, &nobody, sizeof nobody) != 0 || getsockname(fd, &name.any, &length) != 0) return -1;
     // Both have the port for a moment, so that it is never free.
-    if (set(fd, SOL_SOCKET, SO_REUSEADDR, 1) != 0 || set(fresh, SOL_SOCKET, SO_REUSEADDR, 1) != 0) return -1;
-    int bound = bind(fresh, &name.any, length);
-    set(fd, SOL_SOCKET, SO_REUSEADDR, 0);
-    set(fresh, SOL_SOCKET, SO_REUSEADDR, 0);
+    int bound = bind_beside(fd, fresh, &name, length);
     if (is_everywhere(&name)) cdatagrams_tell_local(fresh, name.any.sa_family);
     return bound != 0 || dup3(fresh, fd, O_CLOEXEC) < 0 ? -1 : 0;
 }

@@ -34,6 +34,9 @@ bool cdatagrams_is_connected(int fd);
 /// A new socket takes the place and the address of one that was connected: one of IPv6 would hear nobody of that family
 /// but its former other end, even when it is not connected any more. -1 on failure; then the former one is not connected.
 int cdatagrams_replace(int fd, int fresh);
+/// A new socket has the address of a connected one beside it, and gets what comes there from anybody but that one's
+/// other end. -1 on failure.
+int cdatagrams_beside(int fd, int fresh);
 /// The local end. -1 on failure.
 int cdatagrams_local(int fd, struct cdatagrams_address *address);
 /// Each datagram tells which local address it came to.

@@ -37,7 +37,10 @@ struct MappingTable {
             Column("PUBLIC ADDRESS") { runs[$0]?.publicAddress ?? "-" })
         let hasDatagrams = rows.contains { $0.type == .udp }
         if isWide || hasDatagrams { columns.append(Column("TYPE") { $0.type.rawValue }) }
-        columns += [Column("TARGET") { runs[$0]?.target ?? $0.target }, Column("STATE") { $0.state.rawValue }]
+        columns += [
+            Column("TARGET") { (runs[$0]?.target ?? $0.target) + Self.header(of: $0) },
+            Column("STATE") { $0.state.rawValue },
+        ]
         if hasDatagrams, rows.contains(where: { $0.way.carrier != nil }) {
             columns.append(Column("CARRIER") { $0.type == .tcp ? "" : $0.way.carrier?.rawValue ?? "-" })
         }
@@ -45,9 +48,8 @@ struct MappingTable {
             columns.append(Column("FLOWS") { $0.way.flows.map { "\($0)" } ?? "" })
         }
         columns += counters(for: rows)
-        if isWide || rows.contains(where: { !$0.allow.isEmpty || !$0.deny.isEmpty }) {
-            columns.append(
-                Column("VISITORS FROM") { NetworkFilter(allow: $0.allow, deny: $0.deny).words ?? "everywhere" })
+        if isWide || rows.contains(where: { !$0.visitors.isForEverybody }) {
+            columns.append(Column("VISITORS FROM") { $0.visitors.words ?? "everywhere" })
         }
         if isWide {
             columns += [
@@ -61,6 +63,11 @@ struct MappingTable {
         }
         columns.append(Column("REMARK") { (runs[$0]?.reason ?? $0.reason) ?? "" })
         return columns
+    }
+
+    /// How the target is told who each visitor is, where it is: few mappings have it, so it has no column of its own.
+    private static func header(of row: Row) -> String {
+        row.proxyProtocol == .off ? "" : " (PROXY \(row.proxyProtocol))"
     }
 
     /// In the first row of each mapping, for a mapping has one account.
@@ -77,10 +84,13 @@ struct MappingTable {
             }
         }
         let now = column("VISITORS") { "\($0.Open)" }
-        let bytes = [
+        var bytes = [
             column("FROM THEM") { TextTable.size($0.Bytes_from_visitors) },
             column("TO THEM") { TextTable.size($0.Bytes_to_visitors) },
         ]
+        if traffic.contains(where: { $0.Datagrams?.Strays ?? 0 > 0 }) {
+            bytes.append(column("STRAYS") { $0.Datagrams.map { "\($0.Strays)" } ?? "" })
+        }
         guard isWide else { return [now] + bytes }
         return [now, column("SO FAR") { "\($0.Connections)" }, column("FAILED") { "\($0.Failed)" }]
             + [column("REFUSED") { "\($0.Refused)" }] + bytes

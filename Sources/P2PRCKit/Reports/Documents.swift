@@ -161,8 +161,7 @@ struct Documents: Sendable {
                 if let datagrams = carried.traffic.datagrams {
                     row.tell(carried.traffic, takesStream: datagrams.takesStream)
                 }
-                row.allow = carried.standing.filter?.allow ?? []
-                row.deny = carried.standing.filter?.deny ?? []
+                row.visitors = carried.standing.filter ?? .everybody
                 return row
             }
         }
@@ -222,7 +221,7 @@ extension MappingRegistry.Mapping {
     fileprivate mutating func says(_ wish: MappingWish) {
         toldAs = wish.announcedAs.isEmpty ? nil : wish.announcedAs
         name = wish.name.isEmpty ? nil : wish.name
-        allow = wish.allow
-        deny = wish.deny
+        visitors = NetworkFilter(allow: wish.allow, deny: wish.deny)
+        proxyProtocol = wish.proxyProtocol
     }
 }

@@ -31,6 +31,8 @@ struct StatusDocument: Codable {
         var Cut: UInt64
         var Too_long: UInt64
         var Lost: UInt64
+        /// From elsewhere than the target.
+        var Strays: UInt64
     }
 
     /// Of this process.
@@ -113,7 +115,8 @@ struct StatusDocument: Codable {
             Datagrams: counters.datagrams.map {
                 Datagram_traffic(
                     From_visitors: $0.fromVisitors, To_visitors: $0.toVisitors, Displaced: $0.displaced,
-                    Limited: $0.limited, Cut: $0.cut, Too_long: $0.tooLong, Lost: $0.lost)
+                    Limited: $0.limited, Cut: $0.cut, Too_long: $0.tooLong, Lost: $0.lost,
+                    Strays: $0.strays)
             })
     }
 }

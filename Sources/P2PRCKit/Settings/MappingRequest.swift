@@ -113,12 +113,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         _ text: String?, for protocols: TransportProtocols?
     ) throws(CommandError) -> ProxyProtocol? {
         guard let text else { return nil }
-        let version: ProxyProtocol
-        switch text {
-        case "v1": version = .v1
-        case "v2": version = .v2
-        case "off": version = .off
-        default:
+        guard let version = ProxyProtocol(text) else {
             throw CommandError(
                 .usage, "--proxy-protocol \(PlainText.spelled(text).prefix(80)): write v1 or v2, or off for none")
         }

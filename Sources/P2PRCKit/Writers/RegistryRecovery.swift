@@ -59,9 +59,11 @@ struct RegistryRecovery {
         // Whether the user insisted on the port is not told; to prefer it comes nearest.
         var wish = MappingWish(
             id: place.mapping, target: target, protocols: Self.protocols(rows),
-            ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.allow, deny: row.deny,
-            name: row.name ?? "")
+            ports: ports.map { .preferably($0) } ?? .any(count: count), allow: row.visitors.allow,
+            deny: row.visitors.deny, name: row.name ?? "")
         wish.announcedAs = row.toldAs ?? ""
+        // Each row was judged by itself, and another one may be for datagrams.
+        if row.proxyProtocol.covers(wish.protocols) { wish.proxyProtocol = row.proxyProtocol }
         wishes.append(wish)
     }
 

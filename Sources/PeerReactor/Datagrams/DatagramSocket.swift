@@ -110,6 +110,14 @@ public final class DatagramSocket: EventSource {
         return socket
     }
 
+    /// Another socket at the local end of this one, which is connected: the kernel gives it what comes there from
+    /// anybody but this one's other end. It is never to send.
+    public func beside() throws(SystemError) -> DatagramSocket {
+        let socket = try Self.made(family, kind)
+        guard cdatagrams_beside(descriptor.raw, socket.descriptor.raw) == 0 else { throw SystemError("bind") }
+        return socket
+    }
+
     private static func made(_ family: Int32, _ kind: Kind) throws(SystemError) -> DatagramSocket {
         let fd = cdatagrams_socket(family)
         guard fd >= 0 else { throw SystemError("socket") }

@@ -169,6 +169,7 @@ extension PeerService: RelayConnectionHost {
     func laneReported(_ report: PeerLane.Report) {
         switch report {
         case .targetFailed(let id, let port, let reason): book.targetFailed(id, port, reason)
+        case .strayAnswer(let id, let port, let source): book.strayAnswer(id, port, from: source)
         case .ranShort: ranShort()
         case .channelFailed(let group):
             channelsChanged(of: group) { $0.channelFailed(group.number, at: loop.clock()) }

@@ -25,6 +25,7 @@ extension MappingRegistry.Mapping: Codable {
         case name = "Name"
         case allow = "Allow"
         case deny = "Deny"
+        case proxyProtocol = "Proxy_protocol"
     }
 
     public init(from decoder: any Decoder) throws {
@@ -51,8 +52,9 @@ extension MappingRegistry.Mapping: Codable {
         way.flows = container.contains(.flows) ? try container.decodeCount(forKey: .flows) : nil
         toldAs = try container.decodeTextIfContained(forKey: .toldAs).map(PlainText.cleaned)
         name = try container.decodeTextIfContained(forKey: .name)
-        allow = try container.decodeNetworks(forKey: .allow)
-        deny = try container.decodeNetworks(forKey: .deny)
+        visitors = NetworkFilter(
+            allow: try container.decodeNetworks(forKey: .allow), deny: try container.decodeNetworks(forKey: .deny))
+        proxyProtocol = try container.decodeProxyProtocol(forKey: .proxyProtocol)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -77,7 +79,12 @@ extension MappingRegistry.Mapping: Codable {
         try container.encodeIfPresent(way.flows, forKey: .flows)
         try container.encodeIfPresent(toldAs, forKey: .toldAs)
         try container.encodeIfPresent(name, forKey: .name)
-        if !allow.isEmpty { try container.encode(allow.map(\.description), forKey: .allow) }
-        if !deny.isEmpty { try container.encode(deny.map(\.description), forKey: .deny) }
+        try container.encodeIfPresent(Self.texts(visitors.allow), forKey: .allow)
+        try container.encodeIfPresent(Self.texts(visitors.deny), forKey: .deny)
+        if proxyProtocol != .off { try container.encode(proxyProtocol.description, forKey: .proxyProtocol) }
+    }
+
+    private static func texts(_ networks: [Network]) -> [String]? {
+        networks.isEmpty ? nil : networks.map(\.description)
     }
 }

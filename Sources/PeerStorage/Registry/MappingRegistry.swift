@@ -37,6 +37,9 @@ public struct MappingRegistry: RegistryDocument {
         if let name = row.name, !MappingWish.isName(name) {
             return fault(.name, "a mapping's name is a letter, and up to 31 letters, digits, '-', '_' and '.'")
         }
+        guard row.proxyProtocol.covers(row.type == .udp ? .udp : .tcp) else {
+            return fault(.proxyProtocol, "v1 has no form for datagrams")
+        }
         return nil
     }
 
@@ -106,10 +109,10 @@ public struct MappingRegistry: RegistryDocument {
         public var toldAs: String?
         /// What its user calls it; `nil` where it has no name, and at a relay.
         public var name: String?
-        /// Visitors that the relay lets in; empty: everybody.
-        public var allow: [Network] = []
-        /// Visitors that it does not.
-        public var deny: [Network] = []
+        /// Visitors that the relay lets in.
+        public var visitors = NetworkFilter.everybody
+        /// How the target is told who each visitor is; off at a relay, which does not know.
+        public var proxyProtocol = ProxyProtocol.off
 
         public init(
             _ mapping: MappingID, _ type: Transport, of peer: NamedNode, at serverName: String, role: Role,

@@ -112,6 +112,14 @@ extension KeyedDecodingContainer {
         }
     }
 
+    /// A version; off where the key is left out, and written in no other way.
+    func decodeProxyProtocol(forKey key: Key) throws -> ProxyProtocol {
+        guard contains(key) else { return .off }
+        return try parse(try decode(String.self, forKey: key), forKey: key, as: "v1 or v2") { text in
+            ProxyProtocol(text).flatMap { $0 == .off ? nil : $0 }
+        }
+    }
+
     /// Takes only the one spelling that we write ourselves, so that texts can be compared.
     private func parse<Value: CustomStringConvertible>(
         _ text: String, forKey key: Key, as form: String, _ read: (String) -> Value?

@@ -1,6 +1,6 @@
 /// How a target is told who a visitor is: by a header of the PROXY protocol (HAProxy, doc/proxy-protocol.txt) in front
 /// of what the visitor says.
-public enum ProxyProtocol: UInt8, Hashable, Sendable, Codable, CaseIterable {
+public enum ProxyProtocol: UInt8, Hashable, Sendable, Codable, CaseIterable, LosslessStringConvertible {
     case off
     /// A line of text, of TCP alone (section 2.1).
     case v1
@@ -8,6 +8,14 @@ public enum ProxyProtocol: UInt8, Hashable, Sendable, Codable, CaseIterable {
     case v2
 
     public enum Transport: Sendable { case connection, datagram }
+
+    /// As it is written: `off`, `v1`, `v2`.
+    public init?(_ text: String) {
+        guard let version = Self.allCases.first(where: { $0.description == text }) else { return nil }
+        self = version
+    }
+
+    public var description: String { self == .off ? "off" : "v\(rawValue)" }
 
     /// Whether it has a form for all of these.
     public func covers(_ protocols: TransportProtocols) -> Bool { self != .v1 || !protocols.contains(.udp) }

@@ -19,7 +19,7 @@ import Testing
         row.blindPort = port
         row.relay = relay
         row.name = name
-        row.deny = deny
+        row.visitors = NetworkFilter(deny: deny)
         return row
     }
 
@@ -76,6 +76,22 @@ import Testing
             ])
     }
 
+    @Test func `a target that is told of its visitors says so, a range once, and other rows are as they were`() {
+        var rows = (0..<2).map { Self.row(1, "127.0.0.1:\(5_300 + $0)", "203.0.113.11", UInt16(30_000 + $0)) }
+        for index in rows.indices { rows[index].proxyProtocol = .v2 }
+        let other = Self.row(2, "127.0.0.1:9100", "203.0.113.11", 30_100)
+        #expect(
+            Self.lines(MappingTable(), rows + [other]) == [
+                "PUBLIC ADDRESS            TARGET                          STATE     REMARK",
+                "203.0.113.11:30000-30001  127.0.0.1:5300-5301 (PROXY v2)  verified",
+                "203.0.113.11:30100        127.0.0.1:9100                  verified",
+            ])
+        // Where one of two neighbours has it, they have not the same to say.
+        rows[1].proxyProtocol = .off
+        #expect(Self.lines(MappingTable(), rows).count == 3)
+        #expect(Self.lines(MappingTable(), [other])[0] == "PUBLIC ADDRESS      TARGET          STATE     REMARK")
+    }
+
     @Test func `traffic stands beside its mapping, once`() {
         let traffic = [
             StatusDocument.Traffic(
@@ -91,5 +107,28 @@ import Testing
         #expect(lines[0].contains("STATE     VISITORS  FROM THEM  TO THEM  REMARK"))
         #expect(lines[1].hasSuffix("verified  2         40 B       2.0 KiB"))
         #expect(lines[2].hasSuffix("verified"))
+    }
+
+    @Test(arguments: [0, 3] as [UInt64])
+    func `what came from elsewhere than the target has a column where there is some`(strays: UInt64) {
+        func traffic(_ id: Int, _ strays: UInt64?) -> StatusDocument.Traffic {
+            StatusDocument.Traffic(
+                Mapping: "000000000000000\(id)", Role: "peer", Connections: 0, Open: 0, Failed: 0, Refused: 0,
+                Bytes_from_visitors: 0, Bytes_to_visitors: 0,
+                Datagrams: strays.map {
+                    .init(
+                        From_visitors: 0, To_visitors: 0, Displaced: 0, Limited: 0, Cut: 0, Too_long: 0, Lost: 0,
+                        Strays: $0)
+                })
+        }
+        let lines = Self.lines(
+            MappingTable(traffic: [traffic(1, strays), traffic(2, nil)]),
+            [
+                Self.row(1, "127.0.0.1:69", "203.0.113.11", 30_000, type: .udp),
+                Self.row(2, "127.0.0.1:80", "203.0.113.11", 30_001),
+            ])
+        #expect(lines[0].contains("TO THEM  STRAYS  REMARK") == (strays > 0))
+        #expect(lines[1].hasSuffix("0 B      3") == (strays > 0))
+        #expect(lines[2].hasSuffix("0 B"))
     }
 }

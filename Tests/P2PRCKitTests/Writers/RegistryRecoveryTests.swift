@@ -40,5 +40,22 @@ struct RegistryRecoveryTests {
         #expect(wish.target == .service(host: "127.0.0.1", port: 5_000))
         let lease = try #require(recovery.leases.first)
         #expect(recovery.leases.count == 1 && lease.protocols == expected && lease.ports.count == 2)
+        #expect(wish.proxyProtocol == .off)
+    }
+
+    @Test(
+        "its target is told of visitors as before, as far as there is a form for that",
+        arguments: [
+            ([.tcp], .v1, .v1), ([.tcp], .v2, .v2), ([.udp], .v2, .v2), ([.tcp, .udp], .v2, .v2),
+            ([.tcp, .udp], .v1, .off),
+        ] as [([MappingRegistry.Mapping.Transport], ProxyProtocol, ProxyProtocol)])
+    func proxyProtocol(
+        _ types: [MappingRegistry.Mapping.Transport], _ written: ProxyProtocol, _ expected: ProxyProtocol
+    ) throws {
+        var rows = Self.rows(1, types, 20_000...20_001, .peer)
+        for index in rows.indices { rows[index].proxyProtocol = written }
+        let recovery = RegistryRecovery(
+            ServerRegistry(), MappingRegistry(mappings: rows), now: WallTime(seconds: 1_800_000_000))
+        #expect(recovery.wishes.map(\.proxyProtocol) == [expected])
     }
 }

@@ -59,10 +59,16 @@ final class DatagramParty: DatagramReceiver, @unchecked Sendable {
     var told: [Datagram] { get throws { try loop.on { self.heard } } }
     var failures: Int { get throws { try loop.on { self.errors } } }
 
-    func send(_ datagrams: [[UInt8]]) throws {
+    /// - Parameter end: `nil`: where its socket is connected to.
+    func send(_ datagrams: [[UInt8]], to end: DatagramAddress? = nil) throws {
         try loop.on {
             let room = try #require(self.loop.datagrams)
-            for bytes in datagrams { self.put(bytes, room) { room.push($0) } }
+            for bytes in datagrams {
+                self.put(bytes, room) {
+                    guard let end else { return room.push($0) }
+                    room.push($0, to: end, from: DatagramAddress(high: 0, low: 0, port: 0))
+                }
+            }
             room.flush()
         }
     }
@@ -124,6 +130,8 @@ final class DatagramBench {
     let ports: DatagramPorts
     let targets: DatagramTargets
     let routes = RouteTable()
+    /// What the peer's lane told, in its order.
+    let reports = Locked<[PeerLane.Report]>([])
     private let directory = Directory()
     private(set) var relay: RelayDatagrams?
     private(set) var peer: PeerDatagrams?
@@ -165,7 +173,8 @@ final class DatagramBench {
         }
         targets = DatagramTargets(
             on: peerLoop, routes: routes, share: DescriptorShare(supply, lanes: 1),
-            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! }, report: { _ in })
+            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! },
+            report: { [reports] report in reports.withLock { $0.append(report) } })
     }
 
     /// A session begins, in the place of the one before; returns when the peer knows that datagrams come through.
@@ -200,8 +209,11 @@ final class DatagramBench {
     }
 
     /// The mapping's public ports lead to as many of the target from this one on.
-    func expose(_ target: UInt16, count: Int = 1, filter: NetworkFilter = NetworkFilter()) throws -> [UInt16] {
-        let address = SocketAddress(host: .ipv4([127, 0, 0, 1]), port: target)
+    func expose(
+        _ target: UInt16, on host: SocketAddress.Host = .ipv4([127, 0, 0, 1]), count: Int = 1,
+        filter: NetworkFilter = NetworkFilter()
+    ) throws -> [UInt16] {
+        let address = SocketAddress(host: host, port: target)
         try peerLoop.on { [self] in routes[claim.mapping] = Route(addresses: [address], count: count, protocols: .udp) }
         return try relayLoop.on { [self] in
             let session = try #require(relay).session

@@ -190,6 +190,41 @@ struct DatagramSocketTests {
         #expect(try loop.run { socket.value.counts } == DatagramSocket.Counts(sent: 3))
     }
 
+    @Test(
+        "that is connected can have one beside it, which gets what comes from elsewhere, and that alone",
+        arguments: ["127.0.0.1", "::1"])
+    func beside(_ text: String) throws {
+        let host = SocketAddress(numeric: text, port: 0)!.host
+        let (loop, heard, target, stranger, strays) = (loop, heard, Heard(), Heard(), Heard())
+        let (asked, port) = try bound(on: host, heardBy: target)
+        let (other, _) = try bound(on: host, heardBy: stranger)
+        let own = Handed(try DatagramSocket.connected(to: SocketAddress(host: host, port: port), .atTheEdge))
+        let second = Handed(try own.value.beside())
+        try loop.run {
+            try own.value.start(on: loop, heard)
+            try second.value.start(on: loop, strays)
+        }
+        let end = own.value.local
+        #expect(second.value.local == end)
+        // Nobody else may have the port, however he asks.
+        #expect(throws: SystemError("bind", code: EADDRINUSE)) {
+            _ = try DatagramSocket.bound(port: end.port, on: host, .atTheEdge, isShared: true)
+        }
+        for turn: UInt8 in 1...50 {
+            _ = try send([([turn], end)], by: asked)
+            _ = try send([([100 + turn], end), ([200 + turn], end)], by: other)
+        }
+        _ = try wait(for: 50)
+        _ = try wait(for: 100, strays)
+        #expect(try loop.run { heard.datagrams.allSatisfy { $0.bytes[0] <= 50 } })
+        #expect(try loop.run { strays.datagrams.allSatisfy { $0.bytes[0] > 100 } })
+        try loop.run { second.value.stop() }
+        _ = try send([([0], end)], by: other)
+        _ = try send([([51], end)], by: asked)
+        #expect(try wait(for: 51).last?.bytes == [51])
+        #expect(try loop.run { strays.datagrams.count } == 100)
+    }
+
     @Test("on all addresses answers from the one that was asked", arguments: ["127.0.0.1", "127.0.0.7"])
     func answers(_ host: String) throws {
         let loop = loop

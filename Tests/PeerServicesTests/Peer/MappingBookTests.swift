@@ -142,6 +142,31 @@ final class MappingBookTests {
         #expect(try parts.run { $0.book[Self.id]?.name } == "web")
     }
 
+    @Test(
+        "that its service answers from elsewhere is said once in ten minutes, with what to do",
+        arguments: [true, false])
+    func strays(_ isItsHost: Bool) throws {
+        _ = try add(wish(5_000) { $0.ports = .any(count: 2) })
+        let source = DatagramAddress(HostAddress(isItsHost ? "127.0.0.1" : "192.0.2.7")!, port: 41_234)
+        func report() throws { try parts.run { $0.book.strayAnswer(Self.id, 1, from: source) } }
+        for _ in 0..<5 { try report() }
+        let advice = isItsHost ? "the port that it is asked at" : "expose the other one"
+        let line = try #require(log.first(with: "service 127.0.0.1:5001 answers from \(source) instead of its own"))
+        #expect(line.hasPrefix("warning: ") && line.hasSuffix(advice) && log.count(of: "answers from") == 1)
+        try time.throughout(.seconds(590), "all that is said", step: .seconds(10)) {
+            try report()
+            return log.count(of: "answers from") == 1
+        }
+        try time.eventually("said again", within: .seconds(20), step: .seconds(1)) {
+            try report()
+            return log.count(of: "answers from") == 2
+        }
+        // Of what is not exposed any more, nothing.
+        _ = try parts.run { $0.book.remove(Self.id) }
+        try report()
+        #expect(log.count(of: "answers from") == 2)
+    }
+
     @Test("this node's own server is not watched")
     func serverPort() throws {
         let own = wish(0) { $0.target = .serverPort }

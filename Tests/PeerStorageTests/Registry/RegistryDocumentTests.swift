@@ -86,6 +86,27 @@ import Testing
         #expect(try MappingRegistry(json: document.json()) == document)
     }
 
+    @Test(arguments: [ProxyProtocol.v1, .v2])
+    func `how a target is told of visitors is the last key, and left out where it is not`(
+        version: ProxyProtocol
+    ) throws {
+        var row = MappingRegistry.Mapping.example(1)
+        (row.type, row.proxyProtocol) = (.tcp, version)
+        let document = MappingRegistry(mappings: [row])
+        let json = try String(decoding: document.json(), as: UTF8.self)
+        let expected = "\"Lease_expires\": \"2030-03-17T17:46:40Z\",\n      \"Proxy_protocol\": \"\(version)\"\n"
+        #expect(json.contains(expected))
+        #expect(try MappingRegistry(json: Array(json.utf8)) == document)
+        row.proxyProtocol = .off
+        #expect(try !String(decoding: MappingRegistry(mappings: [row]).json(), as: UTF8.self).contains("Proxy"))
+        // The first version has no form for datagrams, and such a row costs itself alone.
+        (row.type, row.proxyProtocol) = (.udp, version)
+        var judged = MappingRegistry(mappings: [row, .example(2)])
+        let faults = judged.leaveOutMisfits().map(\.field)
+        #expect(faults == (version == .v1 ? ["reverse_proxy_mappings.Proxy_protocol"] : []))
+        #expect(judged.mappings.count == (version == .v1 ? 1 : 2))
+    }
+
     @Test(arguments: [
         (0, "0"), (1, "0.001"), (999, "0.999"), (12_300, "12.3"), (20_000, "20"), (86_400_000_000, "86400000"),
     ])

@@ -29,6 +29,13 @@ struct ProxyProtocolTests {
                 == Self.head + "210024" + hosts + "01bb" + "4e55")
     }
 
+    @Test("each is read as it is written, and nothing else is one")
+    func spelled() {
+        #expect(ProxyProtocol.allCases.map(\.description) == ["off", "v1", "v2"])
+        for version in ProxyProtocol.allCases { #expect(ProxyProtocol(version.description) == version) }
+        for text in ["", "V2", "v3", "v0", "2", "v2 ", "on"] { #expect(ProxyProtocol(text) == nil, "\(text)") }
+    }
+
     @Test("version 1 is a line, and has no form for datagrams")
     func version1() {
         let text = { (bytes: [UInt8]) in String(decoding: bytes, as: UTF8.self) }

@@ -57,6 +57,46 @@ extension ProcessTests {
             }
         }
 
+        @Test("listings show it, and it comes back with a mapping whose table is damaged")
+        func listed() async throws {
+            try await scenario { s in
+                let service = try DatagramVisitor()
+                service.echo()
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp", "--proxy-protocol", "v2"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                _ = try await peer.verified(service.port)
+                func expectShown() async throws {
+                    let row = try await peer.verified(service.port)
+                    try #require(row.proxyProtocol == "v2")
+                    for command in ["--view-rpm", "status"] {
+                        let shown = try await peer.command([command])
+                        try #require(shown.stdout.contains(":\(service.port) (PROXY v2)  "), "\(shown.stdout)")
+                        let json = try await peer.command([command, "--json"])
+                        try #require(json.stdout.contains("\"Proxy_protocol\": \"v2\""), "\(json.stdout)")
+                    }
+                    let heard = try heard(try DatagramVisitor(at: "127.0.0.7"), [1], at: row.port)
+                    try #require(heard?.prefix(Self.signature.count) == Self.signature[...], "\(heard ?? [])")
+                }
+                try await expectShown()
+                // The relay is not told how the peer tells its target.
+                try #require(try await relay.viewRPM().allSatisfy { $0.proxyProtocol == nil })
+                try #require(try await peer.program.terminate() == 0)
+                for rest in ["-wal", "-shm"] {
+                    try? FileManager.default.removeItem(atPath: "\(peer.home)/ip_table.sqlite\(rest)")
+                }
+                try Data("no table".utf8).write(to: URL(fileURLWithPath: "\(peer.home)/ip_table.sqlite"))
+                try await peer.restart()
+                try await peer.program.line(containing: "took over from the registries")
+                try await expectShown()
+                let back = try await peer.command(["--mp", "\(service.port)", "--udp", "--proxy-protocol", "off"])
+                try #require(back.status == ExitCode.fine, "\(back.stderr)")
+                let rows = try await peer.viewRPM()
+                try #require(!rows.isEmpty && rows.allSatisfy { $0.proxyProtocol == nil }, "\(rows)")
+            }
+        }
+
         @Test("v1 and v2 stand before a connection once, at a mapping for both as well", arguments: ["v1", "v2"])
         func connections(_ version: String) async throws {
             try await scenario { s in

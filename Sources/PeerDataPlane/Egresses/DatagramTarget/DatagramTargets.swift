@@ -16,6 +16,7 @@ package final class DatagramTargets: RelayFrames {
         var flows = FlowTable()
         var byPlace: [UInt32: TargetFlow] = [:]
         var traffic = DatagramTraffic()
+        var strays = StrayWatch()
     }
 
     private struct Number: Hashable {
@@ -49,6 +50,8 @@ package final class DatagramTargets: RelayFrames {
     }
 
     package var count: Int { flows.count }
+    /// Sockets beside those of flows.
+    var listenerCount: Int { flows.values.count { $0.isListening } }
 
     // MARK: From relays
 
@@ -154,9 +157,20 @@ package final class DatagramTargets: RelayFrames {
         }
         flows[name] = flow
         table.byPlace[id.place] = flow
+        listen(beside: flow)
         share.began(for: name.relay)
         tick()
         return flow
+    }
+
+    /// The kernel drops what comes to a flow's socket from elsewhere than the target, so that nobody would know. Its
+    /// descriptor is the second one that a visitor counts for (`ReserveGate.descriptorsOfVisitor`); without one the
+    /// flow goes on by itself.
+    private func listen(beside flow: TargetFlow) {
+        let (table, relay) = (flow.table, flow.name.relay)
+        guard table.strays.began(flow.id, at: flow.name.opening.portOffset) else { return }
+        let isHeard = flow.listen(on: loop) { share.hasRoom(for: relay, $0.openDescriptors - 1) }
+        if !isHeard { table.strays.ended(flow.id) }
     }
 
     private func visitor(_ name: Name) -> FlowVisitor {
@@ -187,7 +201,8 @@ package final class DatagramTargets: RelayFrames {
         guard flows.removeValue(forKey: flow.name) != nil else { return }
         flow.table.byPlace[flow.id.place] = nil
         if let number = flow.number { byNumber[Number(session: number.session, flow: number.flow)] = nil }
-        flow.socket.stop()
+        flow.table.strays.ended(flow.id)
+        flow.stop()
         share.ended(for: flow.name.relay)
     }
 
@@ -233,7 +248,8 @@ package final class DatagramTargets: RelayFrames {
 
     // MARK: From targets
 
-    fileprivate func answered(_ flow: TargetFlow, _ bytes: UnsafeRawBufferPointer) {
+    func answered(_ flow: TargetFlow, _ bytes: UnsafeRawBufferPointer) {
+        if !flow.isAnswered { answeredFirst(flow) }
         _ = flow.table.flows.answered(flow.id, at: loop.now)
         flow.table.traffic.toVisitors += 1
         flow.table.traffic.bytesToVisitors += UInt64(bytes.count)
@@ -241,51 +257,25 @@ package final class DatagramTargets: RelayFrames {
         flow.table.traffic.count(fate)
     }
 
-    fileprivate func failed(_ flow: TargetFlow, _ error: SystemError) {
+    private func answeredFirst(_ flow: TargetFlow) {
+        flow.isAnswered = true
+        let table = flow.table
+        for other in table.strays.answered(at: flow.name.opening.portOffset) {
+            table.byPlace[other.place]?.stopListening()
+        }
+    }
+
+    /// Something came to where the target answers a flow, and not from the target. Whoever can send there may have sent
+    /// it, so it is no answer: the flow is as idle as before.
+    func strayed(_ flow: TargetFlow, from source: DatagramAddress, isFirst: Bool) {
+        flow.table.traffic.strays += 1
+        let opening = flow.name.opening
+        if isFirst { report(.strayAnswer(opening.mapping, port: opening.portOffset, from: source)) }
+    }
+
+    func failed(_ flow: TargetFlow, _ error: SystemError) {
         let opening = flow.name.opening
         guard let route = routes[opening.mapping], route.targets.silent[opening.portOffset] == nil else { return }
         report(.targetFailed(opening.mapping, port: opening.portOffset, error.text))
     }
-}
-
-/// A visitor's flow at the peer, with its socket towards the target.
-final class TargetFlow: DatagramReceiver {
-    let name: DatagramTargets.Name
-    /// It holds its flows, and is gone no earlier than the last of them.
-    unowned let table: DatagramTargets.Table
-    let id: FlowTable.ID
-    let socket: DatagramSocket
-    private weak var targets: DatagramTargets?
-    /// In front of each of the visitor's datagrams, for a target that is told who it is.
-    var header: [UInt8] = []
-    /// By which answers go.
-    private(set) weak var channel: PeerDatagrams?
-    /// What the relay calls it.
-    private(set) var number: (session: SessionID, flow: DatagramFrame.Flow)?
-
-    init(
-        _ name: DatagramTargets.Name, in table: DatagramTargets.Table, _ id: FlowTable.ID,
-        _ socket: DatagramSocket,
-        of targets: DatagramTargets
-    ) {
-        self.name = name
-        self.table = table
-        self.id = id
-        self.socket = socket
-        self.targets = targets
-    }
-
-    func use(_ channel: PeerDatagrams, _ flow: DatagramFrame.Flow) {
-        self.channel = channel
-        number = (channel.session, flow)
-    }
-
-    func tellEnd() { if let number { channel?.tell(.over, number.flow) } }
-
-    func received(
-        _ bytes: UnsafeMutableRawBufferPointer, from source: DatagramAddress, to local: DatagramAddress,
-        on socket: DatagramSocket
-    ) { targets?.answered(self, UnsafeRawBufferPointer(bytes)) }
-
-    func failed(_ error: SystemError, on socket: DatagramSocket) { targets?.failed(self, error) }
 }

@@ -45,7 +45,7 @@ package struct Route: Sendable {
     func isChecked(_ offset: UInt16) -> Bool { pendingChecks.values.contains(offset) }
 
     /// Where visitors of a port are taken; `nil` for a port that does not belong to it.
-    func address(_ offset: UInt16) -> SocketAddress? {
+    package func address(_ offset: UInt16) -> SocketAddress? {
         guard Int(offset) < count, let first = addresses.first else { return nil }
         let (port, isTooHigh) = first.port.addingReportingOverflow(offset)
         return isTooHigh ? nil : SocketAddress(host: hosts[offset] ?? first.host, port: port)

@@ -116,6 +116,8 @@ public struct DatagramTraffic: Hashable, Sendable {
     public var tooLong: UInt64 = 0
     /// There was no way to the other node, or no room on it.
     public var lost: UInt64 = 0
+    /// At a peer: came to where a target answers, from elsewhere (`StrayWatch`).
+    public var strays: UInt64 = 0
     /// At a relay: they go by a stream at present.
     public var takesStream = false
     public var fromVisitors: UInt64 = 0
@@ -144,6 +146,7 @@ public struct DatagramTraffic: Hashable, Sendable {
         sum.cut += right.cut
         sum.tooLong += right.tooLong
         sum.lost += right.lost
+        sum.strays += right.strays
         sum.takesStream = left.takesStream || right.takesStream
         sum.fromVisitors += right.fromVisitors
         sum.toVisitors += right.toVisitors

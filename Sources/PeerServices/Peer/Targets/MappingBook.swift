@@ -21,6 +21,8 @@ final class MappingBook {
         /// Not before this again: visitors decide how often something changes.
         var next = Instant.zero
         var timer: LoopTimer?
+        /// For answers from elsewhere.
+        var strays = Allowance(burst: 1, pause: .seconds(600))
     }
 
     private static let logPause = Instant.Span.seconds(10)
@@ -159,6 +161,18 @@ final class MappingBook {
     /// A visitor could not be connected.
     func targetFailed(_ id: MappingID, _ offset: UInt16, _ reason: String) {
         watches[id]?.targetFailed(offset, reason)
+    }
+
+    /// Something came to where the target answers a visitor, from elsewhere.
+    func strayAnswer(_ id: MappingID, _ offset: UInt16, from source: DatagramAddress) {
+        guard let wish = wishes[id], case .service(let host, let port) = wish.target,
+            let address = routes[id]?.address(offset),
+            logs[id, default: TargetLog()].strays.take(at: loop.now)
+        else { return }
+        let asked = DatagramAddress(address)
+        news.strays(
+            Endpoint(host: host, port: port &+ offset), source,
+            isItsHost: (asked.high, asked.low) == (source.high, source.low))
     }
 
     private func watch(_ wish: MappingWish, _ endpoint: Endpoint) -> TargetWatch {

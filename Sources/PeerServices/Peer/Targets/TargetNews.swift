@@ -1,6 +1,7 @@
 internal import Logging
 internal import PeerCore
 internal import PeerReactor
+internal import PeerWire
 
 /// What the log says of targets: those that fall silent, or answer again, at about the same time stand in one line. A
 /// machine that starts has many services that are not there yet. Belongs to the control loop.
@@ -23,6 +24,19 @@ final class TargetNews {
     func silent(_ target: String, _ reason: String, isMany: Bool) { add(target, reason, isMany) }
 
     func answers(_ target: String, isMany: Bool) { add(target, nil, isMany) }
+
+    /// Answers to visitors came from another place than they were asked at, or somebody else sent there. Said at once.
+    ///
+    /// - Parameter isItsHost: from another port of the same address.
+    func strays(_ target: Endpoint, _ source: DatagramAddress, isItsHost: Bool) {
+        let (own, advice) =
+            isItsHost
+            ? ("port", "have it answer from the port that it is asked at")
+            : ("address", "have it answer from the address that it is asked at, or expose the other one")
+        log.warning(
+            "service \(target) answers from \(source) instead of its own \(own), unless somebody else sent that; "
+                + "such answers are not passed on: \(advice)")
+    }
 
     private func add(_ target: String, _ reason: String?, _ isMany: Bool) {
         if waiting.isEmpty { loop.schedule(after: Self.delay) { [weak self] in self?.tell() } }

@@ -70,7 +70,9 @@ public final class DatagramVisitor: @unchecked Sendable {
     public struct Refused: Error {}
 
     /// Answers every datagram with itself, until the process ends.
-    public func echo() {
+    ///
+    /// - Parameter other: what the answers come from, in its place.
+    public func echo(by other: DatagramVisitor? = nil) {
         Thread.detachNewThread { [self] in
             var bytes = [UInt8](repeating: 0, count: 65_536)
             var source = sockaddr_in()
@@ -84,7 +86,7 @@ public final class DatagramVisitor: @unchecked Sendable {
                 guard count >= 0 else { continue }
                 _ = withUnsafePointer(to: &source) {
                     $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        sendto(descriptor, bytes, count, 0, $0, length)
+                        sendto((other ?? self).descriptor, bytes, count, 0, $0, length)
                     }
                 }
             }

@@ -239,6 +239,7 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
     public let encryption: String?
     public let carrier: String?
     public let flows: Int?
+    public let proxyProtocol: String?
 
     enum CodingKeys: String, CodingKey {
         case serverName = "Server_name"
@@ -257,6 +258,7 @@ public struct MappingRow: Decodable, Sendable, CustomStringConvertible {
         case encryption = "Encryption"
         case carrier = "Carrier"
         case flows = "Flows"
+        case proxyProtocol = "Proxy_protocol"
     }
 
     public var port: Int { blindPort ?? -1 }
