@@ -7,7 +7,7 @@ package import PeerWire
 package final class PeerLane {
     package enum Report: Sendable {
         /// `port`: by how many it is after the first one.
-        case targetFailed(MappingID, port: UInt16, String)
+        case targetFailed(MappingID, port: UInt16, over: TransportProtocols, String)
         /// A visitor, or a channel that one would come by, found no descriptor here.
         case ranShort
         /// A channel of a group was not to be had, or broke as soon as it was there, and none stands; or one does

@@ -243,8 +243,8 @@ package final class DatagramTargets: RelayFrames {
 
     fileprivate func failed(_ flow: TargetFlow, _ error: SystemError) {
         let opening = flow.name.opening
-        guard let route = routes[opening.mapping], route.targets.silent[opening.portOffset] == nil else { return }
-        report(.targetFailed(opening.mapping, port: opening.portOffset, error.text))
+        guard let route = routes[opening.mapping], route.services.udp.silent[opening.portOffset] == nil else { return }
+        report(.targetFailed(opening.mapping, port: opening.portOffset, over: .udp, error.text))
     }
 }
 
