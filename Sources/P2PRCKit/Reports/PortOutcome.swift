@@ -6,14 +6,13 @@ internal import PeerWire
 /// What became of the ports of one mapping at one relay, in words. A pure function of the row.
 struct PortOutcome {
     private let row: ExposedMapping
-    /// Each port by itself; of two services behind it the one that does not answer counts.
+    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was asked
+    /// to over TCP, as iperf3's does.
     private let standings: [PeerPortAgreement.Standing]
 
     init(_ row: ExposedMapping) {
         self.row = row
-        standings = row.wish.protocols.each.reversed().reduce(row.standings) { standings, transport in
-            zip(standings, row.standings(of: transport)).map { $1.state == .targetDown ? $1 : $0 }
-        }
+        standings = row.standings(of: row.wish.protocols.contains(.tcp) ? .tcp : .udp)
     }
 
     private var states: [MappingState] { standings.map(\.state) }
@@ -28,6 +27,17 @@ struct PortOutcome {
 
     /// What is to be said of those that work and are not verified.
     var untried: String? { standings.first { $0.isWorking && $0.state != .verified }?.reason }
+
+    /// What is to be said of those that work for TCP alone.
+    var silentDatagrams: String? {
+        guard row.wish.protocols == [.tcp, .udp] else { return nil }
+        let silent = row.services.udp.silent.filter {
+            standings.indices.contains(Int($0.key)) && standings[Int($0.key)].isWorking
+        }
+        guard let (offset, reason) = silent.min(by: { $0.key < $1.key }) else { return nil }
+        let others = silent.count > 1 ? ", and so with \(silent.count - 1) more of its ports" : ""
+        return "\(reason); \(address(Int(offset))) works for UDP as soon as that changes\(others)"
+    }
 
     /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The
     /// worst of the ports counts.
