@@ -74,6 +74,8 @@ static int set(int fd, int level, int option, int value) {
 
 int clinux_no_delay(int fd) { return set(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
 
+int clinux_unsent_limit(int fd, int bytes) { return set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, bytes); }
+
 int clinux_syn_repeats(int fd, int count) { return set(fd, IPPROTO_TCP, TCP_SYNCNT, count); }
 
 int clinux_keepalive(int fd, int idle_s, int interval_s, int count) {

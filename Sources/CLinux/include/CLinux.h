@@ -29,6 +29,8 @@ int clinux_socket(int family, int type);
 int64_t clinux_splice(int from, int to, uint64_t n);
 
 int clinux_no_delay(int fd);
+// The socket takes no more while about so many bytes have not gone out yet (TCP_NOTSENT_LOWAT).
+int clinux_unsent_limit(int fd, int bytes);
 // How often a connection's first packet is repeated (TCP_SYNCNT): 2 give it up after 7 s.
 int clinux_syn_repeats(int fd, int count);
 // Sends keepalive probes after idle_s seconds of silence, every interval_s, and gives up after count.

@@ -21,9 +21,12 @@ enum MapOutcome {
         if rows.isEmpty { return isLate ? unchosen(known) : nil }
         let whole = rows.filter { PortOutcome($0).isWhole }
         if let row = whole.first(where: { PortOutcome($0).untried == nil }) ?? whole.first {
+            let outcome = PortOutcome(row)
+            let remarks = lacks(rows) ?? outcome.untried.map { ["it \($0)"] } ?? []
+            let all = remarks + [outcome.silentDatagrams].compactMap { $0 }
             return ControlReply(
-                status: .success, text: PortOutcome(row).working.joined(separator: "\n"), document: nil,
-                remarks: lacks(rows) ?? PortOutcome(row).untried.map { ["it \($0)"] })
+                status: .success, text: outcome.working.joined(separator: "\n"), document: nil,
+                remarks: all.isEmpty ? nil : all)
         }
         let outcomes = rows.map { outcome($0, waited, isLate: isLate) }
         guard isLate || !outcomes.contains(where: { $0 == nil }) else { return nil }

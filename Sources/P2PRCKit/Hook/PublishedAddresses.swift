@@ -61,7 +61,8 @@ struct PublishedAddresses: Hashable, Sendable {
     private static func rows(_ mapping: ExposedMapping) -> [(row: Row, standing: PeerPortAgreement.Standing)] {
         guard let host = mapping.host, let ports = mapping.ports, isPlain(host) else { return [] }
         return Documents.transports(mapping.wish.protocols).flatMap { transport in
-            zip(ports.ports, mapping.standings).enumerated().map { offset, port in
+            let standings = mapping.standings(of: transport == .udp ? .udp : .tcp)
+            return zip(ports.ports, standings).enumerated().map { offset, port in
                 let row = Row(
                     mapping: mapping.wish.id, target: Documents.target(mapping.targetText, offset),
                     transport: transport.rawValue, address: Endpoint(host: host, port: port.0), relay: mapping.relay)

@@ -51,6 +51,7 @@ struct RunningNode: Sendable {
         setup.wantsPlain = settings.isPlain
         setup.sessions = settings.sessions
         setup.openFiles = SystemFacts.descriptorLimit
+        setup.flows = settings.config.datagrams.table
         setup.knownRelays = state.knownRelays
         setup.remembered = state.kept.agreed
         let peer = PeerService(

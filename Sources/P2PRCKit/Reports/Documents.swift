@@ -100,9 +100,10 @@ struct Documents: Sendable {
             }
         let ports: [UInt16?] = hasPorts ? mapping.ports.map { $0.ports.map { $0 } } ?? [nil] : [nil]
         return transports(mapping.wish.protocols).flatMap { type in
-            ports.enumerated().map { offset, port in
+            let standings = mapping.standings(of: type == .udp ? .udp : .tcp)
+            return ports.enumerated().map { offset, port in
                 // Each port of a range is for itself once they are agreed.
-                let own = mapping.standings.indices.contains(offset) ? mapping.standings[offset] : nil
+                let own = standings.indices.contains(offset) ? standings[offset] : nil
                 var row = MappingRegistry.Mapping(
                     mapping.wish.id, type, of: node, at: mapping.relayName, role: .peer,
                     state: state(own?.state ?? mapping.state), target: target(mapping.targetText, offset))

@@ -6,27 +6,44 @@ internal import PeerWire
 /// What became of the ports of one mapping at one relay, in words. A pure function of the row.
 struct PortOutcome {
     private let row: ExposedMapping
+    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was asked
+    /// to over TCP, as iperf3's does.
+    private let standings: [PeerPortAgreement.Standing]
 
-    init(_ row: ExposedMapping) { self.row = row }
+    init(_ row: ExposedMapping) {
+        self.row = row
+        standings = row.standings(of: row.wish.protocols.contains(.tcp) ? .tcp : .udp)
+    }
 
-    private var states: [MappingState] { row.standings.map(\.state) }
+    private var states: [MappingState] { standings.map(\.state) }
 
     /// Every port works.
-    var isWhole: Bool { !row.standings.isEmpty && row.standings.allSatisfy(\.isWorking) }
+    var isWhole: Bool { !standings.isEmpty && standings.allSatisfy(\.isWorking) }
 
     /// A line for each port that does; one that was not tried at the host which visitors are told is not verified.
     var working: [String] {
-        states.indices.filter { row.standings[$0].isWorking }.map { "\(address($0)) -> \(target($0)) \(states[$0])" }
+        states.indices.filter { standings[$0].isWorking }.map { "\(address($0)) -> \(target($0)) \(states[$0])" }
     }
 
     /// What is to be said of those that work and are not verified.
-    var untried: String? { row.standings.first { $0.isWorking && $0.state != .verified }?.reason }
+    var untried: String? { standings.first { $0.isWorking && $0.state != .verified }?.reason }
+
+    /// What is to be said of those that work for TCP alone.
+    var silentDatagrams: String? {
+        guard row.wish.protocols == [.tcp, .udp] else { return nil }
+        let silent = row.services.udp.silent.filter {
+            standings.indices.contains(Int($0.key)) && standings[Int($0.key)].isWorking
+        }
+        guard let (offset, reason) = silent.min(by: { $0.key < $1.key }) else { return nil }
+        let others = silent.count > 1 ? ", and so with \(silent.count - 1) more of its ports" : ""
+        return "\(reason); \(address(Int(offset))) works for UDP as soon as that changes\(others)"
+    }
 
     /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The
     /// worst of the ports counts.
     func reply(isLate: Bool) -> ControlReply? {
         let isPending = row.standings.contains { $0.state == .active && !$0.isWorking }
-        guard !isPending || isLate && row.standings.contains(where: { $0.state != .active || $0.isWorking }) else {
+        guard !isPending || isLate && standings.contains(where: { $0.state != .active || $0.isWorking }) else {
             return nil
         }
         let status: ExitStatus =
@@ -51,7 +68,7 @@ struct PortOutcome {
         var runs: [ClosedRange<Int>] = []
         for offset in states.indices {
             if let last = runs.last, states[last.lowerBound] == states[offset],
-                row.standings[last.lowerBound].isWorking == row.standings[offset].isWorking
+                standings[last.lowerBound].isWorking == standings[offset].isWorking
             {
                 runs[runs.count - 1] = last.lowerBound...offset
             } else {
@@ -64,20 +81,29 @@ struct PortOutcome {
     private func complaint(_ run: ClosedRange<Int>) -> String? {
         let first = run.lowerBound
         let isOne = run.count == 1
-        let reason = row.standings[first].reason
+        let reason = standings[first].reason
         switch states[first] {
         case .targetDown:
             let silence = isOne ? reason ?? "\(target(first)) does not answer" : "\(targets(run)) do not answer"
-            let promise = isOne ? "is yours and works as soon as it does" : "are yours and work as soon as they do"
+            let (yours, works) = isOne ? ("is", "works as soon as it does") : ("are", "work as soon as they do")
+            let promise = "\(yours) yours and \(works)\(transport(first))"
             return "\(silence); \(addresses(run)) \(promise)"
         case .unreachable:
             let verb = isOne ? "is" : "are"
             let cause = reason ?? "no answer"
             return "\(addresses(run)) \(verb) agreed but not reachable: \(cause); \(MapOutcome.cure(row))"
-        case .active where row.standings[first].isWorking: return reason.map { "\(addresses(run)) \($0)" }
+        case .active where standings[first].isWorking: return reason.map { "\(addresses(run)) \($0)" }
         case .active: return "\(addresses(run)): not settled in time; --view-rpm shows how it goes on"
         case .verified, .requested, .bound, .committed, .refused, .offline: return nil
         }
+    }
+
+    /// Where the other protocol's service answers.
+    private func transport(_ offset: Int) -> String {
+        let all = row.wish.protocols.each
+        let silent = all.filter { row.services[$0].silent[UInt16(offset)] != nil }
+        guard silent.count < all.count, let only = silent.first else { return "" }
+        return only == .udp ? " for UDP" : " for TCP"
     }
 
     private func address(_ offset: Int) -> Endpoint {

@@ -156,8 +156,8 @@ extension Setting {
         ).forRelay(),
         Setting(
             "datagrams.flows", \.datagrams.flows, .number(1...1_048_575),
-            "flows of one mapping for UDP; the one idle longest gives way"
-        ).forRelay(),
+            "flows of one mapping for UDP, as far as descriptors go; the one idle longest gives way"
+        ),
         Setting(
             "datagrams.flows_per_source", \.datagrams.flowsPerSource, .count, standard: "no limit", example: "1024",
             "of those, flows of one address"
@@ -165,10 +165,10 @@ extension Setting {
         Setting(
             "datagrams.idle_unanswered", \.datagrams.idleUnanswered, .count,
             "seconds after which a silent flow ends that the service never answered"
-        ).forRelay(),
+        ),
         Setting(
             "datagrams.idle", \.datagrams.idle, .count, "seconds after which a silent flow ends that it answered"
-        ).forRelay(),
+        ),
         Setting(
             "datagrams.per_second", \.datagrams.mapping.datagramsPerSecond, .count, standard: "no limit",
             example: "20000", "of one mapping, in each direction, with a burst of one second"
@@ -225,8 +225,9 @@ extension Setting {
         ),
         (
             "datagrams",
-            "Relay: what the visitors of one mapping for UDP have at most, and one address of them (IPv6: /64). "
-                + "Datagrams above that are dropped."
+            "What the visitors of one mapping for UDP have at most, and one address of them (IPv6: /64). "
+                + "Datagrams above that are dropped. A node looks at `flows`, `idle_unanswered` and `idle` for the "
+                + "mappings of its own, and a relay at all of them for those of others."
         ),
         ("sources", "Relay: handshakes from one address (IPv6: /64) that has no session yet."),
         ("reserve", "Relay: what visitors never use up, so that sessions always can."),

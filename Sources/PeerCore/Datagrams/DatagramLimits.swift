@@ -1,4 +1,4 @@
-/// What a relay allows the visitors of one mapping for datagrams.
+/// What a relay allows the visitors of one mapping for datagrams. The flows and how long they last are also a peer's.
 public struct DatagramLimits: Hashable, Sendable {
     /// `nil`: no limit. Rates hold in each direction, with a burst of one second.
     public struct Rates: Hashable, Sendable {

@@ -19,6 +19,10 @@ package final class DescriptorShare {
         self.lanes = lanes
     }
 
+    /// Flows that a mapping may have on this lane, each with a descriptor: half of those that visitors may have. With
+    /// more places, newcomers would be turned away for want of descriptors while older flows lie idle.
+    var flows: Int { max(1, (supply.limit - supply.reserve) / (2 * max(1, lanes))) }
+
     /// Whether a relay may have one more descriptor, with this number.
     func hasRoom(for relay: NodeKey, _ descriptor: Int) -> Bool {
         let held = (dialled?.count(to: relay) ?? 0) + visits[relay, default: 0] * ReserveGate.descriptorsOfVisitor

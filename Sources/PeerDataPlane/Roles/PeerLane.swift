@@ -1,4 +1,4 @@
-internal import PeerCore
+package import PeerCore
 package import PeerReactor
 package import PeerWire
 
@@ -7,7 +7,7 @@ package import PeerWire
 package final class PeerLane {
     package enum Report: Sendable {
         /// `port`: by how many it is after the first one.
-        case targetFailed(MappingID, port: UInt16, String)
+        case targetFailed(MappingID, port: UInt16, over: TransportProtocols, String)
         /// Something came to where that port's target answers a visitor, from elsewhere. Once for a flow.
         case strayAnswer(MappingID, port: UInt16, from: DatagramAddress)
         /// A visitor, or a channel that one would come by, found no descriptor here.
@@ -27,14 +27,16 @@ package final class PeerLane {
 
     /// - Parameters:
     ///   - share: of this process's descriptors.
+    ///   - flows: of each mapping, as far as the descriptors go.
     ///   - identity: the node's, with whose key checks are answered.
     package init(
-        on loop: EventLoop, carriers: Carriers, share: DescriptorShare, identity: @escaping () -> NodeIdentity,
-        report: @escaping @Sendable (Report) -> Void
+        on loop: EventLoop, carriers: Carriers, share: DescriptorShare, flows: FlowTable.Limits,
+        identity: @escaping () -> NodeIdentity, report: @escaping @Sendable (Report) -> Void
     ) {
         lane = Lane(on: loop)
         channels = DialledChannels(on: lane, carriers: carriers, routes: routes, share: share, report: report)
-        let targets = DatagramTargets(on: loop, routes: routes, share: share, identity: identity, report: report)
+        let targets = DatagramTargets(
+            on: loop, routes: routes, share: share, flows: flows, identity: identity, report: report)
         datagrams = DialledDatagrams(on: loop, carriers: carriers, routes: routes, targets, report: report)
         lane.add(channels)
         lane.add(CheckAnswers(on: lane, routes: routes, identity: identity))

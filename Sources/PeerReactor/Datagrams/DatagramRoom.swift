@@ -3,7 +3,7 @@ public import PeerWire
 
 /// What became of one loop's datagrams, since the process started.
 public struct DatagramCounts: Hashable, Sendable {
-    /// Dropped on the way out, for want of room in a socket.
+    /// Dropped on the way out, for want of room in a socket or in front of a stream.
     public var dropped: UInt64 = 0
     /// Came to a port for other nodes and were not genuine.
     public var forged: UInt64 = 0

@@ -1,3 +1,4 @@
+internal import CLinux
 import Glibc
 public import PeerCore
 
@@ -34,6 +35,7 @@ public final class ByteChannel: EventSource {
     private var breakage: String?
     private var hold = Hold.none
     private var onTurn: (() -> Void)?
+    private var onDrained: (() -> Void)?
     private var onEvent: ((Event) -> Void)?
     /// The stream is known to the loop under another source.
     private let isTakenOver: Bool
@@ -60,9 +62,14 @@ public final class ByteChannel: EventSource {
 
     /// Hands events over from now on; called again, they go to another.
     ///
-    /// - Parameter onTurn: the next turn after `hold`.
-    public func start(onTurn: (() -> Void)? = nil, _ onEvent: @escaping (Event) -> Void) {
+    /// - Parameters:
+    ///   - onTurn: the next turn after `hold`.
+    ///   - onDrained: what had to wait is with the system, and it takes more.
+    public func start(
+        onTurn: (() -> Void)? = nil, onDrained: (() -> Void)? = nil, _ onEvent: @escaping (Event) -> Void
+    ) {
         self.onTurn = onTurn
+        self.onDrained = onDrained
         self.onEvent = onEvent
         guard !isRegistered else { return }
         guard let fd = stream?.fd else { return }
@@ -94,7 +101,10 @@ public final class ByteChannel: EventSource {
     }
 
     /// Never calls back: whoever sends is in the middle of something.
-    public func send(_ bytes: [UInt8]) {
+    public func send(_ bytes: [UInt8]) { bytes.withUnsafeBytes { send($0) } }
+
+    /// The same, of bytes that are copied.
+    public func send(_ bytes: UnsafeRawBufferPointer) {
         guard stream != nil, !isClosing, breakage == nil, !bytes.isEmpty else { return }
         guard queue.count - queueStart + bytes.count <= Self.maximumQueued else {
             return broken("the other end does not read")
@@ -106,6 +116,12 @@ public final class ByteChannel: EventSource {
         }
         queue.append(contentsOf: bytes)
         flush()
+    }
+
+    /// The system takes no more as long as it has about so many bytes that did not go out yet; those that wait for the
+    /// other end's acknowledgement do not count. For what is better dropped than late.
+    public func limitUnsent(to bytes: Int) {
+        if let fd = stream?.fd { clinux_unsent_limit(fd, Int32(clamping: bytes)) }
     }
 
     private func broken(_ reason: String) {
@@ -121,6 +137,7 @@ public final class ByteChannel: EventSource {
         guard stream != nil else { return }
         onEvent = nil
         onTurn = nil
+        onDrained = nil
         isClosing = true
         if queueStart == queue.count { return close(orderly: true) }
         loop.schedule(after: .seconds(1)) { [weak self] in self?.close(orderly: false) }
@@ -134,13 +151,16 @@ public final class ByteChannel: EventSource {
         self.loop.forget(self)
         onEvent = nil
         onTurn = nil
+        onDrained = nil
         return stream.take()
     }
 
     override func ready(_ readiness: Readiness, tag: UInt8) {
         if readiness.contains(.writable) {
             isWritable = true
+            let hadToWait = queuedByteCount > 0
             flush()
+            if hadToWait, queuedByteCount == 0, breakage == nil { onDrained?() }
         }
         if !readiness.isDisjoint(with: [.readable, .readHangup, .hangup, .error]) { drain() }
     }
@@ -205,6 +225,7 @@ public final class ByteChannel: EventSource {
         loop.forget(self)
         onEvent = nil
         onTurn = nil
+        onDrained = nil
         queue = []
         queueStart = 0
         guard orderly, let stream = stream.take() else { return self.stream = nil }

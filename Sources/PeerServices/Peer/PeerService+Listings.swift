@@ -26,7 +26,8 @@ extension PeerService {
                         wish: agreement.wish, targetText: Self.text(agreement.wish.target), relay: relay.endpoint,
                         relayName: relay.name ?? relay.endpoint.host,
                         state: silence == nil ? agreement.state : .offline, reason: reason,
-                        standings: silence == nil ? agreement.standings : [], refusal: refusal,
+                        standings: silence == nil ? agreement.standings : [],
+                        services: book.services(of: agreement.wish.id) ?? ServiceStates(), refusal: refusal,
                         host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)

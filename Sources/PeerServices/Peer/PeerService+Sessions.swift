@@ -168,7 +168,8 @@ extension PeerService: RelayConnectionHost {
 
     func laneReported(_ report: PeerLane.Report) {
         switch report {
-        case .targetFailed(let id, let port, let reason): book.targetFailed(id, port, reason)
+        case .targetFailed(let id, let port, let transport, let reason):
+            book.targetFailed(id, port, over: transport, reason)
         case .strayAnswer(let id, let port, let source): book.strayAnswer(id, port, from: source)
         case .ranShort: ranShort()
         case .channelFailed(let group):

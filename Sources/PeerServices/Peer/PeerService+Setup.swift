@@ -21,6 +21,8 @@ extension PeerService {
         public var sessions = 0
         /// Files that the process may have open.
         public var openFiles = 1_024
+        /// Of each mapping for UDP, on each lane.
+        public var flows = FlowTable.Limits()
         /// What is known of relays from before.
         public var knownRelays = KnownRelays()
         /// What relays gave before, the last one last.

@@ -65,10 +65,10 @@ public final class PeerService {
         // The lanes do not keep their peer alive.
         let bound = LoopBound(Weak(self), on: loop)
         let descriptors = ReserveGate.Supply(limit: setup.openFiles, reserve: Self.keptDescriptors)
-        lanes = LaneGroup(on: laneLoops) { [loop, keys, parts, laneLoops] _, laneLoop in
+        lanes = LaneGroup(on: laneLoops) { [loop, keys, parts, laneLoops, setup] _, laneLoop in
             PeerLane(
                 on: laneLoop, carriers: parts.carriers, share: DescriptorShare(descriptors, lanes: laneLoops.count),
-                identity: { keys.identity }
+                flows: setup.flows, identity: { keys.identity }
             ) { report in
                 loop.execute { bound.value.value?.laneReported(report) }
             }

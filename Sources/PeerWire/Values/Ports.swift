@@ -8,6 +8,9 @@ public struct TransportProtocols: OptionSet, Hashable, Sendable, Codable {
 
     private static let named: [(word: String, protocols: TransportProtocols)] = [("tcp", .tcp), ("udp", .udp)]
 
+    /// Each by itself.
+    public var each: [TransportProtocols] { Self.named.map(\.protocols).filter { contains($0) } }
+
     /// `tcp`, `udp`: as people write them, and as tokens, receipts and listings do.
     public var words: [String] { Self.named.filter { contains($0.protocols) }.map(\.word) }
 

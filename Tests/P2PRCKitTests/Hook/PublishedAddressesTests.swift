@@ -33,6 +33,19 @@ import Testing
         return PublishedAddresses(mappings, of: wishes, at: relays, after: last)
     }
 
+    @Test func `of two services on one number the one that answers is there`() {
+        var both = Self.mapping("b.example", 30_000, [Self.works])
+        both.wish.protocols = [.tcp, .udp]
+        both.services.udp.silent = [0: "nothing takes datagrams there"]
+        #expect(Self.published([both]).rows.map(\.transport) == ["TCP"])
+        both.services.udp = .answering(1)
+        let all = Self.published([both])
+        #expect(all.rows.map(\.transport) == ["TCP", "UDP"])
+        // One that was there and rests for a while stays.
+        both.services.tcp.silent = [0: "127.0.0.1:80 does not answer"]
+        #expect(Self.published([both], after: all).rows == all.rows)
+    }
+
     @Test func `what works is there, in its order, and each host once`() {
         let all = Self.published([
             Self.mapping("b.example", 30_000, [Self.works]),

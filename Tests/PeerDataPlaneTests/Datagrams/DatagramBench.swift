@@ -154,7 +154,8 @@ final class DatagramBench {
     static let key = NodeKey(bytes: [UInt8](repeating: 1, count: NodeKey.byteCount))!
     let claim = Claim(key: DatagramBench.key, mapping: MappingID(value: 5))
 
-    init() throws {
+    /// - Parameter flows: of a mapping at the peer.
+    init(flows: Int = 4_096, descriptors: Int = 10_000) throws {
         relayLoop = try EventLoop()
         peerLoop = try EventLoop()
         world = try EventLoop()
@@ -171,10 +172,12 @@ final class DatagramBench {
             try hub.start()
             return hub
         }
+        var limits = FlowTable.Limits()
+        limits.flows = flows
         targets = DatagramTargets(
-            on: peerLoop, routes: routes, share: DescriptorShare(supply, lanes: 1),
-            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! },
-            report: { [reports] report in reports.withLock { $0.append(report) } })
+            on: peerLoop, routes: routes,
+            share: DescriptorShare(.init(limit: descriptors, reserve: 10), lanes: 1), flows: limits,
+            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! }, report: { [reports] report in reports.withLock { $0.append(report) } })
     }
 
     /// A session begins, in the place of the one before; returns when the peer knows that datagrams come through.

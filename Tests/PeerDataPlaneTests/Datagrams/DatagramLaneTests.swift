@@ -127,6 +127,26 @@ struct DatagramLaneTests {
         }
     }
 
+    @Test("have as many flows at the peer as its user says, and as its descriptors allow", arguments: [true, false])
+    func places(_ isSaid: Bool) throws {
+        // The system's numbers of descriptors are those of the whole test program: the share alone is looked at.
+        let bench = try isSaid ? DatagramBench(flows: 2) : DatagramBench(descriptors: 2_014)
+        let most = isSaid ? 2 : 1_002
+        #expect(bench.targets.limits.flows == most)
+        guard isSaid else { return }
+        let service = try DatagramParty(on: bench.world) { $0.bytes }
+        try bench.begin()
+        let port = try bench.expose(service.port)[0]
+        for _ in 0..<4 {
+            let visitor = try DatagramParty(on: bench.world, to: port)
+            try visitor.send([[1]])
+            try eventually("an answer") { try !visitor.told.isEmpty }
+        }
+        #expect(try bench.peerLoop.on { bench.targets.count } == most)
+        #expect(try bench.peerLoop.on { bench.targets.traffic()[bench.claim.mapping]?.displaced } == 2)
+        withExtendedLifetime(service) {}
+    }
+
     @Test("of visitors that the mapping does not let in go nowhere, and take no place")
     func filtered() throws {
         let way = try Way(filter: NetworkFilter(allow: [try Network("192.0.2.0/24")], deny: []))

@@ -87,6 +87,51 @@ struct ByteChannelTests {
         #expect(pattern.read(from: opened.other, chunks: 1...60_000, seed: 1) == Pattern.Reading(bytes: 2_000_000))
     }
 
+    @Test("says when what had to wait is with the system, and not when nothing had to")
+    func drained() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let opened = try Opened(on: loop, smallBuffers: true)
+        let drained = Mutex(0)
+        try loop.run {
+            opened.channel.value.start(onDrained: { drained.withLock { $0 += 1 } }) { _ in }
+            opened.channel.value.send([1, 2, 3])
+            #expect(opened.channel.value.queuedByteCount == 0)
+        }
+        #expect(opened.other.receive(exactly: 3) == [1, 2, 3])
+        try loop.run {}
+        #expect(drained.withLock { $0 } == 0)
+        let pattern = Pattern(seed: 4)
+        try loop.run {
+            opened.channel.value.send(pattern.bytes(500_000))
+            #expect(opened.channel.value.queuedByteCount > 0)
+        }
+        #expect(opened.other.receive(exactly: 500_000) == pattern.bytes(500_000))
+        try eventually("it is told once") { drained.withLock { $0 } == 1 }
+    }
+
+    @Test("that limits what has not gone out has little in the system when the other end does not read")
+    func limitsUnsent() throws {
+        let loop = try EventLoop.started()
+        defer { loop.stop() }
+        let taken = try [nil, 16_384].map { limit in
+            let opened = try Opened(on: loop)
+            opened.other.limitBuffers(to: 4_096)
+            return try loop.run {
+                if let limit { opened.channel.value.limitUnsent(to: limit) }
+                opened.channel.value.start { _ in }
+                var sent = 0
+                while opened.channel.value.queuedByteCount == 0, sent < 100_000_000 {
+                    opened.channel.value.send([UInt8](repeating: 1, count: 1_000))
+                    sent += 1_000
+                }
+                return sent
+            }
+        }
+        // Without the limit it is what the socket's buffers hold.
+        #expect(taken[1] < taken[0] - 1_000_000, "\(taken)")
+    }
+
     @Test("delivers all before it closes, also to one who has ended its own direction")
     func flushesAfterHalfClose() throws {
         // Whoever reads slowly is given up after a second, which never passes here.

@@ -99,6 +99,50 @@ final class MappingBookTests {
         try time.eventually("said") { self.log.first(with: "does not answer") != nil }
     }
 
+    @Test("of two services on one number each is watched by itself, and a relay hears when neither answers")
+    func both() throws {
+        let service = try EchoService()
+        let port = service.port
+        let both = wish(port) { $0.protocols = [.tcp, .udp] }
+        _ = try add(both)
+        try parts.run { $0.book.look(at: Self.id) }
+        try time.eventually("both are seen") {
+            let states = try self.parts.run { $0.book.services(of: Self.id) }
+            let reason = "nothing takes datagrams at 127.0.0.1:\(port)"
+            return states?.tcp.answering == [0] && states?.udp.silent[0] == reason
+        }
+        #expect(try parts.run { !$0.book.isLooking(at: Self.id) })
+        #expect(try parts.run { $0.book.targets(of: Self.id) } == .answering(1))
+        try time.eventually("said") { self.log.first(with: "127.0.0.1:\(port) for UDP does not answer") != nil }
+        let changes = try parts.run { $0.host.changes }
+        service.stop()
+        try time.eventually("neither") { try self.parts.run { $0.host.targets.last?.states.silent[0] != nil } }
+        #expect(try parts.run { $0.host.changes } > changes)
+        let datagrams = try DatagramSocket.bound(port: port, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        try time.eventually("the other one") {
+            let states = try self.parts.run { $0.book.services(of: Self.id) }
+            return states?.udp.answering == [0] && states?.tcp.silent[0] != nil
+        }
+        #expect(try parts.run { $0.host.targets.last?.states } == .answering(1))
+        withExtendedLifetime(datagrams) {}
+    }
+
+    @Test("of two services on one number, the one that a visitor did not reach is down")
+    func visitorFailed() throws {
+        let both = wish(9) { wish in
+            wish.target = .service(host: "127.0.0.9", port: 9)
+            wish.protocols = [.tcp, .udp]
+        }
+        _ = try add(both)
+        try parts.run { $0.book.look(at: Self.id) }
+        try time.eventually("taken for there") {
+            try self.parts.run { $0.book.services(of: Self.id)?.udp.answering == [0] }
+        }
+        #expect(try parts.run { $0.book.targets(of: Self.id)?.answering } == [0])
+        try parts.run { $0.book.targetFailed(Self.id, 0, over: .udp, "Connection refused") }
+        #expect(try parts.run { $0.book.services(of: Self.id)?.udp.silent[0] != nil })
+    }
+
     @Test("a service that comes and goes is told of at once, and then every ten seconds at most")
     func flapping() throws {
         var service = try EchoService()

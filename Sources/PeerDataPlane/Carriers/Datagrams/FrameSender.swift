@@ -15,12 +15,13 @@ package final class FrameSender {
 
     /// What became of a datagram.
     package enum Fate {
+        /// It goes out, or waits for room; if newer ones need that, the loop counts it.
         case sent
         /// Sent in pieces.
         case cut
         /// Too long for three pieces.
         case tooLong
-        /// There was no way to the other end, or no room on it.
+        /// There was no way to the other end.
         case lost
     }
 
@@ -103,7 +104,7 @@ package final class FrameSender {
             guard let length = sealed.seal(place, frame: count, at: loop.now) else { return .lost }
             if let end { room.push(length, to: end, from: local) } else { room.push(length) }
             return .sent
-        case .stream(let stream): return stream.send(count, write) ? .sent : .lost
+        case .stream(let stream): return stream.send(count, write) ? .sent : .tooLong
         case nil: return .lost
         }
     }

@@ -1,4 +1,4 @@
-internal import PeerCore
+package import PeerCore
 package import PeerReactor
 package import PeerWire
 
@@ -13,10 +13,12 @@ package final class DatagramTargets: RelayFrames {
 
     /// Of a mapping's flows.
     final class Table {
-        var flows = FlowTable()
+        var flows: FlowTable
         var byPlace: [UInt32: TargetFlow] = [:]
         var traffic = DatagramTraffic()
         var strays = StrayWatch()
+
+        init(_ limits: FlowTable.Limits) { flows = FlowTable(limits) }
     }
 
     private struct Number: Hashable {
@@ -29,6 +31,8 @@ package final class DatagramTargets: RelayFrames {
     private let loop: EventLoop
     private let routes: RouteTable
     private let share: DescriptorShare
+    /// Of each mapping.
+    package private(set) var limits: FlowTable.Limits
     private let identity: () -> NodeIdentity
     private let report: @Sendable (PeerLane.Report) -> Void
     private var tables: [MappingID: Table] = [:]
@@ -38,13 +42,16 @@ package final class DatagramTargets: RelayFrames {
     private var relays: [NodeKey: UInt16] = [:]
     private var isTicking = false
 
+    /// - Parameter flows: of each mapping; no more than there are descriptors for.
     package init(
-        on loop: EventLoop, routes: RouteTable, share: DescriptorShare, identity: @escaping () -> NodeIdentity,
-        report: @escaping @Sendable (PeerLane.Report) -> Void
+        on loop: EventLoop, routes: RouteTable, share: DescriptorShare, flows: FlowTable.Limits = FlowTable.Limits(),
+        identity: @escaping () -> NodeIdentity, report: @escaping @Sendable (PeerLane.Report) -> Void
     ) {
         self.loop = loop
         self.routes = routes
         self.share = share
+        limits = flows
+        limits.flows = min(flows.flows, share.flows)
         self.identity = identity
         self.report = report
     }
@@ -145,7 +152,7 @@ package final class DatagramTargets: RelayFrames {
             if error.isOutOfDescriptors { report(.ranShort) }
             return nil
         }
-        let table = tables[mapping] ?? Table()
+        let table = tables[mapping] ?? Table(limits)
         tables[mapping] = table
         guard case .opened(let id, let displaced) = table.flows.spoke(visitor(name), at: loop.now) else { return nil }
         if let displaced, let loser = table.byPlace[displaced.place] { letGo(loser) }
@@ -275,7 +282,7 @@ package final class DatagramTargets: RelayFrames {
 
     func failed(_ flow: TargetFlow, _ error: SystemError) {
         let opening = flow.name.opening
-        guard let route = routes[opening.mapping], route.targets.silent[opening.portOffset] == nil else { return }
-        report(.targetFailed(opening.mapping, port: opening.portOffset, error.text))
+        guard let route = routes[opening.mapping], route.services.udp.silent[opening.portOffset] == nil else { return }
+        report(.targetFailed(opening.mapping, port: opening.portOffset, over: .udp, error.text))
     }
 }

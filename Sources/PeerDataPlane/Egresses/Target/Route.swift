@@ -16,7 +16,7 @@ package struct Route: Sendable {
     /// The first public port at each relay, where the target is told so.
     package var places: [NodeKey: SocketAddress] = [:]
     /// What is known of the services behind the ports.
-    package var targets = TargetStates()
+    package var services = ServiceStates()
     /// Nonces that a check from outside is about to bring, and to which port, as above.
     package var pendingChecks: [[UInt8]: UInt16] = [:]
 

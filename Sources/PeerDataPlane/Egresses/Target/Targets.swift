@@ -71,10 +71,10 @@ package final class Targets: Egress {
 
     /// A visitor of a port that is known to be down says nothing new with that.
     private func failed(_ destination: Destination, _ port: UInt16, _ reason: String) {
-        guard case .own(let mapping) = destination, let route = routes[mapping], route.targets.silent[port] == nil
+        guard case .own(let mapping) = destination, let route = routes[mapping], route.services.tcp.silent[port] == nil
         else {
             return
         }
-        report(.targetFailed(mapping, port: port, reason))
+        report(.targetFailed(mapping, port: port, over: .tcp, reason))
     }
 }

@@ -114,7 +114,7 @@ public struct DatagramTraffic: Hashable, Sendable {
     public var cut: UInt64 = 0
     /// Longer than three pieces, or, with the header for the target, than a datagram can be.
     public var tooLong: UInt64 = 0
-    /// There was no way to the other node, or no room on it.
+    /// There was no way to the other node.
     public var lost: UInt64 = 0
     /// At a peer: came to where a target answers, from elsewhere (`StrayWatch`).
     public var strays: UInt64 = 0

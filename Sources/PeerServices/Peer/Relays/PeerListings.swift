@@ -13,6 +13,8 @@ public struct ExposedMapping: Sendable {
     public var reason: String?
     /// Each port by itself, while it is active; none otherwise.
     public var standings: [PeerPortAgreement.Standing]
+    /// What is known of the services behind them, of each protocol by itself.
+    public var services = ServiceStates()
     public var refusal: RefusalReason?
     public var host: String?
     public var ports: PortRange?
@@ -31,6 +33,15 @@ public struct ExposedMapping: Sendable {
     /// The user named the relay; otherwise this node chose it.
     public var isNamed = true
     public var traffic: TrafficCounters
+
+    /// Each port by itself, for one protocol: the relay has a port open as long as one of its services answers.
+    public func standings(of transport: TransportProtocols) -> [PeerPortAgreement.Standing] {
+        let silent = services[transport].silent
+        guard !silent.isEmpty else { return standings }
+        return standings.enumerated().map { offset, standing in
+            silent[UInt16(offset)].map { PeerPortAgreement.Standing(state: .targetDown, reason: $0) } ?? standing
+        }
+    }
 }
 
 /// One relay that this node uses, for listings.

@@ -17,7 +17,7 @@ protocol MappingBookHost: AnyObject {
 final class MappingBook {
     /// What the log was told last of a mapping's targets.
     private struct TargetLog {
-        var told = TargetStates()
+        var told = ServiceStates()
         /// Not before this again: visitors decide how often something changes.
         var next = Instant.zero
         var timer: LoopTimer?
@@ -35,7 +35,7 @@ final class MappingBook {
     private var lanes = LaneGroup<PeerLane>()
     private var wishes: [MappingID: MappingWish] = [:]
     private var temporary: Set<MappingID> = []
-    private var watches: [MappingID: TargetWatch] = [:]
+    private var watches: [MappingID: ServiceWatches] = [:]
     private var logs: [MappingID: TargetLog] = [:]
     private var routes: [MappingID: Route] = [:]
     /// Kept, and not exposed by this process.
@@ -92,7 +92,7 @@ final class MappingBook {
             if let address = SocketAddress(numeric: host, port: port) { route.addresses = [address] }
             watches[wish.id] = watch(wish, Endpoint(host: host, port: port))
         }
-        if !wish.isWatched { route.targets = .answering(wish.ports.count) }
+        if !wish.isWatched { route.services = .answering(wish.ports.count) }
         routes[wish.id] = route
         publish(wish.id)
         return true
@@ -123,8 +123,11 @@ final class MappingBook {
 
     // MARK: Routes
 
-    /// What is known of the services behind a mapping's ports.
-    func targets(of id: MappingID) -> TargetStates? { routes[id]?.targets }
+    /// What a relay hears of the services behind a mapping's ports.
+    func targets(of id: MappingID) -> TargetStates? { routes[id].map { $0.services.together($0.protocols) } }
+
+    /// What is known of them, of each protocol by itself.
+    func services(of id: MappingID) -> ServiceStates? { routes[id]?.services }
 
     /// Where its first public port is at each relay, which its target is told.
     func set(_ places: [NodeKey: SocketAddress], of id: MappingID) {
@@ -159,8 +162,8 @@ final class MappingBook {
     func isLooking(at id: MappingID) -> Bool { watches[id]?.isLooking ?? false }
 
     /// A visitor could not be connected.
-    func targetFailed(_ id: MappingID, _ offset: UInt16, _ reason: String) {
-        watches[id]?.targetFailed(offset, reason)
+    func targetFailed(_ id: MappingID, _ offset: UInt16, over transport: TransportProtocols, _ reason: String) {
+        watches[id]?.targetFailed(offset, over: transport, reason)
     }
 
     /// Something came to where the target answers a visitor, from elsewhere.
@@ -175,12 +178,11 @@ final class MappingBook {
             isItsHost: (asked.high, asked.low) == (source.high, source.low))
     }
 
-    private func watch(_ wish: MappingWish, _ endpoint: Endpoint) -> TargetWatch {
-        let watch = TargetWatch(on: loop, resolver, tables, endpoint, for: wish) { [weak self] word in
-            self?.targetSeen(wish.id, word)
-        }
-        watch.onAnswered = { [weak self] in self?.host?.changed() }
-        return watch
+    private func watch(_ wish: MappingWish, _ endpoint: Endpoint) -> ServiceWatches {
+        ServiceWatches(
+            on: loop, resolver, tables, endpoint, for: wish,
+            onWord: { [weak self] in self?.targetSeen(wish.id, $0) },
+            onAnswered: { [weak self] in self?.host?.changed() })
     }
 
     /// It is watched from now on, or no longer.
@@ -189,29 +191,31 @@ final class MappingBook {
         watches.removeValue(forKey: wish.id)?.stop()
         let watch = watch(wish, Endpoint(host: host, port: port))
         watches[wish.id] = watch
-        routes[wish.id]?.targets = wish.isWatched ? TargetStates() : .answering(wish.ports.count)
+        routes[wish.id]?.services = wish.isWatched ? ServiceStates() : .answering(wish.ports.count)
         publish(wish.id)
         tellTargets(of: wish.id)
         watch.ask()
     }
 
-    private func targetSeen(_ id: MappingID, _ word: TargetWatch.Word) {
+    private func targetSeen(_ id: MappingID, _ word: ServiceWatches.Word) {
         guard let wish = wishes[id] else { return }
         routes[id]?.addresses = word.addresses
         routes[id]?.hosts = word.hosts
-        if wish.isWatched { routes[id]?.targets = word.states }
+        if wish.isWatched { routes[id]?.services = word.services }
         publish(id)
         tellTargets(of: id)
-        if wish.isWatched { tellLog(of: id, word.error) }
+        if wish.isWatched { tellLog(of: id) }
     }
 
     private func tellTargets(of id: MappingID) {
-        if let targets = routes[id]?.targets { host?.targetsChanged(targets, of: id) }
+        if let targets = targets(of: id) { host?.targetsChanged(targets, of: id) }
+        // That one of two services came or went is no news to a relay.
+        if wishes[id]?.protocols == [.tcp, .udp] { host?.changed() }
     }
 
     /// At once, and then at most every few seconds what has become of it since.
-    private func tellLog(of id: MappingID, _ error: String) {
-        guard let wish = wishes[id], case .service(let host, let port) = wish.target, let now = routes[id]?.targets
+    private func tellLog(of id: MappingID) {
+        guard let wish = wishes[id], case .service(let host, let port) = wish.target, let now = routes[id]?.services
         else {
             return
         }
@@ -220,18 +224,27 @@ final class MappingBook {
             if log.timer == nil {
                 log.timer = loop.schedule(after: log.next - loop.now) { [weak self] in
                     self?.logs[id]?.timer = nil
-                    self?.tellLog(of: id, error)
+                    self?.tellLog(of: id)
                 }
                 logs[id] = log
             }
             return
         }
         let endpoint = Endpoint(host: host, port: port)
-        let fallen = Set(now.silent.keys).subtracting(log.told.silent.keys)
-        let risen = Set(log.told.silent.keys).intersection(now.answering)
-        if !risen.isEmpty { news.answers(PortNames.text(endpoint, risen), isMany: risen.count > 1) }
-        if !fallen.isEmpty { news.silent(PortNames.text(endpoint, fallen), error, isMany: fallen.count > 1) }
-        guard !risen.isEmpty || !fallen.isEmpty else { return }
+        var isNews = false
+        for transport in wish.protocols.each {
+            let (now, told) = (now[transport], log.told[transport])
+            let name = wish.protocols == transport ? "" : transport == .udp ? " for UDP" : " for TCP"
+            let fallen = Set(now.silent.keys).subtracting(told.silent.keys)
+            let risen = Set(told.silent.keys).intersection(now.answering)
+            if !risen.isEmpty { news.answers(PortNames.text(endpoint, risen) + name, isMany: risen.count > 1) }
+            if !fallen.isEmpty {
+                let error = watches[id]?.word.errors[transport.rawValue] ?? ""
+                news.silent(PortNames.text(endpoint, fallen) + name, error, isMany: fallen.count > 1)
+            }
+            isNews = isNews || !risen.isEmpty || !fallen.isEmpty
+        }
+        guard isNews else { return }
         log.told = now
         log.next = loop.now + Self.logPause
         logs[id] = log

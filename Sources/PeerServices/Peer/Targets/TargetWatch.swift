@@ -2,7 +2,8 @@ internal import PeerCore
 internal import PeerReactor
 internal import PeerWire
 
-/// Knows whether the service behind each port of a mapping answers (`TargetPlan` says when to look): one on 127.0.0.1
+/// Knows whether the service behind each port of a mapping for one protocol answers (`TargetPlan` says when to look):
+/// one on 127.0.0.1
 /// is looked up in the system's table of listeners, others are connected to now and then. One that is dialled for
 /// visitors alone is only looked up by its name. Of a service for UDP the system's table is all that can be known, and
 /// what a visitor's datagram met. Belongs to the control loop.
