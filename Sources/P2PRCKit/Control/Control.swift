@@ -144,8 +144,9 @@ enum ControlClient {
         }
         let answer: [UInt8]
         do throws(SystemError) {
-            guard let bytes = try UnixExchange.exchange(
-                path: path, sending: line, limit: .seconds(60), reminder: reminder)
+            guard
+                let bytes = try UnixExchange.exchange(
+                    path: path, sending: line, limit: .seconds(60), reminder: reminder)
             else { return nil }
             answer = bytes
         } catch {

@@ -177,7 +177,8 @@ final class DatagramBench {
         targets = DatagramTargets(
             on: peerLoop, routes: routes,
             share: DescriptorShare(.init(limit: descriptors, reserve: 10), lanes: 1), flows: limits,
-            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! }, report: { [reports] report in reports.withLock { $0.append(report) } })
+            identity: { NodeIdentity(seed: [UInt8](repeating: 1, count: 32))! },
+            report: { [reports] report in reports.withLock { $0.append(report) } })
     }
 
     /// A session begins, in the place of the one before; returns when the peer knows that datagrams come through.
