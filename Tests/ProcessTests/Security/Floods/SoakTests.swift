@@ -192,7 +192,8 @@ extension ProcessTests {
                 try #require(lost == 0, "sessions with the honest relay that were lost: \(lost)")
                 try #require(turns >= 3 && !hits.contains("hit 127.0.0.3"), "the hostile relay had nobody else dialled")
                 try #require(rude.sent > 1_000_000 && rude.visitors > 0)
-                try #require(asked > 0 && slowest < 3_000, "--mp took \(slowest) ms")
+                // In a short run, which shares its machine, a command that hangs shows, and not one that waits.
+                try #require(asked > 0 && slowest < (Self.isJudged ? 3_000 : 10_000), "--mp took \(slowest) ms")
                 // Two minutes of twenty are for warming up; in a short run only what runs away shows.
                 let (memory, descriptors) = Self.isJudged ? (4_096, 32) : (49_152, 512)
                 for curve in curves {
