@@ -23,7 +23,7 @@ enum MapOutcome {
         if let row = whole.first(where: { PortOutcome($0).untried == nil }) ?? whole.first {
             let outcome = PortOutcome(row)
             let remarks = lacks(rows) ?? outcome.untried.map { ["it \($0)"] } ?? []
-            let all = remarks + [outcome.silentDatagrams].compactMap { $0 }
+            let all = remarks + [outcome.silentDatagrams, outcome.unseen].compactMap { $0 }
             return ControlReply(
                 status: .success, text: outcome.working.joined(separator: "\n"), document: nil,
                 remarks: all.isEmpty ? nil : all)

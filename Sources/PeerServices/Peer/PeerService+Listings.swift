@@ -27,7 +27,8 @@ extension PeerService {
                         relayName: relay.name ?? relay.endpoint.host,
                         state: silence == nil ? agreement.state : .offline, reason: reason,
                         standings: silence == nil ? agreement.standings : [],
-                        services: book.services(of: agreement.wish.id) ?? ServiceStates(), refusal: refusal,
+                        services: book.services(of: agreement.wish.id) ?? ServiceStates(),
+                        isUnseen: book.isUnseen(agreement.wish.id), refusal: refusal,
                         host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
                         relayPorts: relay.terms?.ports,
                         receipt: relay.receipts.contains(agreement.wish.id)

@@ -15,6 +15,8 @@ public struct ExposedMapping: Sendable {
     public var standings: [PeerPortAgreement.Standing]
     /// What is known of the services behind them, of each protocol by itself.
     public var services = ServiceStates()
+    /// That for UDP is on another machine, and so is taken to be there.
+    public var isUnseen = false
     public var refusal: RefusalReason?
     public var host: String?
     public var ports: PortRange?
