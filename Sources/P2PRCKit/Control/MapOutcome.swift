@@ -92,7 +92,7 @@ enum MapOutcome {
     static func cure(_ row: ExposedMapping) -> String {
         guard row.isNamed else { return "this node looks for another relay (p2prc --view-rps --explain)" }
         return FirewallText.opening(
-            row.relayPorts ?? row.ports, row.wish.protocols, in: "the firewall of \(row.relay)")
+            row.relayPorts ?? row.ports, row.closed ?? row.wish.protocols, in: "the firewall of \(row.relay)")
     }
 
     private static func status(_ refusal: RefusalReason?) -> ExitStatus {

@@ -6,8 +6,8 @@ internal import PeerWire
 /// What became of the ports of one mapping at one relay, in words. A pure function of the row.
 struct PortOutcome {
     private let row: ExposedMapping
-    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was asked
-    /// to over TCP, as iperf3's does.
+    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was
+    /// asked to over TCP, as iperf3's does.
     private let standings: [PeerPortAgreement.Standing]
 
     init(_ row: ExposedMapping) {
@@ -41,7 +41,7 @@ struct PortOutcome {
 
     /// What is to be said of a service of which nobody knows whether it is there.
     var unseen: String? {
-        guard row.isUnseen, row.wish.protocols.contains(.udp) else { return nil }
+        guard row.services.isUnseen, row.wish.protocols.contains(.udp) else { return nil }
         let target = Endpoint(row.targetText)?.text(ofPorts: row.wish.ports.count) ?? row.targetText
         return "\(target) is on another machine: whether its service for UDP answers shows when a visitor comes; "
             + "try it from outside"

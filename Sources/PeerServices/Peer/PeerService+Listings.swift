@@ -27,10 +27,9 @@ extension PeerService {
                         relayName: relay.name ?? relay.endpoint.host,
                         state: silence == nil ? agreement.state : .offline, reason: reason,
                         standings: silence == nil ? agreement.standings : [],
-                        services: book.services(of: agreement.wish.id) ?? ServiceStates(),
-                        isUnseen: book.isUnseen(agreement.wish.id), refusal: refusal,
+                        services: book.services(of: agreement.wish.id) ?? ServiceStates(), refusal: refusal,
                         host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
-                        relayPorts: relay.terms?.ports,
+                        relayPorts: relay.terms?.ports, closed: relay.checks.closed[agreement.wish.id],
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
                         isPlain: relay.terms?.protection.isPlain, takesStream: relay.datagramsTakeStream,

@@ -30,7 +30,7 @@ import Testing
     @Test func `of a service for UDP on another machine it is said that nobody looked whether it is there`() throws {
         let works = PeerPortAgreement.Standing(state: .verified)
         var row = Self.row("203.0.113.99", [works, works], .udp)
-        row.isUnseen = true
+        row.services.isUnseen = true
         let reply = try Self.reply(row)
         #expect(reply.status == .success)
         #expect(
@@ -38,7 +38,19 @@ import Testing
                 "203.0.113.99:6001-6002 is on another machine: whether its service for UDP answers shows when a "
                     + "visitor comes; try it from outside"
             ])
-        row.isUnseen = false
+        row.services.isUnseen = false
         #expect(try Self.reply(row).remarks == nil)
+    }
+
+    @Test(arguments: [(nil, "TCP and UDP"), (.udp, "UDP")] as [(TransportProtocols?, String)])
+    func `what does not come through is what is to be opened`(_ closed: TransportProtocols?, _ words: String) throws {
+        let standing = PeerPortAgreement.Standing(state: .unreachable, reason: "no answer")
+        var row = Self.row("127.0.0.1", [standing], [.tcp, .udp])
+        row.closed = closed
+        let reply = try Self.reply(row)
+        #expect(reply.status == .unreachable)
+        #expect(
+            reply.text == "203.0.113.11:30000 is agreed but not reachable: no answer; open \(words) ports 20000-32767 "
+                + "in the firewall of relay.example:8088")
     }
 }

@@ -15,13 +15,13 @@ public struct ExposedMapping: Sendable {
     public var standings: [PeerPortAgreement.Standing]
     /// What is known of the services behind them, of each protocol by itself.
     public var services = ServiceStates()
-    /// That for UDP is on another machine, and so is taken to be there.
-    public var isUnseen = false
     public var refusal: RefusalReason?
     public var host: String?
     public var ports: PortRange?
     /// Those that the relay gives out, where it says so.
     public var relayPorts: PortRange?
+    /// What did not come through when one was checked last without success.
+    public var closed: TransportProtocols?
     /// The file in the home, where both have signed one.
     public var receipt: String?
     /// Whether data channels go without encryption; `nil` without a session.

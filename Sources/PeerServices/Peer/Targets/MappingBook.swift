@@ -155,9 +155,6 @@ final class MappingBook {
 
     // MARK: Targets
 
-    /// Its service for UDP is on another machine, and so is taken to be there.
-    func isUnseen(_ id: MappingID) -> Bool { watches[id]?.word.isUnseen ?? false }
-
     /// Looks at a mapping's target now instead of at the next turn.
     func look(at id: MappingID) { watches[id]?.ask() }
 

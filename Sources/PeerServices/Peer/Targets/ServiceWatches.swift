@@ -13,8 +13,6 @@ final class ServiceWatches {
         var hosts: [UInt16: SocketAddress.Host] = [:]
         /// What the system said of the last one that did not answer, by the protocol.
         var errors: [UInt8: String] = [:]
-        /// One for UDP is on another machine: whether it answers shows when a visitor comes.
-        var isUnseen = false
     }
 
     private var watches: [(transport: TransportProtocols, watch: TargetWatch)] = []
@@ -55,7 +53,7 @@ final class ServiceWatches {
     private func heard(_ told: TargetWatch.Word, _ transport: TransportProtocols) {
         word.services[transport] = told.states
         word.errors[transport.rawValue] = told.error
-        if transport == .udp { word.isUnseen = told.isUnseen }
+        if transport == .udp { word.services.isUnseen = told.isUnseen }
         if transport == watches.first?.transport || word.addresses.isEmpty {
             word.addresses = told.addresses
             word.hosts = told.hosts

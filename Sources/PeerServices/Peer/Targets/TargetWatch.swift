@@ -33,6 +33,8 @@ final class TargetWatch {
         /// When it was looked up last, and what it led to then.
         var asked: Instant?
         var places: [SocketAddress] = []
+        /// It leads to another machine, where nobody sees whether a service for UDP is there.
+        var leadsElsewhere = false
     }
 
     private let loop: EventLoop
@@ -49,7 +51,6 @@ final class TargetWatch {
     private var addresses: [SocketAddress] = []
     private var hosts: [UInt16: SocketAddress.Host] = [:]
     private var error = ""
-    private var isUnseen = false
     /// Somebody waits for all that was asked about.
     private var isAwaited = true
     private var isStopped = false
@@ -201,7 +202,7 @@ final class TargetWatch {
             let place = Endpoint(host: endpoint.host, port: endpoint.port &+ offset)
             return answered(plan.silent(offset, "nothing takes datagrams at \(place)", at: loop.now))
         }
-        isUnseen = !services.isHere(place.host)
+        name.leadsElsewhere = !services.isHere(place.host)
         let isNews = plan.answered(offset, at: loop.now)
         let isMoved = keep(place.host, offset, places)
         answered(isNews || isMoved)
@@ -273,7 +274,7 @@ final class TargetWatch {
     }
 
     private var word: Word {
-        Word(states: plan.states, addresses: addresses, hosts: hosts, error: error, isUnseen: isUnseen)
+        Word(states: plan.states, addresses: addresses, hosts: hosts, error: error, isUnseen: name.leadsElsewhere)
     }
 }
 
