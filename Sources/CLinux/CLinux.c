@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -163,9 +164,34 @@ static int is_anywhere(const struct inet_diag_msg *entry) {
 
 typedef int (*diag_choice)(const struct inet_diag_msg *);
 
-static int dump_ports(
-    int fd, int family, int protocol, uint32_t states, diag_choice wanted, uint16_t *ports, int count, int capacity
-) {
+// What a dump found: ports, or whole sockets.
+struct found {
+    uint16_t *ports;
+    struct clinux_bound *sockets;
+    int count, capacity;
+};
+
+static struct clinux_bound bound_socket(const struct inet_diag_msg *entry, int length) {
+    struct clinux_bound socket = {.port = ntohs(entry->id.idiag_sport)};
+    if (entry->idiag_family == AF_INET) {
+        socket.address[10] = socket.address[11] = 0xff;
+        memcpy(socket.address + 12, entry->id.idiag_src, 4);
+        return socket;
+    }
+    memcpy(socket.address, entry->id.idiag_src, 16);
+    for (const struct rtattr *field = (const struct rtattr *)(entry + 1); RTA_OK(field, length);
+         field = RTA_NEXT(field, length))
+        if (field->rta_type == INET_DIAG_SKV6ONLY) socket.is_ipv6_only = *(const uint8_t *)RTA_DATA(field);
+    return socket;
+}
+
+static void note(const struct inet_diag_msg *entry, int length, struct found *found) {
+    if (found->count >= found->capacity) return;
+    if (found->ports) found->ports[found->count++] = ntohs(entry->id.idiag_sport);
+    else found->sockets[found->count++] = bound_socket(entry, length);
+}
+
+static int dump(int fd, int family, int protocol, uint32_t states, diag_choice wanted, struct found *found) {
     struct {
         struct nlmsghdr header;
         struct inet_diag_req_v2 request;
@@ -180,22 +206,26 @@ static int dump_ports(
         if (length <= 0) return -1;
         for (struct nlmsghdr *header = (struct nlmsghdr *)buffer; NLMSG_OK(header, length);
              header = NLMSG_NEXT(header, length)) {
-            if (header->nlmsg_type == NLMSG_DONE) return count;
+            if (header->nlmsg_type == NLMSG_DONE) return 0;
             if (header->nlmsg_type == NLMSG_ERROR) return -1;
             const struct inet_diag_msg *entry = NLMSG_DATA(header);
-            if (count < capacity && wanted(entry)) ports[count++] = ntohs(entry->id.idiag_sport);
+            if (wanted(entry)) note(entry, (int)NLMSG_PAYLOAD(header, sizeof *entry), found);
         }
     }
 }
 
-static int diag_ports(int protocol, uint32_t states, diag_choice wanted, uint16_t *ports, int capacity) {
+static int diag(int protocol, uint32_t states, diag_choice wanted, struct found found) {
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0) return -1;
-    int count = dump_ports(fd, AF_INET, protocol, states, wanted, ports, 0, capacity);
+    int status = dump(fd, AF_INET, protocol, states, wanted, &found);
     // A system without IPv6 answers with an error: then IPv4 is all there is.
-    int both = count < 0 ? -1 : dump_ports(fd, AF_INET6, protocol, states, wanted, ports, count, capacity);
+    if (status == 0) dump(fd, AF_INET6, protocol, states, wanted, &found);
     close(fd);
-    return both < 0 ? count : both;
+    return status < 0 ? -1 : found.count;
+}
+
+static int diag_ports(int protocol, uint32_t states, diag_choice wanted, uint16_t *ports, int capacity) {
+    return diag(protocol, states, wanted, (struct found){.ports = ports, .capacity = capacity});
 }
 
 int clinux_listening_ports(uint16_t *ports, int capacity) {
@@ -203,10 +233,10 @@ int clinux_listening_ports(uint16_t *ports, int capacity) {
     return diag_ports(IPPROTO_TCP, 1 << LISTEN, serves_loopback, ports, capacity);
 }
 
-int clinux_datagram_ports(uint16_t *ports, int capacity) {
+int clinux_datagram_sockets(struct clinux_bound *sockets, int capacity) {
     // The state of a socket for datagrams that is connected to nobody.
     enum { CLOSE = 7 };
-    return diag_ports(IPPROTO_UDP, 1 << CLOSE, serves_loopback, ports, capacity);
+    return diag(IPPROTO_UDP, 1 << CLOSE, is_anywhere, (struct found){.sockets = sockets, .capacity = capacity});
 }
 
 int clinux_handshaking_ports(uint16_t *ports, int capacity) {

@@ -55,8 +55,15 @@ int clinux_watch_stop_signals(void);
 // TCP ports that have a listener on 127.0.0.1 or on all addresses, by sock_diag(7). How many were written to `ports`;
 // -1 where the system does not tell.
 int clinux_listening_ports(uint16_t *ports, int capacity);
-// The same of UDP ports to which a socket is bound that takes datagrams of everybody.
-int clinux_datagram_ports(uint16_t *ports, int capacity);
+// UDP sockets that take datagrams of everybody, where they are bound; otherwise the same.
+struct clinux_bound {
+    // IPv4 as ::ffff:a.b.c.d; all addresses of IPv4 as ::ffff:0.0.0.0.
+    uint8_t address[16];
+    uint16_t port;
+    // Bound to all addresses, and to none of IPv4.
+    uint8_t is_ipv6_only;
+};
+int clinux_datagram_sockets(struct clinux_bound *sockets, int capacity);
 // The same of TCP ports on which a handshake is under way that somebody else began; a port for each.
 int clinux_handshaking_ports(uint16_t *ports, int capacity);
 // A listener neither answers nor refuses who begins a handshake from now on (on), and completes those that are under

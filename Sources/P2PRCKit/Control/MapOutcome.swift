@@ -23,7 +23,7 @@ enum MapOutcome {
         if let row = whole.first(where: { PortOutcome($0).untried == nil }) ?? whole.first {
             let outcome = PortOutcome(row)
             let remarks = lacks(rows) ?? outcome.untried.map { ["it \($0)"] } ?? []
-            let all = remarks + [outcome.silentDatagrams].compactMap { $0 }
+            let all = remarks + [outcome.silentDatagrams, outcome.unseen].compactMap { $0 }
             return ControlReply(
                 status: .success, text: outcome.working.joined(separator: "\n"), document: nil,
                 remarks: all.isEmpty ? nil : all)
@@ -92,7 +92,7 @@ enum MapOutcome {
     static func cure(_ row: ExposedMapping) -> String {
         guard row.isNamed else { return "this node looks for another relay (p2prc --view-rps --explain)" }
         return FirewallText.opening(
-            row.relayPorts ?? row.ports, row.wish.protocols, in: "the firewall of \(row.relay)")
+            row.relayPorts ?? row.ports, row.closed ?? row.wish.protocols, in: "the firewall of \(row.relay)")
     }
 
     private static func status(_ refusal: RefusalReason?) -> ExitStatus {

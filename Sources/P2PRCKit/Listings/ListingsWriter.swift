@@ -56,7 +56,7 @@ final class ListingsWriter {
         if let closed = announcements.closedPort(in: documents.mappings), let port = closed.blindPort {
             log.warning(
                 "\(closed.peerName) does not reach its public port \(port) here, and visitors will not either: "
-                    + "\(Documents.opening(ports, closed.type == .udp ? .udp : .tcp))"
+                    + "\(Documents.opening(ports, Announcements.protocols(of: closed, in: documents.mappings)))"
             )
         }
         publisher.save(documents)
@@ -109,6 +109,16 @@ struct Announcements {
         let closed = registry.mappings.first { $0.role == .relay && $0.state == .unreachable && $0.blindPort != nil }
         defer { isToldOfClosedPorts = closed != nil }
         return isToldOfClosedPorts ? nil : closed
+    }
+
+    /// All that its port is for: a peer does not say which of two protocols does not come through.
+    static func protocols(
+        of row: MappingRegistry.Mapping, in registry: MappingRegistry
+    ) -> TransportProtocols {
+        let rows = registry.mappings.filter {
+            ($0.mapping, $0.role, $0.peerName, $0.blindPort) == (row.mapping, row.role, row.peerName, row.blindPort)
+        }
+        return rows.reduce(into: []) { $0.formUnion($1.type == .udp ? .udp : .tcp) }
     }
 
     mutating func newMisfits(_ texts: [String]) -> Set<String> {

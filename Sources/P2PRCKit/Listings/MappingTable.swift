@@ -70,13 +70,17 @@ struct MappingTable {
         row.proxyProtocol == .off ? "" : " (PROXY \(row.proxyProtocol))"
     }
 
-    /// In the first row of each mapping, for a mapping has one account.
+    /// In the first row that a mapping has for TCP, and in the first one for UDP: each protocol has an account.
     private func counters(for rows: [Row]) -> [Column] {
         guard let traffic else { return [] }
         var first: [Account: Int] = [:]
         for (index, row) in rows.enumerated() where first[Account(row)] == nil { first[Account(row)] = index }
         let counted = Dictionary(
-            traffic.map { (Account(mapping: $0.Mapping, role: $0.Role), $0) }, uniquingKeysWith: { first, _ in first })
+            traffic.flatMap { all in
+                [MappingRegistry.Mapping.Transport.tcp, .udp].map { type in
+                    (Account(mapping: all.Mapping, role: all.Role, type: type), all.counts(of: type))
+                }
+            }, uniquingKeysWith: { first, _ in first })
         func column(_ header: String, _ cell: @escaping (StatusDocument.Traffic) -> String) -> Column {
             Column(header) { row in
                 guard let place = first[Account(row)], rows[place] == row else { return "" }
@@ -99,8 +103,11 @@ struct MappingTable {
     private struct Account: Hashable {
         var mapping: String
         var role: String
-        init(mapping: String, role: String) { (self.mapping, self.role) = (mapping, role) }
-        init(_ row: Row) { self.init(mapping: row.mapping.description, role: row.role.rawValue) }
+        var type: MappingRegistry.Mapping.Transport
+        init(mapping: String, role: String, type: MappingRegistry.Mapping.Transport) {
+            (self.mapping, self.role, self.type) = (mapping, role, type)
+        }
+        init(_ row: Row) { self.init(mapping: row.mapping.description, role: row.role.rawValue, type: row.type) }
     }
 
     /// What this node exposes first, by target, so that all relays of one stand together, the best relay first; its own

@@ -35,7 +35,7 @@ struct PortRows {
 
     private func isAlike(_ left: String?, _ right: String?) -> Bool {
         guard let left, let right else { return left == right }
-        return left == right || left.hasPrefix(first.target) && right.hasSuffix(left.dropFirst(first.target.count))
+        return left == right || target(first.target, count).map { left.replacing(first.target, with: $0) } == right
     }
 
     private func target(_ text: String, _ offset: Int) -> String? {
@@ -54,9 +54,10 @@ struct PortRows {
     private static let silence = (one: " does not answer", many: " do not answer")
 
     var reason: String? {
-        guard let reason = first.reason, count > 1, reason.hasPrefix(first.target) else { return first.reason }
-        let rest = String(reason.dropFirst(first.target.count))
-        return target
-            + (rest.hasPrefix(Self.silence.one) ? Self.silence.many + rest.dropFirst(Self.silence.one.count) : rest)
+        guard let reason = first.reason, count > 1 else { return first.reason }
+        let silence = first.target + Self.silence.one
+        return reason.contains(silence)
+            ? reason.replacing(silence, with: target + Self.silence.many)
+            : reason.replacing(first.target, with: target)
     }
 }

@@ -39,6 +39,14 @@ struct PortOutcome {
         return "\(reason); \(address(Int(offset))) works for UDP as soon as that changes\(others)"
     }
 
+    /// What is to be said of a service of which nobody knows whether it is there.
+    var unseen: String? {
+        guard row.services.isUnseen, row.wish.protocols.contains(.udp) else { return nil }
+        let target = Endpoint(row.targetText)?.text(ofPorts: row.wish.ports.count) ?? row.targetText
+        return "\(target) is on another machine: whether its service for UDP answers shows when a visitor comes; "
+            + "try it from outside"
+    }
+
     /// `nil` while some port is neither verified nor known not to work, unless nobody waits for it any longer. The
     /// worst of the ports counts.
     func reply(isLate: Bool) -> ControlReply? {

@@ -18,11 +18,18 @@ struct StatusDocument: Codable {
         var Refused: UInt64
         var Bytes_from_visitors: UInt64
         var Bytes_to_visitors: UInt64
-        /// Of a mapping for UDP.
+        /// Of a mapping for UDP, which the others count in.
         var Datagrams: Datagram_traffic?
     }
 
     struct Datagram_traffic: Codable {
+        /// Flows of visitors: of the mapping's figures of that name, what is for UDP.
+        var Connections: UInt64
+        var Open: Int
+        var Refused: UInt64
+        var Bytes_from_visitors: UInt64
+        var Bytes_to_visitors: UInt64
+        /// Datagrams.
         var From_visitors: UInt64
         var To_visitors: UInt64
         /// Flows that gave way to newer ones.
@@ -114,10 +121,38 @@ struct StatusDocument: Codable {
             Bytes_to_visitors: counters.bytesToVisitors,
             Datagrams: counters.datagrams.map {
                 Datagram_traffic(
+                    Connections: $0.opened, Open: $0.flows, Refused: $0.refused,
+                    Bytes_from_visitors: $0.bytesFromVisitors, Bytes_to_visitors: $0.bytesToVisitors,
                     From_visitors: $0.fromVisitors, To_visitors: $0.toVisitors, Displaced: $0.displaced,
                     Limited: $0.limited, Cut: $0.cut, Too_long: $0.tooLong, Lost: $0.lost,
                     Strays: $0.strays)
             })
+    }
+}
+
+extension StatusDocument.Traffic {
+    /// What of it is one protocol's. A visitor who gets no channel or no target is one for TCP.
+    func counts(of type: MappingRegistry.Mapping.Transport) -> Self {
+        var counts = self
+        switch (type, Datagrams) {
+        case (.tcp, nil): break
+        case (.tcp, let flows?):
+            // Lanes are asked one after the other, so that the parts may be newer than the whole.
+            counts.Connections -= min(Connections, flows.Connections)
+            counts.Open = max(0, Open - flows.Open)
+            counts.Refused -= min(Refused, flows.Refused)
+            counts.Bytes_from_visitors -= min(Bytes_from_visitors, flows.Bytes_from_visitors)
+            counts.Bytes_to_visitors -= min(Bytes_to_visitors, flows.Bytes_to_visitors)
+            counts.Datagrams = nil
+        case (.udp, let flows):
+            counts.Connections = flows?.Connections ?? 0
+            counts.Open = flows?.Open ?? 0
+            counts.Failed = 0
+            counts.Refused = flows?.Refused ?? 0
+            counts.Bytes_from_visitors = flows?.Bytes_from_visitors ?? 0
+            counts.Bytes_to_visitors = flows?.Bytes_to_visitors ?? 0
+        }
+        return counts
     }
 }
 

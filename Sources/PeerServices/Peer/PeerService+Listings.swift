@@ -29,7 +29,7 @@ extension PeerService {
                         standings: silence == nil ? agreement.standings : [],
                         services: book.services(of: agreement.wish.id) ?? ServiceStates(), refusal: refusal,
                         host: agreement.host ?? relay.endpoint.host, ports: agreement.ports,
-                        relayPorts: relay.terms?.ports,
+                        relayPorts: relay.terms?.ports, closed: relay.checks.closed[agreement.wish.id],
                         receipt: relay.receipts.contains(agreement.wish.id)
                             ? relay.key.map { ReceiptFolder.place(relay: $0, mapping: agreement.wish.id) } : nil,
                         isPlain: relay.terms?.protection.isPlain, takesStream: relay.datagramsTakeStream,

@@ -51,6 +51,16 @@ struct AnnouncementsTests {
         #expect(announcements.closedPort(in: registry(.unreachable, role: .relay)) != nil)
     }
 
+    @Test func `a closed port of a mapping for both is one for both protocols`() throws {
+        var both = registry(.unreachable, role: .relay)
+        let row = try #require(both.mappings.first)
+        #expect(Announcements.protocols(of: row, in: both) == .tcp)
+        var other = row
+        other.type = .udp
+        both.mappings.append(other)
+        #expect(Announcements.protocols(of: row, in: both) == [.tcp, .udp])
+    }
+
     @Test func `names a row that is left out once`() {
         var announcements = Announcements()
         #expect(announcements.newMisfits(["a", "b"]) == ["a", "b"])

@@ -109,6 +109,31 @@ import Testing
         #expect(lines[2].hasSuffix("verified"))
     }
 
+    @Test func `of a mapping for both each protocol has its own traffic in its own row`() {
+        var traffic = StatusDocument.Traffic(
+            Mapping: "0000000000000001", Role: "peer", Connections: 9, Open: 3, Failed: 1, Refused: 4,
+            Bytes_from_visitors: 1_040, Bytes_to_visitors: 2_088,
+            Datagrams: .init(
+                Connections: 7, Open: 2, Refused: 1, Bytes_from_visitors: 1_000, Bytes_to_visitors: 2_000,
+                From_visitors: 5, To_visitors: 5, Displaced: 0, Limited: 0, Cut: 0, Too_long: 0, Lost: 0, Strays: 0))
+        let rows = [MappingRegistry.Mapping.Transport.tcp, .udp].map {
+            Self.row(1, "127.0.0.1:5201", "203.0.113.11", 30_000, type: $0)
+        }
+        let lines = Self.lines(MappingTable(traffic: [traffic]), rows)
+        #expect(lines[0].contains("STATE     VISITORS  FROM THEM  TO THEM  REMARK"))
+        #expect(lines[1].contains("  TCP ") && lines[1].hasSuffix("verified  1         40 B       88 B"))
+        #expect(lines[2].contains("  UDP ") && lines[2].hasSuffix("verified  2         1000 B     2.0 KiB"))
+        let counts = [traffic.counts(of: .tcp), traffic.counts(of: .udp)]
+        #expect(counts.map(\.Connections) == [2, 7])
+        #expect(counts.map(\.Failed) == [1, 0])
+        #expect(counts.map(\.Refused) == [3, 1])
+        // Nobody has come with a datagram yet.
+        traffic.Datagrams = nil
+        let before = Self.lines(MappingTable(traffic: [traffic]), rows)
+        #expect(before[1].hasSuffix("verified  3         1.0 KiB    2.0 KiB"))
+        #expect(before[2].hasSuffix("verified  0         0 B        0 B"))
+    }
+
     @Test(arguments: [0, 3] as [UInt64])
     func `what came from elsewhere than the target has a column where there is some`(strays: UInt64) {
         func traffic(_ id: Int, _ strays: UInt64?) -> StatusDocument.Traffic {
@@ -117,6 +142,7 @@ import Testing
                 Bytes_from_visitors: 0, Bytes_to_visitors: 0,
                 Datagrams: strays.map {
                     .init(
+                        Connections: 0, Open: 0, Refused: 0, Bytes_from_visitors: 0, Bytes_to_visitors: 0,
                         From_visitors: 0, To_visitors: 0, Displaced: 0, Limited: 0, Cut: 0, Too_long: 0, Lost: 0,
                         Strays: $0)
                 })

@@ -45,6 +45,17 @@ import Testing
             ])
     }
 
+    @Test func `neighbours that are down for the same reason are one row wherever it names the port`() {
+        func down(_ port: UInt16, _ local: Int) -> Mapping {
+            Self.row(port, .targetDown, to: local, reason: "nothing takes datagrams at 127.0.0.1:\(local)")
+        }
+        #expect(
+            Self.shown([down(21_000, 17_000), down(21_001, 17_001), down(21_002, 17_002)]) == [
+                "relay.example:21000-21002 127.0.0.1:17000-17002 target-down "
+                    + "nothing takes datagrams at 127.0.0.1:17000-17002"
+            ])
+    }
+
     @Test func `what is no neighbour, or has another reason, stays a row of its own`() {
         #expect(
             Self.shown([

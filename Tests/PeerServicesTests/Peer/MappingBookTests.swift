@@ -129,8 +129,10 @@ final class MappingBookTests {
 
     @Test("of two services on one number, the one that a visitor did not reach is down")
     func visitorFailed() throws {
-        let both = wish(9) { wish in
-            wish.target = .service(host: "127.0.0.9", port: 9)
+        let service = try DatagramSocket.bound(port: 0, on: .ipv4([127, 0, 0, 9]), .atTheEdge)
+        let port = service.local.port
+        let both = wish(port) { wish in
+            wish.target = .service(host: "127.0.0.9", port: port)
             wish.protocols = [.tcp, .udp]
         }
         _ = try add(both)
@@ -141,6 +143,7 @@ final class MappingBookTests {
         #expect(try parts.run { $0.book.targets(of: Self.id)?.answering } == [0])
         try parts.run { $0.book.targetFailed(Self.id, 0, over: .udp, "Connection refused") }
         #expect(try parts.run { $0.book.services(of: Self.id)?.udp.silent[0] != nil })
+        withExtendedLifetime(service) {}
     }
 
     @Test("a service that comes and goes is told of at once, and then every ten seconds at most")

@@ -112,26 +112,40 @@ final class TargetWatchTests {
         try time.throughout(.seconds(2), "without a word") { try self.last(numeric) == nil }
     }
 
-    @Test("of a service for UDP on this machine knows whether a socket is bound to its port")
-    func datagrams() throws {
-        var service: DatagramSocket? = try DatagramSocket.bound(
-            port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+    @Test(
+        "of a service for UDP on this machine knows whether a socket is bound to its port, at each of its addresses",
+        arguments: ["127.0.0.1", "127.0.0.2", "::1"])
+    func datagrams(_ host: String) throws {
+        let own = try #require(SocketAddress(numeric: host, port: 0)).host
+        var service: DatagramSocket? = try DatagramSocket.bound(port: 0, on: own, .atTheEdge)
         let port = try #require(service).local.port
-        let watched = try watch("127.0.0.1", port, protocols: .udp)
+        let watched = try watch(host, port, protocols: .udp)
         try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
         service = nil
         try time.eventually("gone") { try self.last(watched)?.states.silent[0] != nil }
         let reason = try last(watched)?.states.silent[0]
-        #expect(reason == "nothing takes datagrams at 127.0.0.1:\(port)", "\(reason ?? "")")
-        service = try DatagramSocket.bound(port: port, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        let place = Endpoint(host: host, port: port)
+        #expect(reason == "nothing takes datagrams at \(place)", "\(reason ?? "")")
+        service = try DatagramSocket.bound(port: port, on: own, .atTheEdge)
         try time.eventually("seen again") { try self.last(watched)?.states.answering == [0] }
+        #expect(try last(watched)?.isUnseen == false)
+        withExtendedLifetime(service) {}
+    }
+
+    @Test("of a name's addresses for UDP takes the one where a socket is bound")
+    func datagramsByName() throws {
+        let service = try DatagramSocket.bound(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        let watched = try watch("localhost", service.local.port, protocols: .udp)
+        try time.eventually("seen") { try self.last(watched)?.states.answering == [0] }
+        #expect(try last(watched)?.addresses.first?.hostText == "127.0.0.1")
         withExtendedLifetime(service) {}
     }
 
     @Test("of a service for UDP elsewhere takes it for there, until a visitor's datagram was refused")
     func datagramsElsewhere() throws {
-        let watched = try watch("127.0.0.9", 9, protocols: .udp)
+        let watched = try watch("192.0.2.9", 9, protocols: .udp)
         try time.eventually("taken for there") { try self.last(watched)?.states.answering == [0] }
+        #expect(try last(watched)?.isUnseen == true)
         try watched.run { $0.watch.targetFailed(0, "Connection refused") }
         #expect(try last(watched)?.states.silent[0] != nil)
         try time.eventually("tried again") { try self.last(watched)?.states.answering == [0] }

@@ -53,6 +53,39 @@ extension ProcessTests {
             }
         }
 
+        @Test("a service here is down where no socket is bound; of one elsewhere it is said that nobody looked")
+        func unseen() async throws {
+            try await scenario { s in
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let port = try FreePorts.one()
+                for place in ["127.0.0.2:\(port)", "[::1]:\(port)"] {
+                    let down = try await peer.command(["--mp", place, "--udp"])
+                    try #require(down.status == ExitCode.targetDown, "\(down.status): \(down.stderr)")
+                    try #require(down.stderr.contains("nothing takes datagrams at \(place)"), "\(down.stderr)")
+                }
+                let made = try await peer.command(["--mp", "192.0.2.9:\(port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.status): \(made.stderr)")
+                try #require(made.stderr.contains("192.0.2.9:\(port) is on another machine"), "\(made.stderr)")
+                try #require(made.stdout.contains("verified") && !made.stdout.contains("another"), "\(made.stdout)")
+            }
+        }
+
+        @Test("ports of a range that are down for the same reason are one row")
+        func downRange() async throws {
+            try await scenario { s in
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let made = try await peer.command(["--mp", "127.9.9.9:21000-21019", "--udp"])
+                try #require(made.status == ExitCode.targetDown, "\(made.status): \(made.stderr)")
+                let table = try await peer.command(["--view-rpm"]).stdout.split(separator: "\n")
+                let rows = table.filter { $0.contains("127.9.9.9:") }
+                // Somebody else's socket on all addresses would split it.
+                try #require(rows.count <= 10, "\(table)")
+                try #require(rows.contains { $0.contains("nothing takes datagrams at 127.9.9.9:21") }, "\(table)")
+            }
+        }
+
         @Test("--both is one mapping for TCP and UDP on one number")
         func both() async throws {
             try await scenario { s in

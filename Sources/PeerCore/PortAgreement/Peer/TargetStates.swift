@@ -23,6 +23,8 @@ public struct TargetStates: Hashable, Sendable {
 public struct ServiceStates: Hashable, Sendable {
     public var tcp: TargetStates
     public var udp: TargetStates
+    /// The one for UDP is on another machine, and so is taken to be there until it refuses.
+    public var isUnseen = false
 
     public init(tcp: TargetStates = TargetStates(), udp: TargetStates = TargetStates()) {
         self.tcp = tcp

@@ -35,7 +35,8 @@ extension PeerService {
 
     private func cure(_ agreement: PeerPortAgreement, _ relay: UsedRelay) -> String {
         FirewallText.opening(
-            relay.terms?.ports ?? agreement.ports, agreement.wish.protocols,
+            relay.terms?.ports ?? agreement.ports,
+            relay.checks.closed[agreement.wish.id] ?? agreement.wish.protocols,
             in: "the firewall of relay \(relay.endpoint)")
     }
 }

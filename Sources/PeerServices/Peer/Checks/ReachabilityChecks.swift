@@ -28,6 +28,8 @@ struct RelayChecks {
     /// The name that it tells visitors, where that is not the one by which this node knows it.
     fileprivate var toldName = ToldName()
     fileprivate var awaitingName: [PortCheck] = []
+    /// What did not come through when a port of a mapping was checked last without success.
+    fileprivate(set) var closed: [MappingID: TransportProtocols] = [:]
     /// Mappings of this session that another relay was asked to look at.
     fileprivate var askedAbout: Set<MappingID> = []
 
@@ -35,6 +37,7 @@ struct RelayChecks {
     mutating func sessionLost() {
         queue.sessionLost()
         awaitingName = []
+        closed = [:]
         askedAbout = []
     }
 }
@@ -116,8 +119,9 @@ final class ReachabilityChecks {
             guard relay.terms?.session == session else { return }
             switch outcome {
             case .passed: passed(check, at: relay, elsewhere: isTold ? nil : address.hostText)
-            case .failed(let reason):
+            case .failed(let reason, let protocols):
                 relay.checks.queue.failed()
+                relay.checks.closed[id] = protocols
                 host?.handle(.checkFailed(check.offset, reason: reason), id, relay)
             }
         }

@@ -20,6 +20,8 @@ public struct ExposedMapping: Sendable {
     public var ports: PortRange?
     /// Those that the relay gives out, where it says so.
     public var relayPorts: PortRange?
+    /// What did not come through when one was checked last without success.
+    public var closed: TransportProtocols?
     /// The file in the home, where both have signed one.
     public var receipt: String?
     /// Whether data channels go without encryption; `nil` without a session.

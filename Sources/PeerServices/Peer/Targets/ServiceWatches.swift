@@ -53,6 +53,7 @@ final class ServiceWatches {
     private func heard(_ told: TargetWatch.Word, _ transport: TransportProtocols) {
         word.services[transport] = told.states
         word.errors[transport.rawValue] = told.error
+        if transport == .udp { word.services.isUnseen = told.isUnseen }
         if transport == watches.first?.transport || word.addresses.isEmpty {
             word.addresses = told.addresses
             word.hosts = told.hosts

@@ -3,10 +3,9 @@ internal import PeerReactor
 internal import PeerWire
 
 /// Knows whether the service behind each port of a mapping for one protocol answers (`TargetPlan` says when to look):
-/// one on 127.0.0.1
-/// is looked up in the system's table of listeners, others are connected to now and then. One that is dialled for
-/// visitors alone is only looked up by its name. Of a service for UDP the system's table is all that can be known, and
-/// what a visitor's datagram met. Belongs to the control loop.
+/// one on 127.0.0.1 is looked up in the system's table of listeners, others are connected to now and then. One that is
+/// dialled for visitors alone is only looked up by its name. Of a service for UDP the system's table is all that can be
+/// known, for every address of this machine, and what a visitor's datagram met. Belongs to the control loop.
 final class TargetWatch {
     private static let limit = Instant.Span.seconds(2)
     /// What many ports of one look have to say is said together.
@@ -23,6 +22,8 @@ final class TargetWatch {
         var hosts: [UInt16: SocketAddress.Host]
         /// What the system said of the last one that did not answer.
         var error: String
+        /// It is for UDP and on another machine: whether it answers shows when a visitor comes.
+        var isUnseen = false
     }
 
     /// Where the target's name leads.
@@ -32,6 +33,8 @@ final class TargetWatch {
         /// When it was looked up last, and what it led to then.
         var asked: Instant?
         var places: [SocketAddress] = []
+        /// It leads to another machine, where nobody sees whether a service for UDP is there.
+        var leadsElsewhere = false
     }
 
     private let loop: EventLoop
@@ -107,12 +110,24 @@ final class TargetWatch {
         timer?.cancel()
         timer = loop.schedule(after: TargetPlan.interval) { [weak self] in self?.look() }
         if isOnDemand { return lookUp(after: Self.lookUpInterval) }
-        if endpoint.host == "127.0.0.1" {
-            let table = tables.current(isForDatagrams ? .udp : .tcp)
+        if isForDatagrams {
+            if listedDatagrams() { tell() }
+        } else if endpoint.host == "127.0.0.1" {
+            let table = tables.listeners()
             if plan.listed(at: loop.now, { table.contains(self.endpoint.port &+ $0) }) { tell() }
-            tellAnswered()
         }
+        tellAnswered()
         connect()
+    }
+
+    /// Whether a port has come up at an address of this machine. A name may lead to several of them.
+    private func listedDatagrams() -> Bool {
+        guard name.isNumeric, let host = name.places.first?.host else { return false }
+        let services = tables.datagrams()
+        guard services.isHere(host) else { return false }
+        return plan.listed(at: loop.now) {
+            services.serves(SocketAddress(host: host, port: self.endpoint.port &+ $0))
+        }
     }
 
     private func connect() {
@@ -181,14 +196,15 @@ final class TargetWatch {
 
     /// Of datagrams nobody answers to a connection: what the table of this machine does not deny is there.
     private func look(at offset: UInt16, _ places: [SocketAddress]) {
-        let table = tables.current(.udp)
-        guard endpoint.host != "127.0.0.1" || !table.isKnown || table.contains(endpoint.port &+ offset) else {
+        let services = tables.datagrams()
+        guard let place = places.first(where: { !services.isHere($0.host) || services.serves($0) }) else {
             error = "no socket is bound to it"
             let place = Endpoint(host: endpoint.host, port: endpoint.port &+ offset)
             return answered(plan.silent(offset, "nothing takes datagrams at \(place)", at: loop.now))
         }
+        name.leadsElsewhere = !services.isHere(place.host)
         let isNews = plan.answered(offset, at: loop.now)
-        let isMoved = keep(places.first?.host, offset, places)
+        let isMoved = keep(place.host, offset, places)
         answered(isNews || isMoved)
     }
 
@@ -257,28 +273,33 @@ final class TargetWatch {
         }
     }
 
-    private var word: Word { Word(states: plan.states, addresses: addresses, hosts: hosts, error: error) }
+    private var word: Word {
+        Word(states: plan.states, addresses: addresses, hosts: hosts, error: error, isUnseen: name.leadsElsewhere)
+    }
 }
 
-/// The system's tables of listeners, each read at most every 100 ms however many mappings ask. Belongs to one loop.
+/// The system's tables of services, each read at most every 100 ms however many mappings ask. Belongs to one loop.
 final class ListenerTables {
-    private struct Table {
-        let ports: ListeningPorts
-        let readAt: Instant
-    }
-
     private static let lifetime = Instant.Span.milliseconds(100)
     private let loop: EventLoop
-    private var tables: [UInt8: Table] = [:]
+    private var forTCP: (table: ListeningPorts, readAt: Instant)?
+    private var forUDP: (table: DatagramServices, readAt: Instant)?
 
     init(on loop: EventLoop) { self.loop = loop }
 
-    /// - Parameter transport: TCP or UDP.
-    func current(_ transport: TransportProtocols) -> ListeningPorts {
+    func listeners() -> ListeningPorts {
         let now = loop.clock()
-        if let table = tables[transport.rawValue], now - table.readAt <= Self.lifetime { return table.ports }
-        let ports = ListeningPorts(transport)
-        tables[transport.rawValue] = Table(ports: ports, readAt: now)
-        return ports
+        if let known = forTCP, now - known.readAt <= Self.lifetime { return known.table }
+        let table = ListeningPorts()
+        forTCP = (table, now)
+        return table
+    }
+
+    func datagrams() -> DatagramServices {
+        let now = loop.clock()
+        if let known = forUDP, now - known.readAt <= Self.lifetime { return known.table }
+        let table = DatagramServices()
+        forUDP = (table, now)
+        return table
     }
 }
