@@ -6,8 +6,8 @@ internal import PeerWire
 /// What became of the ports of one mapping at one relay, in words. A pure function of the row.
 struct PortOutcome {
     private let row: ExposedMapping
-    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was asked
-    /// to over TCP, as iperf3's does.
+    /// Each port by itself; of two services behind it the one for TCP counts. One for UDP may begin only when it was
+    /// asked to over TCP, as iperf3's does.
     private let standings: [PeerPortAgreement.Standing]
 
     init(_ row: ExposedMapping) {

@@ -133,10 +133,21 @@ extension ProcessTests {
         func refused() async throws {
             try await scenario { s in
                 let relay = try await s.relay { $0.more = ["--no-udp"] }
-                let peer = try await s.peer(of: relay)
+                try await relay.program.line(containing: "for TCP alone (no UDP)")
+                let status = try await relay.command(["status"]).stdout
+                try #require(status.contains("for TCP alone (no UDP); "), "\(status)")
+                let peer = try await s.peer(of: relay) { $0.more = ["--mp", "5354", "--udp"] }
+                let reason = "does not carry UDP; use a relay that does"
+                // What was given at the start is kept and asked again, what a command asked for is dropped.
+                let kept = try await peer.program.line(containing: "refuses 127.0.0.1:5354")
+                try #require(kept.contains(reason) && kept.hasSuffix("asked again by and by"), "\(kept)")
+                let table = try await peer.command(["--view-rpm"]).stdout
+                try #require(table.contains(reason), "\(table)")
                 let made = try await peer.command(["--mp", "5353", "--udp"])
                 try #require(made.status == ExitCode.refused, "\(made.status): \(made.stderr)")
-                try #require(made.stderr.contains("does not carry UDP; use a relay that does"), "\(made.stderr)")
+                try #require(made.stderr.contains(reason), "\(made.stderr)")
+                let dropped = try await peer.program.line(containing: "refuses 127.0.0.1:5353")
+                try #require(dropped.contains(reason) && !dropped.contains("asked again"), "\(dropped)")
             }
         }
 
