@@ -129,6 +129,25 @@ extension ProcessTests {
             }
         }
 
+        @Test("a forgotten --udp is named, and of two mappings each is taken back by its protocol")
+        func forgotten() async throws {
+            try await scenario { s in
+                let service = try service()
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let silent = try await peer.command(["--mp", "\(service.port)"])
+                try #require(silent.status == ExitCode.targetDown, "\(silent.status): \(silent.stderr)")
+                try #require(silent.stderr.contains("a program has that port for UDP: --udp"), "\(silent.stderr)")
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let either = try await peer.command(["unmap", "\(service.port)"])
+                try #require(either.status == ExitCode.notFound, "\(either.status): \(either.stderr)")
+                let gone = try await peer.command(["unmap", "\(service.port)/tcp"])
+                try #require(gone.status == ExitCode.fine, "\(gone.stderr)")
+                try #require(try await peer.viewRPM().filter { $0.leads(to: service.port) }.map(\.type) == ["UDP"])
+            }
+        }
+
         @Test("a relay with --no-udp refuses, and says so")
         func refused() async throws {
             try await scenario { s in
