@@ -156,8 +156,8 @@ struct P2PRC: AsyncParsableCommand {
                 $0, target: mapping.target, isPreference: mapping.anyPort, allow: networks.allow, deny: networks.deny,
                 tell: mapping.tell, name: mapping.name)
             request.isTemporary = mapping.temporary
-            request.isOnDemand = mapping.onDemand
-            request.protocols = MappingRequest.protocols(udp: mapping.udp, both: mapping.both)
+            request.isOnDemand = mapping.onDemand.map { $0 == .on }
+            request.protocols = try MappingRequest.protocols(udp: mapping.udp, both: mapping.both)
             request.proxyProtocol = try MappingRequest.proxyProtocol(mapping.proxyProtocol, for: request.protocols)
             return request
         }

@@ -39,10 +39,23 @@ struct MappingFlags: ParsableArguments {
             "With --mp: tell other nodes of it by this name; '' takes it back.", valueName: "name"))
     var tell: String?
 
-    @Flag(
-        name: .customLong("on-demand"), inversion: .prefixedNo,
-        help: "With --mp: accept always, and dial the target when a visitor comes.")
-    var onDemand: Bool?
+    /// Two flags with a text each, which an inversion cannot have.
+    enum OnDemand: EnumerableFlag {
+        case on, off
+
+        static func name(for value: Self) -> NameSpecification {
+            .customLong(value == .on ? "on-demand" : "no-on-demand")
+        }
+
+        static func help(for value: Self) -> ArgumentHelp? {
+            value == .on
+                ? "With --mp: accept always, and dial the target when a visitor comes."
+                : "With --mp: accept only while the target answers, as without --on-demand."
+        }
+    }
+
+    @Flag(exclusivity: .chooseLast)
+    var onDemand: OnDemand?
 
     @Option(
         name: .customLong("proxy-protocol"),

@@ -18,7 +18,9 @@ struct Token: ParsableCommand {
         @Option(help: ArgumentHelp("Public ports it may have; may be repeated.", valueName: "low-high"))
         var ports: [String] = []
 
-        @Option(name: .customLong("protocol"), help: ArgumentHelp("Only tcp so far.", valueName: "tcp"))
+        @Option(
+            name: .customLong("protocol"),
+            help: ArgumentHelp("What its ports may be for (default: both); may be repeated.", valueName: "tcp | udp"))
         var protocols: [String] = []
 
         @Option(

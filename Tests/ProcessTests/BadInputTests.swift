@@ -59,6 +59,8 @@ extension ProcessTests {
                 (["-s", "--mp", "80", "--target", "10.1.0.1:22"], "write --mp 10.1.0.1:22"),
                 (["-s", "--mp", "nas.local"], "nas.local"), (["-s", "--mp", "fd00::1:22"], "brackets"),
                 (["-s", "--mp", "10.1.0.1:22:70000"], "70000"),
+                (["--mp", "53", "--udp", "--both"], "write one of them"), (["--mp", "53/udp"], "--mp 53 --udp"),
+                (["--mp", "53", "--UDP"], "did you mean --udp?"), (["--mp", "5003-5000"], "write 5000-5003"),
             ])
         func usage(_ words: [String], _ culprit: String) async throws {
             try await scenario { s in
@@ -154,9 +156,10 @@ extension ProcessTests {
                     [
                         "-c",
                         "import socket, sys\ns = socket.create_server(('127.0.0.1', 0))\n"
-                            + "print(s.getsockname()[1], flush=True)\nsys.stdin.read()",
+                            + "print('port', s.getsockname()[1], flush=True)\nsys.stdin.read()",
                     ])
-                let port = try await silent.line(containing: "").trimmingCharacters(in: .whitespaces)
+                let line = try await silent.line(containing: "port")
+                let port = try #require(line.split(separator: " ").last)
                 let node = try s.node(NodeSettings("node"))
                 try await node.listening()
                 let words = ["--connect-reverse-proxy", "127.0.0.1:\(port)", "--home", node.home]

@@ -14,16 +14,22 @@ public struct NearMiss: Sendable {
         "reload": "stop the node (Ctrl-C, or kill -TERM PID) and run it again: its ports come back",
         "ls": "p2prc --ls lists nodes, p2prc --view-rpm mappings",
         "list": "p2prc --ls lists nodes, p2prc --view-rpm mappings",
-        "mappings": "p2prc --view-rpm", "view": "p2prc --view-rpm lists mappings, p2prc --view-rps relays",
-        "relays": "p2prc --view-rps", "servers": "p2prc --view-rps", "nodes": "p2prc --ls", "peers": "p2prc --ls",
-        "map": "p2prc --mp PORT", "expose": "p2prc --mp PORT", "forward": "p2prc --mp PORT", "add": "p2prc --mp PORT",
-        "tcp": "p2prc --mp PORT", "http": "p2prc --mp PORT",
-        "connect": "p2prc join LINK", "remove": "p2prc unmap MAPPING", "rm": "p2prc unmap MAPPING",
-        "delete": "p2prc unmap MAPPING", "unexpose": "p2prc unmap MAPPING",
+        "mappings": "p2prc --view-rpm lists mappings",
+        "view": "p2prc --view-rpm lists mappings, p2prc --view-rps relays",
+        "relays": "p2prc --view-rps lists relays", "servers": "p2prc --view-rps lists relays",
+        "nodes": "p2prc --ls lists nodes", "peers": "p2prc --ls lists nodes",
+        "map": "p2prc --mp PORT exposes a port", "expose": "p2prc --mp PORT exposes a port",
+        "forward": "p2prc --mp PORT exposes a port", "add": "p2prc --mp PORT exposes a port",
+        "tcp": "p2prc --mp PORT exposes a port for TCP, which needs no flag",
+        "http": "p2prc --mp PORT exposes a web server, which needs no flag",
+        "connect": "p2prc join LINK joins a relay", "remove": "p2prc unmap MAPPING takes a mapping back",
+        "rm": "p2prc unmap MAPPING takes a mapping back", "delete": "p2prc unmap MAPPING takes a mapping back",
+        "unexpose": "p2prc unmap MAPPING takes a mapping back",
         "log": "a node writes its log to its standard error", "logs": "a node writes its log to its standard error",
-        "link": "p2prc mesh-key link", "invite": "p2prc mesh-key link",
-        "udp": "p2prc --mp PORT --udp", "V": "p2prc --version", "v": "p2prc --version",
-        "Version": "p2prc --version",
+        "link": "p2prc mesh-key link prints the join link",
+        "invite": "p2prc mesh-key link prints the join link",
+        "udp": "p2prc --mp PORT --udp exposes a port for UDP", "V": "p2prc --version prints the version",
+        "v": "p2prc --version prints the version", "Version": "p2prc --version prints the version",
     ]
 
     /// Long flags of the command that was meant, with their hyphens.
@@ -49,6 +55,10 @@ public struct NearMiss: Sendable {
         if subcommands.contains(name) { return "did you mean p2prc \(name)?" }
         let near = { (all: [String]) in Spelling.nearest(to: word.hasPrefix("-") ? "--" + name : name, in: all) }
         if word.hasPrefix("-") {
+            // In other letters: too many differ for a slip.
+            if let flag = flags.first(where: { $0.lowercased() == "--" + name.lowercased() }) {
+                return "did you mean \(flag)?"
+            }
             if let flag = near(flags) { return "did you mean \(flag)?" }
             return Spelling.nearest(to: name, in: subcommands).map { "did you mean p2prc \($0)?" }
         }

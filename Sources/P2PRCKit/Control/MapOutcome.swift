@@ -112,9 +112,8 @@ enum MapOutcome {
         case .notGranted: "; ask for what it allows, or have the relay's owner allow more"
         case .limitReached: "; take one back (p2prc unmap), or have the relay's owner allow more"
         case .noPortFree, .portTakenHere: "; try another relay, or have its --ports widened"
-        case .protocolNotSupported:
-            "; use a relay that does, or have its owner update p2prc and start it without --no-udp"
-        case .storageFailed, .withdrawn, nil: ""
+        // That stands in the reason, and so in listings too.
+        case .protocolNotSupported, .storageFailed, .withdrawn, nil: ""
         }
     }
 }

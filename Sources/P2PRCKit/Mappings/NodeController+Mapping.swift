@@ -78,16 +78,19 @@ extension NodeController {
             return answer(.unchanged(truth, error))
         }
         carryOut(adoption)
+        // A refusal drops it.
+        if adoption.kind == .new { peer.setTrial(of: id, true) }
         let waiter = Waiter(id, since: loop.clock()) { [weak self] reply in
             var reply = reply
             reply.remarks = (reply.remarks ?? []) + [adoption.remark].compactMap { $0 }
             let isRefused = [.refused, .noPortFree, .portTaken].contains(reply.status)
             guard let self else { return answer(reply) }
+            peer.setTrial(of: id, false)
             if let reach = reach(of: request) { reply.text += (reply.status == .success ? "\n" : "; ") + reach }
             // A refusal leaves nothing behind; whatever can still come true stays.
             if adoption.kind == .new, isRefused { return forget(id) { answer(reply.adding($0)) } }
             if reply.status != .success, !isRefused, !adoption.isTemporary {
-                reply.text += "; it is kept (p2prc unmap \(shortName(of: adoption.wish)) takes it back)"
+                reply.text += "; it is kept (p2prc unmap \(mappingNames.shortName(adoption.wish)) takes it back)"
             }
             answer(reply)
         }
@@ -95,15 +98,6 @@ extension NodeController {
         peer.look(at: id)
         peer.hurry()
         wait(waiter)
-    }
-
-    /// By which `unmap` finds it: its name, or its local port where no other mapping is meant by that.
-    private func shortName(of wish: MappingWish) -> String {
-        if !wish.name.isEmpty { return wish.name }
-        guard case .service(let host, let port) = wish.target else { return wish.id.description }
-        let names = mappingNames
-        return [port.description, Endpoint(host: host, port: port).description].first { names.called($0).count == 1 }
-            ?? wish.id.description
     }
 
     private func wait(_ waiter: Waiter) {

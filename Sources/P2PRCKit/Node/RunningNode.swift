@@ -87,7 +87,7 @@ struct RunningNode: Sendable {
         self.core = LoopBound(core, on: control)
         self.socket = LoopBound(socket, on: control)
         let role = settings.isRelay ? "reverse proxy" : "node"
-        let given = settings.isRelay ? "; public ports \(settings.ports)" : ""
+        let given = settings.isRelay ? "; \(settings.publicPorts)" : ""
         log.info("\(role) \(state.keys.key.short) listening on \(listener.address)\(given)")
         Self.introduce(core, settings, state, log)
         Self.restore(core, settings, state)

@@ -71,6 +71,8 @@ struct StatusDocument: Codable {
     var Home: String
     var Server_port: UInt16
     var Public_ports: String?
+    /// Of a relay: whether it gives out ports for UDP too.
+    var Carries_UDP: Bool?
     var Uptime_seconds: Int
     var Sessions: Int
     /// `nil`: no relay.
@@ -93,6 +95,7 @@ struct StatusDocument: Codable {
         Home = core.settings.home
         Server_port = core.settings.serverPort
         Public_ports = core.relay.map { $0.policy.ports.description }
+        Carries_UDP = core.relay.map { $0.policy.protocols.contains(.udp) }
         Uptime_seconds = uptimeSeconds
         Sessions = core.relay?.sessionCount ?? 0
         Draining = core.relay?.isDraining

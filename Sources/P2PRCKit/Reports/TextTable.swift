@@ -33,7 +33,9 @@ enum TextTable {
             "data channels encrypted by \(status.Encryption)",
         ]
         if let ports = status.Public_ports {
-            lines.append("gives out ports \(ports); \(status.Sessions) session\(status.Sessions == 1 ? "" : "s")")
+            let kind = status.Carries_UDP == false ? " for TCP alone (no UDP)" : ""
+            let sessions = "\(status.Sessions) session\(status.Sessions == 1 ? "" : "s")"
+            lines.append("gives out ports \(ports)\(kind); \(sessions)")
         }
         if status.Draining == true {
             lines.append("draining: takes no new peers; \(status.Sessions) still here; to stay: p2prc drain --undo")

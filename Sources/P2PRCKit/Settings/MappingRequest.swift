@@ -40,6 +40,7 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         _ text: String, target: String? = nil, isPreference: Bool = false, allow: [String] = [], deny: [String] = [],
         tell: String? = nil, name: String? = nil
     ) throws(CommandError) {
+        if let slip = Self.slip(in: text) { throw CommandError(.usage, "--mp \(text): \(slip)") }
         guard let place = Self.place(text) else {
             throw CommandError(
                 .usage,
@@ -102,8 +103,11 @@ public struct MappingRequest: Hashable, Sendable, Codable {
     }
 
     /// What `--udp` and `--both` say; `nil`: neither was given.
-    public static func protocols(udp: Bool, both: Bool) -> TransportProtocols? {
-        both ? [.tcp, .udp] : udp ? .udp : nil
+    public static func protocols(udp: Bool, both: Bool) throws(CommandError) -> TransportProtocols? {
+        guard !udp || !both else {
+            throw CommandError(.usage, "--udp is for UDP alone, --both for TCP and UDP; write one of them")
+        }
+        return both ? [.tcp, .udp] : udp ? .udp : nil
     }
 
     /// What `--proxy-protocol` says; `nil`: it was not given.
@@ -166,6 +170,22 @@ public struct MappingRequest: Hashable, Sendable, Codable {
         guard let first = fields.first, fields.count <= 2, let ports = ports(first) else { return nil }
         if let host, Endpoint(Endpoint(host: host, port: 1).description) == nil { return nil }
         return Place(text: text, host: host, ports: ports, opened: fields.dropFirst().first)
+    }
+
+    /// What was meant by a text that is nearly right.
+    private static func slip(in text: String) -> String? {
+        for (ending, what) in [("/udp", "a flag says that it is for UDP"), ("/tcp", "TCP needs no word")]
+        where text.lowercased().hasSuffix(ending) {
+            let rest = String(text.dropLast(ending.count))
+            guard place(rest) != nil else { return nil }
+            return "\(what); write --mp \(rest)\(ending == "/udp" ? " --udp" : "")"
+        }
+        for range in text.split(separator: ":") {
+            let ends = range.split(separator: "-", omittingEmptySubsequences: false).compactMap { UInt16($0) }
+            guard ends.count == 2, range.contains("-"), ends[0] > ends[1], ends[1] > 0 else { continue }
+            return "the range \(range) is backwards; write \(ends[1])-\(ends[0])"
+        }
+        return nil
     }
 
     private static func ports(_ text: Substring) -> PortRange? {

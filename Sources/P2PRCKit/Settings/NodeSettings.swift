@@ -32,6 +32,8 @@ public struct NodeSettings: Sendable {
     /// As a relay: anybody may join.
     public var isOpen: Bool { config.isOpen }
     public var carriesDatagrams: Bool { config.carriesDatagrams }
+    /// What a relay gives out, for people.
+    public var publicPorts: String { "public ports \(ports)\(carriesDatagrams ? "" : " for TCP alone (no UDP)")" }
     /// Data channels without encryption, with everybody who asks for that too.
     public var isPlain: Bool { config.isPlain }
     /// `nil`: all addresses.

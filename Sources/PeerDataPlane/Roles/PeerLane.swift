@@ -8,6 +8,8 @@ package final class PeerLane {
     package enum Report: Sendable {
         /// `port`: by how many it is after the first one.
         case targetFailed(MappingID, port: UInt16, over: TransportProtocols, String)
+        /// A datagram came back from that port's target, which was merely tried again.
+        case targetAnswered(MappingID, port: UInt16)
         /// Something came to where that port's target answers a visitor, from elsewhere. Once for a flow.
         case strayAnswer(MappingID, port: UInt16, from: DatagramAddress)
         /// A visitor, or a channel that one would come by, found no descriptor here.

@@ -35,6 +35,9 @@ public struct DatagramServices: Sendable {
         }
     }
 
+    /// The system tells which sockets there are.
+    public var isKnown: Bool { sockets != nil }
+
     /// Whether an address is one of this machine's, where the table knows every service.
     public func isHere(_ host: SocketAddress.Host) -> Bool {
         let address = SocketAddress(host: host, port: 0)

@@ -116,10 +116,11 @@ extension PeerService {
     }
 
     /// Says so once, until there is another reason.
-    func tellRefusal(of id: MappingID, _ detail: String, _ relay: UsedRelay) {
+    func tellRefusal(of id: MappingID, _ reason: RefusalReason, _ detail: String, _ relay: UsedRelay) {
         guard let wish = book[id], relay.toldRefusals.updateValue(detail, forKey: id) != detail else { return }
+        let next = book.onTrial.contains(id) ? "" : "; it is asked again by and by"
         log.about(relay.endpoint).warning(
-            "relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(detail); it is asked again by and by")
+            "relay \(relay.endpoint) refuses \(Self.text(wish.target)): \(reason.advised(detail))\(next)")
     }
 
     func carryOut(agreementAction action: PeerPortAgreement.Action, _ id: MappingID, _ relay: UsedRelay) {

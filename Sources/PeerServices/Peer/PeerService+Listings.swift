@@ -20,6 +20,7 @@ extension PeerService {
                 if case .refused(let reason, _, _) = agreement.stage { refusal = reason }
                 var reason = agreement.reason
                 if agreement.stage == .offline, let explanation = relay.reason { reason = "no session: \(explanation)" }
+                if let refusal, let detail = reason { reason = refusal.advised(detail) }
                 if let silence { reason = silence }
                 rows.append(
                     ExposedMapping(
@@ -107,5 +108,14 @@ extension PeerService {
         case .serverPort: HostText.serverPort
         case .service(let host, let port): Endpoint(host: host, port: port).description
         }
+    }
+}
+
+extension RefusalReason {
+    /// What a relay says of a refusal, and what can be done about one that lasts. Others are known by the command that
+    /// asked.
+    func advised(_ detail: String) -> String {
+        guard self == .protocolNotSupported, !detail.contains(";") else { return detail }
+        return "\(detail); use a relay that does, or have its owner update p2prc and start it without --no-udp"
     }
 }

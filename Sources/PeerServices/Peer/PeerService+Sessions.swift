@@ -133,7 +133,7 @@ extension PeerService: RelayConnectionHost {
             // Leased to this node, and not asked for in this session: the relay says so once.
             if book.isToBeReleased(mapping) { relay.send(.release(mapping)) }
         case .refusal(let mapping, let reason, let detail):
-            tellRefusal(of: mapping, detail, relay)
+            tellRefusal(of: mapping, reason, detail, relay)
             handle(.refused(reason, detail: detail), mapping, relay)
         case .channelsWanted(let count, let number):
             guard let terms = relay.terms else { return }
@@ -170,6 +170,7 @@ extension PeerService: RelayConnectionHost {
         switch report {
         case .targetFailed(let id, let port, let transport, let reason):
             book.targetFailed(id, port, over: transport, reason)
+        case .targetAnswered(let id, let port): book.targetAnswered(id, port)
         case .strayAnswer(let id, let port, let source): book.strayAnswer(id, port, from: source)
         case .ranShort: ranShort()
         case .channelFailed(let group):

@@ -193,6 +193,11 @@ public final class PeerService {
         host?.changed()
     }
 
+    /// Whether a mapping is dropped where it is refused.
+    public func setTrial(of id: MappingID, _ isOnTrial: Bool) {
+        if isOnTrial, book[id] != nil { book.onTrial.insert(id) } else { book.onTrial.remove(id) }
+    }
+
     /// Takes a mapping back. `false` when there is none.
     @discardableResult
     public func unmap(_ id: MappingID) -> Bool {

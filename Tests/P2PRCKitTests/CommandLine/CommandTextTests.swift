@@ -21,14 +21,15 @@ import Testing
 
 @Suite struct NearMissTests {
     private let root = NearMiss(
-        flags: ["--open", "--plain", "--accept-open", "--mp", "--view-rpm", "--server"],
+        flags: ["--open", "--plain", "--accept-open", "--mp", "--view-rpm", "--server", "--both"],
         subcommands: ["status", "unmap", "join"], isRoot: true)
 
     @Test(arguments: [
         ("statsu", "did you mean status?"), ("--stauts", "did you mean p2prc status?"),
         ("--unmap", "did you mean p2prc unmap?"), ("--veiw-rpm", "did you mean --view-rpm?"),
         ("server", "p2prc -s runs a node"), ("--udp", "p2prc --mp PORT --udp"), ("-V", "p2prc --version"),
-        ("--servre=1", "did you mean --server?"),
+        ("--servre=1", "did you mean --server?"), ("--BOTH", "did you mean --both?"),
+        ("--tcp", "p2prc --mp PORT exposes a port for TCP"),
     ]) func `what was meant is named`(word: String, advice: String) {
         #expect(root.advice(for: word)?.contains(advice) == true, "\(root.advice(for: word) ?? "nothing")")
     }

@@ -105,6 +105,32 @@ import Testing
         #expect(try JSONDecoder().decode(MappingRequest.self, from: bytes).tell == nil)
     }
 
+    @Test(arguments: [
+        ("5000/udp", "write --mp 5000 --udp"), ("192.168.1.5:53/UDP", "write --mp 192.168.1.5:53 --udp"),
+        ("5000:6000/udp", "write --mp 5000:6000 --udp"), ("8080/tcp", "write --mp 8080"),
+        ("5003-5000", "the range 5003-5000 is backwards; write 5000-5003"),
+        ("5000-5003:6003-6000", "the range 6003-6000 is backwards; write 6000-6003"),
+    ]) func `a slip in what to expose is named, with what was meant`(text: String, advice: String) throws {
+        let error = try #require(throws: CommandError.self) { try MappingRequest(text) }
+        #expect(error.status == .usage && error.text.hasSuffix(advice), "\(error.text)")
+    }
+
+    @Test func `ports are for TCP, for UDP or for both, by one flag`() throws {
+        #expect(try MappingRequest.protocols(udp: false, both: false) == nil)
+        #expect(try MappingRequest.protocols(udp: true, both: false) == .udp)
+        #expect(try MappingRequest.protocols(udp: false, both: true) == [.tcp, .udp])
+        let error = try #require(throws: CommandError.self) { try MappingRequest.protocols(udp: true, both: true) }
+        #expect(error.status == .usage && error.text.hasSuffix("write one of them"))
+    }
+
+    @Test func `a relay that carries no UDP says so beside its ports`() throws {
+        var settings = try load()
+        try settings.setPorts(["30000-30010"])
+        #expect(settings.publicPorts == "public ports 30000-30010")
+        settings.config.carriesDatagrams = false
+        #expect(settings.publicPorts == "public ports 30000-30010 for TCP alone (no UDP)")
+    }
+
     @Test func `how a target is told of its visitors is v1, v2 or off, and v2 or off for datagrams`() throws {
         #expect(try MappingRequest.proxyProtocol(nil, for: .udp) == nil)
         #expect(try MappingRequest.proxyProtocol("v1", for: nil) == .v1)

@@ -76,6 +76,21 @@ struct StrayAnswerTests {
         try eventually("the visitor hears the service") { try visitor.told.map(\.bytes) == [[9]] }
     }
 
+    @Test("of a target that is merely tried again, it is told that a datagram came back, and of no other")
+    func triedAgain() throws {
+        let way = try Way(answers: true)
+        let count = {
+            way.bench.reports.withLock { $0 }.filter { if case .targetAnswered = $0 { true } else { false } }.count
+        }
+        let first = try way.visitor()
+        try eventually("it is answered") { try first.visitor.told.count == 1 }
+        #expect(count() == 0)
+        try way.bench.change { $0.doubted = [0] }
+        let second = try way.visitor()
+        try eventually("it is told") { count() == 1 }
+        withExtendedLifetime(second) {}
+    }
+
     @Test("are listened for beside four flows at a time, until the service has answered one of them")
     func places() throws {
         let way = try Way()

@@ -146,6 +146,30 @@ final class MappingBookTests {
         withExtendedLifetime(service) {}
     }
 
+    @Test("a service for UDP that is merely tried again is said to answer when a datagram came back, and not before")
+    func triedAgain() throws {
+        let elsewhere = wish(9) { wish in
+            wish.target = .service(host: "127.0.0.9", port: 9)
+            wish.protocols = .udp
+        }
+        _ = try add(elsewhere)
+        try parts.run { $0.book.look(at: Self.id) }
+        let isUp = { try self.parts.run { $0.book.targets(of: Self.id)?.answering == [0] } }
+        try time.eventually("taken for there") { try isUp() }
+        for _ in 0..<3 {
+            try parts.run { $0.book.targetFailed(Self.id, 0, over: .udp, "Connection refused") }
+            #expect(try !isUp())
+            try time.eventually("tried again") { try isUp() }
+            try time.throughout(.seconds(11), "not said") { self.log.all.count <= 1 }
+        }
+        #expect(
+            log.all == ["warning: 127.0.0.9:9 does not answer (Connection refused); a later visitor tries it again"])
+        try parts.run { $0.book.targetAnswered(Self.id, 0) }
+        try time.eventually("said") { self.log.all.last == "info: 127.0.0.9:9 answers again" }
+        try parts.run { $0.book.targetAnswered(Self.id, 0) }
+        try time.throughout(.seconds(11), "once") { self.log.all.count == 2 }
+    }
+
     @Test("a service that comes and goes is told of at once, and then every ten seconds at most")
     func flapping() throws {
         var service = try EchoService()

@@ -31,6 +31,15 @@ final class TargetNewsTests {
             ])
     }
 
+    @Test("of one that only a visitor can try again, it is not said that visitors are refused")
+    func triedAgain() throws {
+        try news.run { $0.silent("127.0.0.9:9", "connection refused", isMany: false, isTriedAgain: true) }
+        #expect(
+            try lines(1) == [
+                "warning: 127.0.0.9:9 does not answer (connection refused); a later visitor tries it again"
+            ])
+    }
+
     @Test("several ports of one mapping are they")
     func ports() throws {
         try news.run { $0.silent("127.0.0.1:80-82", "connection refused", isMany: true) }

@@ -21,7 +21,7 @@ final class TargetWatchTests {
 
     private func watch(
         _ host: String, _ port: UInt16, count: Int = 1, isOnDemand: Bool = false,
-        protocols: TransportProtocols = .tcp
+        protocols: TransportProtocols = .tcp, isBesideDatagrams: Bool = false
     ) throws -> OnLoop<(watch: TargetWatch, words: Words)> {
         let loop = loop
         return try OnLoop(on: loop) {
@@ -31,7 +31,8 @@ final class TargetWatchTests {
                 ports: .any(count: count))
             wish.isOnDemand = isOnDemand
             let watch = TargetWatch(
-                on: loop, Resolver(), ListenerTables(on: loop), Endpoint(host: host, port: port), for: wish
+                on: loop, Resolver(), ListenerTables(on: loop), Endpoint(host: host, port: port), for: wish,
+                isBesideDatagrams: isBesideDatagrams
             ) { words.all.append($0) }
             watch.onAnswered = { words.answers += 1 }
             watch.ask()
@@ -149,6 +150,21 @@ final class TargetWatchTests {
         try watched.run { $0.watch.targetFailed(0, "Connection refused") }
         #expect(try last(watched)?.states.silent[0] != nil)
         try time.eventually("tried again") { try self.last(watched)?.states.answering == [0] }
+        #expect(try last(watched)?.doubted == [0])
+        try watched.run { $0.watch.targetAnswered(0) }
+        #expect(try last(watched)?.doubted == [] && last(watched)?.states.answering == [0])
+    }
+
+    @Test("a service that speaks UDP is named where TCP alone was asked for", arguments: [false, true])
+    func forgottenFlag(_ areBoth: Bool) throws {
+        let service = try DatagramSocket.bound(port: 0, on: .ipv4([127, 0, 0, 1]), .atTheEdge)
+        let port = service.local.port
+        let watched = try watch("127.0.0.1", port, isBesideDatagrams: areBoth)
+        try time.eventually("seen") { try self.last(watched)?.states.silent[0] != nil }
+        let reason = try last(watched)?.states.silent[0]
+        let hint = areBoth ? "" : "; a program has that port for UDP: --udp"
+        #expect(reason == "127.0.0.1:\(port) does not answer\(hint)", "\(reason ?? "")")
+        withExtendedLifetime(service) {}
     }
 
     @Test("is silent once it is stopped")

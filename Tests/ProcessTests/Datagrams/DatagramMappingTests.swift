@@ -162,14 +162,44 @@ extension ProcessTests {
             }
         }
 
+        @Test("a forgotten --udp is named, and of two mappings each is taken back by its protocol")
+        func forgotten() async throws {
+            try await scenario { s in
+                let service = try service()
+                let relay = try await s.relay()
+                let peer = try await s.peer(of: relay)
+                let silent = try await peer.command(["--mp", "\(service.port)"])
+                try #require(silent.status == ExitCode.targetDown, "\(silent.status): \(silent.stderr)")
+                try #require(silent.stderr.contains("a program has that port for UDP: --udp"), "\(silent.stderr)")
+                let made = try await peer.command(["--mp", "\(service.port)", "--udp"])
+                try #require(made.status == ExitCode.fine, "\(made.stderr)")
+                let either = try await peer.command(["unmap", "\(service.port)"])
+                try #require(either.status == ExitCode.notFound, "\(either.status): \(either.stderr)")
+                let gone = try await peer.command(["unmap", "\(service.port)/tcp"])
+                try #require(gone.status == ExitCode.fine, "\(gone.stderr)")
+                try #require(try await peer.viewRPM().filter { $0.leads(to: service.port) }.map(\.type) == ["UDP"])
+            }
+        }
+
         @Test("a relay with --no-udp refuses, and says so")
         func refused() async throws {
             try await scenario { s in
                 let relay = try await s.relay { $0.more = ["--no-udp"] }
-                let peer = try await s.peer(of: relay)
+                try await relay.program.line(containing: "for TCP alone (no UDP)")
+                let status = try await relay.command(["status"]).stdout
+                try #require(status.contains("for TCP alone (no UDP); "), "\(status)")
+                let peer = try await s.peer(of: relay) { $0.more = ["--mp", "5354", "--udp"] }
+                let reason = "does not carry UDP; use a relay that does"
+                // What was given at the start is kept and asked again, what a command asked for is dropped.
+                let kept = try await peer.program.line(containing: "refuses 127.0.0.1:5354")
+                try #require(kept.contains(reason) && kept.hasSuffix("asked again by and by"), "\(kept)")
+                let table = try await peer.command(["--view-rpm"]).stdout
+                try #require(table.contains(reason), "\(table)")
                 let made = try await peer.command(["--mp", "5353", "--udp"])
                 try #require(made.status == ExitCode.refused, "\(made.status): \(made.stderr)")
-                try #require(made.stderr.contains("does not carry UDP; use a relay that does"), "\(made.stderr)")
+                try #require(made.stderr.contains(reason), "\(made.stderr)")
+                let dropped = try await peer.program.line(containing: "refuses 127.0.0.1:5353")
+                try #require(dropped.contains(reason) && !dropped.contains("asked again"), "\(dropped)")
             }
         }
 

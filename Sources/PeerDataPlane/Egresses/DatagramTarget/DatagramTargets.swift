@@ -266,10 +266,10 @@ package final class DatagramTargets: RelayFrames {
 
     private func answeredFirst(_ flow: TargetFlow) {
         flow.isAnswered = true
-        let table = flow.table
-        for other in table.strays.answered(at: flow.name.opening.portOffset) {
-            table.byPlace[other.place]?.stopListening()
-        }
+        let (table, opening) = (flow.table, flow.name.opening)
+        for other in table.strays.answered(at: opening.portOffset) { table.byPlace[other.place]?.stopListening() }
+        guard routes[opening.mapping]?.doubted.contains(opening.portOffset) == true else { return }
+        report(.targetAnswered(opening.mapping, port: opening.portOffset))
     }
 
     /// Something came to where the target answers a flow, and not from the target. Whoever can send there may have sent
@@ -282,6 +282,7 @@ package final class DatagramTargets: RelayFrames {
 
     func failed(_ flow: TargetFlow, _ error: SystemError) {
         let opening = flow.name.opening
+        flow.isAnswered = false
         guard let route = routes[opening.mapping], route.services.udp.silent[opening.portOffset] == nil else { return }
         report(.targetFailed(opening.mapping, port: opening.portOffset, over: .udp, error.text))
     }

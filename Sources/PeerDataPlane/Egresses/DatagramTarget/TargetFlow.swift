@@ -16,7 +16,7 @@ final class TargetFlow: DatagramReceiver {
     private(set) weak var channel: PeerDatagrams?
     /// What the relay calls it.
     private(set) var number: (session: SessionID, flow: DatagramFrame.Flow)?
-    /// The target has answered.
+    /// The target has answered, and has not refused anything since.
     var isAnswered = false
     /// Hears what comes to where the target's answers come, and is not from there.
     private var listener: DatagramSocket?

@@ -17,6 +17,8 @@ package struct Route: Sendable {
     package var places: [NodeKey: SocketAddress] = [:]
     /// What is known of the services behind the ports.
     package var services = ServiceStates()
+    /// Those for UDP that are merely tried again: it is told when a datagram comes back from one.
+    package var doubted: Set<UInt16> = []
     /// Nonces that a check from outside is about to bring, and to which port, as above.
     package var pendingChecks: [[UInt8]: UInt16] = [:]
 

@@ -38,6 +38,8 @@ final class MappingBook {
     private var watches: [MappingID: ServiceWatches] = [:]
     private var logs: [MappingID: TargetLog] = [:]
     private var routes: [MappingID: Route] = [:]
+    /// Whoever asked for them waits for the first word about them, and drops those that are refused.
+    var onTrial: Set<MappingID> = []
     /// Kept, and not exposed by this process.
     var resting: Set<MappingID> = []
     /// Whether a lease of a mapping that this node does not know is given back: not where what it knew was lost.
@@ -114,6 +116,7 @@ final class MappingBook {
     func remove(_ id: MappingID) -> MappingWish? {
         guard let wish = wishes.removeValue(forKey: id) else { return nil }
         temporary.remove(id)
+        onTrial.remove(id)
         watches.removeValue(forKey: id)?.stop()
         logs.removeValue(forKey: id)?.timer?.cancel()
         routes[id] = nil
@@ -166,6 +169,9 @@ final class MappingBook {
         watches[id]?.targetFailed(offset, over: transport, reason)
     }
 
+    /// A datagram came back from a service that was merely tried again.
+    func targetAnswered(_ id: MappingID, _ offset: UInt16) { watches[id]?.targetAnswered(offset) }
+
     /// Something came to where the target answers a visitor, from elsewhere.
     func strayAnswer(_ id: MappingID, _ offset: UInt16, from source: DatagramAddress) {
         guard let wish = wishes[id], case .service(let host, let port) = wish.target,
@@ -201,6 +207,7 @@ final class MappingBook {
         guard let wish = wishes[id] else { return }
         routes[id]?.addresses = word.addresses
         routes[id]?.hosts = word.hosts
+        routes[id]?.doubted = word.doubted
         if wish.isWatched { routes[id]?.services = word.services }
         publish(id)
         tellTargets(of: id)
@@ -232,20 +239,26 @@ final class MappingBook {
         }
         let endpoint = Endpoint(host: host, port: port)
         var isNews = false
+        var next = now
         for transport in wish.protocols.each {
             let (now, told) = (now[transport], log.told[transport])
             let name = wish.protocols == transport ? "" : transport == .udp ? " for UDP" : " for TCP"
             let fallen = Set(now.silent.keys).subtracting(told.silent.keys)
-            let risen = Set(told.silent.keys).intersection(now.answering)
+            // One that is merely tried again is not said to be back, nor then to be away once more.
+            let doubted = transport == .udp ? routes[id]?.doubted ?? [] : []
+            let risen = Set(told.silent.keys).intersection(now.answering).subtracting(doubted)
+            for offset in doubted { next[transport].silent[offset] = now.silent[offset] ?? told.silent[offset] }
             if !risen.isEmpty { news.answers(PortNames.text(endpoint, risen) + name, isMany: risen.count > 1) }
             if !fallen.isEmpty {
                 let error = watches[id]?.word.errors[transport.rawValue] ?? ""
-                news.silent(PortNames.text(endpoint, fallen) + name, error, isMany: fallen.count > 1)
+                news.silent(
+                    PortNames.text(endpoint, fallen) + name, error, isMany: fallen.count > 1,
+                    isTriedAgain: !fallen.isDisjoint(with: doubted))
             }
             isNews = isNews || !risen.isEmpty || !fallen.isEmpty
         }
         guard isNews else { return }
-        log.told = now
+        log.told = next
         log.next = loop.now + Self.logPause
         logs[id] = log
     }

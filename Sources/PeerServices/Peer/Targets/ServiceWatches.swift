@@ -13,6 +13,8 @@ final class ServiceWatches {
         var hosts: [UInt16: SocketAddress.Host] = [:]
         /// What the system said of the last one that did not answer, by the protocol.
         var errors: [UInt8: String] = [:]
+        /// Services for UDP that are merely tried again, as in `TargetWatch.Word`.
+        var doubted: Set<UInt16> = []
     }
 
     private var watches: [(transport: TransportProtocols, watch: TargetWatch)] = []
@@ -29,9 +31,9 @@ final class ServiceWatches {
         for transport in wish.isOnDemand ? Array(wish.protocols.each.prefix(1)) : wish.protocols.each {
             var one = wish
             one.protocols = transport
-            let watch = TargetWatch(on: loop, resolver, tables, endpoint, for: one) { [weak self] word in
-                self?.heard(word, transport)
-            }
+            let watch = TargetWatch(
+                on: loop, resolver, tables, endpoint, for: one, isBesideDatagrams: wish.protocols == [.tcp, .udp]
+            ) { [weak self] in self?.heard($0, transport) }
             watch.onAnswered = onAnswered
             watches.append((transport, watch))
         }
@@ -50,10 +52,16 @@ final class ServiceWatches {
         (watches.first { $0.transport == transport } ?? watches.first)?.watch.targetFailed(offset, reason)
     }
 
+    /// A datagram came back from it.
+    func targetAnswered(_ offset: UInt16) { watches.first { $0.transport == .udp }?.watch.targetAnswered(offset) }
+
     private func heard(_ told: TargetWatch.Word, _ transport: TransportProtocols) {
         word.services[transport] = told.states
         word.errors[transport.rawValue] = told.error
-        if transport == .udp { word.services.isUnseen = told.isUnseen }
+        if transport == .udp {
+            word.services.isUnseen = told.isUnseen
+            word.doubted = told.doubted
+        }
         if transport == watches.first?.transport || word.addresses.isEmpty {
             word.addresses = told.addresses
             word.hosts = told.hosts

@@ -13,17 +13,20 @@ final class TargetNews {
     private let loop: EventLoop
     private let log: Logger
     /// In the order in which they came, with the reason; `nil`: it answers.
-    private var waiting: [(target: String, reason: String?, isMany: Bool)] = []
+    private var waiting: [(target: String, reason: String?, isMany: Bool, isTriedAgain: Bool)] = []
 
     init(on loop: EventLoop, _ log: Logger) {
         self.loop = loop
         self.log = log
     }
 
-    /// `isMany`: several ports of one mapping.
-    func silent(_ target: String, _ reason: String, isMany: Bool) { add(target, reason, isMany) }
+    /// `isMany`: several ports of one mapping. `isTriedAgain`: only a visitor's datagram can tell whether it is back,
+    /// so visitors are let in to it before it answers.
+    func silent(_ target: String, _ reason: String, isMany: Bool, isTriedAgain: Bool = false) {
+        add((target, reason, isMany, isTriedAgain))
+    }
 
-    func answers(_ target: String, isMany: Bool) { add(target, nil, isMany) }
+    func answers(_ target: String, isMany: Bool) { add((target, nil, isMany, false)) }
 
     /// Answers to visitors came from another place than they were asked at, or somebody else sent there. Said at once.
     ///
@@ -38,10 +41,10 @@ final class TargetNews {
                 + "such answers are not passed on: \(advice)")
     }
 
-    private func add(_ target: String, _ reason: String?, _ isMany: Bool) {
+    private func add(_ word: (target: String, reason: String?, isMany: Bool, isTriedAgain: Bool)) {
         if waiting.isEmpty { loop.schedule(after: Self.delay) { [weak self] in self?.tell() } }
-        waiting.removeAll { $0.target == target }
-        waiting.append((target, reason, isMany))
+        waiting.removeAll { $0.target == word.target }
+        waiting.append(word)
     }
 
     private func tell() {
@@ -50,10 +53,15 @@ final class TargetNews {
         waiting = []
         if let only = silent.first, silent.count == 1 {
             let (silence, end) = only.isMany ? ("do not answer", "they do") : ("does not answer", "it does")
-            log.warning("\(only.target) \(silence) (\(only.reason ?? "")); visitors are refused until \(end)")
+            let next =
+                only.isTriedAgain
+                ? "a later visitor tries \(only.isMany ? "them" : "it") again" : "visitors are refused until \(end)"
+            log.warning("\(only.target) \(silence) (\(only.reason ?? "")); \(next)")
         } else if !silent.isEmpty {
             let names = Self.names(silent.map(\.target))
-            log.warning("\(silent.count) targets do not answer (\(names)); their visitors are refused until they do")
+            let isSure = !silent.contains(where: \.isTriedAgain)
+            let next = isSure ? "their visitors are refused until they do" : "they are tried again"
+            log.warning("\(silent.count) targets do not answer (\(names)); \(next)")
         }
         if let only = answering.first, answering.count == 1 {
             log.info("\(only.target) \(only.isMany ? "answer" : "answers") again")

@@ -24,6 +24,16 @@ final class TargetWatch {
         var error: String
         /// It is for UDP and on another machine: whether it answers shows when a visitor comes.
         var isUnseen = false
+        /// Those that did not answer and are merely tried again since: nothing came from them yet. Only for UDP, where
+        /// the system's table does not tell.
+        var doubted: Set<UInt16> = []
+    }
+
+    private struct Kind {
+        var isOnDemand: Bool
+        var isForDatagrams: Bool
+        /// The same mapping has a service for UDP too.
+        var isBesideDatagrams: Bool
     }
 
     /// Where the target's name leads.
@@ -42,8 +52,7 @@ final class TargetWatch {
     private let tables: ListenerTables
     private let endpoint: Endpoint
     private let count: Int
-    private let isOnDemand: Bool
-    private let isForDatagrams: Bool
+    private let kind: Kind
     private var name = Name()
     private var plan: TargetPlan
     private var wanted: [UInt16] = []
@@ -51,6 +60,7 @@ final class TargetWatch {
     private var addresses: [SocketAddress] = []
     private var hosts: [UInt16: SocketAddress.Host] = [:]
     private var error = ""
+    private var doubted: Set<UInt16> = []
     /// Somebody waits for all that was asked about.
     private var isAwaited = true
     private var isStopped = false
@@ -60,17 +70,19 @@ final class TargetWatch {
     /// Everything that was asked is answered, whether that was news or not.
     var onAnswered: () -> Void = {}
 
+    /// - Parameter isBesideDatagrams: the same mapping has a service for UDP too.
     init(
         on loop: EventLoop, _ resolver: Resolver, _ tables: ListenerTables, _ endpoint: Endpoint, for wish: MappingWish,
-        onWord: @escaping (Word) -> Void
+        isBesideDatagrams: Bool = false, onWord: @escaping (Word) -> Void
     ) {
         self.loop = loop
         self.resolver = resolver
         self.tables = tables
         self.endpoint = endpoint
         count = wish.ports.count
-        isOnDemand = wish.isOnDemand
-        isForDatagrams = !wish.protocols.contains(.tcp)
+        kind = Kind(
+            isOnDemand: wish.isOnDemand, isForDatagrams: !wish.protocols.contains(.tcp),
+            isBesideDatagrams: isBesideDatagrams)
         self.onWord = onWord
         plan = TargetPlan(count: count)
         if let address = SocketAddress(numeric: endpoint.host, port: endpoint.port) {
@@ -88,14 +100,28 @@ final class TargetWatch {
     }
 
     /// Whether something is being looked at that somebody waits for, so that what is known is not the last word.
-    var isLooking: Bool { !isOnDemand && plan.isAsked }
+    var isLooking: Bool { !kind.isOnDemand && plan.isAsked }
 
     /// A visitor could not be connected.
     func targetFailed(_ offset: UInt16, _ reason: String) {
-        if isOnDemand { return lookUp(after: TargetPlan.interval) }
+        if kind.isOnDemand { return lookUp(after: TargetPlan.interval) }
         guard plan.visitorFailed(offset, silence(at: offset), at: loop.now) else { return }
         error = reason
+        doubt([offset])
         tell()
+    }
+
+    /// A datagram came back from it.
+    func targetAnswered(_ offset: UInt16) {
+        guard doubted.remove(offset) != nil else { return }
+        _ = plan.answered(offset, at: loop.now)
+        tell()
+    }
+
+    private func doubt(_ offsets: [UInt16]) {
+        guard kind.isForDatagrams else { return }
+        let services = tables.datagrams()
+        if !services.isKnown || !name.places.contains(where: { services.isHere($0.host) }) { doubted.formUnion(offsets) }
     }
 
     /// Looks at once at whatever is not up, and goes on by itself.
@@ -109,8 +135,8 @@ final class TargetWatch {
         guard !isStopped else { return }
         timer?.cancel()
         timer = loop.schedule(after: TargetPlan.interval) { [weak self] in self?.look() }
-        if isOnDemand { return lookUp(after: Self.lookUpInterval) }
-        if isForDatagrams {
+        if kind.isOnDemand { return lookUp(after: Self.lookUpInterval) }
+        if kind.isForDatagrams {
             if listedDatagrams() { tell() }
         } else if endpoint.host == "127.0.0.1" {
             let table = tables.listeners()
@@ -163,12 +189,13 @@ final class TargetWatch {
         switch result {
         case .failure(let failure):
             error = failure.description
+            doubt(offsets)
             let reason = "\(endpoint): \(failure.inShort)"
             var isNews = false
             for offset in offsets where plan.silent(offset, reason, at: loop.now) { isNews = true }
             answered(isNews)
         case .success(let found):
-            if isOnDemand, found != addresses {
+            if kind.isOnDemand, found != addresses {
                 addresses = found
                 onWord(word)
             }
@@ -179,7 +206,7 @@ final class TargetWatch {
 
     private func connect(_ offset: UInt16) {
         let places = name.places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
-        if isForDatagrams { return look(at: offset, places) }
+        if kind.isForDatagrams { return look(at: offset, places) }
         connectors[offset] = Connector(on: loop, to: places, kind: .atTheEdge, limit: Self.limit) {
             [weak self] stream, error in
             guard let self, !isStopped else { return }
@@ -225,7 +252,8 @@ final class TargetWatch {
     private func failed(_ offset: UInt16, _ error: SystemError) {
         // This node's own shortage is no fault of the target.
         guard !error.isOutOfDescriptors else { return plan.givenBack(offset, at: loop.now) }
-        self.error = error.text
+        let forDatagrams = hasDatagrams(at: offset) ? "; a program has that port for UDP: --udp" : ""
+        self.error = error.text + forDatagrams
         let neighbour = SocketAddress(
             numeric: endpoint.host == "127.0.0.1" ? "::1" : "127.0.0.1", port: endpoint.port + offset)
         // Where it listens on the other of the two only, that is worth a hint; it is looked for when somebody asks.
@@ -237,9 +265,17 @@ final class TargetWatch {
             guard let self, !isStopped else { return }
             connectors[offset] = nil
             let first = SocketAddress(host: neighbour.host, port: endpoint.port)
-            let hint = stream == nil ? "" : ", \(neighbour) does: --target '\(first)'"
+            let hint = stream == nil ? forDatagrams : ", \(neighbour) does: --target '\(first)'"
             answered(plan.silent(offset, silence(at: offset) + hint, at: loop.now))
         }
+    }
+
+    /// Whether a service for UDP may have been meant.
+    private func hasDatagrams(at offset: UInt16) -> Bool {
+        guard !kind.isBesideDatagrams, endpoint.host == "127.0.0.1", plan.isAsked(offset) else { return false }
+        let services = tables.datagrams()
+        let place = SocketAddress(host: .ipv4([127, 0, 0, 1]), port: endpoint.port &+ offset)
+        return services.isKnown && services.serves(place)
     }
 
     private func silence(at offset: UInt16) -> String {
@@ -274,7 +310,9 @@ final class TargetWatch {
     }
 
     private var word: Word {
-        Word(states: plan.states, addresses: addresses, hosts: hosts, error: error, isUnseen: name.leadsElsewhere)
+        Word(
+            states: plan.states, addresses: addresses, hosts: hosts, error: error, isUnseen: name.leadsElsewhere,
+            doubted: doubted)
     }
 }
 
