@@ -121,7 +121,9 @@ final class TargetWatch {
     private func doubt(_ offsets: [UInt16]) {
         guard kind.isForDatagrams else { return }
         let services = tables.datagrams()
-        if !services.isKnown || !name.places.contains(where: { services.isHere($0.host) }) { doubted.formUnion(offsets) }
+        if !services.isKnown || !name.places.contains(where: { services.isHere($0.host) }) {
+            doubted.formUnion(offsets)
+        }
     }
 
     /// Looks at once at whatever is not up, and goes on by itself.
