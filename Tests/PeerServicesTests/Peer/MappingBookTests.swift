@@ -149,7 +149,7 @@ final class MappingBookTests {
     @Test("a service for UDP that is merely tried again is said to answer when a datagram came back, and not before")
     func triedAgain() throws {
         let elsewhere = wish(9) { wish in
-            wish.target = .service(host: "127.0.0.9", port: 9)
+            wish.target = .service(host: "192.0.2.9", port: 9)
             wish.protocols = .udp
         }
         _ = try add(elsewhere)
@@ -163,9 +163,9 @@ final class MappingBookTests {
             try time.throughout(.seconds(11), "not said") { self.log.all.count <= 1 }
         }
         #expect(
-            log.all == ["warning: 127.0.0.9:9 does not answer (Connection refused); a later visitor tries it again"])
+            log.all == ["warning: 192.0.2.9:9 does not answer (Connection refused); a later visitor tries it again"])
         try parts.run { $0.book.targetAnswered(Self.id, 0) }
-        try time.eventually("said") { self.log.all.last == "info: 127.0.0.9:9 answers again" }
+        try time.eventually("said") { self.log.all.last == "info: 192.0.2.9:9 answers again" }
         try parts.run { $0.book.targetAnswered(Self.id, 0) }
         try time.throughout(.seconds(11), "once") { self.log.all.count == 2 }
     }
