@@ -188,7 +188,7 @@ static struct clinux_bound bound_socket(const struct inet_diag_msg *entry, int l
 static void note(const struct inet_diag_msg *entry, int length, struct found *found) {
     if (found->count >= found->capacity) return;
     if (found->ports) found->ports[found->count++] = ntohs(entry->id.idiag_sport);
-    else found->sockets[found->count++] = bound_socket(entry, length);
+    else if (found->sockets) found->sockets[found->count++] = bound_socket(entry, length);
 }
 
 static int dump(int fd, int family, int protocol, uint32_t states, diag_choice wanted, struct found *found) {
