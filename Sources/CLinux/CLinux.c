@@ -171,7 +171,7 @@ struct found {
     int count, capacity;
 };
 
-static struct clinux_bound bound_socket(const struct inet_diag_msg *entry, int length) {
+static struct clinux_bound bound_socket(const struct inet_diag_msg *entry, ssize_t length) {
     struct clinux_bound socket = {.port = ntohs(entry->id.idiag_sport)};
     if (entry->idiag_family == AF_INET) {
         socket.address[10] = socket.address[11] = 0xff;
@@ -185,7 +185,7 @@ static struct clinux_bound bound_socket(const struct inet_diag_msg *entry, int l
     return socket;
 }
 
-static void note(const struct inet_diag_msg *entry, int length, struct found *found) {
+static void note(const struct inet_diag_msg *entry, ssize_t length, struct found *found) {
     if (found->count >= found->capacity) return;
     if (found->ports) found->ports[found->count++] = ntohs(entry->id.idiag_sport);
     else if (found->sockets) found->sockets[found->count++] = bound_socket(entry, length);
