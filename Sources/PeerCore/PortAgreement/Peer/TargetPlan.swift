@@ -118,7 +118,9 @@ public struct TargetPlan: Sendable {
         finish(offset)
         let index = Int(offset)
         let isNews = ports[index].isUp != true
-        ports[index].pause = isNews ? Self.shortestUp : min(ports[index].pause * 2, Self.longestUp)
+        // Where the table had it up until now, there was no pause yet.
+        let longer = max(ports[index].pause * 2, Self.shortestUp)
+        ports[index].pause = isNews ? Self.shortestUp : min(longer, Self.longestUp)
         ports[index].isUp = true
         ports[index].distrustsTable = false
         ports[index].lookAt = now + ports[index].pause

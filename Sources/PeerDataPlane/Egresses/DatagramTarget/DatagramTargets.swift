@@ -258,10 +258,11 @@ package final class DatagramTargets: RelayFrames {
     func answered(_ flow: TargetFlow, _ bytes: UnsafeRawBufferPointer) {
         if !flow.isAnswered { answeredFirst(flow) }
         _ = flow.table.flows.answered(flow.id, at: loop.now)
-        flow.table.traffic.toVisitors += 1
-        flow.table.traffic.bytesToVisitors += UInt64(bytes.count)
         let fate = flow.number.flatMap { flow.channel?.send(bytes, of: $0.flow) } ?? .lost
         flow.table.traffic.count(fate)
+        guard fate == .sent || fate == .cut else { return }
+        flow.table.traffic.toVisitors += 1
+        flow.table.traffic.bytesToVisitors += UInt64(bytes.count)
     }
 
     private func answeredFirst(_ flow: TargetFlow) {

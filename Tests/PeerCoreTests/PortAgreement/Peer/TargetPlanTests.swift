@@ -99,6 +99,22 @@ import Testing
         #expect(!still && plan.states.silent[1] == "refused")
     }
 
+    @Test func `one that the table has no more, and that answers all the same, is looked at ever more rarely`() {
+        var plan = TargetPlan(count: 1)
+        _ = plan.listed(at: .zero) { _ in true }
+        _ = plan.listed(at: .at(500)) { _ in false }
+        var looks: [Instant] = []
+        for step in UInt64(1)...140 {
+            let now = Instant.at(step * 500)
+            while !plan.next(at: now).isEmpty, looks.count < 100 {
+                looks.append(now)
+                let isNews = plan.answered(0, at: now)
+                #expect(!isNews)
+            }
+        }
+        #expect(looks == [.at(500), .at(10_500), .at(30_500)])
+    }
+
     @Test func `a shortage of this node's own says nothing of the target`() {
         var plan = TargetPlan(count: 1)
         _ = plan.next(at: .zero)
