@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@ int cdatagrams_tell_local(int fd, int family) {
 static bool is_everywhere(const union name *name) {
     return name->any.sa_family == AF_INET ? name->v4.sin_addr.s_addr == htonl(INADDR_ANY)
                                           : IN6_IS_ADDR_UNSPECIFIED(&name->v6.sin6_addr);
+}
+
+uint32_t cdatagrams_overflowed(int fd) {
+    uint32_t info[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof info;
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &length) == 0 ? info[SK_MEMINFO_DROPS] : 0;
 }
 
 bool cdatagrams_is_connected(int fd) {

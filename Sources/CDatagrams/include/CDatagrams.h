@@ -37,6 +37,9 @@ int cdatagrams_replace(int fd, int fresh);
 /// A new socket has the address of a connected one beside it, and gets what comes there from anybody but that one's
 /// other end. -1 on failure.
 int cdatagrams_beside(int fd, int fresh);
+/// Datagrams that the system dropped on their way in, because the socket's queue was full of others. 0 where it does not
+/// tell.
+uint32_t cdatagrams_overflowed(int fd);
 /// The local end. -1 on failure.
 int cdatagrams_local(int fd, struct cdatagrams_address *address);
 /// Each datagram tells which local address it came to.

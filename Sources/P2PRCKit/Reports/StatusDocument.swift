@@ -45,6 +45,7 @@ struct StatusDocument: Codable {
     /// Of this process.
     struct Datagram_counts: Codable {
         var Dropped: UInt64
+        var Overflowed: UInt64
         var Forged: UInt64
         var Late: UInt64
         var Incomplete: UInt64
@@ -108,8 +109,8 @@ struct StatusDocument: Codable {
             }
             + counted.carried.map { Self.traffic($0.standing.lease.mapping, "relay", $0.traffic) }
         Datagrams = Datagram_counts(
-            Dropped: counted.datagrams.dropped, Forged: counted.datagrams.forged, Late: counted.datagrams.late,
-            Incomplete: counted.datagrams.incomplete)
+            Dropped: counted.datagrams.dropped, Overflowed: counted.datagrams.overflowed,
+            Forged: counted.datagrams.forged, Late: counted.datagrams.late, Incomplete: counted.datagrams.incomplete)
         Strangers = Turned_away(
             Foreign: rejected.foreign, Silent: rejected.silent, Other_version: rejected.otherVersion,
             Crowded: rejected.crowded, Filtered: rejected.filtered, Unproven: rejected.unproven,

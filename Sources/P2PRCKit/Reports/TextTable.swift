@@ -49,7 +49,8 @@ enum TextTable {
         }
         let datagrams = status.Datagrams
         let counted = [
-            (datagrams.Dropped, "for want of room"), (datagrams.Late, "late or repeated"),
+            (datagrams.Dropped, "for want of room"), (datagrams.Overflowed, "before they could be read"),
+            (datagrams.Late, "late or repeated"),
             (datagrams.Incomplete, "with pieces missing"), (datagrams.Forged, "not genuine"),
         ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
         if !counted.isEmpty { lines += ["", "datagrams dropped: " + counted.joined(separator: ", ")] }

@@ -5,6 +5,8 @@ public import PeerWire
 public struct DatagramCounts: Hashable, Sendable {
     /// Dropped on the way out, for want of room in a socket or in front of a stream.
     public var dropped: UInt64 = 0
+    /// Dropped on the way in: the loop had not read those before them yet.
+    public var overflowed: UInt64 = 0
     /// Came to a port for other nodes and were not genuine.
     public var forged: UInt64 = 0
     /// Came a second time, or so late that nobody knows.
@@ -17,6 +19,7 @@ public struct DatagramCounts: Hashable, Sendable {
     public static func + (left: Self, right: Self) -> Self {
         var sum = left
         sum.dropped += right.dropped
+        sum.overflowed += right.overflowed
         sum.forged += right.forged
         sum.late += right.late
         sum.incomplete += right.incomplete
@@ -100,7 +103,11 @@ extension EventLoop {
         return datagramRoom
     }
 
-    public var datagramCounts: DatagramCounts { datagramRoom?.counts ?? DatagramCounts() }
+    public var datagramCounts: DatagramCounts {
+        var counts = datagramRoom?.counts ?? DatagramCounts()
+        counts.overflowed = datagramReaders.overflowed
+        return counts
+    }
 }
 
 // MARK: Addresses

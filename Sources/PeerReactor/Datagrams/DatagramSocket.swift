@@ -175,11 +175,13 @@ public final class DatagramSocket: EventSource {
         self.receiver = receiver
         self.loop = loop
         try loop.registerReceiver(descriptor.raw, for: self)
+        loop.datagramReaders.began(self)
     }
 
     /// Nothing is received any more. Call on the loop.
     public func stop() {
         guard let loop else { return }
+        loop.datagramReaders.ended(self)
         loop.unregister(descriptor.raw)
         loop.forget(self)
         self.loop = nil

@@ -81,6 +81,7 @@ public final class EventLoop: @unchecked Sendable {
     let buffer: UnsafeMutableRawBufferPointer
     let pipes = PipePool()
     @exclusivity(unchecked) var datagramRoom: DatagramRoom?
+    var datagramReaders = DatagramReaders()
     /// Bytes of visitors that wait in buffers of this loop's forwarders. Read on the loop's thread.
     // Unchecked, too: the compiler moves the check to the beginning of each direction's turn, whether it is looked at
     // there or not, which took 19 % of the instructions of an exchange.

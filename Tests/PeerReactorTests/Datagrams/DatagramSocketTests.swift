@@ -52,6 +52,26 @@ struct DatagramSocketTests {
         return (socket, socket.value.local.port)
     }
 
+    @Test("that is not read in time loses datagrams, and each of them is counted, also once it has stopped")
+    func overflow() throws {
+        let (socket, port) = try bound()
+        let (loop, heard) = (loop, heard)
+        let sent = 12_000
+        // The loop sends, so it does not read meanwhile: 17 MB, where the socket has room for 8.
+        try loop.run {
+            let sender = try DatagramSocket.connected(to: .loopback(port), .atTheEdge)
+            let bytes = [UInt8](repeating: 7, count: 1_400)
+            for _ in 0..<sent { _ = Glibc.send(sender.descriptor.raw, bytes, bytes.count, 0) }
+        }
+        func missing() throws -> Int { sent - (try loop.run { heard.datagrams.count }) }
+        try eventually("the rest was heard") {
+            try loop.run { Int(loop.datagramCounts.overflowed) + heard.datagrams.count } == sent
+        }
+        #expect(try missing() > 1_000)
+        try loop.run { socket.value.stop() }
+        #expect(try loop.run { Int(loop.datagramCounts.overflowed) } == missing())
+    }
+
     private func connected(to port: UInt16) throws -> Handed<DatagramSocket> {
         let (loop, heard) = (loop, heard)
         let socket = Handed(try DatagramSocket.connected(to: .loopback(port), .atTheEdge))
