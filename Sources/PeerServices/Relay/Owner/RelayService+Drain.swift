@@ -16,6 +16,13 @@ public struct DrainStanding: Hashable, Sendable {
     public var isEmpty: Bool { sessions == 0 && visitors == 0 }
 }
 
+extension CarriedMapping {
+    /// Visitors who are served: those of TCP by connections of their own, those of UDP by the peer's session alone.
+    fileprivate var served: Int {
+        isLive ? traffic.open : traffic.open - (traffic.datagrams?.flows ?? 0)
+    }
+}
+
 /// Letting all peers go before the relay stops: each finds another relay first, and visitors run on meanwhile.
 extension RelayService {
     public var isDraining: Bool { core.isDraining }
@@ -54,7 +61,7 @@ extension RelayService {
             answer(
                 DrainStanding(
                     peers: here.filter { !others.contains($0.key) }.map(\.name),
-                    visitors: carried.reduce(0) { $0 + $1.traffic.open },
+                    visitors: carried.reduce(0) { $0 + $1.served },
                     relays: here.filter { others.contains($0.key) }.map(\.name)))
         }
     }
