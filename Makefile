@@ -50,7 +50,7 @@ test-laboratory: ## The built program behind real NATs, in network namespaces (n
 	P2PRC_BINARY=$(abspath $(BINARY)) scripts/laboratory "$$($(SWIFT) build --show-bin-path)/p2prcPackageTests.xctest"
 
 # There are no tests of XCTest, and its runner leaks. The tests with limits of seconds run by themselves, as above.
-SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Reactor|DataPlane|Storage|TOML)Tests'
+SANITIZED = --disable-xctest --filter 'Peer(Wire|Core|Ratchet|Reactor|DataPlane|Storage|TOML)Tests'
 SANITIZED_ALONE = --skip-build --disable-xctest --no-parallel --filter 'Peer(Probing|Services)Tests'
 ADDRESS = LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Support/sanitizers/leaks.txt:print_suppressions=0 \
 	P2PRC_SANITIZER=address $(SWIFT) test --sanitize=address --scratch-path .build-asan
