@@ -77,6 +77,9 @@ public struct Commands: Sendable {
             Output.document(Array(document.utf8))
         } else if let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(document.utf8)) {
             Output.result(TextTable.status(status, isWide: isWide))
+        } else {
+            // A node of another version answered.
+            Output.document(Array(document.utf8))
         }
         return reply.status
     }

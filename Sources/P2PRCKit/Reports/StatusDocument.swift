@@ -81,7 +81,8 @@ struct StatusDocument: Codable {
     var reverse_proxy_servers: [ServerRegistry.Server]
     var reverse_proxy_mappings: [MappingRegistry.Mapping]
     var Mapping_traffic: [Traffic]
-    var Datagrams: Datagram_counts
+    /// `nil`: a node of a version without datagrams answered.
+    var Datagrams: Datagram_counts?
     var Strangers: Turned_away
 
     init(of core: NodeController, uptimeSeconds: Int, _ counted: NodeController.Counted) {

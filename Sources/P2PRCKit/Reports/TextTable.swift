@@ -24,6 +24,14 @@ enum TextTable {
         MappingTable(isWide: isWide).text(registry)
     }
 
+    private static func dropped(_ datagrams: StatusDocument.Datagram_counts) -> [String] {
+        [
+            (datagrams.Dropped, "for want of room"), (datagrams.Overflowed, "before they could be read"),
+            (datagrams.Late, "late or repeated"), (datagrams.Incomplete, "with pieces missing"),
+            (datagrams.Forged, "not genuine"),
+        ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+    }
+
     static func status(_ status: StatusDocument, isWide: Bool = false) -> String {
         let roles = status.Roles.isEmpty ? "no role yet" : status.Roles.joined(separator: " and ")
         var lines = [
@@ -47,12 +55,7 @@ enum TextTable {
             let table = MappingTable(isWide: isWide, traffic: status.Mapping_traffic)
             lines += ["", table.text(MappingRegistry(mappings: status.reverse_proxy_mappings))]
         }
-        let datagrams = status.Datagrams
-        let counted = [
-            (datagrams.Dropped, "for want of room"), (datagrams.Overflowed, "before they could be read"),
-            (datagrams.Late, "late or repeated"),
-            (datagrams.Incomplete, "with pieces missing"), (datagrams.Forged, "not genuine"),
-        ].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+        let counted = status.Datagrams.map(dropped) ?? []
         if !counted.isEmpty { lines += ["", "datagrams dropped: " + counted.joined(separator: ", ")] }
         let rejected = status.Strangers
         let turnedAway =
