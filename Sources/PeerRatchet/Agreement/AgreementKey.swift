@@ -21,7 +21,8 @@ public struct AgreementPair: Sendable {
     public init(using random: inout some RandomNumberGenerator) {
         var seed = (0..<4).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
         defer { for index in seed.indices { seed[index] = 0 } }
-        self = Self(seed: seed) ?? Self(Curve25519.KeyAgreement.PrivateKey())
+        // Any 32 bytes are a secret of X25519.
+        self = Self(seed: seed).unsafelyUnwrapped
     }
 
     /// From the 32 bytes of its secret half; `nil` for another number of them.

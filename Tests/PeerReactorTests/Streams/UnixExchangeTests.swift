@@ -24,8 +24,10 @@ struct UnixExchangeTests {
         return listener
     }
 
-    @Test("gives the whole answer", arguments: [0, 10, 2_000_000])
-    func answers(_ size: Int) throws {
+    /// Somebody answers in a folder of its own while `body` asks.
+    private func served(
+        by answer: (@Sendable ([UInt8]) -> [UInt8])?, _ body: (_ path: String) throws -> Void
+    ) throws {
         let folder = try temporaryFolder()
         let path = folder + "/s"
         let loop = try EventLoop.started()
@@ -34,31 +36,30 @@ struct UnixExchangeTests {
             unlink(path)
             rmdir(folder)
         }
-        let listener = try serve(loop, at: path) { bytes in bytes + Pattern(seed: 1).bytes(size) }
-        let answer = try UnixExchange.exchange(path: path, sending: [1, 2], limit: .seconds(10))
-        #expect(answer == [1, 2] + Pattern(seed: 1).bytes(size))
+        let listener = try serve(loop, at: path, answer: answer)
+        try body(path)
         try loop.run { listener.value.stopAccepting() }
+    }
+
+    @Test("gives the whole answer", arguments: [0, 10, 2_000_000])
+    func answers(_ size: Int) throws {
+        try served(by: { bytes in bytes + Pattern(seed: 1).bytes(size) }) { path in
+            let answer = try UnixExchange.exchange(path: path, sending: [1, 2], limit: .seconds(10))
+            #expect(answer == [1, 2] + Pattern(seed: 1).bytes(size))
+        }
     }
 
     @Test("reminds once of an end that is silent, and of none that answers", arguments: [true, false])
     func reminder(_ answers: Bool) throws {
-        let folder = try temporaryFolder()
-        let path = folder + "/s"
-        let loop = try EventLoop.started()
-        defer {
-            loop.stop()
-            unlink(path)
-            rmdir(folder)
-        }
         let echo: @Sendable ([UInt8]) -> [UInt8] = { bytes in bytes }
-        let listener = try serve(loop, at: path, answer: answers ? echo : nil)
-        var told = 0
-        let reminder = UnixExchange.Reminder(after: .milliseconds(answers ? 10_000 : 50)) { told += 1 }
-        let answer = try? UnixExchange.exchange(
-            path: path, sending: [1], limit: .milliseconds(answers ? 10_000 : 300), reminder: reminder)
-        #expect(answer == (answers ? [1] : nil))
-        #expect(told == (answers ? 0 : 1))
-        try loop.run { listener.value.stopAccepting() }
+        try served(by: answers ? echo : nil) { path in
+            var told = 0
+            let reminder = UnixExchange.Reminder(after: .milliseconds(answers ? 10_000 : 50)) { told += 1 }
+            let answer = try? UnixExchange.exchange(
+                path: path, sending: [1], limit: .milliseconds(answers ? 10_000 : 300), reminder: reminder)
+            #expect(answer == (answers ? [1] : nil))
+            #expect(told == (answers ? 0 : 1))
+        }
     }
 
     @Test("says that nothing listens there, be there no socket or a dead one")
@@ -73,20 +74,14 @@ struct UnixExchangeTests {
 
     @Test("does not wait for ever", arguments: [200, 1_100] as [UInt64])
     func limit(_ milliseconds: UInt64) throws {
-        let folder = try temporaryFolder()
-        let loop = try EventLoop.started()
-        defer { loop.stop() }
-        let listener = try serve(loop, at: folder + "/s", answer: nil)
-        let seconds = duration {
-            #expect(throws: SystemError("recv", code: ETIMEDOUT)) {
-                try UnixExchange.exchange(path: folder + "/s", sending: [1], limit: .milliseconds(milliseconds))
+        try served(by: nil) { path in
+            let seconds = duration {
+                #expect(throws: SystemError("recv", code: ETIMEDOUT)) {
+                    try UnixExchange.exchange(path: path, sending: [1], limit: .milliseconds(milliseconds))
+                }
             }
+            #expect(seconds > 0.15 && seconds < 5)
         }
-        #expect(seconds > 0.15)
-        #expect(seconds < 5)
-        try loop.run { listener.value.stopAccepting() }
-        unlink(folder + "/s")
-        rmdir(folder)
     }
 
     @Test("says when a path is too long")

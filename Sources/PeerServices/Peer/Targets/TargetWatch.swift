@@ -144,8 +144,8 @@ final class TargetWatch {
             let table = tables.listeners()
             if plan.listed(at: loop.now, { table.contains(self.endpoint.port &+ $0) }) { tell() }
         }
-        tellAnswered()
         connect()
+        tellAnswered()
     }
 
     /// Whether a port has come up at an address of this machine. A name may lead to several of them.
@@ -159,13 +159,25 @@ final class TargetWatch {
     }
 
     private func connect() {
-        wanted += plan.next(at: loop.now)
-        guard !wanted.isEmpty, !name.isLookedUp else { return }
-        let isFresh = name.asked.map { loop.now - $0 < TargetPlan.interval } ?? false
-        guard name.isNumeric || isFresh && !name.places.isEmpty else { return resolve() }
-        let offsets = wanted
-        wanted = []
+        var isNews = false
+        defer { if isNews { tell() } }
+        repeat {
+            wanted += plan.next(at: loop.now)
+            guard !wanted.isEmpty, !name.isLookedUp else { return }
+            let isFresh = name.asked.map { loop.now - $0 < TargetPlan.interval } ?? false
+            guard name.isNumeric || isFresh && !name.places.isEmpty else { return resolve() }
+            let offsets = wanted
+            wanted = []
+            isNews = connect(offsets) || isNews
+            // Services for datagrams are looked at by now, and have made room for others.
+        } while kind.isForDatagrams
+    }
+
+    /// - Returns: whether there is news of them already.
+    private func connect(_ offsets: [UInt16]) -> Bool {
+        if kind.isForDatagrams { return offsets.count { look(at: $0) } > 0 }
         for offset in offsets { connect(offset) }
+        return false
     }
 
     private func resolve() {
@@ -202,13 +214,16 @@ final class TargetWatch {
                 onWord(word)
             }
             if addresses.isEmpty { addresses = found }
-            for offset in offsets { connect(offset) }
+            answered(connect(offsets))
         }
     }
 
+    private func places(of offset: UInt16) -> [SocketAddress] {
+        name.places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
+    }
+
     private func connect(_ offset: UInt16) {
-        let places = name.places.map { SocketAddress(host: $0.host, port: endpoint.port + offset) }
-        if kind.isForDatagrams { return look(at: offset, places) }
+        let places = places(of: offset)
         connectors[offset] = Connector(on: loop, to: places, kind: .atTheEdge, limit: Self.limit) {
             [weak self] stream, error in
             guard let self, !isStopped else { return }
@@ -224,17 +239,19 @@ final class TargetWatch {
     }
 
     /// Of datagrams nobody answers to a connection: what the table of this machine does not deny is there.
-    private func look(at offset: UInt16, _ places: [SocketAddress]) {
-        let services = tables.datagrams()
+    ///
+    /// - Returns: whether that is news.
+    private func look(at offset: UInt16) -> Bool {
+        let (services, places) = (tables.datagrams(), places(of: offset))
         guard let place = places.first(where: { !services.isHere($0.host) || services.serves($0) }) else {
             error = "no socket is bound to it"
             let place = Endpoint(host: endpoint.host, port: endpoint.port &+ offset)
-            return answered(plan.silent(offset, "nothing takes datagrams at \(place)", at: loop.now))
+            return plan.silent(offset, "nothing takes datagrams at \(place)", at: loop.now)
         }
         name.leadsElsewhere = !services.isHere(place.host)
         let isNews = plan.answered(offset, at: loop.now)
         let isMoved = keep(place.host, offset, places)
-        answered(isNews || isMoved)
+        return isNews || isMoved
     }
 
     /// Keeps where a port was found. `true` when that is another place than before.
@@ -320,26 +337,24 @@ final class TargetWatch {
 
 /// The system's tables of services, each read at most every 100 ms however many mappings ask. Belongs to one loop.
 final class ListenerTables {
-    private static let lifetime = Instant.Span.milliseconds(100)
+    private struct Cached<Table> {
+        private static var lifetime: Instant.Span { .milliseconds(100) }
+        private var last: (table: Table, readAt: Instant)?
+
+        mutating func current(at now: Instant, _ read: () -> Table) -> Table {
+            if let last, now - last.readAt <= Self.lifetime { return last.table }
+            let table = read()
+            last = (table, now)
+            return table
+        }
+    }
+
     private let loop: EventLoop
-    private var forTCP: (table: ListeningPorts, readAt: Instant)?
-    private var forUDP: (table: DatagramServices, readAt: Instant)?
+    private var forTCP = Cached<ListeningPorts>()
+    private var forUDP = Cached<DatagramServices>()
 
     init(on loop: EventLoop) { self.loop = loop }
 
-    func listeners() -> ListeningPorts {
-        let now = loop.clock()
-        if let known = forTCP, now - known.readAt <= Self.lifetime { return known.table }
-        let table = ListeningPorts()
-        forTCP = (table, now)
-        return table
-    }
-
-    func datagrams() -> DatagramServices {
-        let now = loop.clock()
-        if let known = forUDP, now - known.readAt <= Self.lifetime { return known.table }
-        let table = DatagramServices()
-        forUDP = (table, now)
-        return table
-    }
+    func listeners() -> ListeningPorts { forTCP.current(at: loop.clock()) { ListeningPorts() } }
+    func datagrams() -> DatagramServices { forUDP.current(at: loop.clock()) { DatagramServices() } }
 }
